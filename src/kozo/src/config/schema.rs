@@ -1,0 +1,169 @@
+//! What options a Role or Transport type takes, as data; and checked values of them.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+/// What values an option takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OptionKind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within these bounds, both included.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A duration: seconds, or a number with a unit (`500ms`, `30s`, `5min`, `2h`, `1d`).
+    Duration {
+        /// Shortest.
+        min: Duration,
+        /// Longest.
+        max: Duration,
+    },
+    /// Bytes, or a number with a unit (`64KiB`, `4MiB`).
+    Size {
+        /// Smallest, in bytes.
+        min: u64,
+        /// Largest, in bytes.
+        max: u64,
+    },
+    /// Any text. Numbers and booleans are taken as written.
+    Text,
+    /// A path in the file system.
+    Path,
+    /// A comma-separated text or a list of texts, none of them empty.
+    Addresses,
+    /// The name of a Role of this type, somewhere in the System.
+    RoleOfType(Cow<'static, str>),
+    /// The name of a Node of the System, or `*`.
+    NodeOrAny,
+}
+
+/// Whether an option must be there, and what holds when it is not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Presence {
+    /// Must be given.
+    Required,
+    /// May be left out, and is then absent.
+    Optional,
+    /// May be left out, and then has this value.
+    Default(OptionValue),
+}
+
+/// One option of a Role or Transport type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionSpec {
+    /// Its name in the file.
+    pub name: Cow<'static, str>,
+    /// What values it takes.
+    pub kind: OptionKind,
+    /// Whether it must be there.
+    pub presence: Presence,
+    /// For people: what it does, its unit.
+    pub description: Cow<'static, str>,
+}
+
+/// A Role or Transport type and its options, besides those that every Role or Transport has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schema {
+    /// Name of the type, as in `type:`.
+    pub name: Cow<'static, str>,
+    /// For people: what it does.
+    pub description: Cow<'static, str>,
+    /// Its options.
+    pub options: Vec<OptionSpec>,
+    /// Whether its Node must have a `roleStorage`.
+    pub needs_storage: bool,
+}
+
+/// The Role and Transport types that exist on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// Types of Roles.
+    pub roles: Vec<Schema>,
+    /// Types of Transports.
+    pub transports: Vec<Schema>,
+}
+
+/// A checked value of an option.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OptionValue {
+    /// Of [`OptionKind::Flag`].
+    Flag(bool),
+    /// Of [`OptionKind::Integer`].
+    Integer(i64),
+    /// Of [`OptionKind::Duration`].
+    Duration(Duration),
+    /// Of [`OptionKind::Size`], in bytes.
+    Size(u64),
+    /// Of [`OptionKind::Text`], [`OptionKind::RoleOfType`], [`OptionKind::NodeOrAny`].
+    Text(String),
+    /// Of [`OptionKind::Path`].
+    Path(PathBuf),
+    /// Of [`OptionKind::Addresses`].
+    List(Vec<String>),
+}
+
+/// Checked options by name, in the order of the schema.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options(pub IndexMap<String, OptionValue>);
+
+impl Options {
+    /// A flag; false when absent.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some(OptionValue::Flag(true)))
+    }
+
+    /// A whole number, if present.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            OptionValue::Integer(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A duration, if present.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        match self.0.get(name)? {
+            OptionValue::Duration(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Bytes, if present.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        match self.0.get(name)? {
+            OptionValue::Size(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A text, if present.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name)? {
+            OptionValue::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A path, if present.
+    pub fn path(&self, name: &str) -> Option<&std::path::Path> {
+        match self.0.get(name)? {
+            OptionValue::Path(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A list of texts; empty when absent.
+    pub fn list(&self, name: &str) -> &[String] {
+        match self.0.get(name) {
+            Some(OptionValue::List(value)) => value,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Interest: which Messages a Role wants, as data.
+//!
+//! A Role declares a list of [`Interest`]s; a Node tells its Peers the interest of all its Roles, so
+//! that they send only what somebody wants. The [`InterestIndex`] finds, for one Message, all
+//! subscribers (Roles and Peers alike) without trying each. Knows only `message`.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::message::{Kind, Message};
+
+/// A pattern over names: `*` stands for any run of characters, `?` for any one, `\` takes away the
+/// meaning of the character behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// Everything.
+    Any,
+    /// Exactly this.
+    Literal(Box<str>),
+    /// As the text says, with its wildcards.
+    Glob(Box<str>),
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    pub fn new(text: &str) -> Pattern {
+        if text == "*" {
+            return Pattern::Any;
+        }
+        if text.contains(['*', '?']) {
+            return Pattern::Glob(text.into());
+        }
+        let mut literal = String::with_capacity(text.len());
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            literal.push(match character {
+                '\\' => characters.next().unwrap_or('\\'),
+                other => other,
+            });
+        }
+        Pattern::Literal(literal.into())
+    }
+
+    /// A pattern that matches exactly this text, whatever characters are in it.
+    pub fn literal(text: &str) -> Pattern {
+        Pattern::Literal(text.into())
+    }
+
+    /// Whether the pattern matches the whole text.
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::Literal(literal) => **literal == *text,
+            Pattern::Glob(glob) => glob_matches(glob, text),
+        }
+    }
+}
+
+/// The text that [`Pattern::new`] reads back as the same pattern.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Any => f.write_str("*"),
+            Pattern::Glob(glob) => f.write_str(glob),
+            Pattern::Literal(literal) => literal.chars().try_for_each(|character| {
+                if matches!(character, '*' | '?' | '\\') {
+                    f.write_str("\\")?;
+                }
+                write!(f, "{character}")
+            }),
+        }
+    }
+}
+
+/// Greedy matching with one point of return: linear for one `*`, never exponential.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    let (mut glob_rest, mut text_rest) = (glob.chars(), text.chars());
+    let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+    loop {
+        let matched = match glob_rest.next() {
+            Some('*') => {
+                retry = Some((glob_rest.clone(), text_rest.clone()));
+                true
+            }
+            Some('?') => text_rest.next().is_some(),
+            Some(character) => {
+                let wanted = match character {
+                    '\\' => glob_rest.next().unwrap_or('\\'),
+                    other => other,
+                };
+                text_rest.next() == Some(wanted)
+            }
+            None if text_rest.as_str().is_empty() => return true,
+            None => false,
+        };
+        if !matched {
+            let Some((after_star, start)) = retry.as_mut() else { return false };
+            if start.next().is_none() {
+                return false;
+            }
+            glob_rest = after_star.clone();
+            text_rest = start.clone();
+        }
+    }
+}
+
+/// Which Messages somebody wants. All parts must match.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Interest {
+    /// Only this kind; any where none is given.
+    pub kind: Option<Kind>,
+    /// The Message's type.
+    pub message_type: Pattern,
+    /// The Message's channel. Where none is given, any channel or none at all.
+    pub channel: Option<Pattern>,
+    /// Name of the sending Role.
+    pub role: Pattern,
+    /// Name of the sending Node.
+    pub node: Pattern,
+}
+
+impl Interest {
+    /// Everything.
+    pub fn any() -> Interest {
+        Interest {
+            kind: None,
+            message_type: Pattern::Any,
+            channel: None,
+            role: Pattern::Any,
+            node: Pattern::Any,
+        }
+    }
+
+    /// All Messages of a kind and of exactly this type.
+    pub fn exactly(kind: Kind, message_type: &str) -> Interest {
+        Interest {
+            kind: Some(kind),
+            message_type: Pattern::literal(message_type),
+            ..Interest::any()
+        }
+    }
+
+    /// Whether this Message is wanted.
+    pub fn matches(&self, message: &Message) -> bool {
+        self.message_type.matches(message.message_type()) && self.matches_besides_type(message)
+    }
+
+    fn matches_besides_type(&self, message: &Message) -> bool {
+        self.kind.is_none_or(|kind| kind == message.kind())
+            && self.role.matches(message.role())
+            && self.node.matches(&message.origin().node)
+            && self.channel.as_ref().is_none_or(|pattern| {
+                message.channel().is_some_and(|channel| pattern.matches(channel))
+            })
+    }
+}
+
+/// Finds the subscribers that want a Message. `S` names a subscriber.
+#[derive(Debug)]
+pub struct InterestIndex<S> {
+    by_type: HashMap<Box<str>, Vec<(S, Interest)>>,
+    by_pattern: Vec<(S, Interest)>,
+}
+
+impl<S> Default for InterestIndex<S> {
+    fn default() -> Self {
+        InterestIndex { by_type: HashMap::new(), by_pattern: Vec::new() }
+    }
+}
+
+impl<S: Copy + PartialEq> InterestIndex<S> {
+    /// Replaces everything that this subscriber wants.
+    pub fn set(&mut self, subscriber: S, interests: &[Interest]) {
+        self.remove(subscriber);
+        for interest in interests {
+            let entry = (subscriber, interest.clone());
+            match &interest.message_type {
+                Pattern::Literal(literal) => {
+                    self.by_type.entry(literal.clone()).or_default().push(entry);
+                }
+                Pattern::Any | Pattern::Glob(_) => self.by_pattern.push(entry),
+            }
+        }
+    }
+
+    /// Forgets a subscriber.
+    pub fn remove(&mut self, subscriber: S) {
+        self.by_type.retain(|_, entries| {
+            entries.retain(|(other, _)| *other != subscriber);
+            !entries.is_empty()
+        });
+        self.by_pattern.retain(|(other, _)| *other != subscriber);
+    }
+
+    /// Puts every subscriber that wants the Message into `found`, each once. Clears `found` first.
+    pub fn find(&self, message: &Message, found: &mut Vec<S>) {
+        found.clear();
+        let mut add = |subscriber: S| {
+            if !found.contains(&subscriber) {
+                found.push(subscriber);
+            }
+        };
+        for (subscriber, interest) in self.by_type.get(message.message_type()).into_iter().flatten()
+        {
+            if interest.matches_besides_type(message) {
+                add(*subscriber);
+            }
+        }
+        for (subscriber, interest) in &self.by_pattern {
+            if interest.matches(message) {
+                add(*subscriber);
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a Kōzō Node is made of.
+//!
+//! A Node runs Roles, which exchange Messages with the Roles of other Nodes over mutually
+//! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map; the
+//! modules depend on each other in one direction only:
+//!
+//! `message`, `interest`, `queue`, `status` know nobody · `config` knows `queue` · `wire` knows
+//! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
+//! and `queue` · `node` joins them all.
+
+pub mod config;
+pub mod interest;
+pub mod message;
+pub mod queue;
+pub mod role;
+pub mod status;
+pub mod storage;
+
+/// What goes wrong where a boxed future is handed around.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,3 @@
+//! The daemon `kozo`.
+
+fn main() {}

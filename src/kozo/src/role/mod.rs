@@ -1,0 +1,173 @@
+//! Roles: the jobs of a Node.
+//!
+//! A [`RoleType`] says what options its Roles take and which Messages they want, both as data, and
+//! builds [`Role`]s. A Role is one future, run by `node` with a [`RoleContext`] through which it
+//! sends, receives and stores; it ends when asked to stop. A Role that returns an error is started
+//! again, built anew, with backoff. Here are the traits and the built-in types; `node` supervises.
+
+pub mod inbox;
+
+use std::sync::Arc;
+
+use rmpv::Value;
+use tokio::sync::watch;
+
+use crate::BoxFuture;
+use crate::config::{RoleConfig, Schema};
+use crate::interest::Interest;
+use crate::message::{Draft, Message, MessageError};
+use crate::status::NodeStatus;
+use crate::storage::Storage;
+pub use inbox::Inbox;
+
+/// A kind of Role: its options, its interest, how to make one.
+pub trait RoleType: Send + Sync {
+    /// Name, options, needs.
+    fn schema(&self) -> Schema;
+
+    /// Which Messages a Role so configured wants. Depends on nothing but the configuration, because
+    /// other Nodes ask it too: about a Peer that has not announced its interest yet.
+    fn interests(&self, config: &RoleConfig) -> Vec<Interest>;
+
+    /// Makes a Role, not yet running.
+    fn build(&self, config: &RoleConfig) -> Box<dyn Role>;
+}
+
+/// A job of a Node.
+pub trait Role: Send {
+    /// Does the job until [`RoleContext::receive`] gives `None` or [`RoleContext::stopped`] returns,
+    /// or until nothing is left to do.
+    ///
+    /// # Errors
+    /// What made it fail; it is then built and run again, after a pause.
+    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>>;
+}
+
+/// Why a Role failed, for the log and the status.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RoleError(pub String);
+
+impl From<String> for RoleError {
+    fn from(text: String) -> Self {
+        RoleError(text)
+    }
+}
+
+/// Why a Message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It is not a valid Message.
+    #[error(transparent)]
+    Invalid(#[from] MessageError),
+    /// It is larger than the whole queue of somebody who wants it; nobody was sent it.
+    #[error("the message takes {weight} bytes, but the queue of {subscriber} holds {size}")]
+    TooLarge {
+        /// Bytes of the Message.
+        weight: usize,
+        /// Bytes that the queue holds.
+        size: usize,
+        /// Whose queue.
+        subscriber: String,
+    },
+}
+
+/// What became of a Message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its counter: with the Node's name and boot number, its id.
+    pub counter: u64,
+    /// Local Roles that it was queued for.
+    pub roles: usize,
+    /// Peers that it was queued for.
+    pub peers: usize,
+    /// Peers that want it and did not get it, because they are not connected or by policy.
+    pub unreachable: usize,
+    /// Whether a queue that it went into is full now.
+    pub full: bool,
+}
+
+/// What a Role needs of its Node. `node` implements it; Roles use it through [`RoleContext`].
+pub trait Host: Send + Sync {
+    /// Name of the Node.
+    fn node_name(&self) -> &str;
+
+    /// Sends a Message in the name of a Role.
+    ///
+    /// # Errors
+    /// When it is not valid, or too large for a queue.
+    fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError>;
+
+    /// The Node at this moment.
+    fn status(&self) -> NodeStatus;
+
+    /// Opens a view of the Messages that pass the Node and match; it ends when the last clone of
+    /// the returned inbox is dropped.
+    fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox>;
+
+    /// Prints a line for people to see, on the daemon's standard output.
+    fn print(&self, role: &str, line: &str);
+
+    /// Changes what the daemon logs, to a filter such as `info` or `kozo::link=debug`.
+    ///
+    /// # Errors
+    /// What is wrong with the filter.
+    fn set_log_filter(&self, filter: &str) -> Result<(), String>;
+}
+
+/// A running Role's side of its Node.
+#[derive(Clone)]
+pub struct RoleContext {
+    /// The Node.
+    pub host: Arc<dyn Host>,
+    /// Name of the Role.
+    pub name: Arc<str>,
+    /// Messages for the Role.
+    pub inbox: Arc<Inbox>,
+    /// Where the Role keeps its value; absent when the Node has no `roleStorage`.
+    pub storage: Option<Storage>,
+    /// Becomes true when the Role is to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Changes when open files are to be opened anew (SIGHUP).
+    pub reopen: watch::Receiver<u64>,
+}
+
+impl RoleContext {
+    /// The next Message; `None` once the Role is to stop and its queue is empty. Cancel safe.
+    pub async fn receive(&self) -> Option<Message> {
+        self.inbox.receive().await
+    }
+
+    /// Returns when the Role is to stop. Cancel safe.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that the Node is gone, which is as good a reason to stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Sends a Message. A queue that has no room drops its oldest for it; when one got full the
+    /// call gives its consumer a turn before it returns.
+    ///
+    /// # Errors
+    /// When it is not valid, or too large for the queue of somebody who wants it.
+    pub async fn send(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
+        let sent = self.host.send(&self.name, &draft)?;
+        if sent.full {
+            tokio::task::yield_now().await;
+        }
+        Ok(sent)
+    }
+
+    /// Sends a Log Message with this text.
+    pub async fn log(&self, text: &str) {
+        let draft = Draft::new(crate::message::Kind::Log, "log").data(&Value::from(text));
+        if let Err(error) = self.send(draft).await {
+            tracing::warn!(role = %self.name, "cannot send a log message: {error}");
+        }
+    }
+
+    /// Prints a line for people to see.
+    pub fn print(&self, line: &str) {
+        self.host.print(&self.name, line);
+    }
+}
