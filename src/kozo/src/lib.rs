@@ -10,11 +10,15 @@
 
 pub mod config;
 pub mod interest;
+pub mod link;
 pub mod message;
+pub mod node;
 pub mod queue;
 pub mod role;
 pub mod status;
 pub mod storage;
+pub mod transport;
+pub mod wire;
 
 /// What goes wrong where a boxed future is handed around.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -171,3 +171,8 @@ impl RoleContext {
         self.host.print(&self.name, line);
     }
 }
+
+/// The Role types that are part of the daemon.
+pub fn built_in() -> Vec<Arc<dyn RoleType>> {
+    Vec::new()
+}

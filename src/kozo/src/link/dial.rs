@@ -1,0 +1,111 @@
+//! Dialling: all ways to a Peer, raced.
+//!
+//! Candidates are tried by priority, those of one priority beside each other, each a little after the
+//! one before (RFC 8305): an address that does not answer costs a stagger, not a timeout. The
+//! first that leads to the Peer, authenticated, wins; an address behind which somebody else lives is
+//! one that failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{sleep, timeout};
+
+use super::greeting::{Carrier, Greeted, Greeter};
+use super::peer::Peer;
+use crate::BoxFuture;
+use crate::transport::session::SessionError;
+use crate::transport::{Priority, Transport};
+
+/// Pause before the next address of the same priority is tried beside those under way.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Pause before a lower priority is tried beside a higher one.
+const LOWER: Duration = Duration::from_secs(2);
+
+type Attempt<'a> = BoxFuture<'a, Result<Greeted, SessionError>>;
+
+/// One way to a Peer.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Our Transport.
+    pub transport: Arc<dyn Transport>,
+    /// Its type.
+    pub transport_type: String,
+    /// Where it leads.
+    pub address: String,
+}
+
+/// Tries all candidates (only those better than `above`, if that is given). Cancel safe.
+///
+/// # Errors
+/// Why it came to nothing: the refusal that somebody has to look at if there was one, else the first
+/// failure.
+pub async fn dial(
+    greeter: &Greeter,
+    peer: &Arc<Peer>,
+    candidates: &[Candidate],
+    above: Option<Priority>,
+) -> Result<Greeted, SessionError> {
+    let wanted = |candidate: &&Candidate| Some(candidate.transport.priority()) > above;
+    let mut rest = candidates.iter().filter(wanted).peekable();
+    let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
+    let mut failure: Option<SessionError> = None;
+    let mut last = None;
+    loop {
+        let next = rest.peek().map(|candidate| candidate.transport.priority());
+        let pause = match next {
+            None if attempts.is_empty() => {
+                let nowhere = || SessionError::Stream("no Transport reaches it".to_owned());
+                return Err(failure.unwrap_or_else(nowhere));
+            }
+            None => None,
+            Some(_) if attempts.is_empty() => Some(Duration::ZERO),
+            Some(priority) if Some(priority) == last => Some(STAGGER),
+            Some(_) => Some(LOWER),
+        };
+        tokio::select! {
+            biased;
+            Some(result) = attempts.next(), if !attempts.is_empty() => match result {
+                Ok(greeted) => return Ok(greeted),
+                Err(error) => {
+                    let worse = failure.as_ref().is_none_or(|known| !known.is_refusal());
+                    if failure.is_none() || (worse && error.is_refusal()) {
+                        failure = Some(error);
+                    }
+                    if next.is_none() || next != last {
+                        continue;
+                    }
+                }
+            },
+            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        }
+        if let Some(candidate) = rest.next() {
+            last = next;
+            attempts.push(Box::pin(attempt(greeter, peer, candidate)));
+        }
+    }
+}
+
+async fn attempt(
+    greeter: &Greeter,
+    peer: &Arc<Peer>,
+    candidate: &Candidate,
+) -> Result<Greeted, SessionError> {
+    let transport = &candidate.transport;
+    let limit = transport.connect_timeout();
+    let connection = match timeout(limit, transport.connect(&candidate.address)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            let problem = format!("{} {}: {error}", candidate.transport_type, candidate.address);
+            return Err(SessionError::Stream(problem));
+        }
+        Err(_) => return Err(SessionError::Timeout(limit.as_secs())),
+    };
+    let carrier = Carrier {
+        connection,
+        transport: candidate.transport_type.clone(),
+        priority: transport.priority(),
+    };
+    greeter.dial(peer, carrier).await
+}

@@ -1,0 +1,165 @@
+//! The reader of a session: frames to Messages, interest, and notes for the writer.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+
+use super::machine::SessionId;
+use super::notes::Notes;
+use super::peer::{Exchange, Notice, Peer, Read};
+use crate::message::Origin;
+use crate::transport::session::{Flow, SessionError, Sink};
+use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
+
+/// Takes what comes in on one session.
+pub struct Inbound {
+    id: SessionId,
+    peer: Arc<Peer>,
+    exchange: Arc<dyn Exchange>,
+    notes: Arc<Notes>,
+    decoder: Decoder,
+    hello: Option<Hello>,
+    origin: Arc<Origin>,
+    greeted: Option<oneshot::Sender<Hello>>,
+}
+
+impl Inbound {
+    /// A reader for a session with this Peer. `greeted` is told when hello and interest have come.
+    pub fn new(
+        id: SessionId,
+        peer: Arc<Peer>,
+        exchange: Arc<dyn Exchange>,
+        notes: Arc<Notes>,
+        greeted: oneshot::Sender<Hello>,
+    ) -> Inbound {
+        let origin = Arc::new(Origin { node: peer.name().to_owned(), boot: 0 });
+        Inbound {
+            id,
+            peer,
+            exchange,
+            notes,
+            decoder: Decoder::default(),
+            hello: None,
+            origin,
+            greeted: Some(greeted),
+        }
+    }
+
+    fn frame(&mut self, frame: Frame) -> Result<Flow, SessionError> {
+        if self.hello.is_none() && !matches!(frame, Frame::Hello(_) | Frame::Bye(_)) {
+            return Err(SessionError::Protocol("a frame came before the hello".to_owned()));
+        }
+        match frame {
+            Frame::Hello(hello) => self.take_hello(hello)?,
+            Frame::Interest(interests) => {
+                self.exchange.set_interest(self.peer.id, &interests);
+                if let (Some(greeted), Some(hello)) = (self.greeted.take(), &self.hello) {
+                    // Nobody waits for it any more when the handshake took too long.
+                    let _ = greeted.send(hello.clone());
+                }
+            }
+            Frame::Messages(messages) => return self.messages(messages),
+            Frame::Heartbeat(heartbeat) => {
+                self.acknowledge(heartbeat.received);
+                self.notes.leave(|say| say.echo = Some(heartbeat.sent));
+            }
+            Frame::Echo(echo) => {
+                self.acknowledge(echo.received);
+                let round_trip = self.notes.now().saturating_sub(echo.sent);
+                let skew = skew(echo.clock, round_trip);
+                self.tell(Read::Echo { round_trip, skew })?;
+            }
+            Frame::Use => self.tell(Read::Use)?,
+            Frame::Finish => {
+                self.notes.leave(|say| say.finished = true);
+                self.tell(Read::Finish)?;
+            }
+            Frame::Finished(received) => {
+                self.acknowledge(received);
+                self.tell(Read::Finished)?;
+            }
+            Frame::Bye(reason) => {
+                let reason = reason.escape_debug();
+                return Err(SessionError::Stream(format!("closed by the peer: {reason}")));
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn take_hello(&mut self, hello: Hello) -> Result<(), SessionError> {
+        if self.hello.is_some() {
+            return Err(SessionError::Protocol("a second hello came".to_owned()));
+        }
+        if hello.version != VERSION {
+            let problem = format!(
+                "it speaks version {} of the protocol, this is version {VERSION}",
+                hello.version
+            );
+            return Err(SessionError::Protocol(problem));
+        }
+        if let Some(feature) = hello.features.first() {
+            let feature = feature.escape_debug();
+            return Err(SessionError::Protocol(format!(
+                "it needs the unknown feature '{feature}'"
+            )));
+        }
+        self.origin = Arc::new(Origin { node: self.peer.name().to_owned(), boot: hello.boot });
+        self.peer.set_boot(hello.boot);
+        self.hello = Some(hello);
+        Ok(())
+    }
+
+    fn messages(&mut self, mut messages: Messages) -> Result<Flow, SessionError> {
+        let mut flow = Flow::Continue;
+        messages.share_origin(&self.origin);
+        // Nobody speaks in another's name.
+        let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
+        let mut taken = 0;
+        for message in messages {
+            let message = message?;
+            taken += 1;
+            if !genuine {
+                self.exchange.refuse_forged(&self.peer, &message.origin().node);
+            } else if self.exchange.deliver(self.peer.id, message) == Flow::Yield {
+                flow = Flow::Yield;
+            }
+        }
+        self.peer.count_received(taken);
+        Ok(flow)
+    }
+
+    /// The other side's count is of this Node's run: it began with it, or said so in its hello.
+    fn acknowledge(&self, received: u64) {
+        self.peer.outgoing.acknowledge(received);
+    }
+
+    fn tell(&self, read: Read) -> Result<(), SessionError> {
+        let notice = Notice::Read(self.id, read);
+        let flood = |_| SessionError::Protocol("too many control frames".to_owned());
+        self.peer.notices.try_send(notice).map_err(flood)
+    }
+}
+
+impl Sink for Inbound {
+    fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError> {
+        self.notes.hear();
+        self.decoder.feed(bytes);
+        let mut flow = Flow::Continue;
+        while let Some(frame) = self.decoder.next()? {
+            if self.frame(frame)? == Flow::Yield {
+                flow = Flow::Yield;
+            }
+        }
+        Ok(flow)
+    }
+}
+
+/// By how much the other side's clock is ahead, in microseconds, if it looked at it half-way through
+/// the round trip.
+fn skew(clock: u64, round_trip: u64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let there = i128::from(clock) + i128::from(round_trip / 2);
+    let ahead = there - i128::try_from(now).unwrap_or(i128::MAX);
+    i64::try_from(ahead).unwrap_or(if ahead > 0 { i64::MAX } else { i64::MIN })
+}

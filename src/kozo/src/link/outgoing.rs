@@ -1,0 +1,233 @@
+//! The queue of Messages for one Peer, between the router and whichever session is in use.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::message::Message;
+use crate::queue::{Limits, RollingQueue, TooLarge};
+
+/// What to do with a Message for the Peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// The link is up: queue it for the session.
+    Open,
+    /// The link is made on demand: queue it, and ask for the link.
+    Hold,
+    /// The link is down: drop it.
+    Down,
+    /// Policy forbids it: drop it.
+    Forbidden,
+}
+
+/// Why a Message for a Peer was dropped here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// The queue was full, and this was the oldest in it.
+    QueueFull,
+    /// The link was down.
+    LinkDown,
+    /// The connection policies forbid Messages in this direction.
+    Policy,
+    /// It was handed to a session that ended before the Peer had it. Counted when the Peer is back
+    /// and says what it got; an upper bound if it was started again meanwhile.
+    Lost,
+}
+
+impl DropReason {
+    /// Its name in the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::LinkDown => "link_down",
+            DropReason::Policy => "policy",
+            DropReason::Lost => "lost",
+        }
+    }
+}
+
+/// What became of a Message for the Peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is queued; whether the queue is full now.
+    Queued {
+        /// No more fits without dropping.
+        full: bool,
+    },
+    /// It was dropped and counted.
+    Dropped(DropReason),
+}
+
+/// Messages on their way to one Peer.
+#[derive(Debug)]
+pub struct Outgoing {
+    state: Mutex<State>,
+    /// Told when there is something for the session to send.
+    pub ready: Notify,
+    /// Told when there is a Message that the link should be made for.
+    pub wanted: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: RollingQueue<Message>,
+    gateway: Gateway,
+    sent: u64,
+    run: Run,
+    dropped: BTreeMap<DropReason, u64>,
+}
+
+/// What is known of the Messages sent to one run of the Peer's daemon.
+#[derive(Debug, Default)]
+struct Run {
+    /// Messages sent before this run.
+    before: u64,
+    /// Messages that it said it has.
+    acknowledged: u64,
+    /// Messages that were counted as lost.
+    lost: u64,
+}
+
+/// Figures of an outgoing queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutgoingCounters {
+    /// Messages handed to a session.
+    pub sent: u64,
+    /// Messages dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Messages in it now.
+    pub length: usize,
+    /// Bytes in it now.
+    pub size: usize,
+}
+
+impl Outgoing {
+    /// An empty queue.
+    pub fn new(limits: Limits, gateway: Gateway) -> Outgoing {
+        Outgoing {
+            state: Mutex::new(State {
+                queue: RollingQueue::new(limits),
+                gateway,
+                sent: 0,
+                run: Run::default(),
+                dropped: BTreeMap::new(),
+            }),
+            ready: Notify::new(),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// Takes a Message for the Peer, or drops and counts it.
+    ///
+    /// # Errors
+    /// When it is larger than the whole queue.
+    pub fn push(&self, message: Message) -> Result<Pushed, TooLarge> {
+        let mut state = self.lock();
+        let reason = match state.gateway {
+            Gateway::Open | Gateway::Hold => None,
+            Gateway::Down => Some(DropReason::LinkDown),
+            Gateway::Forbidden => Some(DropReason::Policy),
+        };
+        if let Some(reason) = reason {
+            state.count(reason, 1);
+            return Ok(Pushed::Dropped(reason));
+        }
+        let dropped = state.queue.push(message)?;
+        state.count(DropReason::QueueFull, dropped.count);
+        let full = !state.queue.has_room_for(0);
+        let open = state.gateway == Gateway::Open;
+        drop(state);
+        if open { &self.ready } else { &self.wanted }.notify_one();
+        Ok(Pushed::Queued { full })
+    }
+
+    /// Moves Messages of together up to about this many bytes into `batch`, and counts them as sent.
+    /// At least one, if there is one.
+    pub fn take(&self, batch: &mut Vec<Message>, bytes: usize) {
+        let mut state = self.lock();
+        let mut taken = 0;
+        while taken < bytes {
+            let Some(message) = state.queue.pop() else { break };
+            taken += message.body().len();
+            batch.push(message);
+        }
+        state.sent += batch.len() as u64;
+    }
+
+    /// Whether something waits.
+    pub fn has_messages(&self) -> bool {
+        !self.lock().queue.is_empty()
+    }
+
+    /// Changes what happens to Messages. What is in the queue is dropped where the new state would
+    /// have dropped it.
+    pub fn set_gateway(&self, gateway: Gateway) {
+        let mut state = self.lock();
+        state.gateway = gateway;
+        match gateway {
+            Gateway::Open => {
+                drop(state);
+                self.ready.notify_one();
+            }
+            Gateway::Hold => {}
+            Gateway::Down | Gateway::Forbidden => {
+                let dropped = state.queue.clear();
+                state.count(DropReason::LinkDown, dropped.count);
+            }
+        }
+    }
+
+    /// The Peer says how many Messages its run has received from here.
+    pub fn acknowledge(&self, received: u64) {
+        let mut state = self.lock();
+        let sent = state.sent - state.run.before;
+        state.run.acknowledged = state.run.acknowledged.max(received.min(sent));
+    }
+
+    /// The link comes up after it was down: the Peer says how many Messages its run has received
+    /// from here, or nothing when it is a new run. What was sent and did not arrive is counted as
+    /// lost.
+    pub fn settle(&self, received: Option<u64>) {
+        if let Some(received) = received {
+            self.acknowledge(received);
+        }
+        let mut state = self.lock();
+        let sent = state.sent - state.run.before;
+        let lost = sent.saturating_sub(state.run.acknowledged).saturating_sub(state.run.lost);
+        state.count(DropReason::Lost, lost);
+        if received.is_some() {
+            state.run.lost += lost;
+        } else {
+            state.run = Run { before: state.sent, ..Run::default() };
+        }
+    }
+
+    /// Its figures now.
+    pub fn counters(&self) -> OutgoingCounters {
+        let state = self.lock();
+        OutgoingCounters {
+            sent: state.sent,
+            dropped: state.dropped.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
+            length: state.queue.len(),
+            size: state.queue.bytes(),
+        }
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> Limits {
+        self.lock().queue.limits()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, reason: DropReason, count: u64) {
+        if count > 0 {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+    }
+}

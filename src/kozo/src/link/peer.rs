@@ -1,0 +1,281 @@
+//! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use russh::keys::PublicKey;
+use tokio::sync::{mpsc, watch};
+
+use super::greeting::Greeted;
+use super::machine::{SessionId, State};
+use super::outgoing::{Gateway, Outgoing};
+use super::policy;
+use crate::config::{ConnectPolicy, NodeConfig};
+use crate::interest::Interest;
+use crate::message::{Message, Origin};
+use crate::queue::Limits;
+use crate::status::PeerStatus;
+use crate::transport::session::{Flow, SessionError};
+
+/// Notices that wait for a link.
+const NOTICES: usize = 64;
+
+/// Number of a Peer on this Node: its place in the configuration.
+pub type PeerId = u32;
+
+/// What a link needs of its Node.
+pub trait Exchange: Send + Sync {
+    /// Hands over a Message that came from a Peer, whose own it is.
+    fn deliver(&self, peer: PeerId, message: Message) -> Flow;
+
+    /// A Peer sent Messages in another Node's name; they were refused.
+    fn refuse_forged(&self, peer: &Peer, claimed: &str);
+
+    /// A Peer announced its interest.
+    fn set_interest(&self, peer: PeerId, interests: &[Interest]);
+
+    /// Something for people who look after the Node: logged, but at most once a minute for one Peer
+    /// and cause.
+    fn complain(&self, peer: &str, error: &SessionError);
+
+    /// The interest of all local Roles together.
+    fn interests(&self) -> watch::Receiver<Arc<[Interest]>>;
+}
+
+/// What happens to a link from outside.
+pub enum Notice {
+    /// A session was made.
+    Ready(Box<Greeted>),
+    /// The reader of a session came upon something for the link.
+    Read(SessionId, Read),
+    /// A session is over, and why.
+    Ended(SessionId, String),
+}
+
+/// What the reader of a session comes upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The decider chose the session.
+    Use,
+    /// The Peer sends no more Messages on it.
+    Finish,
+    /// The Peer has taken all that was sent on it.
+    Finished,
+    /// The Peer echoed a heartbeat, and the round trip took this many microseconds.
+    Echo {
+        /// Microseconds.
+        round_trip: u64,
+        /// Microseconds by which the Peer's clock is ahead.
+        skew: i64,
+    },
+}
+
+/// Another Node, and this Node's link to it.
+pub struct Peer {
+    /// Its number.
+    pub id: PeerId,
+    /// Its configuration.
+    pub config: Arc<NodeConfig>,
+    /// Policy for Messages from here to there.
+    pub outward: ConnectPolicy,
+    /// Policy for Messages from there to here.
+    pub inward: ConnectPolicy,
+    /// Messages on their way to it.
+    pub outgoing: Outgoing,
+    /// Where its link takes notice.
+    pub notices: mpsc::Sender<Notice>,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    state: State,
+    since: SystemTime,
+    transport: Option<String>,
+    address: Option<String>,
+    last_error: Option<String>,
+    round_trip: Option<u64>,
+    skew: Option<i64>,
+    sessions: u64,
+    boot: u64,
+    received: u64,
+    received_before: u64,
+}
+
+impl Peer {
+    /// A Peer of this Node, and where its link will take notice.
+    pub fn new(
+        id: PeerId,
+        own: &NodeConfig,
+        config: Arc<NodeConfig>,
+        limits: Limits,
+    ) -> (Peer, mpsc::Receiver<Notice>) {
+        let outward = policy::direction(own.self_to_others, config.others_to_self);
+        let inward = policy::direction(config.self_to_others, own.others_to_self);
+        let (notices, taken) = mpsc::channel(NOTICES);
+        let peer = Peer {
+            id,
+            config,
+            outward,
+            inward,
+            outgoing: Outgoing::new(limits, closed_gateway(outward)),
+            notices,
+            seen: Mutex::new(Seen {
+                state: State::Disabled,
+                since: SystemTime::now(),
+                transport: None,
+                address: None,
+                last_error: None,
+                round_trip: None,
+                skew: None,
+                sessions: 0,
+                boot: 0,
+                received: 0,
+                received_before: 0,
+            }),
+        };
+        (peer, taken)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether Messages may flow in at least one direction.
+    pub fn is_allowed(&self) -> bool {
+        (self.outward, self.inward) != (ConnectPolicy::Never, ConnectPolicy::Never)
+    }
+
+    /// The run of the Peer that is known, and how many Messages came from that run.
+    pub fn received(&self) -> (u64, u64) {
+        let seen = self.lock();
+        (seen.boot, seen.received)
+    }
+
+    /// Counts Messages that came from the Peer's known run.
+    pub fn count_received(&self, messages: u64) {
+        self.lock().received += messages;
+    }
+
+    /// A session leads to this run of the Peer: counting begins anew if it is another one.
+    pub fn set_boot(&self, boot: u64) {
+        let mut seen = self.lock();
+        if seen.boot != boot {
+            seen.received_before += seen.received;
+            (seen.boot, seen.received) = (boot, 0);
+        }
+    }
+
+    /// Remembers a measurement.
+    pub fn set_round_trip(&self, round_trip: u64, skew: i64) {
+        let mut seen = self.lock();
+        (seen.round_trip, seen.skew) = (Some(round_trip), Some(skew));
+    }
+
+    /// Remembers why there is no session, or no longer.
+    pub fn set_error(&self, error: String) {
+        self.lock().last_error = Some(error);
+    }
+
+    /// Remembers what the link is doing, and lets Messages pass accordingly.
+    pub fn set_state(&self, state: State) {
+        {
+            let mut seen = self.lock();
+            seen.state = state;
+            seen.since = SystemTime::now();
+            if state == State::Up {
+                seen.sessions += 1;
+                seen.last_error = None;
+            } else {
+                (seen.transport, seen.address) = (None, None);
+            }
+        }
+        let forbidden = self.outward == ConnectPolicy::Never;
+        let open = state == State::Up && !forbidden;
+        let gateway = if open { Gateway::Open } else { closed_gateway(self.outward) };
+        self.outgoing.set_gateway(gateway);
+    }
+
+    /// Remembers what carries the link.
+    pub fn set_carrier(&self, transport: &str, address: &str) {
+        let mut seen = self.lock();
+        seen.transport = Some(transport.to_owned());
+        seen.address = Some(address.to_owned());
+    }
+
+    /// The Peer at this moment.
+    pub fn status(&self) -> PeerStatus {
+        let counters = self.outgoing.counters();
+        let seen = self.lock();
+        PeerStatus {
+            name: self.name().to_owned(),
+            state: seen.state.name().to_owned(),
+            since: seen
+                .since
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            policy_out: policy::name(self.outward).to_owned(),
+            policy_in: policy::name(self.inward).to_owned(),
+            transport: seen.transport.clone(),
+            address: seen.address.clone(),
+            last_error: seen.last_error.clone(),
+            round_trip_time: seen.round_trip,
+            clock_skew: seen.skew,
+            sessions: seen.sessions,
+            sent: counters.sent,
+            received: seen.received_before + seen.received,
+            dropped: counters.dropped.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            queue_length: counters.length,
+            queue_size: counters.size,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What happens to Messages while the link is not up.
+fn closed_gateway(outward: ConnectPolicy) -> Gateway {
+    match outward {
+        ConnectPolicy::Constant => Gateway::Down,
+        ConnectPolicy::OnDemand => Gateway::Hold,
+        ConnectPolicy::Never => Gateway::Forbidden,
+    }
+}
+
+/// All other Nodes of the System.
+pub struct Peers {
+    /// This Node, in this run.
+    pub origin: Arc<Origin>,
+    by_name: HashMap<String, Arc<Peer>>,
+}
+
+impl Peers {
+    /// The Peers of this Node.
+    pub fn new(origin: Arc<Origin>, peers: impl IntoIterator<Item = Arc<Peer>>) -> Peers {
+        let by_name = peers.into_iter().map(|peer| (peer.name().to_owned(), peer)).collect();
+        Peers { origin, by_name }
+    }
+
+    /// The Peer of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Peer>> {
+        self.by_name.get(name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether the System has no other Node.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The Peer with this key, if there is one.
+    pub fn owner(&self, key: &PublicKey) -> Option<&Arc<Peer>> {
+        self.by_name.values().find(|peer| peer.config.public_key.key_data() == key.key_data())
+    }
+}

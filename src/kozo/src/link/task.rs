@@ -1,0 +1,276 @@
+//! The task of a link: carries out what its state machine says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use super::dial::{Candidate, dial};
+use super::greeting::{Greeted, Greeter};
+use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
+use super::notes::Notes;
+use super::peer::{Notice, Peer, Read};
+use super::writer;
+use crate::BoxFuture;
+use crate::config::RootOptions;
+use crate::transport::Priority;
+use crate::transport::session::SessionError;
+use crate::transport::stream::Cutter;
+
+/// First attempts are spread over a millisecond for each Peer.
+const SPREAD: Duration = Duration::from_millis(1);
+
+/// How long a session has for its goodbye, however full its stream is.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Everything that a link needs.
+pub struct Link {
+    /// The Peer.
+    pub peer: Arc<Peer>,
+    /// Makes sessions.
+    pub greeter: Arc<Greeter>,
+    /// All ways to the Peer, best first.
+    pub candidates: Vec<Candidate>,
+    /// What happens to the link.
+    pub notices: mpsc::Receiver<Notice>,
+    /// Becomes true when the Node stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Link {
+    /// Runs until the Node stops and the Peer has all that was queued for it, or is not there.
+    pub async fn run(self, options: &RootOptions) {
+        let peers = u32::try_from(self.greeter.peers.len()).unwrap_or(u32::MAX);
+        let rules = Rules {
+            decider: *self.greeter.peers.origin.node < *self.peer.config.name,
+            outward: self.peer.outward,
+            heartbeat: options.heartbeat,
+            retry: options.connection_retry,
+            best: self.candidates.first().map(|candidate| candidate.transport.priority()),
+            spread: SPREAD.saturating_mul(peers),
+        };
+        let running = Running {
+            machine: Machine::new(rules, rand::random::<f64>),
+            state: State::Disabled,
+            sessions: HashMap::new(),
+            dialling: None,
+            unreachable: false,
+            link: self,
+        };
+        running.run().await;
+    }
+}
+
+struct Open {
+    notes: Arc<Notes>,
+    cutter: Cutter,
+    transport: String,
+    address: String,
+    /// What the Peer said it received from this run, if it knows this run.
+    received: Option<u64>,
+}
+
+struct Running {
+    link: Link,
+    machine: Machine,
+    state: State,
+    sessions: HashMap<SessionId, Open>,
+    dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
+    /// The log says already that the Peer cannot be reached.
+    unreachable: bool,
+}
+
+impl Running {
+    async fn run(mut self) {
+        self.handle(Event::Start);
+        let mut stop = self.link.stop.clone();
+        let mut stopping = false;
+        while !(stopping && self.sessions.is_empty()) {
+            let deadline = self.machine.deadline();
+            tokio::select! {
+                biased;
+                Some(notice) = self.link.notices.recv() => self.notice(notice),
+                result = async { self.dialling.as_mut()?.await.into() }, if self.dialling.is_some() => {
+                    self.dialling = None;
+                    self.dialled(result);
+                }
+                () = self.link.peer.outgoing.wanted.notified() => self.handle(Event::Wanted),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.time();
+                }
+                _ = stop.wait_for(|stop| *stop), if !stopping => {
+                    stopping = true;
+                    self.handle(Event::Stop);
+                }
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ready(greeted) => self.greeted(*greeted),
+            Notice::Read(id, Read::Use) => self.handle(Event::Use(id)),
+            Notice::Read(id, Read::Finish) => self.handle(Event::Finish(id)),
+            Notice::Read(id, Read::Finished) => self.handle(Event::Finished(id)),
+            Notice::Read(id, Read::Echo { round_trip, skew }) => {
+                self.link.peer.set_round_trip(round_trip, skew);
+                self.handle(Event::Echo(id));
+            }
+            Notice::Ended(id, reason) => {
+                debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
+                self.sessions.remove(&id);
+                if self.machine.current() == Some(id) {
+                    self.link.peer.set_error(reason);
+                }
+                self.handle(Event::Ended(id));
+            }
+        }
+    }
+
+    fn dialled(&mut self, result: Option<Result<Greeted, SessionError>>) {
+        match result {
+            Some(Ok(greeted)) => self.greeted(greeted),
+            Some(Err(error)) => {
+                self.complain(&error);
+                self.link.peer.set_error(error.to_string());
+                self.handle(Event::DialFailed);
+            }
+            None => {}
+        }
+    }
+
+    /// Says once that a Peer cannot be reached, and a refusal as often as that is allowed.
+    fn complain(&mut self, error: &SessionError) {
+        let name = self.link.peer.name();
+        if error.is_refusal() {
+            self.link.greeter.exchange.complain(name, error);
+        } else if self.machine.state() == State::Up || self.unreachable {
+            debug!(peer = name, "cannot connect: {error}");
+        } else {
+            self.unreachable = true;
+            info!(peer = name, "cannot connect yet: {error}");
+        }
+    }
+
+    fn greeted(&mut self, greeted: Greeted) {
+        let id = greeted.id;
+        let own_boot = self.link.greeter.peers.origin.boot;
+        let offer = Offer {
+            id,
+            priority: greeted.priority,
+            boot: greeted.hello.boot,
+            dialled: greeted.dialled,
+        };
+        let open = Open {
+            notes: Arc::clone(&greeted.notes),
+            cutter: greeted.session.cutter.clone(),
+            transport: greeted.transport.clone(),
+            address: greeted.address.clone(),
+            received: (greeted.hello.received_boot == own_boot).then_some(greeted.hello.received),
+        };
+        self.sessions.insert(id, open);
+        let peer = Arc::clone(&self.link.peer);
+        tokio::spawn(async move {
+            let reason = writer::run(greeted, Arc::clone(&peer)).await;
+            // The link is gone when the Node has stopped.
+            let _ = peer.notices.send(Notice::Ended(id, reason)).await;
+        });
+        self.handle(Event::Ready(offer));
+    }
+
+    fn time(&mut self) {
+        let current = self.machine.current().and_then(|id| self.sessions.get(&id));
+        let heard = current.map(|open| open.notes.heard());
+        let sent = current.map(|open| open.notes.sent());
+        self.handle(Event::Time { heard, sent });
+    }
+
+    fn handle(&mut self, event: Event) {
+        for action in self.machine.handle(event, Instant::now()) {
+            self.act(action);
+        }
+        let state = self.machine.state();
+        if state != self.state {
+            let was = std::mem::replace(&mut self.state, state);
+            self.changed(was, state);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Dial(above) => self.dial(above),
+            Action::StopDialling => self.dialling = None,
+            Action::SayUse(id) => self.note(id, |notes| notes.leave(|say| say.say_use = true)),
+            Action::Heartbeat(id) => self.note(id, |notes| notes.leave(|say| say.heartbeat = true)),
+            Action::Finish { id, drain } => {
+                self.note(id, |notes| notes.leave(|say| say.finish = Some(drain)));
+            }
+            Action::Activate(id) => {
+                if let Some(open) = self.sessions.get(&id) {
+                    self.link.peer.set_carrier(&open.transport, &open.address);
+                    open.notes.set_active(true);
+                }
+            }
+            Action::Close(id, reason) => {
+                if self.machine.current().is_none() {
+                    self.link.peer.set_error(reason.text().to_owned());
+                }
+                let Some(open) = self.sessions.get(&id) else { return };
+                open.notes.set_active(false);
+                if reason == Reason::Silent {
+                    // It would not hear a goodbye.
+                    return open.cutter.cut();
+                }
+                open.notes.leave(|say| say.bye = Some(reason.text()));
+                let cutter = open.cutter.clone();
+                tokio::spawn(async move {
+                    sleep(GOODBYE).await;
+                    cutter.cut();
+                });
+            }
+        }
+    }
+
+    fn note(&self, id: SessionId, leave: impl FnOnce(&Notes)) {
+        if let Some(open) = self.sessions.get(&id) {
+            leave(&open.notes);
+        }
+    }
+
+    fn dial(&mut self, above: Option<Priority>) {
+        let greeter = Arc::clone(&self.link.greeter);
+        let peer = Arc::clone(&self.link.peer);
+        let candidates = self.link.candidates.clone();
+        self.dialling =
+            Some(Box::pin(async move { dial(&greeter, &peer, &candidates, above).await }));
+    }
+
+    fn changed(&mut self, was: State, state: State) {
+        let peer = &self.link.peer;
+        if state == State::Up {
+            let open = self.machine.current().and_then(|id| self.sessions.get(&id));
+            peer.outgoing.settle(open.and_then(|open| open.received));
+            if let Some(open) = open {
+                peer.set_carrier(&open.transport, &open.address);
+                info!(
+                    peer = peer.name(),
+                    transport = open.transport,
+                    address = open.address,
+                    "link up"
+                );
+            }
+            self.unreachable = false;
+        }
+        peer.set_state(state);
+        if was == State::Up {
+            let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());
+            warn!(peer = peer.name(), "link down: {reason}");
+            if peer.outgoing.has_messages() {
+                peer.outgoing.wanted.notify_one();
+            }
+        }
+    }
+}

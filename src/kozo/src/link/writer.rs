@@ -1,0 +1,124 @@
+//! The writer of a session: the only task that writes on it.
+//!
+//! It sends what the notes say and, while its session is the one in use, Messages from the Peer's
+//! queue: all that are there at each wake-up in one write.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use tokio::time::timeout;
+
+use super::greeting::Greeted;
+use super::notes::{Notes, Sayings};
+use super::peer::Peer;
+use crate::message::Message;
+use crate::transport::session::Session;
+use crate::wire::{self, Control, Echo, Heartbeat};
+
+/// Bytes of Messages after which a write is large enough.
+const BATCH: usize = 32 * 1024;
+
+/// How long the other side has to close a session after a goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Writes until the session ends; returns why it did.
+pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> String {
+    let Greeted { session, notes, mut interests, .. } = greeted;
+    let cutter = session.cutter.clone();
+    let mut writer = Writer { session, notes, peer, buffer: BytesMut::new(), batch: Vec::new() };
+    let reason = loop {
+        if interests.has_changed().unwrap_or(false) {
+            let interests = interests.borrow_and_update();
+            wire::encode(&Control::Interest(&interests), &mut writer.buffer);
+        }
+        let (sayings, active) = writer.notes.take();
+        let bye = sayings.bye;
+        writer.gather(&sayings, active);
+        if writer.buffer.is_empty() {
+            let peer = Arc::clone(&writer.peer);
+            tokio::select! {
+                biased;
+                reason = &mut writer.session.end => break reason,
+                () = writer.notes.wake.notified() => {}
+                () = peer.outgoing.ready.notified(), if active => {}
+                Ok(()) = interests.changed() => interests.mark_changed(),
+            }
+        } else if let Err(reason) = writer.flush().await {
+            break reason;
+        }
+        if let Some(bye) = bye {
+            // Whatever the other side says to it, this side has closed it.
+            let _ = timeout(GOODBYE, &mut writer.session.end).await;
+            break bye.to_owned();
+        }
+    };
+    cutter.cut();
+    reason
+}
+
+struct Writer {
+    session: Session,
+    notes: Arc<Notes>,
+    peer: Arc<Peer>,
+    buffer: BytesMut,
+    batch: Vec<Message>,
+}
+
+impl Writer {
+    /// Encodes what there is to send now.
+    fn gather(&mut self, sayings: &Sayings, active: bool) {
+        if sayings.say_use {
+            wire::encode(&Control::Use, &mut self.buffer);
+        }
+        if active {
+            self.gather_messages();
+        }
+        if let Some(drain) = sayings.finish {
+            self.notes.set_active(false);
+            while drain && active && self.peer.outgoing.has_messages() {
+                self.gather_messages();
+            }
+            wire::encode(&Control::Finish, &mut self.buffer);
+        }
+        if sayings.finished {
+            wire::encode(&Control::Finished(self.received()), &mut self.buffer);
+        }
+        if let Some(sent) = sayings.echo {
+            let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let clock = u64::try_from(clock.as_micros()).unwrap_or(u64::MAX);
+            let echo = Echo { sent, received: self.received(), clock };
+            wire::encode(&Control::Echo(echo), &mut self.buffer);
+        }
+        if sayings.heartbeat {
+            let heartbeat = Heartbeat { sent: self.notes.now(), received: self.received() };
+            wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
+        }
+        if let Some(reason) = sayings.bye {
+            wire::encode(&Control::Bye(reason), &mut self.buffer);
+        }
+    }
+
+    fn gather_messages(&mut self) {
+        self.peer.outgoing.take(&mut self.batch, BATCH);
+        wire::encode_messages(&self.batch, &mut self.buffer);
+        self.batch.clear();
+    }
+
+    fn received(&self) -> u64 {
+        self.peer.received().1
+    }
+
+    /// Writes what was gathered, unless the session ends meanwhile.
+    async fn flush(&mut self) -> Result<(), String> {
+        self.notes.send();
+        let bytes = self.buffer.split().freeze();
+        tokio::select! {
+            biased;
+            written = self.session.writer.write(bytes) => {
+                written.map_err(|error| error.to_string())
+            }
+            reason = &mut self.session.end => Err(reason),
+        }
+    }
+}

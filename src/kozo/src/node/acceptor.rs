@@ -1,0 +1,80 @@
+//! Accepting: from a connection that comes in to a session that its link hears of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, error, warn};
+
+use super::admission::Admission;
+use super::router::Router;
+use crate::link::{Carrier, Greeter, Notice};
+use crate::transport::session::SessionError;
+use crate::transport::stream::Cutter;
+use crate::transport::{Connection, Listener, Priority};
+
+/// Pause after a failed accept, for instance when there are no file descriptors left.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts the connections of one Transport.
+pub(super) struct Acceptor {
+    pub(super) listener: Box<dyn Listener>,
+    pub(super) transport_type: String,
+    pub(super) priority: Priority,
+    pub(super) greeter: Arc<Greeter>,
+    pub(super) router: Arc<Router>,
+    pub(super) admission: Arc<Admission>,
+}
+
+impl Acceptor {
+    /// Accepts until aborted.
+    pub(super) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.listener.accept().await {
+                Ok(connection) => {
+                    pause = FIRST_PAUSE;
+                    self.greet(connection);
+                }
+                Err(problem) => {
+                    let address = self.listener.address();
+                    if self.router.may_say(&address, "accept").is_some() {
+                        error!(
+                            transport = self.transport_type,
+                            "cannot accept on {address}: {problem}"
+                        );
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn greet(&self, connection: Connection) {
+        let address = connection.address.clone();
+        let cutter = Cutter::new();
+        let place = self.admission.enter(&address, &cutter);
+        let carrier =
+            Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
+        let (greeter, router) = (Arc::clone(&self.greeter), Arc::clone(&self.router));
+        tokio::spawn(async move {
+            match greeter.accept(carrier, cutter, || place.spoke()).await {
+                Ok((peer, greeted)) => {
+                    // The link is gone when the Node has stopped.
+                    let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
+                }
+                Err(refusal) => refuse(&router, &address, &refusal),
+            }
+        });
+    }
+}
+
+fn refuse(router: &Router, address: &str, refusal: &SessionError) {
+    if !refusal.is_refusal() {
+        debug!("a connection from {address} came to nothing: {refusal}");
+    } else if let Some(more) = router.may_say("", refusal.cause()) {
+        warn!("refused a connection from {address}: {refusal} ({more} more before)");
+    }
+}

@@ -1,0 +1,124 @@
+//! Connections that have come in and not yet said who they are: how many a Node puts up with.
+//!
+//! Anybody can open connections, so their number is bounded, in all and for one address. When one too
+//! many comes it is not the newcomer that is turned away, for it may be a Peer, which needs only
+//! milliseconds: the one that has been silent for longest goes, or else the oldest.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::transport::stream::Cutter;
+
+/// Most such connections in all.
+const MOST: usize = 128;
+/// Most such connections from one address.
+const MOST_OF_ONE: usize = 64;
+
+/// Connections being greeted, oldest first.
+#[derive(Debug, Default)]
+pub struct Admission {
+    entries: Mutex<Vec<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    host: String,
+    cutter: Cutter,
+    spoke: bool,
+}
+
+/// A place among the connections being greeted; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+    id: u64,
+}
+
+impl Admission {
+    /// Takes a connection in, and cuts another one where there are too many.
+    pub fn enter(self: &Arc<Self>, address: &str, cutter: &Cutter) -> Place {
+        let host = host_of(address).to_owned();
+        let mut entries = self.lock();
+        let of_host = entries.iter().filter(|entry| entry.host == host).count();
+        if of_host >= MOST_OF_ONE {
+            turn_away(&mut entries, |entry| entry.host == host);
+        } else if entries.len() >= MOST {
+            turn_away(&mut entries, |_| true);
+        }
+        let id = entries.last().map_or(0, |entry| entry.id + 1);
+        entries.push(Entry { id, host, cutter: cutter.clone(), spoke: false });
+        Place { admission: Arc::clone(self), id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn turn_away(entries: &mut Vec<Entry>, among: impl Fn(&Entry) -> bool) {
+    let silent = entries.iter().position(|entry| among(entry) && !entry.spoke);
+    if let Some(at) = silent.or_else(|| entries.iter().position(among)) {
+        entries.remove(at).cutter.cut();
+    }
+}
+
+/// The address without its port.
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+impl Place {
+    /// The other side has begun to speak.
+    pub fn spoke(&self) {
+        if let Some(entry) = self.admission.lock().iter_mut().find(|entry| entry.id == self.id) {
+            entry.spoke = true;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.lock().retain(|entry| entry.id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn hosts(admission: &Admission) -> Vec<(String, u64)> {
+        admission.lock().iter().map(|entry| (entry.host.clone(), entry.id)).collect()
+    }
+
+    #[test]
+    fn the_longest_silent_of_an_address_goes_first() {
+        let admission = Arc::new(Admission::default());
+        let places: Vec<_> = (0..MOST_OF_ONE)
+            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &Cutter::new()))
+            .collect();
+        places[0].spoke();
+        let _other = admission.enter("10.0.0.2:1", &Cutter::new());
+        let _one_too_many = admission.enter("10.0.0.1:999", &Cutter::new());
+        let kept = hosts(&admission);
+        assert_eq!(kept.len(), MOST_OF_ONE + 1);
+        assert_eq!(kept[0].1, 0, "the one that speaks stays");
+        assert!(!kept.iter().any(|(_, id)| *id == 1), "the oldest silent one went");
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let admission = Arc::new(Admission::default());
+        drop(admission.enter("10.0.0.1:1", &Cutter::new()));
+        assert!(hosts(&admission).is_empty());
+    }
+
+    #[test]
+    fn there_is_a_bound_in_all() {
+        let admission = Arc::new(Admission::default());
+        let _places: Vec<_> = (0..3 * MOST)
+            .map(|host| admission.enter(&format!("10.0.{host}:1"), &Cutter::new()))
+            .collect();
+        assert_eq!(hosts(&admission).len(), MOST);
+    }
+}

@@ -1,0 +1,112 @@
+//! Supervision of Roles: runs each one, and starts it again with backoff when it fails.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, error, info};
+
+use crate::config::RoleConfig;
+use crate::role::{Inbox, RoleContext, RoleError, RoleType};
+use crate::status::RoleStatus;
+
+/// Pause before a Role is started again after its first failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A Role that ran for so long is taken to be well: its next failure is a first one again.
+const WELL: Duration = Duration::from_secs(60);
+
+/// A Role and how it is doing.
+pub struct Supervised {
+    /// Its configuration.
+    pub config: RoleConfig,
+    /// Its queue.
+    pub inbox: Arc<Inbox>,
+    role_type: Arc<dyn RoleType>,
+    doing: Mutex<Doing>,
+}
+
+#[derive(Default)]
+struct Doing {
+    state: &'static str,
+    last_error: Option<String>,
+    restarts: u64,
+}
+
+impl Supervised {
+    /// A Role that has not begun.
+    pub fn new(config: RoleConfig, role_type: Arc<dyn RoleType>) -> Supervised {
+        let inbox = Arc::new(Inbox::new(config.queue));
+        let doing = Mutex::new(Doing { state: "starting", ..Doing::default() });
+        Supervised { config, inbox, role_type, doing }
+    }
+
+    /// Runs the Role until it has finished or is to stop.
+    pub async fn run(&self, context: RoleContext) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let started = Instant::now();
+            self.lock().state = "running";
+            let result = self.run_once(context.clone()).await;
+            let stopping = *context.stop.borrow();
+            match result {
+                Ok(()) if stopping => return self.lock().state = "stopped",
+                Ok(()) => {
+                    info!(role = self.config.name, "finished");
+                    return self.lock().state = "finished";
+                }
+                Err(problem) => {
+                    if started.elapsed() >= WELL {
+                        pause = FIRST_PAUSE;
+                    }
+                    let seconds = pause.as_secs();
+                    error!(
+                        role = self.config.name,
+                        "failed: {problem}; it is started again in {seconds} s"
+                    );
+                    let mut doing = self.lock();
+                    (doing.state, doing.last_error) = ("failed", Some(problem.to_string()));
+                    doing.restarts += 1;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = context.stopped() => return self.lock().state = "stopped",
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            debug!(role = self.config.name, "starting again");
+        }
+    }
+
+    /// In a task of its own, so that not even a panic in a Role reaches the Node.
+    async fn run_once(&self, context: RoleContext) -> Result<(), RoleError> {
+        let role = self.role_type.build(&self.config);
+        match tokio::spawn(role.run(context)).await {
+            Ok(result) => result,
+            Err(panic) => Err(RoleError(panic.to_string())),
+        }
+    }
+
+    /// The Role at this moment, but for what it sent.
+    pub fn status(&self) -> RoleStatus {
+        let counters = self.inbox.counters();
+        let doing = self.lock();
+        RoleStatus {
+            name: self.config.name.clone(),
+            role_type: self.config.role_type.clone(),
+            state: doing.state.to_owned(),
+            last_error: doing.last_error.clone(),
+            restarts: doing.restarts,
+            sent: 0,
+            received: counters.received,
+            dropped: counters.dropped,
+            queue_length: counters.length,
+            queue_size: counters.size,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,94 @@
+//! Transports: ways for Nodes to reach each other. They move bytes, nothing more.
+//!
+//! A [`TransportType`] says what options its Transports take and builds [`Transport`]s. A Transport
+//! opens streams to a Peer's Transport and accepts streams from others; `session` (see [`ssh`])
+//! authenticates and encrypts what runs over them, unless the Transport says that it did that by
+//! itself. `tcp` is built in; [`memory`] joins Nodes of one process.
+
+pub mod memory;
+pub mod session;
+pub mod ssh;
+pub mod stream;
+pub mod tcp;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::BoxFuture;
+use crate::config::{Schema, TransportConfig};
+pub use stream::BoxStream;
+
+/// Which Transport to prefer where several reach a Peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Only when nothing else works.
+    Worst,
+    /// Slow or unreliable, as Bluetooth.
+    Bad,
+    /// Neither good nor bad, as Tor.
+    Meh,
+    /// Good.
+    Good,
+    /// Fast and reliable, as TCP.
+    Best,
+}
+
+/// A stream to or from another Node.
+pub struct Connection {
+    /// The bytes.
+    pub stream: BoxStream,
+    /// Where it goes to or comes from, for people and for limits.
+    pub address: String,
+    /// The Peer at its other end, where the Transport itself has authenticated it and encrypts.
+    pub peer: Option<String>,
+}
+
+/// A kind of Transport: its options, how to make one.
+pub trait TransportType: Send + Sync {
+    /// Name, options.
+    fn schema(&self) -> Schema;
+
+    /// Makes a Transport, not yet listening.
+    fn build(&self, config: &TransportConfig) -> Arc<dyn Transport>;
+}
+
+/// A way to reach other Nodes and be reached by them.
+pub trait Transport: Send + Sync {
+    /// How much it is to be preferred.
+    fn priority(&self) -> Priority;
+
+    /// Whether it can be used to connect to this Transport of a Peer.
+    fn can_connect(&self, other: &TransportConfig) -> bool;
+
+    /// The addresses at which this Transport of a Peer can be tried, in order of preference.
+    fn addresses(&self, other: &TransportConfig) -> Vec<String>;
+
+    /// Opens a stream to one of these addresses. Cancel safe.
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>>;
+
+    /// How long [`connect`](Self::connect) may take.
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    /// Whether it can be connected to.
+    fn can_accept(&self) -> bool;
+
+    /// Starts to accept streams.
+    fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+}
+
+/// The accepting end of a Transport.
+pub trait Listener: Send {
+    /// The next stream. Cancel safe.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+
+    /// Where it listens, for people.
+    fn address(&self) -> String;
+}
+
+/// The Transport types that are part of the daemon.
+pub fn built_in() -> Vec<Arc<dyn TransportType>> {
+    vec![Arc::new(tcp::TcpType)]
+}

@@ -1,0 +1,208 @@
+//! Sessions: one authenticated, encrypted connection between two Nodes, whatever encrypts it.
+//!
+//! What comes in goes to a [`Sink`], called from the task that reads the stream. That task must never
+//! wait for a write on the same session: when both directions are full it would wait for ever. So a
+//! sink cannot write at all; it leaves notes for the task that owns the [`Session`], the only writer.
+
+use bytes::Bytes;
+use russh::keys::PublicKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::stream::{BoxStream, Cuttable, Cutter};
+use crate::BoxFuture;
+
+/// What the reading task is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on reading.
+    Continue,
+    /// Give others a turn first: a queue is full.
+    Yield,
+}
+
+/// Takes the bytes of a session as they come. Dropped when the session has ended.
+pub trait Sink: Send {
+    /// Takes some bytes.
+    ///
+    /// # Errors
+    /// When they make no sense; the session is then closed.
+    fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError>;
+}
+
+/// Decides who may have a session with this Node, for one connection that came in.
+pub trait Gate: Send {
+    /// Whether this user may come in with this key. Asked before the key is proven.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError>;
+
+    /// The sink for a session with this Peer, now authenticated.
+    fn open(&mut self, peer: &str) -> Box<dyn Sink>;
+}
+
+/// Why there is no session, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The stream failed or ended.
+    #[error("{0}")]
+    Stream(String),
+    /// The handshake took too long.
+    #[error("no answer within {0} seconds")]
+    Timeout(u64),
+    /// The other side has none of the algorithms that this side would use.
+    #[error("no common {kind}: here {ours}, there {theirs}")]
+    NoCommonAlgorithm {
+        /// `cipher`, `MAC`…
+        kind: &'static str,
+        /// What this side offers.
+        ours: String,
+        /// What the other side offers.
+        theirs: String,
+    },
+    /// The host key is not the Peer's.
+    #[error("its host key is {found}, but the configuration says {expected}")]
+    HostKey {
+        /// Fingerprint of the key that it has.
+        found: String,
+        /// Fingerprint of the key that it should have.
+        expected: String,
+    },
+    /// The other side does not accept this Node's key.
+    #[error(
+        "it refused our key {0}: its configuration has another one for us, or does not know us"
+    )]
+    KeyRefused(String),
+    /// Somebody whose key belongs to no Node.
+    #[error("key {key}, which belongs to no Node, was presented for '{user}'")]
+    Stranger {
+        /// The name that was given.
+        user: String,
+        /// Fingerprint of the key.
+        key: String,
+    },
+    /// A Node that gave another's name.
+    #[error("the key of '{owner}' was presented for '{user}'")]
+    WrongName {
+        /// The name that was given.
+        user: String,
+        /// The Node that the key belongs to.
+        owner: String,
+    },
+    /// A policy forbids it.
+    #[error("no session with '{0}': the connection policies forbid both directions")]
+    Policy(String),
+    /// What came is not the protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl SessionError {
+    /// A word for the cause, the same for all errors of that cause: what log lines are limited by.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            SessionError::Stream(_) => "stream",
+            SessionError::Timeout(_) => "timeout",
+            SessionError::NoCommonAlgorithm { .. } => "algorithm",
+            SessionError::HostKey { .. } => "host-key",
+            SessionError::KeyRefused(_) => "key-refused",
+            SessionError::Stranger { .. } => "stranger",
+            SessionError::WrongName { .. } => "wrong-name",
+            SessionError::Policy(_) => "policy",
+            SessionError::Protocol(_) => "protocol",
+        }
+    }
+
+    /// Whether somebody has to look at it, unlike a Peer that is merely not there.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, SessionError::Stream(_) | SessionError::Timeout(_))
+    }
+}
+
+impl From<std::io::Error> for SessionError {
+    fn from(error: std::io::Error) -> Self {
+        SessionError::Stream(error.to_string())
+    }
+}
+
+impl From<crate::wire::WireError> for SessionError {
+    fn from(error: crate::wire::WireError) -> Self {
+        SessionError::Protocol(error.to_string())
+    }
+}
+
+/// The writing end of a session. Bytes written are on their way, not yet there.
+pub enum Writer {
+    /// SSH, this Node being the client.
+    Client(russh::ChannelWriteHalf<russh::client::Msg>),
+    /// SSH, this Node being the server.
+    Server(russh::ChannelWriteHalf<russh::server::Msg>),
+    /// A stream that needs no session of its own.
+    Plain(WriteHalf<Cuttable<BoxStream>>),
+}
+
+/// An authenticated, encrypted connection to a Peer.
+pub struct Session {
+    /// The Peer at its other end.
+    pub peer: String,
+    /// Its writing end.
+    pub writer: Writer,
+    /// Returns why the session ended, once it has. To be polled, or the session may not end.
+    pub end: BoxFuture<'static, String>,
+    /// Ends it at once.
+    pub cutter: Cutter,
+}
+
+impl Writer {
+    /// Writes all of these bytes; waits while the other side takes none. The first poll hands
+    /// over as much as there is room for.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), SessionError> {
+        let ended = |_| SessionError::Stream("the session has ended".to_owned());
+        match self {
+            Writer::Client(channel) => channel.data_bytes(bytes).await.map_err(ended),
+            Writer::Server(channel) => channel.data_bytes(bytes).await.map_err(ended),
+            Writer::Plain(stream) => {
+                stream.write_all(&bytes).await?;
+                Ok(stream.flush().await?)
+            }
+        }
+    }
+}
+
+/// A session over a stream that the Transport itself has authenticated and encrypts.
+pub fn plain(stream: BoxStream, peer: String, sink: Box<dyn Sink>) -> Session {
+    let cutter = Cutter::new();
+    let (reader, writer) = tokio::io::split(Cuttable::new(stream, &cutter));
+    let end = tokio::spawn(read_plain(reader, sink));
+    Session {
+        peer,
+        writer: Writer::Plain(writer),
+        end: Box::pin(async move {
+            match end.await {
+                Ok(Ok(())) => "closed by the peer".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            }
+        }),
+        cutter,
+    }
+}
+
+async fn read_plain(
+    mut reader: ReadHalf<Cuttable<BoxStream>>,
+    mut sink: Box<dyn Sink>,
+) -> Result<(), SessionError> {
+    let mut buffer = bytes::BytesMut::with_capacity(16 * 1024);
+    loop {
+        buffer.clear();
+        if reader.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+        if sink.data(&buffer)? == Flow::Yield {
+            tokio::task::yield_now().await;
+        }
+    }
+}

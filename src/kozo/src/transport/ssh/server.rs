@@ -1,0 +1,185 @@
+//! The accepting side of an SSH session.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use russh::keys::PublicKey;
+use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelWriteHalf};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::oneshot;
+
+use super::{HandlerError, SUBSYSTEM, Ssh};
+use crate::transport::session::{Flow, Gate, Session, SessionError, Sink, Writer};
+use crate::transport::stream::{BoxStream, Cuttable, Cutter};
+
+/// What every SSH client says first (RFC 4253, section 4.2).
+const GREETING: &[u8] = b"SSH-2.0-";
+
+/// Makes a session over a stream that came in, with whom the gate admits. `greeted` is called when
+/// the other side has begun to speak SSH: until then this costs nothing but the stream. Cancel by
+/// `cutter`.
+///
+/// # Errors
+/// When the other side is not admitted, or the stream fails.
+pub async fn accept(
+    ssh: &Ssh,
+    stream: BoxStream,
+    gate: Box<dyn Gate>,
+    cutter: Cutter,
+    greeted: impl FnOnce(),
+) -> Result<Session, SessionError> {
+    let mut stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
+    await_greeting(&mut stream).await?;
+    greeted();
+    let (opened, open) = oneshot::channel();
+    let refusal = Arc::new(Mutex::new(None));
+    let server = Server {
+        gate,
+        refusal: Arc::clone(&refusal),
+        peer: None,
+        sink: None,
+        writer: None,
+        opened: Some(opened),
+    };
+    let config = Arc::clone(&ssh.server);
+    let mut running =
+        server::run_stream(config, stream, server).await.map_err(|HandlerError(error)| error)?;
+    let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (peer, writer) = tokio::select! {
+        biased;
+        Ok(opened) = open => opened,
+        ended = &mut running => {
+            let error = match ended {
+                Ok(()) => SessionError::Stream("closed by the peer".to_owned()),
+                Err(HandlerError(error)) => error,
+            };
+            return Err(refused().unwrap_or(error));
+        }
+    };
+    Ok(Session {
+        peer,
+        writer: Writer::Server(writer),
+        end: Box::pin(async move {
+            match running.await {
+                Ok(()) => "closed by the peer".to_owned(),
+                Err(HandlerError(error)) => error.to_string(),
+            }
+        }),
+        cutter,
+    })
+}
+
+/// Waits for the first bytes, and looks at them without taking them.
+async fn await_greeting(stream: &mut BufReader<Cuttable<BoxStream>>) -> Result<(), SessionError> {
+    let start = stream.fill_buf().await?;
+    if start.is_empty() {
+        return Err(SessionError::Stream("closed by the peer".to_owned()));
+    }
+    if start.iter().zip(GREETING).any(|(byte, expected)| byte != expected) {
+        return Err(SessionError::Protocol("it does not speak SSH".to_owned()));
+    }
+    Ok(())
+}
+
+struct Server {
+    gate: Box<dyn Gate>,
+    refusal: Arc<Mutex<Option<SessionError>>>,
+    peer: Option<String>,
+    sink: Option<Box<dyn Sink>>,
+    writer: Option<ChannelWriteHalf<Msg>>,
+    opened: Option<oneshot::Sender<(String, ChannelWriteHalf<Msg>)>>,
+}
+
+impl Server {
+    fn admit(&mut self, user: &str, key: &PublicKey) -> Auth {
+        match self.gate.admit(user, key) {
+            Ok(()) => Auth::Accept,
+            Err(refusal) => {
+                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+                Auth::reject()
+            }
+        }
+    }
+}
+
+impl server::Handler for Server {
+    type Error = HandlerError;
+
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, HandlerError> {
+        Ok(self.admit(user, offer.public_key))
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, HandlerError> {
+        let auth = self.admit(user, key.public_key);
+        if matches!(auth, Auth::Accept) {
+            self.peer = Some(user.to_owned());
+        }
+        Ok(auth)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        if self.writer.is_none() && self.opened.is_some() {
+            // What comes in goes to the sink alone; without a reader russh keeps no copies of it.
+            self.writer = Some(channel.split().1);
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        let writer = self.writer.take_if(|writer| name == SUBSYSTEM && writer.id() == channel);
+        let (Some(writer), Some(peer)) = (writer, self.peer.clone()) else {
+            return Ok(session.channel_failure(channel)?);
+        };
+        let Some(opened) = self.opened.take() else {
+            return Ok(session.channel_failure(channel)?);
+        };
+        self.sink = Some(self.gate.open(&peer));
+        session.channel_success(channel)?;
+        // Nobody waits for it any more when the handshake took too long.
+        let _ = opened.send((peer, writer));
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        _: ChannelId,
+        data: &[u8],
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        let Some(sink) = &mut self.sink else {
+            let problem = format!("data before the subsystem '{SUBSYSTEM}'");
+            return Err(HandlerError(SessionError::Protocol(problem)));
+        };
+        if sink.data(data).map_err(HandlerError)? == Flow::Yield {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        _: ChannelId,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        Err(HandlerError(SessionError::Stream("closed by the peer".to_owned())))
+    }
+}

@@ -1,0 +1,103 @@
+//! Streams of bytes, whatever carries them, and the means to end one at once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Anything that bytes can be read from and written to.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A stream, boxed.
+pub type BoxStream = Box<dyn Stream>;
+
+/// Ends a [`Cuttable`] stream from elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Cutter {
+    shared: Arc<Cut>,
+}
+
+#[derive(Debug, Default)]
+struct Cut {
+    cut: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Cutter {
+    /// A cutter for a stream still to be wrapped.
+    pub fn new() -> Cutter {
+        Cutter::default()
+    }
+
+    /// Whether a stream that it could end still exists.
+    pub fn in_use(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
+    /// Makes every further read and write of the stream fail, also those under way.
+    pub fn cut(&self) {
+        self.shared.cut.store(true, Ordering::Release);
+        self.shared.reader.wake();
+        self.shared.writer.wake();
+    }
+}
+
+/// A stream that a [`Cutter`] can end: SSH sessions own their streams, and only this reaches in.
+#[derive(Debug)]
+pub struct Cuttable<S> {
+    inner: S,
+    shared: Arc<Cut>,
+}
+
+impl<S> Cuttable<S> {
+    /// Wraps a stream.
+    pub fn new(inner: S, cutter: &Cutter) -> Cuttable<S> {
+        Cuttable { inner, shared: Arc::clone(&cutter.shared) }
+    }
+
+    fn check(&self, waker: &AtomicWaker, context: &Context<'_>) -> io::Result<()> {
+        waker.register(context.waker());
+        if self.shared.cut.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(&self.shared.reader, context)?;
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Cuttable<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(&self.shared.writer, context)?;
+        Pin::new(&mut self.inner).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(&self.shared.writer, context)?;
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}

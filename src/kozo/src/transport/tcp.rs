@@ -1,0 +1,244 @@
+//! The Transport `tcp`.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+
+use super::{Connection, Listener, Priority, Transport, TransportType};
+use crate::BoxFuture;
+use crate::config::{
+    OptionKind, OptionSpec, OptionValue, Options, Presence, Schema, TransportConfig,
+};
+
+/// Port of the `tcp` Transport where the configuration names none.
+pub const DEFAULT_PORT: u16 = 6020;
+
+/// Pause before the next address of a name is tried beside the one under way (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Builds `tcp` Transports.
+pub struct TcpType;
+
+impl TransportType for TcpType {
+    fn schema(&self) -> Schema {
+        let option = |name: &'static str, kind, presence, description: &'static str| OptionSpec {
+            name: name.into(),
+            kind,
+            presence,
+            description: description.into(),
+        };
+        Schema {
+            name: "tcp".into(),
+            description: "A TCP connection: the fastest and most reliable Transport.".into(),
+            options: vec![
+                option(
+                    "address",
+                    OptionKind::Addresses,
+                    Presence::Required,
+                    "Addresses at which other Nodes reach this one: names, IPv4 or IPv6 \
+                     addresses, each with `:PORT` if it is not `port`.",
+                ),
+                option(
+                    "bindAddress",
+                    OptionKind::Text,
+                    Presence::Default(OptionValue::Text(String::new())),
+                    "Address to listen on; empty for all interfaces.",
+                ),
+                option(
+                    "port",
+                    OptionKind::Integer { min: 1, max: i64::from(u16::MAX) },
+                    Presence::Default(OptionValue::Integer(i64::from(DEFAULT_PORT))),
+                    "TCP port to listen on.",
+                ),
+                option(
+                    "socketConnectionBacklog",
+                    OptionKind::Integer { min: 1, max: 65_535 },
+                    Presence::Default(OptionValue::Integer(256)),
+                    "Connections that the kernel may hold until they are accepted.",
+                ),
+            ],
+            needs_storage: false,
+        }
+    }
+
+    fn build(&self, config: &TransportConfig) -> Arc<dyn Transport> {
+        let backlog = config.options.integer("socketConnectionBacklog").unwrap_or(256);
+        Arc::new(Tcp {
+            bind: config.options.text("bindAddress").unwrap_or_default().to_owned(),
+            port: port(&config.options),
+            backlog: u32::try_from(backlog).unwrap_or(256),
+        })
+    }
+}
+
+struct Tcp {
+    bind: String,
+    port: u16,
+    backlog: u32,
+}
+
+impl Transport for Tcp {
+    fn priority(&self) -> Priority {
+        Priority::Best
+    }
+
+    fn can_connect(&self, other: &TransportConfig) -> bool {
+        other.transport_type == "tcp"
+    }
+
+    fn addresses(&self, other: &TransportConfig) -> Vec<String> {
+        let default = port(&other.options);
+        other.options.list("address").iter().map(|host| with_port(host, default)).collect()
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async move {
+            let stream = connect(address).await?;
+            let address = stream.peer_addr()?.to_string();
+            connection(stream, address)
+        })
+    }
+
+    fn can_accept(&self) -> bool {
+        true
+    }
+
+    fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listeners = match self.bind.as_str() {
+                "" => vec![listen_on_all(self.port, self.backlog)?],
+                name => lookup_host((name, self.port))
+                    .await?
+                    .map(|address| listen(address, self.backlog))
+                    .collect::<io::Result<Vec<_>>>()?,
+            };
+            Ok(Box::new(Listeners(listeners)) as Box<dyn Listener>)
+        })
+    }
+}
+
+fn port(options: &Options) -> u16 {
+    options.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_PORT)
+}
+
+/// `host:port` for a configured address, which may name a port of its own.
+fn with_port(host: &str, default: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, default).to_string(),
+        Err(_) if host.contains(':') => host.to_owned(),
+        Err(_) => format!("{host}:{default}"),
+    }
+}
+
+/// Resolves the name and races its addresses with a stagger.
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    if host.trim_end_matches('.').ends_with(".onion") {
+        // RFC 7686, section 2: never ask DNS for these.
+        return Err(io::Error::other("an .onion address needs the onion Transport"));
+    }
+    let mut addresses = interleave(lookup_host(address).await?.collect()).into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let more = addresses.len() > 0;
+        if attempts.is_empty() && !more {
+            return Err(error);
+        }
+        tokio::select! {
+            biased;
+            Some(attempt) = attempts.next(), if !attempts.is_empty() => match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(failure) => error = failure,
+            },
+            () = tokio::time::sleep(STAGGER), if more && !attempts.is_empty() => {}
+            () = std::future::ready(()), if more && attempts.is_empty() => {}
+        }
+        attempts.extend(addresses.next().map(TcpStream::connect));
+    }
+}
+
+/// IPv6 and IPv4 in turn, beginning with the family that the resolver put first.
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut second = second.into_iter();
+    let mut mixed: Vec<_> =
+        first.into_iter().flat_map(|address| [Some(address), second.next()]).flatten().collect();
+    mixed.extend(second);
+    mixed
+}
+
+/// One listener for both families where the machine has IPv6, else for IPv4.
+fn listen_on_all(port: u16, backlog: u32) -> io::Result<TcpListener> {
+    listen(SocketAddr::from(([0_u16; 8], port)), backlog)
+        .or_else(|_| listen(SocketAddr::from(([0_u8; 4], port)), backlog))
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+    socket.set_reuseaddr(true)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    socket.bind(address).map_err(named)?;
+    socket.listen(backlog).map_err(named)
+}
+
+fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
+    // Messages are coalesced before they are written: waiting for more would only delay them.
+    stream.set_nodelay(true)?;
+    Ok(Connection { stream: Box::new(stream), address, peer: None })
+}
+
+struct Listeners(Vec<TcpListener>);
+
+impl Listener for Listeners {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async move {
+            let accepts = self.0.iter().map(|listener| Box::pin(listener.accept()));
+            let (accepted, ..) = futures_util::future::select_all(accepts).await;
+            let (stream, address) = accepted?;
+            let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
+            connection(stream, canonical.to_string())
+        })
+    }
+
+    fn address(&self) -> String {
+        let addresses = self.0.iter().filter_map(|listener| listener.local_addr().ok());
+        addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn ports_are_added_where_none_is_named() {
+        assert_eq!(with_port("10.1.2.3", 6020), "10.1.2.3:6020");
+        assert_eq!(with_port("fe80::1", 6020), "[fe80::1]:6020");
+        assert_eq!(with_port("[fe80::1]:7", 6020), "[fe80::1]:7");
+        assert_eq!(with_port("clock.local", 6020), "clock.local:6020");
+        assert_eq!(with_port("clock.local:7", 6020), "clock.local:7");
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |text: &[&str]| -> Vec<SocketAddr> {
+            text.iter().map(|address| address.parse().unwrap()).collect()
+        };
+        let mixed = interleave(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]));
+        assert_eq!(mixed, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+    }
+
+    #[tokio::test]
+    async fn onion_names_are_never_resolved() {
+        let error = connect("gnreiuoyh5rrtkjhe4r5j5423t4egyr.onion:6020").await.unwrap_err();
+        assert!(error.to_string().contains("onion Transport"), "{error}");
+    }
+}

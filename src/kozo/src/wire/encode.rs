@@ -1,0 +1,108 @@
+//! Frames to bytes.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Control, HEADER, MAX_INTERESTS, kind};
+use crate::interest::Interest;
+use crate::message::Message;
+
+/// Appends a frame.
+pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
+    let number = match frame {
+        Control::Hello(_) => kind::HELLO,
+        Control::Interest(_) => kind::INTEREST,
+        Control::Heartbeat(_) => kind::HEARTBEAT,
+        Control::Echo(_) => kind::ECHO,
+        Control::Use => kind::USE,
+        Control::Finish => kind::FINISH,
+        Control::Finished(_) => kind::FINISHED,
+        Control::Bye(_) => kind::BYE,
+    };
+    framed(out, number, |out| match frame {
+        Control::Hello(hello) => {
+            out.put_u16_le(hello.version);
+            out.put_u64_le(hello.boot);
+            out.put_u64_le(hello.received_boot);
+            out.put_u64_le(hello.received);
+            out.put_u8(u8::try_from(hello.features.len()).unwrap_or(u8::MAX));
+            for feature in hello.features.iter().take(usize::from(u8::MAX)) {
+                put_text(out, feature);
+            }
+        }
+        Control::Interest(interests) => {
+            for interest in interests.iter().take(MAX_INTERESTS) {
+                put_interest(out, interest);
+            }
+        }
+        Control::Heartbeat(heartbeat) => {
+            out.put_u64_le(heartbeat.sent);
+            out.put_u64_le(heartbeat.received);
+        }
+        Control::Echo(echo) => {
+            out.put_u64_le(echo.sent);
+            out.put_u64_le(echo.received);
+            out.put_u64_le(echo.clock);
+        }
+        Control::Finished(received) => out.put_u64_le(*received),
+        Control::Bye(reason) => put_text(out, reason),
+        Control::Use | Control::Finish => {}
+    });
+}
+
+/// Appends frames with these Messages: one frame for each run of Messages with the same origin.
+pub fn encode_messages(messages: &[Message], out: &mut BytesMut) {
+    let same = |a: &Message, b: &Message| a.hops() == b.hops() && a.origin() == b.origin();
+    for run in messages.chunk_by(same) {
+        let Some(first) = run.first() else { continue };
+        framed(out, kind::MESSAGES, |out| {
+            put_text(out, &first.origin().node);
+            out.put_u64_le(first.origin().boot);
+            out.put_u8(first.hops());
+            for message in run {
+                put_length(out, message.body().len());
+                out.put_slice(message.body());
+            }
+        });
+    }
+}
+
+fn framed(out: &mut BytesMut, number: u8, payload: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(number);
+    let length_at = out.len();
+    out.put_u32_le(0);
+    payload(out);
+    let length = u32::try_from(out.len() - length_at - (HEADER - 1)).unwrap_or(u32::MAX);
+    if let Some(field) = out.get_mut(length_at..length_at + 4) {
+        field.copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// A text of at most 255 bytes with its length in front; a longer one is cut.
+fn put_text(out: &mut BytesMut, text: &str) {
+    let text = text.get(..text.floor_char_boundary(usize::from(u8::MAX))).unwrap_or_default();
+    out.put_u8(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    out.put_slice(text.as_bytes());
+}
+
+/// Seven bits a byte, least significant first, the top bit set on all but the last.
+fn put_length(out: &mut BytesMut, mut length: usize) {
+    loop {
+        let low = u8::try_from(length & 0x7f).unwrap_or(0x7f);
+        length >>= 7;
+        if length == 0 {
+            return out.put_u8(low);
+        }
+        out.put_u8(low | 0x80);
+    }
+}
+
+fn put_interest(out: &mut BytesMut, interest: &Interest) {
+    out.put_u8(interest.kind.map_or(u8::MAX, crate::message::Kind::number));
+    put_text(out, &interest.message_type.to_string());
+    out.put_u8(u8::from(interest.channel.is_some()));
+    if let Some(channel) = &interest.channel {
+        put_text(out, &channel.to_string());
+    }
+    put_text(out, &interest.role.to_string());
+    put_text(out, &interest.node.to_string());
+}

@@ -1,0 +1,113 @@
+//! The protocol inside a session's subsystem `kozo`: frames and their codec.
+//!
+//! A frame is one byte of kind, four bytes of payload length (little-endian) and the payload. What
+//! the frames mean, and in which order they come, is in `ARCHITECTURE.md`; `link` acts on them. Kinds
+//! this version does not know are skipped, so that later versions can add some. Every length is
+//! checked against a bound before anything is allocated for it, and memory grows only with bytes
+//! that really came. Knows `message` and `interest`.
+
+mod decode;
+mod encode;
+
+pub use decode::{Decoder, Frame, Messages};
+pub use encode::{encode, encode_messages};
+
+use crate::interest::Interest;
+
+/// Version of the protocol that this code speaks.
+pub const VERSION: u16 = 1;
+
+/// Bytes of a frame in front of its payload.
+pub const HEADER: usize = 5;
+
+/// Largest payload: the largest Message and its batch's header.
+pub const MAX_PAYLOAD: usize = crate::message::MAX_MESSAGE + 1024;
+
+/// Largest number of interests that a Node may announce.
+pub const MAX_INTERESTS: usize = 65_536;
+
+/// Largest number of features that a hello may name.
+const MAX_FEATURES: usize = 64;
+
+/// Numbers of the frame kinds.
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const INTEREST: u8 = 2;
+    pub(super) const MESSAGES: u8 = 3;
+    pub(super) const HEARTBEAT: u8 = 4;
+    pub(super) const ECHO: u8 = 5;
+    pub(super) const USE: u8 = 6;
+    pub(super) const FINISH: u8 = 7;
+    pub(super) const FINISHED: u8 = 8;
+    pub(super) const BYE: u8 = 9;
+}
+
+/// The first frame of either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Version of the protocol.
+    pub version: u16,
+    /// Random number of this run of the daemon.
+    pub boot: u64,
+    /// The run of the other side's daemon that `received` speaks of; 0 when there was none.
+    pub received_boot: u64,
+    /// Messages that came from that run so far, over all sessions.
+    pub received: u64,
+    /// Extensions that the other side must know.
+    pub features: Vec<String>,
+}
+
+/// Sent when nothing else was for a while; the other side echoes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Clock of the sender, for itself: microseconds since some moment.
+    pub sent: u64,
+    /// Messages that the sender received from the other side's run so far.
+    pub received: u64,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// [`Heartbeat::sent`] of the heartbeat.
+    pub sent: u64,
+    /// Messages that the answering side received from the other side's run so far.
+    pub received: u64,
+    /// Wall clock of the answering side, in microseconds since the Unix epoch.
+    pub clock: u64,
+}
+
+/// A frame to be sent that is not a batch of Messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control<'a> {
+    /// Who I am.
+    Hello(&'a Hello),
+    /// What my Roles want, all of it; replaces what was announced before.
+    Interest(&'a [Interest]),
+    /// I am here.
+    Heartbeat(Heartbeat),
+    /// I heard.
+    Echo(Echo),
+    /// This is the session to use.
+    Use,
+    /// No more Messages come from me on this session.
+    Finish,
+    /// All that came before your finish is taken; the count is as in a heartbeat.
+    Finished(u64),
+    /// I close this session, and why.
+    Bye(&'a str),
+}
+
+/// Bytes that are not this protocol. The session they came on is closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A frame larger than any may be.
+    #[error("a frame of {0} bytes: the most is {MAX_PAYLOAD}")]
+    FrameTooLarge(usize),
+    /// A payload that ends too early or holds impossible values.
+    #[error("a malformed {0} frame")]
+    Malformed(&'static str),
+    /// A Message that is none.
+    #[error("a malformed message: {0}")]
+    Message(#[from] crate::message::MessageError),
+}
