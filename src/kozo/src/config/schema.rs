@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::value;
+
 /// What values an option takes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OptionKind {
@@ -42,6 +44,59 @@ pub enum OptionKind {
     RoleOfType(Cow<'static, str>),
     /// The name of a Node of the System, or `*`.
     NodeOrAny,
+    /// One of these words.
+    Choice(Vec<Cow<'static, str>>),
+    /// A colon-separated text or a list of paths.
+    Paths,
+    /// A public key, as the line of an OpenSSH `.pub` file.
+    PublicKey,
+    /// A block of further options, which is described in its own place.
+    Block,
+}
+
+impl OptionKind {
+    /// What is allowed, for messages and documents: "a whole number from 1 to 65535".
+    pub fn allowed(&self) -> String {
+        match self {
+            OptionKind::Flag => "`true` or `false`".to_owned(),
+            OptionKind::Integer { min, max } if *max == i64::MAX => {
+                format!("a whole number of at least {min}")
+            }
+            OptionKind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            OptionKind::Duration { min, max } => format!(
+                "a duration from {} to {}: seconds (`30`, `0.5`) or with units \
+                 (`500ms`, `30s`, `5min`, `2h`, `1d`)",
+                value::show_duration(*min),
+                value::show_duration(*max)
+            ),
+            OptionKind::Size { min, max } => format!(
+                "a size from {} to {}: bytes (`65536`) or with a unit (`64KiB`, `4MiB`, `8kB`)",
+                value::show_size(*min),
+                value::show_size(*max)
+            ),
+            OptionKind::Text => "a text".to_owned(),
+            OptionKind::Path => "a path".to_owned(),
+            OptionKind::Addresses => {
+                "addresses, separated by commas (`a.example, 10.0.0.1`) or as a list".to_owned()
+            }
+            OptionKind::RoleOfType(name) => {
+                format!("the name of a Role of type `{name}`, on any Node")
+            }
+            OptionKind::NodeOrAny => "the name of a Node, or `*` in quotes for any".to_owned(),
+            OptionKind::Choice(words) => match words.as_slice() {
+                [only] => format!("`{only}`"),
+                words => {
+                    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+                    format!("one of {}", words.join(", "))
+                }
+            },
+            OptionKind::Paths => "paths, separated by `:` or as a list".to_owned(),
+            OptionKind::PublicKey => {
+                "the line of an OpenSSH public key file: `ssh-ed25519 AAAA… comment`".to_owned()
+            }
+            OptionKind::Block => "a block of options".to_owned(),
+        }
+    }
 }
 
 /// Whether an option must be there, and what holds when it is not.
@@ -101,11 +156,12 @@ pub enum OptionValue {
     Duration(Duration),
     /// Of [`OptionKind::Size`], in bytes.
     Size(u64),
-    /// Of [`OptionKind::Text`], [`OptionKind::RoleOfType`], [`OptionKind::NodeOrAny`].
+    /// Of [`OptionKind::Text`], [`OptionKind::RoleOfType`], [`OptionKind::NodeOrAny`],
+    /// [`OptionKind::Choice`], [`OptionKind::PublicKey`].
     Text(String),
     /// Of [`OptionKind::Path`].
     Path(PathBuf),
-    /// Of [`OptionKind::Addresses`].
+    /// Of [`OptionKind::Addresses`], [`OptionKind::Paths`].
     List(Vec<String>),
 }
 

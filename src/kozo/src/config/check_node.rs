@@ -1,0 +1,271 @@
+//! One Node's block: its options, its Roles, its Transports.
+
+use super::check::{Checker, limits, root_options};
+use super::options::{Owner, entry, unchecked, with_defaults};
+use super::report::{Problem, Span, list, quoted};
+use super::schema::{OptionSpec, Options, Registry, Schema};
+use super::suggest::nearest;
+use super::tables;
+use super::tree::{Entry, Value};
+use super::{ConnectPolicy, NodeConfig, RoleConfig, TransportConfig, keys};
+
+/// No name is longer, in bytes.
+const LONGEST_NAME: usize = 255;
+
+impl Checker<'_> {
+    /// Checks a Node's block. Without a result, there is a problem.
+    pub(super) fn node(&mut self, node: &Entry, for_all: &Options) -> Option<NodeConfig> {
+        let name = node.name.as_ref();
+        self.node_name(node);
+        let entries = self.block(node, "a Node's options")?;
+        let owner = node_owner(node, self.registry);
+        let options = self.options(entries, &[tables::node()], &owner);
+
+        let public_key = self.public_key(node, entries);
+        if self.local == Some(name)
+            && let Some(private) = entry(entries, "privateKey")
+        {
+            let at = entry(entries, "publicKey").map(|entry| entry.value.span.clone());
+            self.own_key(private, public_key.as_ref().zip(at.as_ref()));
+        }
+
+        let for_node = match entry(entries, "overrideMainConfiguration") {
+            Some(block) => self.overrides(block, name),
+            None => Options::default(),
+        };
+        let storage = entry(entries, "roleStorage").is_some();
+        let roles = match entry(entries, "roles") {
+            Some(block) => self.block(block, "Roles, by name").unwrap_or(&[]),
+            None => &[],
+        };
+        let roles = roles.iter().filter_map(|role| self.role(role, name, storage)).collect();
+        let transports = match entry(entries, "transports") {
+            Some(block) => self.block(block, "Transports, by name").unwrap_or(&[]),
+            None => &[],
+        };
+        let transports =
+            transports.iter().filter_map(|transport| self.transport(transport, name)).collect();
+
+        Some(NodeConfig {
+            name: name.to_owned(),
+            private_key: options.path("privateKey")?.to_owned(),
+            public_key: public_key?,
+            role_storage: options.path("roleStorage").map(Into::into),
+            self_to_others: policy(&options, "selfToOthersConnectPolicy"),
+            others_to_self: policy(&options, "othersToSelfConnectPolicy"),
+            options: root_options(for_all, &for_node),
+            roles,
+            transports,
+        })
+    }
+
+    fn public_key(&mut self, node: &Entry, entries: &[Entry]) -> Option<russh::keys::PublicKey> {
+        let entry = entry(entries, "publicKey")?;
+        let Value::Scalar(text) = &entry.value.value else { return None };
+        match keys::public(text, &entry.value.span) {
+            Ok(key) => {
+                let name = node.name.as_ref().to_owned();
+                let at = entry.value.span.clone();
+                self.public_keys.push((name, node.span.clone(), at, key.clone()));
+                Some(key)
+            }
+            Err(problem) => {
+                self.problems.push(*problem);
+                None
+            }
+        }
+    }
+
+    fn overrides(&mut self, block: &Entry, node: &str) -> Options {
+        let Some(entries) = self.block(block, "options of the top level") else {
+            return Options::default();
+        };
+        let owner = Owner {
+            what: format!("{} of Node {}", quoted(&block.name), quoted(node)),
+            span: block.span.clone(),
+            elsewhere: vec![("system", "the System is the same for every Node: remove this")],
+        };
+        self.options(entries, &[tables::overridable()], &owner)
+    }
+
+    /// Checks a Role's block.
+    fn role(&mut self, role: &Entry, node: &str, storage: bool) -> Option<RoleConfig> {
+        self.block_name(role, "Role");
+        let registry = self.registry;
+        let part = self.part(role, node, "Role", &registry.roles, tables::every_role())?;
+        let name = role.name.as_ref().to_owned();
+        self.roles.push((node.to_owned(), name.clone(), part.type_name.clone()));
+        if let Some(schema) = part.schema
+            && schema.needs_storage
+            && !storage
+        {
+            let title = format!(
+                "Role {} keeps something in storage, but Node {} has no `roleStorage`",
+                quoted(&name),
+                quoted(node)
+            );
+            self.problems.push(
+                Problem::new(role.span.clone(), title)
+                    .label(format!("type {} needs storage", quoted(&schema.name)))
+                    .help("give the Node a folder: `roleStorage: /var/lib/kozo/storage`"),
+            );
+        }
+        Some(RoleConfig {
+            name,
+            role_type: part.type_name,
+            description: part.common.text("description").map(str::to_owned),
+            queue: limits(&part.common, "messageQueueLength", "messageQueueSize"),
+            options: part.own,
+        })
+    }
+
+    /// Checks a Transport's block.
+    fn transport(&mut self, transport: &Entry, node: &str) -> Option<TransportConfig> {
+        self.block_name(transport, "Transport");
+        let registry = self.registry;
+        let common = tables::every_transport();
+        let part = self.part(transport, node, "Transport", &registry.transports, common)?;
+        Some(TransportConfig {
+            name: transport.name.as_ref().to_owned(),
+            transport_type: part.type_name,
+            options: part.own,
+        })
+    }
+
+    /// Checks a block whose options are partly common to all of its kind, partly those of its type.
+    fn part<'s>(
+        &mut self,
+        block: &Entry,
+        node: &str,
+        kind: &str,
+        schemas: &'s [Schema],
+        common: &[OptionSpec],
+    ) -> Option<Part<'s>> {
+        let entries = self.block(block, &format!("a {kind}'s options"))?;
+        let mut owner = Owner {
+            what: format!("{kind} {}", quoted(&block.name)),
+            span: block.span.clone(),
+            elsewhere: Vec::new(),
+        };
+        let (type_name, at) = match entry(entries, "type") {
+            None => (block.name.as_ref(), block.span.clone()),
+            Some(entry) => match &entry.value.value {
+                Value::Scalar(text) => (text.as_ref(), entry.value.span.clone()),
+                _ => {
+                    // Says what is wrong with `type`; the options of no type cannot be checked.
+                    self.options(&only(entries, common), &[common], &owner);
+                    return None;
+                }
+            },
+        };
+        let type_name = type_name.to_owned();
+        let Some(schema) = schemas.iter().find(|schema| schema.name == type_name) else {
+            self.unknown_type(&type_name, at, node, kind, schemas);
+            let given = self.options(&only(entries, common), &[common], &owner);
+            return Some(Part {
+                type_name,
+                schema: None,
+                common: with_defaults(common, &given),
+                own: unchecked(entries, common),
+            });
+        };
+        if *block.name != *schema.name {
+            owner.what = format!("{} (type {})", owner.what, quoted(&schema.name));
+        }
+        let given = self.options(entries, &[common, &schema.options], &owner);
+        Some(Part {
+            type_name,
+            schema: Some(schema),
+            common: with_defaults(common, &given),
+            own: with_defaults(&schema.options, &given),
+        })
+    }
+
+    /// A type that does not exist here is wrong on this Node; another may well have it.
+    fn unknown_type(&mut self, name: &str, at: Span, node: &str, kind: &str, schemas: &[Schema]) {
+        let names = || schemas.iter().map(|schema| &*schema.name);
+        let title = format!("there is no {kind} type {} on this machine", quoted(name));
+        let problem = Problem::new(at, title)
+            .did_you_mean(nearest(name, names()))
+            .note(format!("{kind} types here: {}", list(names())));
+        if self.local == Some(node) {
+            self.problems.push(problem);
+        } else {
+            self.warnings.push(
+                problem.note(format!("Node {} needs it; its options are unchecked", quoted(node))),
+            );
+        }
+    }
+
+    fn node_name(&mut self, node: &Entry) {
+        let name = node.name.as_ref();
+        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let what = if name.is_empty() {
+            "a Node's name is empty".to_owned()
+        } else if name.len() > LONGEST_NAME {
+            format!("a Node's name has {} characters", name.len())
+        } else if name.starts_with('.') {
+            format!("the Node's name {} starts with a dot", quoted(name))
+        } else if let Some(wrong) = name.chars().find(|c| !sound(*c)) {
+            format!("the Node's name {} has {} in it", quoted(name), quoted(&wrong.to_string()))
+        } else {
+            return;
+        };
+        self.problems.push(Problem::new(node.span.clone(), what).note(format!(
+            "allowed: letters A to Z, digits, `-`, `_`, `.`; no dot at the start; at most \
+             {LONGEST_NAME} characters"
+        )));
+    }
+
+    /// Names of Roles and Transports are for people, and only need to be fit for a line of log.
+    fn block_name(&mut self, block: &Entry, kind: &str) {
+        let name = block.name.as_ref();
+        let what = if name.trim().is_empty() {
+            format!("a {kind}'s name is empty")
+        } else if name.len() > LONGEST_NAME {
+            format!("a {kind}'s name has {} bytes", name.len())
+        } else if name.contains(char::is_control) {
+            format!("the {kind}'s name {} has a control character in it", quoted(name))
+        } else {
+            return;
+        };
+        self.problems.push(Problem::new(block.span.clone(), what).note(format!(
+            "allowed: any characters but control characters, at most {LONGEST_NAME} bytes"
+        )));
+    }
+}
+
+/// A Role or Transport, as far as both are alike.
+struct Part<'s> {
+    type_name: String,
+    schema: Option<&'s Schema>,
+    common: Options,
+    own: Options,
+}
+
+fn node_owner<'a>(node: &Entry, registry: &'a Registry) -> Owner<'a> {
+    let of_top_level = "this is an option of the top level; for this Node alone, put it into \
+                        `overrideMainConfiguration`";
+    let top_level = tables::overridable().iter().map(|spec| (&*spec.name, of_top_level));
+    let roles = registry.roles.iter().map(|schema| (&*schema.name, "put it into `roles`"));
+    let transports = registry.transports.iter().map(|s| (&*s.name, "put it into `transports`"));
+    Owner {
+        what: format!("Node {}", quoted(&node.name)),
+        span: node.span.clone(),
+        elsewhere: top_level.chain(roles).chain(transports).collect(),
+    }
+}
+
+/// The entries that are in the table.
+fn only(entries: &[Entry], table: &[OptionSpec]) -> Vec<Entry> {
+    let known = |entry: &&Entry| table.iter().any(|spec| *spec.name == *entry.name);
+    entries.iter().filter(known).cloned().collect()
+}
+
+fn policy(options: &Options, name: &str) -> ConnectPolicy {
+    match options.text(name) {
+        Some("ondemand") => ConnectPolicy::OnDemand,
+        Some("never") => ConnectPolicy::Never,
+        _ => ConnectPolicy::Constant,
+    }
+}

@@ -1,0 +1,243 @@
+//! Public keys in the file, and the private key beside it.
+
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key, parse_public_key_base64};
+
+use super::report::{Problem, Span, list, quoted};
+use super::suggest::nearest;
+
+/// Types of keys that a Node may have.
+const TYPES: &[&str] = &[
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+];
+
+/// Bits of an RSA key below which it is not safe any more.
+const SHORTEST_RSA: u32 = 2048;
+
+/// No private key file is larger.
+const LARGEST_FILE: u64 = 64 * 1024;
+
+/// Reads a `publicKey`. The comment is left out: it does not belong to who a Node is.
+pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>> {
+    let refuse = |title: String| {
+        let problem = Problem::new(span.clone(), title);
+        problem.note("allowed: the line of an OpenSSH public key file: `ssh-ed25519 AAAA… comment`")
+    };
+    if text.contains("PRIVATE KEY") {
+        return Err(Box::new(
+            refuse("this is a private key, `publicKey` takes the public one".to_owned())
+                .help("make a new pair: this private key is known to whoever can read the file"),
+        ));
+    }
+    if text.trim_start().starts_with("----") {
+        return Err(Box::new(
+            refuse("this is not an OpenSSH public key line, but another format".to_owned())
+                .help("`ssh-keygen -i -m PKCS8 -f FILE` turns a PEM public key into such a line"),
+        ));
+    }
+    let mut words = text.split_whitespace();
+    let (kind, data) = (words.next().unwrap_or(""), words.next());
+    if !TYPES.contains(&kind) {
+        return Err(Box::new(other_type(kind, data, refuse)));
+    }
+    let Some(data) = data else {
+        return Err(Box::new(refuse(format!("the key itself is missing after `{kind}`"))));
+    };
+    let damaged = |error: &dyn std::fmt::Display| {
+        refuse("this public key is damaged".to_owned())
+            .note(format!("reading it ended with: {error}"))
+            .help("copy the whole line again: part of it may be missing, or a line break got in")
+    };
+    let found = match parse_public_key_base64(data) {
+        Ok(key) => key.algorithm().as_str().to_owned(),
+        Err(error) => return Err(Box::new(damaged(&error))),
+    };
+    if found != kind {
+        return Err(Box::new(refuse(format!(
+            "this key says that it is of type `{kind}`, but what follows is of type {}",
+            quoted(&found)
+        ))));
+    }
+    // Once more, strictly: the first look ignores what follows the key in its data.
+    match PublicKey::from_openssh(&format!("{kind} {data}")) {
+        Ok(key) => match rsa_bits(&key) {
+            Some(bits) if bits < SHORTEST_RSA => {
+                Err(Box::new(too_short(refuse(format!("an RSA key of {bits} bits is too short")))))
+            }
+            _ => Ok(key),
+        },
+        Err(error) => Err(Box::new(damaged(&error))),
+    }
+}
+
+fn too_short(problem: Problem) -> Problem {
+    problem
+        .note(format!("an RSA key has at least {SHORTEST_RSA} bits"))
+        .help("make a new pair: `ssh-keygen -t ed25519`")
+}
+
+fn rsa_bits(key: &PublicKey) -> Option<u32> {
+    key.key_data().rsa().map(russh::keys::ssh_key::public::RsaPublicKey::key_size)
+}
+
+/// Why a text is no key of an allowed type.
+fn other_type(kind: &str, data: Option<&str>, refuse: impl Fn(String) -> Problem) -> Problem {
+    let types = || format!("types of keys: {}", list(TYPES.iter().copied()));
+    if kind.is_empty() {
+        return refuse("`publicKey` is empty".to_owned());
+    }
+    if kind.starts_with("AAAA") {
+        let found = parse_public_key_base64(kind).ok().map(|key| key.algorithm().to_string());
+        let problem = refuse("the type of the key is missing before the key".to_owned());
+        return match found {
+            Some(found) => problem.help(format!("put `{found} ` before it")),
+            None => problem.note(types()),
+        };
+    }
+    if data.is_none() && (kind.starts_with(['/', '~', '.']) || kind.ends_with(".pub")) {
+        return refuse("`publicKey` takes the key itself, not a path to it".to_owned())
+            .help("put the content of that file here");
+    }
+    let problem = refuse(format!("a key of type {} cannot be used", quoted(kind))).note(types());
+    match kind {
+        "ssh-dss" => problem.help("DSA is not safe: make a new pair with `ssh-keygen -t ed25519`"),
+        "rsa-sha2-256" | "rsa-sha2-512" => problem.help("write `ssh-rsa` before an RSA key"),
+        _ if kind.starts_with("sk-") => {
+            problem.help("a Node cannot touch a security key: use one in a file")
+        }
+        _ if kind.contains("-cert-v") => problem.help("use the key itself, not its certificate"),
+        _ => problem.did_you_mean(nearest(kind, TYPES.iter().copied())),
+    }
+}
+
+/// Reads a Node's own private key and makes sure that it belongs to its public key (given with its
+/// place) and to nobody else.
+pub(super) fn private(
+    path: &Path,
+    span: &Span,
+    public: Option<(&PublicKey, &Span)>,
+) -> Result<PrivateKey, Vec<Problem>> {
+    let shown = quoted(&path.to_string_lossy());
+    let refuse = |title: String| Problem::new(span.clone(), title);
+    let (secret, mode) = read(path).map_err(|error| vec![unreadable(&shown, &error, refuse)])?;
+    let mut problems = Vec::new();
+    if mode & 0o077 != 0 {
+        problems.push(
+            refuse(format!("the private key {shown} is open to others than its owner"))
+                .note(format!("its mode is {:04o}", mode & 0o7777))
+                .help("`chmod 600 FILE` makes it its owner's alone"),
+        );
+    }
+    let key = match decode(&secret) {
+        Ok(key) => key,
+        Err(reason) => {
+            problems.push(reason.problem(&shown, refuse));
+            return Err(problems);
+        }
+    };
+    if let Some(bits) = rsa_bits(key.public_key())
+        && bits < SHORTEST_RSA
+    {
+        let title = format!("the private key {shown} is an RSA key of {bits} bits: too short");
+        problems.push(too_short(refuse(title)));
+    }
+    if let Some((public, public_span)) = public
+        && key.public_key().key_data() != public.key_data()
+    {
+        problems.push(
+            refuse(format!("the private key {shown} does not belong to this `publicKey`"))
+                .other(public_span.clone(), "this is the public half of another key")
+                .note(format!(
+                    "fingerprints: {} in that file, {} here",
+                    key.public_key().fingerprint(HashAlg::Sha256),
+                    public.fingerprint(HashAlg::Sha256)
+                ))
+                .help("`ssh-keygen -y -f FILE` prints the public half of a private key"),
+        );
+    }
+    if problems.is_empty() { Ok(key) } else { Err(problems) }
+}
+
+/// The content of a private key file and its mode.
+fn read(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
+    let before = std::fs::metadata(path)?;
+    if !before.is_file() {
+        // A pipe would be waited for without end.
+        return Err(std::io::Error::other("this is not a file"));
+    }
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.size() > LARGEST_FILE {
+        return Err(std::io::Error::other("this is too large for a key"));
+    }
+    let mut secret = Vec::new();
+    file.take(LARGEST_FILE).read_to_end(&mut secret)?;
+    Ok((secret, metadata.permissions().mode()))
+}
+
+fn unreadable(shown: &str, error: &std::io::Error, refuse: impl Fn(String) -> Problem) -> Problem {
+    let problem = match error.kind() {
+        std::io::ErrorKind::NotFound => refuse(format!("there is no private key {shown}")).help(
+            "`ssh-keygen -t ed25519 -N '' -f FILE` makes a pair; relative paths start at the \
+             current folder",
+        ),
+        _ => refuse(format!("the private key {shown} cannot be read")),
+    };
+    problem.note(error.to_string())
+}
+
+/// Why the content of a file is no private key that can be used.
+enum NoKey {
+    Public,
+    Encrypted,
+    Other(String),
+}
+
+impl NoKey {
+    fn problem(self, shown: &str, refuse: impl Fn(String) -> Problem) -> Problem {
+        match self {
+            NoKey::Public => refuse(format!("{shown} is a public key, not a private one"))
+                .help("the private key is usually the file of the same name without `.pub`"),
+            NoKey::Encrypted => refuse(format!("the private key {shown} has a passphrase"))
+                .note("nobody is there to type it when a Node starts")
+                .help("`ssh-keygen -p -N '' -f FILE` takes it off"),
+            NoKey::Other(reason) => refuse(format!("{shown} is not a private key"))
+                .note(format!("reading it ended with: {reason}"))
+                .note("allowed: OpenSSH or PEM, of type Ed25519, RSA or ECDSA"),
+        }
+    }
+}
+
+fn decode(secret: &[u8]) -> Result<PrivateKey, NoKey> {
+    let Ok(secret) = std::str::from_utf8(secret) else {
+        return Err(NoKey::Other("it is not text".to_owned()));
+    };
+    // Of encrypted PEM, the library reads the noise.
+    let header: String = secret.lines().take(4).collect();
+    if header.contains("ENCRYPTED") {
+        return Err(NoKey::Encrypted);
+    }
+    let first = secret.split_whitespace().next().unwrap_or("");
+    if TYPES.contains(&first) || header.contains("BEGIN PUBLIC KEY") {
+        return Err(NoKey::Public);
+    }
+    let key = match decode_secret_key(secret, None) {
+        Ok(key) => key,
+        Err(russh::keys::Error::KeyIsEncrypted) => return Err(NoKey::Encrypted),
+        Err(error) => return Err(NoKey::Other(error.to_string())),
+    };
+    if key.is_encrypted() {
+        return Err(NoKey::Encrypted);
+    }
+    if !TYPES.contains(&key.algorithm().as_str()) {
+        return Err(NoKey::Other(format!("keys of type {} cannot be used", key.algorithm())));
+    }
+    Ok(key)
+}

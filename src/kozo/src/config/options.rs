@@ -1,0 +1,223 @@
+//! A block of options against the table of those that it may have.
+
+use super::check::Checker;
+use super::report::{Problem, Span, list, quoted};
+use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence};
+use super::suggest::nearest;
+use super::tree::{Entry, Tree, Value};
+use super::value;
+
+/// Whose options a block has.
+pub(super) struct Owner<'a> {
+    /// For messages: "Role `timer1`".
+    pub(super) what: String,
+    /// Its place.
+    pub(super) span: Span,
+    /// Names that belong elsewhere, with where that is.
+    pub(super) elsewhere: Vec<(&'a str, &'static str)>,
+}
+
+/// The entry of this name, if it is there.
+pub(super) fn entry<'t>(entries: &'t [Entry], name: &str) -> Option<&'t Entry> {
+    entries.iter().find(|entry| &*entry.name == name)
+}
+
+/// The table's options in its order: as given, else by default.
+pub(super) fn with_defaults(specs: &[OptionSpec], given: &Options) -> Options {
+    let mut options = Options::default();
+    for spec in specs {
+        let value = match (given.0.get(&*spec.name), &spec.presence) {
+            (Some(value), _) => value.clone(),
+            (None, Presence::Default(value)) => value.clone(),
+            (None, _) => continue,
+        };
+        options.0.insert(spec.name.clone().into_owned(), value);
+    }
+    options
+}
+
+impl Checker<'_> {
+    /// The options in a block that are given and valid; a problem for each that is not, or that has
+    /// no business there, or that is missing.
+    pub(super) fn options(
+        &mut self,
+        entries: &[Entry],
+        specs: &[&[OptionSpec]],
+        owner: &Owner<'_>,
+    ) -> Options {
+        let mut options = Options::default();
+        let mut meant = Vec::new();
+        for entry in entries {
+            match specs.iter().copied().flatten().find(|spec| *spec.name == *entry.name) {
+                Some(spec) => {
+                    if let Some(value) = self.value(spec, &entry.value, entry) {
+                        options.0.insert(entry.name.as_ref().to_owned(), value);
+                    }
+                }
+                None => meant.extend(self.unknown_option(entry, specs, owner)),
+            }
+        }
+        for spec in specs.iter().copied().flatten() {
+            let missing = spec.presence == Presence::Required
+                && super::options::entry(entries, &spec.name).is_none()
+                && !meant.contains(&&*spec.name);
+            if missing {
+                let title = format!("{} has no {}", owner.what, quoted(&spec.name));
+                let problem = Problem::new(owner.span.clone(), title)
+                    .label(format!("{} is required here", quoted(&spec.name)))
+                    .note(format!("{}: {}", quoted(&spec.name), spec.description));
+                self.problems.push(match spec.kind {
+                    OptionKind::Block => problem,
+                    _ => problem.note(format!("allowed: {}", spec.kind.allowed())),
+                });
+            }
+        }
+        options
+    }
+
+    /// Reports a name that is none of the table's; returns the one that was probably meant.
+    fn unknown_option<'s>(
+        &mut self,
+        entry: &Entry,
+        specs: &[&'s [OptionSpec]],
+        owner: &Owner<'_>,
+    ) -> Option<&'s str> {
+        let names = || specs.iter().copied().flatten().map(|spec| &*spec.name);
+        let title = format!("{} has no option {}", owner.what, quoted(&entry.name));
+        let mut problem = Problem::new(entry.span.clone(), title);
+        let elsewhere = owner.elsewhere.iter().find(|(name, _)| *name == &*entry.name);
+        let meant = nearest(&entry.name, names());
+        problem = match elsewhere {
+            Some((_, place)) => problem.help(*place),
+            None => problem.did_you_mean(meant),
+        };
+        self.problems.push(problem.note(format!("allowed: {}", list(names()))));
+        meant
+    }
+
+    /// The value of an option, if it is one that the option takes.
+    fn value(&mut self, spec: &OptionSpec, tree: &Tree, entry: &Entry) -> Option<OptionValue> {
+        let name = quoted(&spec.name);
+        let allowed = format!("allowed: {}", spec.kind.allowed());
+        if spec.kind == OptionKind::Block {
+            // What is in it has its own table.
+            return None;
+        }
+        let wrong = match (&tree.value, &spec.kind) {
+            (Value::Scalar(text), kind) => {
+                if let Some(value) = self.scalar(kind, text, &tree.span) {
+                    return Some(value);
+                }
+                let meant = match kind {
+                    OptionKind::Choice(words) => nearest(text, words.iter().map(|word| &**word)),
+                    _ => None,
+                };
+                let title = format!("{} is not a value for {name}", quoted(text));
+                Problem::new(tree.span.clone(), title).did_you_mean(meant)
+            }
+            (Value::List(items), OptionKind::Addresses | OptionKind::Paths) => match texts(items) {
+                Ok(texts) => {
+                    let separator = if spec.kind == OptionKind::Paths { ':' } else { ',' };
+                    let parts = texts.iter().flat_map(|text| text.split(separator));
+                    if let Some(value) = parts_of(&spec.kind, parts) {
+                        return Some(value);
+                    }
+                    let title = format!("one of the values of {name} is empty or has a space");
+                    Problem::new(entry.span.clone(), title)
+                }
+                Err(item) => {
+                    let title = format!("{name} takes a list of single values");
+                    Problem::new(item.span.clone(), title).label(format!("this is {}", item.what()))
+                }
+            },
+            (Value::Nothing, _) => Problem::new(entry.span.clone(), format!("{name} has no value"))
+                .help("give it one, or remove the line"),
+            (Value::List(_) | Value::Block(_), _) => {
+                let title = format!("{name} takes a single value, not {}", tree.what());
+                Problem::new(entry.span.clone(), title)
+            }
+        };
+        self.problems.push(wrong.note(allowed));
+        None
+    }
+
+    /// Reads one value.
+    fn scalar(&mut self, kind: &OptionKind, text: &str, span: &Span) -> Option<OptionValue> {
+        match kind {
+            OptionKind::Flag => value::flag(text).map(OptionValue::Flag),
+            OptionKind::Integer { min, max } => value::integer(text)
+                .filter(|value| (min..=max).contains(&value))
+                .map(OptionValue::Integer),
+            OptionKind::Duration { min, max } => value::duration(text)
+                .filter(|value| (min..=max).contains(&value))
+                .map(OptionValue::Duration),
+            OptionKind::Size { min, max } => value::size(text)
+                .filter(|value| (min..=max).contains(&value))
+                .map(OptionValue::Size),
+            OptionKind::Path => {
+                (!text.is_empty() && !text.contains('\0')).then(|| OptionValue::Path(text.into()))
+            }
+            OptionKind::Addresses => parts_of(kind, text.split(',')),
+            OptionKind::Paths => parts_of(kind, text.split(':')),
+            OptionKind::RoleOfType(role_type) => {
+                self.wanted_roles.push((span.clone(), text.to_owned(), role_type.to_string()));
+                Some(OptionValue::Text(text.to_owned()))
+            }
+            OptionKind::NodeOrAny => {
+                if text != "*" {
+                    self.wanted_nodes.push((span.clone(), text.to_owned()));
+                }
+                Some(OptionValue::Text(text.to_owned()))
+            }
+            OptionKind::Choice(words) => {
+                words.iter().any(|word| word == text).then(|| OptionValue::Text(text.to_owned()))
+            }
+            // A public key is read as one where the Node is put together.
+            OptionKind::Text | OptionKind::PublicKey => Some(OptionValue::Text(text.to_owned())),
+            OptionKind::Block => None,
+        }
+    }
+}
+
+/// Addresses or paths; none if one of them cannot be one.
+fn parts_of<'a>(kind: &OptionKind, parts: impl Iterator<Item = &'a str>) -> Option<OptionValue> {
+    let parts = parts.map(str::trim);
+    if *kind == OptionKind::Paths {
+        let paths: Vec<_> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        return (!paths.iter().any(|path| path.contains('\0'))).then_some(OptionValue::List(paths));
+    }
+    let addresses: Vec<_> = parts.map(str::to_owned).collect();
+    let sound = |address: &String| {
+        !address.is_empty() && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    (!addresses.is_empty() && addresses.iter().all(sound)).then_some(OptionValue::List(addresses))
+}
+
+/// The texts of a list, or the first of its items that is none.
+fn texts(items: &[Tree]) -> Result<Vec<&str>, &Tree> {
+    items
+        .iter()
+        .map(|item| match &item.value {
+            Value::Scalar(text) => Ok(&**text),
+            _ => Err(item),
+        })
+        .collect()
+}
+
+/// Options of a type that is not known here, as they are. What is neither a text nor a list of texts
+/// is left out.
+pub(super) fn unchecked(entries: &[Entry], besides: &[OptionSpec]) -> Options {
+    let mut options = Options::default();
+    for entry in entries.iter().filter(|entry| besides.iter().all(|s| *s.name != *entry.name)) {
+        let value = match &entry.value.value {
+            Value::Scalar(text) => OptionValue::Text(text.as_ref().to_owned()),
+            Value::List(items) => match texts(items) {
+                Ok(texts) => OptionValue::List(texts.into_iter().map(str::to_owned).collect()),
+                Err(_) => continue,
+            },
+            Value::Nothing | Value::Block(_) => continue,
+        };
+        options.0.insert(entry.name.as_ref().to_owned(), value);
+    }
+    options
+}

@@ -1,0 +1,194 @@
+//! The options that are not those of a Role or Transport type: of the whole System, of a Node, of
+//! every Role, of every Transport. From these tables come the checks, the defaults, the suggestions
+//! and the documents.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::schema::{OptionKind, OptionSpec, OptionValue, Presence};
+
+/// Ciphers that a configuration may ask for, the strongest first. Nothing weaker than AES in counter
+/// mode, and nothing that the SSH library does not have.
+pub const CIPHERS: &[&str] = &[
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-gcm@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+];
+
+/// MAC algorithms that a configuration may ask for, the strongest first.
+pub const HMACS: &[&str] = &[
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512",
+    "hmac-sha2-256",
+    "hmac-sha1-etm@openssh.com",
+    "hmac-sha1",
+];
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Options at the top level of the file.
+pub fn root() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        let mut table = vec![OptionSpec {
+            name: Cow::Borrowed("system"),
+            kind: OptionKind::Block,
+            presence: Presence::Required,
+            description: Cow::Borrowed("The Nodes: a block for each, by name."),
+        }];
+        table.extend_from_slice(overridable());
+        table
+    });
+    &TABLE
+}
+
+/// Options at the top level of the file that a Node may have for itself alone, in
+/// `overrideMainConfiguration`.
+pub fn overridable() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        vec![
+            with_default(
+                "heartbeat",
+                OptionKind::Duration { min: Duration::from_millis(10), max: DAY },
+                OptionValue::Duration(Duration::from_secs(10)),
+                "Interval of heartbeats. A Peer that is silent for three of them is down.",
+            ),
+            with_default(
+                "connectionRetry",
+                OptionKind::Duration { min: Duration::from_millis(10), max: DAY },
+                OptionValue::Duration(Duration::from_secs(60)),
+                "Longest pause between two attempts to connect.",
+            ),
+            with_default(
+                "outgoingQueueLength",
+                queue_length(),
+                OptionValue::Integer(128),
+                "Messages that wait for each Peer at most; then the oldest are dropped.",
+            ),
+            with_default(
+                "outgoingQueueSize",
+                queue_size(),
+                OptionValue::Size(4 * MIB),
+                "Bytes that wait for each Peer at most; then the oldest are dropped.",
+            ),
+            with_default(
+                "maxBufferReadSize",
+                OptionKind::Size { min: KIB, max: 16 * MIB },
+                OptionValue::Size(64 * KIB),
+                "Bytes to read from a stream at a time.",
+            ),
+            optional("cipher", choice(CIPHERS), "The only cipher to use. Negotiated if not given."),
+            optional("hmac", choice(HMACS), "The only MAC to use. Negotiated if not given."),
+            optional("rolePath", OptionKind::Paths, "Folders with custom Roles."),
+            optional("transportPath", OptionKind::Paths, "Folders with custom Transports."),
+            optional(
+                "importPath",
+                OptionKind::Paths,
+                "Folders to put in front of the import path of custom Roles and Transports.",
+            ),
+        ]
+    });
+    &TABLE
+}
+
+/// Options of a Node.
+pub fn node() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        let policy = || choice(&["constant", "ondemand", "never"]);
+        let constant = || OptionValue::Text("constant".to_owned());
+        vec![
+            required("privateKey", OptionKind::Path, "Its private key, on its own machine."),
+            required("publicKey", OptionKind::PublicKey, "Its public key: who it is."),
+            optional("roleStorage", OptionKind::Path, "Folder of what its Roles store."),
+            with_default(
+                "selfToOthersConnectPolicy",
+                policy(),
+                constant(),
+                "When it connects to others.",
+            ),
+            with_default(
+                "othersToSelfConnectPolicy",
+                policy(),
+                constant(),
+                "When others connect to it.",
+            ),
+            optional(
+                "overrideMainConfiguration",
+                OptionKind::Block,
+                "Options of the top level, for this Node alone.",
+            ),
+            optional("roles", OptionKind::Block, "Its Roles: a block for each, by name."),
+            optional("transports", OptionKind::Block, "Its Transports: a block for each, by name."),
+        ]
+    });
+    &TABLE
+}
+
+/// Options of every Role, besides those of its type.
+pub fn every_role() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        vec![
+            optional("type", OptionKind::Text, "Its type. The same as its name if not given."),
+            optional("description", OptionKind::Text, "For people."),
+            with_default(
+                "messageQueueLength",
+                queue_length(),
+                OptionValue::Integer(128),
+                "Messages that wait for it at most; then the oldest are dropped.",
+            ),
+            with_default(
+                "messageQueueSize",
+                queue_size(),
+                OptionValue::Size(4 * MIB),
+                "Bytes that wait for it at most; then the oldest are dropped.",
+            ),
+        ]
+    });
+    &TABLE
+}
+
+/// Options of every Transport, besides those of its type.
+pub fn every_transport() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        vec![optional("type", OptionKind::Text, "Its type. The same as its name if not given.")]
+    });
+    &TABLE
+}
+
+fn queue_length() -> OptionKind {
+    OptionKind::Integer { min: 1, max: 1_000_000 }
+}
+
+fn queue_size() -> OptionKind {
+    OptionKind::Size { min: 1, max: 1024 * MIB }
+}
+
+fn choice(words: &[&'static str]) -> OptionKind {
+    OptionKind::Choice(words.iter().map(|word| Cow::Borrowed(*word)).collect())
+}
+
+fn required(name: &'static str, kind: OptionKind, description: &'static str) -> OptionSpec {
+    let presence = Presence::Required;
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
+
+fn optional(name: &'static str, kind: OptionKind, description: &'static str) -> OptionSpec {
+    let presence = Presence::Optional;
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
+
+fn with_default(
+    name: &'static str,
+    kind: OptionKind,
+    default: OptionValue,
+    description: &'static str,
+) -> OptionSpec {
+    let presence = Presence::Default(default);
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
