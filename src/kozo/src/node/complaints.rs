@@ -13,7 +13,7 @@ const MOST: usize = 1024;
 
 /// Remembers what was said.
 #[derive(Debug, Default)]
-pub struct Complaints {
+pub(super) struct Complaints {
     said: Mutex<HashMap<(String, &'static str), Said>>,
 }
 
@@ -26,7 +26,7 @@ struct Said {
 impl Complaints {
     /// Whether a line about this subject and cause may be logged now; if so, how many were kept back
     /// since the last one.
-    pub fn may_say(&self, subject: &str, cause: &'static str) -> Option<u64> {
+    pub(super) fn may_say(&self, subject: &str, cause: &'static str) -> Option<u64> {
         let now = Instant::now();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = said.get_mut(&(subject.to_owned(), cause)) {

@@ -24,7 +24,7 @@ fn survives(text: &str) {
 }
 
 fn corpus() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

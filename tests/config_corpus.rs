@@ -76,7 +76,7 @@ fn snapshot(name: &str, content: &str) {
 }
 
 fn corpus() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -103,7 +103,7 @@ fn every_file_has_its_answer() {
 
 #[test]
 fn the_example_of_the_readme_is_fine() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/seeds-late.yml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config/seeds-late.yml");
     let loaded = load(&file, None, &registry()).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     assert_eq!(loaded.system.nodes.len(), 2);
@@ -339,7 +339,7 @@ fn unknown_types_on_another_node() {
 
 #[test]
 fn a_node_that_is_not_in_the_file() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/seeds-late.yml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config/seeds-late.yml");
     let text = std::fs::read_to_string(file).unwrap();
     let error = check("config.yml", &text, Some("scrbie"), &registry()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
