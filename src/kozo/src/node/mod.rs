@@ -55,7 +55,7 @@ impl Types {
     /// Their options, for the configuration.
     pub fn registry(&self) -> Registry {
         Registry {
-            roles: self.roles.iter().map(|role_type| role_type.schema()).collect(),
+            roles: role::schemas(&self.roles),
             transports: self.transports.iter().map(|transport| transport.schema()).collect(),
         }
     }
