@@ -8,9 +8,12 @@
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
 //! and `queue` · `node` joins them all.
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod interest;
 pub mod link;
+pub mod log;
 pub mod message;
 pub mod node;
 pub mod queue;

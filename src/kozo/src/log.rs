@@ -9,15 +9,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Changes the filter of a log that runs.
-pub type SetFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+use crate::node::SetLogFilter;
 
 /// Starts logging what the filter lets through, for instance `info,kozo::link=debug`. To be called
 /// once.
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(filter: &str) -> Result<SetFilter, String> {
+pub fn start(filter: &str) -> Result<SetLogFilter, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let stderr = std::io::stderr;
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -267,7 +267,11 @@ impl Running {
         peer.set_state(state);
         if was == State::Up {
             let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());
-            warn!(peer = peer.name(), "link down: {reason}");
+            if *self.link.stop.borrow() {
+                debug!(peer = peer.name(), "link down: {reason}");
+            } else {
+                warn!(peer = peer.name(), "link down: {reason}");
+            }
             if peer.outgoing.has_messages() {
                 peer.outgoing.wanted.notify_one();
             }

@@ -74,14 +74,20 @@ impl Types {
     }
 }
 
+/// Prints a line for people, given the Role that it comes from.
+pub type Print = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+/// Changes what is logged, or says what is wrong with the filter.
+pub type SetLogFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// What surrounds a Node.
 pub struct Surroundings {
     /// The types it knows.
     pub types: Types,
-    /// Prints a line of a Role for people.
-    pub print: Box<dyn Fn(&str, &str) + Send + Sync>,
-    /// Changes what is logged.
-    pub set_log_filter: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    /// Where lines for people go.
+    pub print: Print,
+    /// How to change what is logged.
+    pub set_log_filter: SetLogFilter,
 }
 
 /// Why a Node did not start.
