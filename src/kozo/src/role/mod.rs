@@ -181,6 +181,8 @@ pub struct RoleContext {
     pub stop: watch::Receiver<bool>,
     /// Changes when open files are to be opened anew (SIGHUP).
     pub reopen: watch::Receiver<u64>,
+    /// Becomes true when the links to all Peers have settled, see [`RoleContext::settled`].
+    pub settled: watch::Receiver<bool>,
 }
 
 impl RoleContext {
@@ -194,6 +196,15 @@ impl RoleContext {
         let mut stop = self.stop.clone();
         // An error means that the Node is gone, which is as good a reason to stop.
         let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Returns when every Peer that can be reached has been, or a second after the Node's start at
+    /// the latest: what is sent earlier is lost to Peers whose links are only just being made. Cancel
+    /// safe.
+    pub async fn settled(&self) {
+        let mut settled = self.settled.clone();
+        // An error means that the Node is gone; the Role will be told to stop.
+        let _ = settled.wait_for(|settled| *settled).await;
     }
 
     /// Sends a Message. A queue that has no room drops its oldest for it; when one got full the

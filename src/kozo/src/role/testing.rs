@@ -115,6 +115,7 @@ impl TestHost {
             storage: self.storage.as_ref().map(|folder| Storage::new(folder, name)),
             stop: stop_receiver,
             reopen: reopen_receiver,
+            settled: watch::channel(true).1,
         };
         Context { context, stop, reopen }
     }

@@ -1,6 +1,6 @@
 //! The Role type `timer`: an Event `tick` at a regular interval.
 //!
-//! Ticks lie on a grid that starts with the first one, sent at once: how long a tick takes to send
+//! Ticks lie on a grid that starts with the first one, sent as soon as the links have settled: how long a tick takes to send
 //! does not move the next. Ticks that could not be sent in time (the machine slept) are left out.
 
 use std::time::Duration;
@@ -69,11 +69,16 @@ struct TimerRole {
 impl Role for TimerRole {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
         Box::pin(async move {
-            let mut interval = tokio::time::interval(self.tick);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
             let mut throttle = Throttle::default();
             let stopped = context.stopped();
             tokio::pin!(stopped);
+            // The first tick is for Peers too, and with a long interval the only one for long.
+            tokio::select! {
+                () = &mut stopped => return Ok(()),
+                () = context.settled() => {}
+            }
+            let mut interval = tokio::time::interval(self.tick);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 tokio::select! {
                     () = &mut stopped => return Ok(()),
