@@ -4,6 +4,7 @@
 //! many comes it is not the newcomer that is turned away, for it may be a Peer, which needs only
 //! milliseconds: the one that has been silent for longest goes, or else the oldest.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::transport::stream::Cutter;
@@ -17,6 +18,7 @@ const MOST_OF_ONE: usize = 64;
 #[derive(Debug, Default)]
 pub struct Admission {
     entries: Mutex<Vec<Entry>>,
+    entered: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Admission {
         } else if entries.len() >= MOST {
             turn_away(&mut entries, |_| true);
         }
-        let id = entries.last().map_or(0, |entry| entry.id + 1);
+        let id = self.entered.fetch_add(1, Ordering::Relaxed);
         entries.push(Entry { id, host, cutter: cutter.clone(), spoke: false });
         Place { admission: Arc::clone(self), id }
     }
@@ -104,6 +106,19 @@ mod tests {
         assert_eq!(kept.len(), MOST_OF_ONE + 1);
         assert_eq!(kept[0].1, 0, "the one that speaks stays");
         assert!(!kept.iter().any(|(_, id)| *id == 1), "the oldest silent one went");
+    }
+
+    #[test]
+    fn a_place_turned_away_takes_no_other_with_it() {
+        let admission = Arc::new(Admission::default());
+        let mut places: Vec<_> = (0..MOST_OF_ONE)
+            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &Cutter::new()))
+            .collect();
+        let silent = places.pop().unwrap();
+        places.iter().for_each(Place::spoke);
+        let _newcomer = admission.enter("10.0.0.1:999", &Cutter::new());
+        drop(silent);
+        assert_eq!(hosts(&admission).len(), MOST_OF_ONE, "the newcomer is still there");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub async fn accept(
         Ok(opened) = open => opened,
         ended = &mut running => {
             let error = match ended {
-                Ok(()) => SessionError::Stream("closed by the peer".to_owned()),
+                Ok(()) => SessionError::closed(),
                 Err(HandlerError(error)) => error,
             };
             return Err(refused().unwrap_or(error));
@@ -61,8 +61,8 @@ pub async fn accept(
         writer: Writer::Server(writer),
         end: Box::pin(async move {
             match running.await {
-                Ok(()) => "closed by the peer".to_owned(),
-                Err(HandlerError(error)) => error.to_string(),
+                Ok(()) => SessionError::closed(),
+                Err(HandlerError(error)) => error,
             }
         }),
         cutter,
@@ -73,7 +73,7 @@ pub async fn accept(
 async fn await_greeting(stream: &mut BufReader<Cuttable<BoxStream>>) -> Result<(), SessionError> {
     let start = stream.fill_buf().await?;
     if start.is_empty() {
-        return Err(SessionError::Stream("closed by the peer".to_owned()));
+        return Err(SessionError::closed());
     }
     if start.iter().zip(GREETING).any(|(byte, expected)| byte != expected) {
         return Err(SessionError::Protocol("it does not speak SSH".to_owned()));
@@ -180,6 +180,6 @@ impl server::Handler for Server {
         _: ChannelId,
         _: &mut server::Session,
     ) -> Result<(), HandlerError> {
-        Err(HandlerError(SessionError::Stream("closed by the peer".to_owned())))
+        Err(HandlerError(SessionError::closed()))
     }
 }
