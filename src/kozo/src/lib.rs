@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod interest;
+pub mod keygen;
 pub mod link;
 pub mod log;
 pub mod message;
@@ -20,6 +21,7 @@ pub mod queue;
 pub mod role;
 pub mod status;
 pub mod storage;
+pub mod testnet;
 pub mod transport;
 pub mod wire;
 
