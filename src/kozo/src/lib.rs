@@ -19,6 +19,7 @@ pub mod message;
 pub mod node;
 pub mod queue;
 pub mod role;
+pub mod signals;
 pub mod status;
 pub mod storage;
 pub mod testnet;

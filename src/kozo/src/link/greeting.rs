@@ -110,8 +110,7 @@ impl Greeter {
         within_limit(greet).await
     }
 
-    /// Greets whoever made a connection to this side. `greeted` is called as soon as the other side
-    /// speaks at all. Ends when `cutter` cuts.
+    /// Greets whoever made a connection to this side. Ends when `cutter` cuts.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -119,7 +118,6 @@ impl Greeter {
         self: &Arc<Self>,
         carrier: Carrier,
         cutter: Cutter,
-        greeted: impl FnOnce() + Send,
     ) -> Result<(Arc<Peer>, Greeted), SessionError> {
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
@@ -130,15 +128,13 @@ impl Greeter {
                     })?;
                     check_policy(peer)?;
                     let (sink, reader) = self.reader(peer);
-                    greeted();
                     (session::plain(stream, name, sink, cutter.clone()), reader)
                 }
                 None => {
                     let slot = Arc::new(Mutex::new(None));
                     let door = Door { greeter: Arc::clone(self), reader: Arc::clone(&slot) };
                     let cut = cutter.clone();
-                    let session =
-                        ssh::accept(&self.ssh, stream, Box::new(door), cut, greeted).await?;
+                    let session = ssh::accept(&self.ssh, stream, Box::new(door), cut).await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)

@@ -60,7 +60,8 @@ impl Acceptor {
             Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
         let (greeter, router) = (Arc::clone(&self.greeter), Arc::clone(&self.router));
         tokio::spawn(async move {
-            match greeter.accept(carrier, cutter, || place.spoke()).await {
+            let _given_back_at_the_end = place;
+            match greeter.accept(carrier, cutter).await {
                 Ok((peer, greeted)) => {
                     // The link is gone when the Node has stopped.
                     let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
