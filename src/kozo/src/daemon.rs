@@ -10,9 +10,11 @@ use crate::config::LocalNode;
 use crate::log;
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::signals::{Asked, Signals};
+use crate::transport::tcp;
 
-/// Threads for what blocks: disks and name resolution.
-const BLOCKING_THREADS: usize = 8;
+/// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
+/// only as many as have something to do.
+const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
 
 /// Set in the environment of a daemon that is to stop when the program that started it ends, however
 /// that ends.
