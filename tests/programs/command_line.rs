@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it says, how it ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
@@ -83,6 +84,19 @@ fn a_configuration_can_be_checked() {
     assert_eq!(run(&["--check", config]).status.code(), Some(0));
     assert_eq!(run(&["--check", config, "scribe"]).status.code(), Some(0));
     fails(&["--check", config, "clock"], 1, "clock.key");
+}
+
+#[test]
+fn what_nobody_can_read_changes_no_exit_code() {
+    let lab = lab();
+    let config = lab.config();
+    let code = |arguments: &[&OsStr]| {
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        kozo(arguments).stdout(full()).stderr(full()).status().unwrap().code()
+    };
+    assert_eq!(code(&["--check".as_ref(), config.as_ref()]), Some(0));
+    assert_eq!(code(&["--check".as_ref(), "/nowhere".as_ref()]), Some(2));
+    assert_eq!(code(&[]), Some(1));
 }
 
 #[test]

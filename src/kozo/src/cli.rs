@@ -1,6 +1,6 @@
 //! The command line of the daemon.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -131,19 +131,21 @@ fn run_node(arguments: &Arguments) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        complain(warning);
     }
     if arguments.check {
         let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
         let count = names.len();
-        println!("{} is fine: {count} nodes ({})", file.display(), names.join(", "));
+        let answer = format!("{} is fine: {count} nodes ({})\n", file.display(), names.join(", "));
+        // The exit code says the same to whoever does not read it.
+        let _ = std::io::stdout().write_all(answer.as_bytes());
         return ExitCode::SUCCESS;
     }
     let Some(local) = loaded.local else { return exit::USAGE.into() };
     match daemon::run(local, types, &arguments.log.filter()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kozo: {error}");
+            complain(&format!("kozo: {error}"));
             match error {
                 DaemonError::Log(_) => exit::USAGE.into(),
                 DaemonError::System(_) | DaemonError::Start(_) => exit::START.into(),
@@ -152,8 +154,13 @@ fn run_node(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// Says something on standard error; when that is closed or full, the exit code has to do.
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("{}", error.render(std::io::stderr().is_terminal()).trim_end());
+    complain(error.render(std::io::stderr().is_terminal()).trim_end());
     error.exit_code().into()
 }
 
@@ -165,7 +172,7 @@ fn run_testnet(directory: &std::path::Path) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kozo testnet: {error}");
+            complain(&format!("kozo testnet: {error}"));
             exit::START.into()
         }
     }
