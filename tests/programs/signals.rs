@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::support::{INJECTOR, Injector, Lab, Program, until};
+use super::support::{DeadNameServer, INJECTOR, Injector, Lab, Program, skipped, until};
 
 /// What users were promised for a stop.
 const STOP: Duration = Duration::from_secs(5);
@@ -55,6 +55,21 @@ fn stops_though_no_peer_can_be_reached() {
     let mut a = lab.start("a");
     a.log.wait_for("runs");
     stops(&mut a, Signal::SIGTERM, STOP);
+}
+
+#[test]
+fn stops_though_it_does_not_listen_yet() {
+    let lab = Lab::new("").node("a", "").write();
+    let Some(server) = DeadNameServer::start(lab.path()) else { return skipped("a slow start") };
+    let text = fs::read_to_string(lab.config()).unwrap();
+    let bind = format!("bindAddress: {}", lab.address("a"));
+    fs::write(lab.config(), text.replace(&bind, "bindAddress: a.example")).unwrap();
+    let Some(mut a) = lab.start_among_mounts("a", &server.script) else {
+        return skipped("a slow start");
+    };
+    server.wait_for_question();
+    stops(&mut a, Signal::SIGTERM, STOP);
+    assert_eq!(a.log.count("listening"), 0, "{}", a.log.text());
 }
 
 #[test]

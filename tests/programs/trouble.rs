@@ -1,12 +1,12 @@
 //! Roles in trouble: they say so and go on, and nobody else is harmed.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use super::support::{INJECTOR, Injector, Lab, PATIENCE, Program, Reader, address, until};
+use super::support::{DeadNameServer, INJECTOR, Injector, Lab, Program, Reader, skipped, until};
 
 const TIMER: &str = "timer: {tick: 50ms}";
 
@@ -24,11 +24,6 @@ fn is_unharmed(mut node: Program, peer: &Program) {
 fn lab(role: &str) -> Lab {
     let roles = format!("{TIMER}, cuckoo: {{log: false}}, {role}");
     Lab::new("").node("a", &roles).node("b", "cuckoo: {log: false}").write()
-}
-
-/// Says that a test could not do its work here.
-fn skipped(what: &str) {
-    eprintln!("NOT TESTED: {what} needs the rights of root");
 }
 
 #[test]
@@ -105,24 +100,19 @@ fn a_log_folder_that_vanishes_is_made_anew() {
 
 #[test]
 fn names_that_nobody_resolves_hold_up_no_disk() {
-    // A name server that never answers, and more names to ask it for than there are threads.
+    // More than there are threads to ask the name server with.
     const NAMES: usize = 100;
     let place = tempfile::tempdir().unwrap();
-    let resolv = place.path().join("resolv.conf");
     let file = place.path().join("log");
-    let server = address();
-    fs::write(&resolv, format!("nameserver {server}\n")).unwrap();
-    let Ok(server) = UdpSocket::bind((server, 53)) else { return skipped("a dead name server") };
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Some(server) = DeadNameServer::start(place.path()) else { return skipped("names") };
     let mut lab = lab(&format!("logger: {{file: {}, flushEvery: 1}}", file.display()));
     for name in 0..NAMES {
         lab = lab.unreachable_node(&format!("away{name}"), &format!("away{name}.example"));
     }
     let lab = lab.write();
-    let script = format!("mount --bind {} /etc/resolv.conf", resolv.display());
-    let Some(a) = lab.start_among_mounts("a", &script) else { return skipped("a name server") };
+    let Some(a) = lab.start_among_mounts("a", &server.script) else { return skipped("names") };
     let b = lab.start("b");
-    server.recv(&mut [0; 512]).expect("nobody asks the name server");
+    server.wait_for_question();
     a.log.wait_for("link up");
     let logged = || fs::read_to_string(&file).map_or(0, |text| text.lines().count());
     until("logging while names are awaited", || (logged() > 40).then_some(()));

@@ -71,7 +71,11 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
         // A line of a Role goes to standard output as it is.
         let print = Box::new(move |_role: &str, line: &str| lines.line(line));
         let surroundings = Surroundings { types, print, set_log_filter };
-        let node = Node::start(local, surroundings).await?;
+        let node = tokio::select! {
+            started = Node::start(local, surroundings) => started?,
+            // To listen may take long: at a name, when the name server hangs.
+            () = signals.stop() => return Ok(()),
+        };
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");

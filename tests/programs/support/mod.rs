@@ -2,6 +2,7 @@
 
 mod injector;
 mod lab;
+mod names;
 mod output;
 mod program;
 
@@ -9,11 +10,17 @@ use std::time::{Duration, Instant};
 
 pub use injector::{INJECTOR, Injector, numbers};
 pub use lab::{Lab, address, fresh_key};
+pub use names::DeadNameServer;
 pub use program::{Program, Reader, kozo, memory, release};
 
 /// How long anything may take that has no time limit of its own to keep. Long, because a machine that
 /// runs many tests at once is slow, and nothing waits for it but a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says that a test could not do its work here.
+pub fn skipped(what: &str) {
+    eprintln!("NOT TESTED: {what} needs the rights of root");
+}
 
 /// Waits until the condition gives something.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
