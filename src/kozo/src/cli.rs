@@ -4,17 +4,17 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{self, ConfigError};
-use crate::daemon;
 use crate::node::Types;
+use crate::{daemon, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
     /// Wrong usage, or something other than the configuration failed.
     pub(super) const USAGE: u8 = 1;
-    /// The Node could not start.
+    /// The Node could not start, or a Node of a testnet failed.
     pub(super) const START: u8 = 5;
 }
 
@@ -32,9 +32,14 @@ Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
     name = "kozo",
     version,
     after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     max_term_width = 80
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// The configuration file, in YAML.
     #[arg(required = true)]
     config: Option<PathBuf>,
@@ -49,6 +54,19 @@ struct Arguments {
 
     #[command(flatten)]
     log: LogArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a System of three Nodes in DIR and run all of it on this machine.
+    ///
+    /// DIR gets a key for each Node and a configuration that `kozo DIR/config.yml NODE` runs too.
+    /// One that an earlier testnet made is used again.
+    Testnet {
+        /// Where to put it.
+        #[arg(default_value = testnet::DEFAULT_DIRECTORY)]
+        dir: PathBuf,
+    },
 }
 
 /// What is logged.
@@ -93,7 +111,10 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    run_node(&arguments)
+    match &arguments.command {
+        Some(Command::Testnet { dir }) => run_testnet(dir),
+        None => run_node(&arguments),
+    }
 }
 
 fn run_node(arguments: &Arguments) -> ExitCode {
@@ -125,4 +146,18 @@ fn run_node(arguments: &Arguments) -> ExitCode {
 fn refuse(error: &ConfigError) -> ExitCode {
     eprintln!("{}", error.render(std::io::stderr().is_terminal()).trim_end());
     error.exit_code().into()
+}
+
+fn run_testnet(directory: &std::path::Path) -> ExitCode {
+    let result = std::env::current_exe().map_err(testnet::TestnetError::from).and_then(|program| {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        daemon::block_on(testnet::run(directory, &program, colour))?
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kozo testnet: {error}");
+            exit::START.into()
+        }
+    }
 }

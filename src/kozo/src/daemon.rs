@@ -2,15 +2,21 @@
 
 use std::io::{self, Write};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use crate::config::LocalNode;
 use crate::log;
 use crate::node::{Node, StartError, Surroundings, Types};
+use crate::signals::{Asked, Signals};
 
 /// Threads for what blocks: disks and name resolution.
 const BLOCKING_THREADS: usize = 8;
+
+/// Set in the environment of a daemon that is to stop when the program that started it ends, however
+/// that ends.
+pub const STOP_WITH_PARENT: &str = "KOZO_STOP_WITH_PARENT";
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
@@ -49,18 +55,21 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
     let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
     block_on(async move {
         let mut signals = Signals::new()?;
+        if std::env::var_os(STOP_WITH_PARENT).is_some() {
+            prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
+        }
         let name = local.config.name.clone();
         let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
         let node = Node::start(local, surroundings).await?;
         info!("node '{name}' runs");
-        while let Asked::Reopen = signals.next().await {
+        while signals.next().await == Asked::Hangup {
             info!("opening log files anew");
             node.reopen();
         }
         info!("stopping; a second signal stops at once");
         tokio::select! {
             () = node.stop() => {}
-            () = signals.stop_again() => warn!("stopped at once"),
+            () = signals.stop() => warn!("stopped at once"),
         }
         Ok(())
     })?
@@ -69,37 +78,4 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
 /// A line of a Role goes to standard output as it is; who reads it may be gone.
 fn print(_role: &str, line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-enum Asked {
-    Stop,
-    Reopen,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reopen,
-        }
-    }
-
-    async fn stop_again(&mut self) {
-        while let Asked::Reopen = self.next().await {}
-    }
 }

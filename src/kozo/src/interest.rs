@@ -27,13 +27,11 @@ impl Pattern {
         if text == "*" {
             return Pattern::Any;
         }
-        if text.contains(['*', '?']) {
-            return Pattern::Glob(text.into());
-        }
         let mut literal = String::with_capacity(text.len());
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             literal.push(match character {
+                '*' | '?' => return Pattern::Glob(text.into()),
                 '\\' => characters.next().unwrap_or('\\'),
                 other => other,
             });
@@ -211,5 +209,132 @@ impl<S: Copy + PartialEq> InterestIndex<S> {
                 add(*subscriber);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::sync::Arc;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::{Draft, Origin};
+
+    /// What a pattern means, said as plainly as possible.
+    fn naive(glob: &[char], text: &[char]) -> bool {
+        match (glob, text) {
+            ([], _) => text.is_empty(),
+            (['*', rest @ ..], _) => {
+                naive(rest, text) || !text.is_empty() && naive(glob, &text[1..])
+            }
+            (['?', glob @ ..], [_, text @ ..]) => naive(glob, text),
+            (['\\', wanted, glob @ ..], [found, text @ ..]) => wanted == found && naive(glob, text),
+            ([wanted, glob @ ..], [found, text @ ..]) => wanted == found && naive(glob, text),
+            (_, []) => false,
+        }
+    }
+
+    fn characters(text: &str) -> Vec<char> {
+        text.chars().collect()
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        "[ab*?\\\\]{0,8}"
+    }
+
+    fn interest() -> impl Strategy<Value = Interest> {
+        let part = || prop_oneof![Just("*".to_owned()), "[ab]{1,2}", "[ab?*]{1,3}"];
+        let kind = proptest::option::of(proptest::sample::select(&Kind::ALL[..]));
+        (kind, part(), proptest::option::of(part()), part(), part()).prop_map(
+            |(kind, message_type, channel, role, node)| Interest {
+                kind,
+                message_type: Pattern::new(&message_type),
+                channel: channel.map(|channel| Pattern::new(&channel)),
+                role: Pattern::new(&role),
+                node: Pattern::new(&node),
+            },
+        )
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let kind = proptest::sample::select(&Kind::ALL[..]);
+        let name = || "[ab]{1,2}";
+        (kind, name(), proptest::option::of(name()), name(), name()).prop_map(
+            |(kind, message_type, channel, role, node)| {
+                let draft = Draft::new(kind, &message_type).channel(channel.as_deref());
+                Message::encode(Arc::new(Origin { node, boot: 1 }), &role, 1, 1, &draft).unwrap()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_what_they_mean(pattern in pattern(), text in "[ab*?\\\\]{0,8}") {
+            prop_assert_eq!(
+                Pattern::new(&pattern).matches(&text),
+                naive(&characters(&pattern), &characters(&text)),
+            );
+        }
+
+        #[test]
+        fn a_pattern_is_read_back_from_its_text(text in "[abé*?\\\\]{0,8}") {
+            let pattern = Pattern::new(&text);
+            prop_assert_eq!(Pattern::new(&pattern.to_string()), pattern);
+            let literal = Pattern::literal(&text);
+            prop_assert!(literal.matches(&text));
+            prop_assert_eq!(Pattern::new(&literal.to_string()), literal);
+        }
+
+        #[test]
+        fn the_index_finds_who_matches_and_nobody_else(
+            subscribers in vec(vec(interest(), 0..4), 0..8),
+            (replaced, replacement) in (0_usize..8, vec(interest(), 0..3)),
+            removed in 0_usize..8,
+            messages in vec(message(), 1..20),
+        ) {
+            let mut index = InterestIndex::default();
+            let mut wanted: Vec<(usize, Vec<Interest>)> =
+                subscribers.into_iter().enumerate().collect();
+            for (subscriber, interests) in &wanted {
+                index.set(*subscriber, interests);
+            }
+            if let Some((subscriber, interests)) = wanted.get_mut(replaced) {
+                index.set(*subscriber, &replacement);
+                *interests = replacement;
+            }
+            index.remove(removed);
+            wanted.retain(|(subscriber, _)| *subscriber != removed);
+            let mut found = vec![99];
+            for message in messages {
+                index.find(&message, &mut found);
+                found.sort_unstable();
+                let matching = wanted.iter().filter(|(_, interests)| {
+                    interests.iter().any(|interest| interest.matches(&message))
+                });
+                let matching: Vec<_> = matching.map(|(subscriber, _)| *subscriber).collect();
+                prop_assert_eq!(&found, &matching);
+            }
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let pattern = Pattern::new(&"*a".repeat(100));
+        assert!(!pattern.matches(&("a".repeat(5000) + "b")));
+    }
+
+    #[test]
+    fn no_channel_in_an_interest_means_any_or_none() {
+        let on = |channel| {
+            let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+            let draft = Draft::event("tick").channel(channel);
+            Message::encode(origin, "timer", 1, 1, &draft).unwrap()
+        };
+        assert!(Interest::any().matches(&on(None)) && Interest::any().matches(&on(Some("hall"))));
+        let some = Interest { channel: Some(Pattern::Any), ..Interest::any() };
+        assert!(!some.matches(&on(None)) && some.matches(&on(Some("hall"))));
     }
 }

@@ -30,7 +30,7 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// Nesting of arrays and maps in data beyond which it is refused.
-const MAX_DEPTH: u16 = 128;
+const MAX_DEPTH: usize = 128;
 
 const HAS_CHANNEL: u8 = 0x80;
 const FIXED: usize = 1 + 8 + 8;
@@ -329,7 +329,8 @@ impl Message {
     /// When the sender's data is not exactly one MessagePack value, or is nested too deeply.
     pub fn value(&self) -> Result<Value, MessageError> {
         let mut data = self.data();
-        let value = rmpv::decode::read_value_with_max_depth(&mut data, usize::from(MAX_DEPTH))
+        // It counts every array or map twice, and up to three for what is in the innermost.
+        let value = rmpv::decode::read_value_with_max_depth(&mut data, 2 * MAX_DEPTH + 3)
             .map_err(|error| MessageError::Data(error.to_string()))?;
         if data.is_empty() {
             Ok(value)
@@ -403,4 +404,139 @@ fn name_at(body: &[u8], at: usize, field: &'static str) -> Result<(usize, usize)
     let bytes = body.get(start..end).ok_or(MessageError::Truncated(field))?;
     std::str::from_utf8(bytes).map_err(|_| MessageError::NotUtf8(field))?;
     Ok((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn origin() -> Arc<Origin> {
+        Arc::new(Origin { node: "clock".to_owned(), boot: 7 })
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![".{1,40}", "[a-z]{255}"]
+    }
+
+    /// Data as Roles send it.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,20}".prop_map(Value::from),
+            vec(any::<u8>(), 0..20).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 30, 5, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..5).prop_map(Value::Array),
+                vec((inner.clone(), inner), 0..5).prop_map(Value::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(
+            kind in proptest::sample::select(&Kind::ALL[..]),
+            (role, message_type, channel) in (name(), name(), proptest::option::of(name())),
+            (counter, timestamp) in any::<(u64, u64)>(),
+            value in value(),
+        ) {
+            let draft =
+                Draft::new(kind, &message_type).channel(channel.as_deref()).data(&value);
+            let sent = Message::encode(origin(), &role, counter, timestamp, &draft).unwrap();
+            prop_assert_eq!(sent.body().len(), draft.encoded_len(&role));
+            let came = Message::parse(origin(), 3, sent.body().clone()).unwrap();
+            prop_assert_eq!(came.kind(), kind);
+            prop_assert_eq!(came.role(), role);
+            prop_assert_eq!(came.message_type(), message_type);
+            prop_assert_eq!(came.channel(), channel.as_deref());
+            prop_assert_eq!((came.counter(), came.timestamp()), (counter, timestamp));
+            prop_assert_eq!(came.hops(), 3);
+            prop_assert_eq!(came.value().unwrap(), value);
+        }
+
+        #[test]
+        fn no_bytes_make_parsing_panic(
+            body in vec(prop_oneof![0_u8..4, any::<u8>()], 0..200),
+        ) {
+            if let Ok(message) = Message::parse(origin(), 0, body.into()) {
+                prop_assert!(!message.role().is_empty() && !message.message_type().is_empty());
+                prop_assert_ne!(message.channel(), Some(""));
+                // Whatever the data is, it is there.
+                prop_assert!(!message.data().is_empty());
+                let _ = (message.value(), message.to_string(), message.timestamp());
+            }
+        }
+
+        #[test]
+        fn a_message_cut_short_is_no_other_message(cut in 0_usize..40) {
+            let draft = Draft::event("tick").channel(Some("hall"));
+            let body = Message::encode(origin(), "timer1", 1, 2, &draft).unwrap().body().clone();
+            let cut = cut.min(body.len() - 1);
+            prop_assert!(matches!(
+                Message::parse(origin(), 0, body.slice(..cut)),
+                Err(MessageError::Truncated(_)),
+            ));
+        }
+    }
+
+    #[test]
+    fn names_have_their_limits() {
+        let encode = |role: &str, message_type: &str, channel: Option<&str>| {
+            Message::encode(origin(), role, 1, 2, &Draft::event(message_type).channel(channel))
+        };
+        let (longest, longer) = ("x".repeat(MAX_NAME), "x".repeat(MAX_NAME + 1));
+        assert!(encode(&longest, &longest, Some(&longest)).is_ok());
+        for (role, message_type, channel, field) in [
+            ("", "tick", None, "role"),
+            ("timer", "", None, "type"),
+            ("timer", "tick", Some(""), "channel"),
+            ("timer", &*longer, None, "type"),
+        ] {
+            let error = encode(role, message_type, channel).unwrap_err();
+            assert!(
+                matches!(error, MessageError::NameLength { field: wrong, .. } if wrong == field),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_has_a_largest_size() {
+        let size = MAX_MESSAGE - Draft::event("tick").encoded(&[]).encoded_len("timer");
+        let data = vec![0; size + 1];
+        let encode =
+            |data| Message::encode(origin(), "timer", 1, 2, &Draft::event("tick").encoded(data));
+        assert_eq!(encode(&data[1..]).unwrap().body().len(), MAX_MESSAGE);
+        assert_eq!(encode(&data).unwrap_err(), MessageError::TooLarge(MAX_MESSAGE + 1));
+    }
+
+    #[test]
+    fn data_is_one_value_and_not_too_deep() {
+        let value = |data: &[u8]| {
+            let draft = Draft::event("tick").encoded(data);
+            Message::encode(origin(), "timer", 1, 2, &draft).unwrap().value()
+        };
+        assert_eq!(value(&[0xc0]), Ok(Value::Nil));
+        assert_eq!(value(&[0xc0, 0xc0]), Err(MessageError::Data("1 bytes too many".to_owned())),);
+        // Arrays of one array each.
+        assert!(value(&[&[0x91; MAX_DEPTH][..], &[0xa1, b'x']].concat()).is_ok());
+        assert!(value(&[&[0x91; MAX_DEPTH + 2][..], &[0xc0]].concat()).is_err());
+        assert!(value(&[&[0x91; 100_000][..], &[0xc0]].concat()).is_err());
+        // An array that claims to have four billion items.
+        assert!(value(&[0xdd, 0xff, 0xff, 0xff, 0xff]).is_err());
+    }
+
+    #[test]
+    fn people_see_who_sent_what() {
+        let draft = Draft::order("open").channel(Some("door"));
+        let message = Message::encode(origin(), "porter", 1, 2, &draft).unwrap();
+        assert_eq!(message.to_string(), "order open from porter@clock on door");
+    }
 }

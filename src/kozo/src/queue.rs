@@ -134,3 +134,120 @@ impl<T: Weight> RollingQueue<T> {
         self.limits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::collections::VecDeque;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Its number, and its bytes.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Item(usize, usize);
+
+    impl Weight for Item {
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(usize),
+        Pop,
+        Clear,
+        SetLimits(Limits),
+    }
+
+    fn limits() -> impl Strategy<Value = Limits> {
+        (0_usize..8, 0_usize..100).prop_map(|(length, size)| Limits { length, size })
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0_usize..60).prop_map(Step::Push),
+            3 => Just(Step::Pop),
+            1 => Just(Step::Clear),
+            1 => limits().prop_map(Step::SetLimits),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn holds_its_bounds_and_knows_what_it_dropped(
+            first in limits(),
+            steps in vec(step(), 1..200),
+        ) {
+            let mut queue = RollingQueue::new(first);
+            let mut limits = Limits { length: first.length.max(1), ..first };
+            // What must be in it, and all that ever went in and out.
+            let mut model: VecDeque<Item> = VecDeque::new();
+            let (mut pushed, mut popped, mut dropped) = (0_u64, 0_u64, 0_u64);
+            for (number, step) in steps.into_iter().enumerate() {
+                let before = model.clone();
+                let out = match step {
+                    Step::Push(weight) => match queue.push(Item(number, weight)) {
+                        Ok(dropped) => {
+                            pushed += 1;
+                            model.push_back(Item(number, weight));
+                            dropped
+                        }
+                        Err(error) => {
+                            prop_assert!(weight > limits.size);
+                            prop_assert_eq!(error, TooLarge { weight, size: limits.size });
+                            Dropped::default()
+                        }
+                    },
+                    Step::Pop => {
+                        let oldest = queue.pop();
+                        popped += u64::from(oldest.is_some());
+                        prop_assert_eq!(oldest, model.pop_front());
+                        Dropped::default()
+                    }
+                    Step::Clear => queue.clear(),
+                    Step::SetLimits(new) => {
+                        limits = Limits { length: new.length.max(1), ..new };
+                        queue.set_limits(new)
+                    }
+                };
+                // The oldest go, one after the other, and no more than that.
+                let mut bytes = 0;
+                for _ in 0..out.count {
+                    bytes += model.pop_front().unwrap().1 as u64;
+                }
+                prop_assert_eq!(out.bytes, bytes);
+                dropped += out.count;
+                if out.count > 0 && !model.is_empty() {
+                    let last = &before[usize::try_from(out.count).unwrap() - 1];
+                    let needed = queue.bytes() + last.1 > limits.size
+                        || model.len() + 1 > limits.length;
+                    prop_assert!(needed, "dropped {:?} without need", last);
+                }
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queue.bytes(), model.iter().map(Weight::weight).sum::<usize>());
+                prop_assert!(queue.len() <= limits.length && queue.bytes() <= limits.size);
+                prop_assert_eq!(pushed, popped + dropped + queue.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_at_all_costs_nobody_their_place() {
+        let mut queue = RollingQueue::new(Limits { length: 4, size: 10 });
+        queue.push(Item(1, 10)).unwrap();
+        assert_eq!(queue.push(Item(2, 11)), Err(TooLarge { weight: 11, size: 10 }));
+        assert_eq!(queue.pop(), Some(Item(1, 10)));
+    }
+
+    #[test]
+    fn a_queue_has_room_for_one_item_at_least() {
+        let mut queue = RollingQueue::new(Limits { length: 0, size: 10 });
+        assert_eq!(queue.push(Item(1, 1)), Ok(Dropped::default()));
+        assert_eq!(queue.push(Item(2, 1)), Ok(Dropped { count: 1, bytes: 1 }));
+        assert_eq!(queue.pop(), Some(Item(2, 1)));
+    }
+}

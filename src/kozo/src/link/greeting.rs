@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use russh::keys::PublicKey;
@@ -21,6 +22,9 @@ use crate::transport::ssh::{self, Ssh};
 use crate::transport::stream::Cutter;
 use crate::transport::{Connection, Priority};
 use crate::wire::{self, Control, Hello, VERSION};
+
+/// How long the other side has to close a session that was refused.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What all greetings of a Node have in common.
 pub struct Greeter {
@@ -70,7 +74,7 @@ struct Reader {
     id: SessionId,
     peer: Arc<Peer>,
     notes: Arc<Notes>,
-    greeted: oneshot::Receiver<Hello>,
+    greeted: oneshot::Receiver<Result<Hello, SessionError>>,
 }
 
 impl Greeter {
@@ -88,7 +92,9 @@ impl Greeter {
             let (sink, reader) = self.reader(peer);
             let Connection { stream, peer: vouched, address } = carrier.connection;
             let session = match vouched {
-                Some(name) if name == peer.name() => session::plain(stream, name, sink),
+                Some(name) if name == peer.name() => {
+                    session::plain(stream, name, sink, Cutter::new())
+                }
                 Some(name) => {
                     let problem = format!("'{name}' answered there");
                     return Err(SessionError::Protocol(problem));
@@ -104,8 +110,7 @@ impl Greeter {
         within_limit(greet).await
     }
 
-    /// Greets whoever made a connection to this side. `greeted` is called as soon as the other side
-    /// speaks at all. Ends when `cutter` cuts.
+    /// Greets whoever made a connection to this side. Ends when `cutter` cuts.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -113,7 +118,6 @@ impl Greeter {
         self: &Arc<Self>,
         carrier: Carrier,
         cutter: Cutter,
-        greeted: impl FnOnce() + Send,
     ) -> Result<(Arc<Peer>, Greeted), SessionError> {
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
@@ -124,15 +128,13 @@ impl Greeter {
                     })?;
                     check_policy(&peer)?;
                     let (sink, reader) = self.reader(&peer);
-                    greeted();
-                    (session::plain(stream, name, sink), reader)
+                    (session::plain(stream, name, sink, cutter.clone()), reader)
                 }
                 None => {
                     let slot = Arc::new(Mutex::new(None));
                     let door = Door { greeter: Arc::clone(self), reader: Arc::clone(&slot) };
                     let cut = cutter.clone();
-                    let session =
-                        ssh::accept(&self.ssh, stream, Box::new(door), cut, greeted).await?;
+                    let session = ssh::accept(&self.ssh, stream, Box::new(door), cut).await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)
@@ -165,7 +167,6 @@ impl Greeter {
         (transport, priority, address): (String, Priority, String),
         dialled: bool,
     ) -> Result<Greeted, SessionError> {
-        let guard = CutUnlessDone(Some(session.cutter.clone()));
         let mut interests = self.exchange.interests();
         let (received_boot, received) = reader.peer.received();
         let boot = self.peers.origin.boot;
@@ -177,9 +178,15 @@ impl Greeter {
         let hello = tokio::select! {
             biased;
             Ok(hello) = reader.greeted => hello,
-            reason = &mut session.end => return Err(SessionError::Stream(reason)),
+            reason = &mut session.end => return Err(reason),
         };
-        guard.done();
+        let hello = match hello {
+            Ok(hello) => hello,
+            Err(refusal) => {
+                part_with(session, &refusal).await;
+                return Err(refusal);
+            }
+        };
         Ok(Greeted {
             id: reader.id,
             session,
@@ -201,25 +208,17 @@ async fn within_limit<T>(
     timeout(limit, greeting).await.unwrap_or(Err(SessionError::Timeout(limit.as_secs())))
 }
 
+/// Tells the other side why there is no session with it, and gives it a moment to hear.
+async fn part_with(mut session: Session, refusal: &SessionError) {
+    let mut bytes = BytesMut::new();
+    wire::encode(&Control::Bye(&refusal.to_string()), &mut bytes);
+    if session.writer.write(bytes.freeze()).await.is_ok() {
+        let _ = timeout(GOODBYE, &mut session.end).await;
+    }
+}
+
 fn check_policy(peer: &Peer) -> Result<(), SessionError> {
     if peer.is_allowed() { Ok(()) } else { Err(SessionError::Policy(peer.name().to_owned())) }
-}
-
-/// A session whose greeting is given up must not live on in the tasks that carry it.
-struct CutUnlessDone(Option<Cutter>);
-
-impl CutUnlessDone {
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CutUnlessDone {
-    fn drop(&mut self) {
-        if let Some(cutter) = &self.0 {
-            cutter.cut();
-        }
-    }
 }
 
 /// Lets in whom the configuration names, with the key that it gives for that name.

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::machine::SessionId;
-use super::notes::Notes;
-use super::peer::{Exchange, Notice, Peer, Read};
+use super::notes::{Notes, Readings, RoundTrip};
+use super::peer::{Exchange, Notice, Peer};
 use crate::message::Origin;
 use crate::transport::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
@@ -21,17 +21,19 @@ pub struct Inbound {
     decoder: Decoder,
     hello: Option<Hello>,
     origin: Arc<Origin>,
-    greeted: Option<oneshot::Sender<Hello>>,
+    greeted: Option<oneshot::Sender<Result<Hello, SessionError>>>,
+    refused: bool,
 }
 
 impl Inbound {
-    /// A reader for a session with this Peer. `greeted` is told when hello and interest have come.
+    /// A reader for a session with this Peer. `greeted` is told when hello and interest have come, or
+    /// why this Node wants nothing to do with them: then nothing more is read.
     pub fn new(
         id: SessionId,
         peer: Arc<Peer>,
         exchange: Arc<dyn Exchange>,
         notes: Arc<Notes>,
-        greeted: oneshot::Sender<Hello>,
+        greeted: oneshot::Sender<Result<Hello, SessionError>>,
     ) -> Inbound {
         let origin = Arc::new(Origin { node: peer.name().to_owned(), boot: 0 });
         Inbound {
@@ -43,6 +45,7 @@ impl Inbound {
             hello: None,
             origin,
             greeted: Some(greeted),
+            refused: false,
         }
     }
 
@@ -54,9 +57,8 @@ impl Inbound {
             Frame::Hello(hello) => self.take_hello(hello)?,
             Frame::Interest(interests) => {
                 self.exchange.set_interest(self.peer.id, &interests);
-                if let (Some(greeted), Some(hello)) = (self.greeted.take(), &self.hello) {
-                    // Nobody waits for it any more when the handshake took too long.
-                    let _ = greeted.send(hello.clone());
+                if let Some(hello) = self.hello.clone() {
+                    self.greet(Ok(hello));
                 }
             }
             Frame::Messages(messages) => return self.messages(messages),
@@ -67,17 +69,17 @@ impl Inbound {
             Frame::Echo(echo) => {
                 self.acknowledge(echo.received);
                 let round_trip = self.notes.now().saturating_sub(echo.sent);
-                let skew = skew(echo.clock, round_trip);
-                self.tell(Read::Echo { round_trip, skew })?;
+                let measured = RoundTrip { time: round_trip, skew: skew(echo.clock, round_trip) };
+                self.tell(|read| read.echo = Some(measured))?;
             }
-            Frame::Use => self.tell(Read::Use)?,
+            Frame::Use => self.tell(|read| read.chosen = true)?,
             Frame::Finish => {
                 self.notes.leave(|say| say.finished = true);
-                self.tell(Read::Finish)?;
+                self.tell(|read| read.finish = true)?;
             }
             Frame::Finished(received) => {
                 self.acknowledge(received);
-                self.tell(Read::Finished)?;
+                self.tell(|read| read.finished = true)?;
             }
             Frame::Bye(reason) => {
                 let reason = reason.escape_debug();
@@ -91,23 +93,22 @@ impl Inbound {
         if self.hello.is_some() {
             return Err(SessionError::Protocol("a second hello came".to_owned()));
         }
-        if hello.version != VERSION {
-            let problem = format!(
-                "it speaks version {} of the protocol, this is version {VERSION}",
-                hello.version
-            );
-            return Err(SessionError::Protocol(problem));
-        }
-        if let Some(feature) = hello.features.first() {
-            let feature = feature.escape_debug();
-            return Err(SessionError::Protocol(format!(
-                "it needs the unknown feature '{feature}'"
-            )));
+        if let Some(problem) = objection(&hello) {
+            self.refused = true;
+            self.greet(Err(SessionError::Protocol(problem)));
+            return Ok(());
         }
         self.origin = Arc::new(Origin { node: self.peer.name().to_owned(), boot: hello.boot });
         self.peer.set_boot(hello.boot);
         self.hello = Some(hello);
         Ok(())
+    }
+
+    fn greet(&mut self, result: Result<Hello, SessionError>) {
+        if let Some(greeted) = self.greeted.take() {
+            // Nobody waits for it any more when the handshake took too long.
+            let _ = greeted.send(result);
+        }
     }
 
     fn messages(&mut self, mut messages: Messages) -> Result<Flow, SessionError> {
@@ -125,28 +126,45 @@ impl Inbound {
                 flow = Flow::Yield;
             }
         }
-        self.peer.count_received(taken);
+        self.peer.count_received(self.origin.boot, taken);
         Ok(flow)
     }
 
-    /// The other side's count is of this Node's run: it began with it, or said so in its hello.
     fn acknowledge(&self, received: u64) {
-        self.peer.outgoing.acknowledge(received);
+        self.peer.acknowledge(self.origin.boot, received);
     }
 
-    fn tell(&self, read: Read) -> Result<(), SessionError> {
-        let notice = Notice::Read(self.id, read);
-        let flood = |_| SessionError::Protocol("too many control frames".to_owned());
-        self.peer.notices.try_send(notice).map_err(flood)
+    /// The link has at most one such notice of each session waiting, so there is room for it.
+    fn tell(&self, note: impl FnOnce(&mut Readings)) -> Result<(), SessionError> {
+        if !self.notes.report(note) {
+            return Ok(());
+        }
+        let flood = |_| SessionError::Protocol("too many sessions at once".to_owned());
+        self.peer.notices.try_send(Notice::Read(self.id)).map_err(flood)
     }
+}
+
+/// What stands against a session with somebody who says this.
+fn objection(hello: &Hello) -> Option<String> {
+    if hello.version != VERSION {
+        let version = hello.version;
+        return Some(format!("version {version} of the protocol is unknown, this is {VERSION}"));
+    }
+    let feature = hello.features.first()?;
+    Some(format!("the feature '{}' is unknown", feature.escape_debug()))
 }
 
 impl Sink for Inbound {
     fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError> {
         self.notes.hear();
+        if self.refused {
+            return Ok(Flow::Continue);
+        }
         self.decoder.feed(bytes);
         let mut flow = Flow::Continue;
-        while let Some(frame) = self.decoder.next()? {
+        while !self.refused
+            && let Some(frame) = self.decoder.next_frame()?
+        {
             if self.frame(frame)? == Flow::Yield {
                 flow = Flow::Yield;
             }

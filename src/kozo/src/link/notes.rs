@@ -1,7 +1,9 @@
-//! Notes to a session's writer: what to say besides Messages, left there by the reader and the link.
+//! Notes between the parts of a session: what its writer is to say besides Messages, and what its
+//! reader came upon that the link has to know.
 //!
-//! The reader may never wait for a write, so it leaves a note and goes on. Each note is said at most
-//! once however often it was left, so that there is nothing to overflow.
+//! The reader may never wait for anybody, so it leaves a note and goes on. Each note is acted upon at
+//! most once however often it was left, so that there is nothing to overflow; and what the reader
+//! left before the link knows the session is still there when it does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,28 @@ pub struct Sayings {
     pub bye: Option<&'static str>,
 }
 
+/// What the reader came upon, for the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// The decider chose the session.
+    pub chosen: bool,
+    /// The Peer echoed a heartbeat.
+    pub echo: Option<RoundTrip>,
+    /// The Peer sends no more Messages on it.
+    pub finish: bool,
+    /// The Peer has taken all that was sent on it.
+    pub finished: bool,
+}
+
+/// What the echo of a heartbeat tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// How long it took, in microseconds.
+    pub time: u64,
+    /// Microseconds by which the Peer's clock is ahead.
+    pub skew: i64,
+}
+
 /// What joins the reader, the writer and the link of one session.
 #[derive(Debug)]
 pub struct Notes {
@@ -35,12 +59,12 @@ pub struct Notes {
     pub wake: Notify,
     start: Instant,
     heard: AtomicU64,
-    sent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     sayings: Sayings,
+    readings: Readings,
     active: bool,
 }
 
@@ -52,13 +76,21 @@ impl Notes {
             wake: Notify::new(),
             start: Instant::now(),
             heard: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
         }
     }
 
     /// Leaves a note.
     pub fn leave(&self, note: impl FnOnce(&mut Sayings)) {
         note(&mut self.lock().sayings);
+        self.wake.notify_one();
+    }
+
+    /// Ends the Messages: those in the queue go first if `drain`, and none do otherwise.
+    pub fn finish(&self, drain: bool) {
+        let mut state = self.lock();
+        state.active &= drain;
+        state.sayings.finish = Some(drain);
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -74,24 +106,27 @@ impl Notes {
         (std::mem::take(&mut state.sayings), state.active)
     }
 
+    /// Leaves a note for the link; whether it has to be told, because there was none yet.
+    pub fn report(&self, note: impl FnOnce(&mut Readings)) -> bool {
+        let mut state = self.lock();
+        let first = state.readings == Readings::default();
+        note(&mut state.readings);
+        first
+    }
+
+    /// Takes what the reader came upon.
+    pub fn readings(&self) -> Readings {
+        std::mem::take(&mut self.lock().readings)
+    }
+
     /// Remembers that bytes came just now.
     pub fn hear(&self) {
         self.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Remembers that bytes went out just now.
-    pub fn send(&self) {
-        self.sent.store(self.now(), Ordering::Relaxed);
-    }
-
     /// When bytes came last.
     pub fn heard(&self) -> Instant {
         self.start + Duration::from_micros(self.heard.load(Ordering::Relaxed))
-    }
-
-    /// When bytes went out last.
-    pub fn sent(&self) -> Instant {
-        self.start + Duration::from_micros(self.sent.load(Ordering::Relaxed))
     }
 
     /// This session's own clock, in microseconds.

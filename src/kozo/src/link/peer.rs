@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
+use super::notes::RoundTrip;
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
 use crate::config::{ConnectPolicy, NodeConfig};
@@ -50,28 +51,10 @@ pub trait Exchange: Send + Sync {
 pub enum Notice {
     /// A session was made.
     Ready(Box<Greeted>),
-    /// The reader of a session came upon something for the link.
-    Read(SessionId, Read),
+    /// The reader of a session came upon something for the link, and left it in the notes.
+    Read(SessionId),
     /// A session is over, and why.
-    Ended(SessionId, String),
-}
-
-/// What the reader of a session comes upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// The decider chose the session.
-    Use,
-    /// The Peer sends no more Messages on it.
-    Finish,
-    /// The Peer has taken all that was sent on it.
-    Finished,
-    /// The Peer echoed a heartbeat, and the round trip took this many microseconds.
-    Echo {
-        /// Microseconds.
-        round_trip: u64,
-        /// Microseconds by which the Peer's clock is ahead.
-        skew: i64,
-    },
+    Ended(SessionId, SessionError),
 }
 
 /// Another Node, and this Node's link to it.
@@ -156,9 +139,14 @@ impl Peer {
         (seen.boot, seen.received)
     }
 
-    /// Counts Messages that came from the Peer's known run.
-    pub fn count_received(&self, messages: u64) {
-        self.lock().received += messages;
+    /// Counts Messages that came from this run of the Peer.
+    pub fn count_received(&self, boot: u64, messages: u64) {
+        let mut seen = self.lock();
+        if seen.boot == boot {
+            seen.received += messages;
+        } else {
+            seen.received_before += messages;
+        }
     }
 
     /// A session leads to this run of the Peer: counting begins anew if it is another one.
@@ -170,10 +158,18 @@ impl Peer {
         }
     }
 
+    /// The Peer says how many Messages came from here, on a session with this run of it.
+    pub fn acknowledge(&self, boot: u64, received: u64) {
+        // What an earlier run still says is not about the Messages that are counted now.
+        if self.lock().boot == boot {
+            self.outgoing.acknowledge(received);
+        }
+    }
+
     /// Remembers a measurement.
-    pub fn set_round_trip(&self, round_trip: u64, skew: i64) {
+    pub fn set_round_trip(&self, measured: RoundTrip) {
         let mut seen = self.lock();
-        (seen.round_trip, seen.skew) = (Some(round_trip), Some(skew));
+        (seen.round_trip, seen.skew) = (Some(measured.time), Some(measured.skew));
     }
 
     /// Remembers why there is no session, or no longer.

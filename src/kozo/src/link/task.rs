@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 use super::dial::{Candidate, dial};
 use super::greeting::{Greeted, Greeter};
 use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::notes::Notes;
-use super::peer::{Notice, Peer, Read};
+use super::notes::{Notes, Readings};
+use super::peer::{Notice, Peer};
 use super::writer;
 use crate::BoxFuture;
 use crate::config::RootOptions;
@@ -58,6 +58,7 @@ impl Link {
             machine: Machine::new(rules, rand::random::<f64>),
             state: State::Disabled,
             sessions: HashMap::new(),
+            settled: None,
             dialling: None,
             unreachable: false,
             link: self,
@@ -71,8 +72,17 @@ struct Open {
     cutter: Cutter,
     transport: String,
     address: String,
+    /// The Peer's run that it leads to.
+    boot: u64,
     /// What the Peer said it received from this run, if it knows this run.
     received: Option<u64>,
+}
+
+/// A session is of no use without its link.
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.cutter.cut();
+    }
 }
 
 struct Running {
@@ -80,6 +90,8 @@ struct Running {
     machine: Machine,
     state: State,
     sessions: HashMap<SessionId, Open>,
+    /// The Peer's run for which what it received is counted.
+    settled: Option<u64>,
     dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
@@ -117,21 +129,34 @@ impl Running {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Ready(greeted) => self.greeted(*greeted),
-            Notice::Read(id, Read::Use) => self.handle(Event::Use(id)),
-            Notice::Read(id, Read::Finish) => self.handle(Event::Finish(id)),
-            Notice::Read(id, Read::Finished) => self.handle(Event::Finished(id)),
-            Notice::Read(id, Read::Echo { round_trip, skew }) => {
-                self.link.peer.set_round_trip(round_trip, skew);
-                self.handle(Event::Echo(id));
-            }
+            Notice::Read(id) => self.read(id),
             Notice::Ended(id, reason) => {
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);
                 if self.machine.current() == Some(id) {
-                    self.link.peer.set_error(reason);
+                    self.link.peer.set_error(reason.to_string());
                 }
                 self.handle(Event::Ended(id));
             }
+        }
+    }
+
+    /// Acts upon what the reader of a session left in the notes.
+    fn read(&mut self, id: SessionId) {
+        let Some(open) = self.sessions.get(&id) else { return };
+        let Readings { chosen, echo, finish, finished } = open.notes.readings();
+        if chosen {
+            self.handle(Event::Use(id));
+        }
+        if let Some(measured) = echo {
+            self.link.peer.set_round_trip(measured);
+            self.handle(Event::Echo(id));
+        }
+        if finish {
+            self.handle(Event::Finish(id));
+        }
+        if finished {
+            self.handle(Event::Finished(id));
         }
     }
 
@@ -175,6 +200,7 @@ impl Running {
             cutter: greeted.session.cutter.clone(),
             transport: greeted.transport.clone(),
             address: greeted.address.clone(),
+            boot: greeted.hello.boot,
             received: (greeted.hello.received_boot == own_boot).then_some(greeted.hello.received),
         };
         self.sessions.insert(id, open);
@@ -185,23 +211,43 @@ impl Running {
             let _ = peer.notices.send(Notice::Ended(id, reason)).await;
         });
         self.handle(Event::Ready(offer));
+        // The Peer may have gone on before the link knew of the session.
+        self.read(id);
     }
 
     fn time(&mut self) {
-        let current = self.machine.current().and_then(|id| self.sessions.get(&id));
-        let heard = current.map(|open| open.notes.heard());
-        let sent = current.map(|open| open.notes.sent());
-        self.handle(Event::Time { heard, sent });
+        let heard = self.current().map(|open| open.notes.heard());
+        self.handle(Event::Time { heard });
+    }
+
+    fn current(&self) -> Option<&Open> {
+        self.machine.current().and_then(|id| self.sessions.get(&id))
     }
 
     fn handle(&mut self, event: Event) {
-        for action in self.machine.handle(event, Instant::now()) {
+        let actions = self.machine.handle(event, Instant::now());
+        let state = self.machine.state();
+        let was = std::mem::replace(&mut self.state, state);
+        if state == State::Up {
+            // Before anything is sent on the session that is taken into use.
+            self.settle(was);
+        }
+        for action in actions {
             self.act(action);
         }
-        let state = self.machine.state();
-        if state != self.state {
-            let was = std::mem::replace(&mut self.state, state);
+        if state != was {
             self.changed(was, state);
+        }
+    }
+
+    /// Counts what was lost, when the link was down or leads to another run of the Peer now.
+    fn settle(&mut self, was: State) {
+        let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
+            return;
+        };
+        if was != State::Up || self.settled != Some(boot) {
+            self.settled = Some(boot);
+            self.link.peer.outgoing.settle(received);
         }
     }
 
@@ -211,9 +257,7 @@ impl Running {
             Action::StopDialling => self.dialling = None,
             Action::SayUse(id) => self.note(id, |notes| notes.leave(|say| say.say_use = true)),
             Action::Heartbeat(id) => self.note(id, |notes| notes.leave(|say| say.heartbeat = true)),
-            Action::Finish { id, drain } => {
-                self.note(id, |notes| notes.leave(|say| say.finish = Some(drain)));
-            }
+            Action::Finish { id, drain } => self.note(id, |notes| notes.finish(drain)),
             Action::Activate(id) => {
                 if let Some(open) = self.sessions.get(&id) {
                     self.link.peer.set_carrier(&open.transport, &open.address);
@@ -257,9 +301,7 @@ impl Running {
     fn changed(&mut self, was: State, state: State) {
         let peer = &self.link.peer;
         if state == State::Up {
-            let open = self.machine.current().and_then(|id| self.sessions.get(&id));
-            peer.outgoing.settle(open.and_then(|open| open.received));
-            if let Some(open) = open {
+            if let Some(open) = self.current() {
                 peer.set_carrier(&open.transport, &open.address);
                 info!(
                     peer = peer.name(),

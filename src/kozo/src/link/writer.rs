@@ -13,7 +13,7 @@ use super::greeting::Greeted;
 use super::notes::{Notes, Sayings};
 use super::peer::Peer;
 use crate::message::Message;
-use crate::transport::session::Session;
+use crate::transport::session::{Session, SessionError};
 use crate::wire::{self, Control, Echo, Heartbeat};
 
 /// Bytes of Messages after which a write is large enough.
@@ -23,11 +23,10 @@ const BATCH: usize = 32 * 1024;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Writes until the session ends; returns why it did.
-pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> String {
+pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
     let Greeted { session, notes, mut interests, .. } = greeted;
-    let cutter = session.cutter.clone();
     let mut writer = Writer { session, notes, peer, buffer: BytesMut::new(), batch: Vec::new() };
-    let reason = loop {
+    loop {
         if interests.has_changed().unwrap_or(false) {
             let interests = interests.borrow_and_update();
             wire::encode(&Control::Interest(&interests), &mut writer.buffer);
@@ -39,22 +38,20 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> String {
             let peer = Arc::clone(&writer.peer);
             tokio::select! {
                 biased;
-                reason = &mut writer.session.end => break reason,
+                reason = &mut writer.session.end => return reason,
                 () = writer.notes.wake.notified() => {}
                 () = peer.outgoing.ready.notified(), if active => {}
                 Ok(()) = interests.changed() => interests.mark_changed(),
             }
         } else if let Err(reason) = writer.flush().await {
-            break reason;
+            return reason;
         }
         if let Some(bye) = bye {
             // Whatever the other side says to it, this side has closed it.
             let _ = timeout(GOODBYE, &mut writer.session.end).await;
-            break bye.to_owned();
+            return SessionError::Stream(bye.to_owned());
         }
-    };
-    cutter.cut();
-    reason
+    }
 }
 
 struct Writer {
@@ -75,9 +72,11 @@ impl Writer {
             self.gather_messages();
         }
         if let Some(drain) = sayings.finish {
-            self.notes.set_active(false);
-            while drain && active && self.peer.outgoing.has_messages() {
-                self.gather_messages();
+            if drain && active {
+                self.notes.set_active(false);
+                while self.peer.outgoing.has_messages() {
+                    self.gather_messages();
+                }
             }
             wire::encode(&Control::Finish, &mut self.buffer);
         }
@@ -110,14 +109,11 @@ impl Writer {
     }
 
     /// Writes what was gathered, unless the session ends meanwhile.
-    async fn flush(&mut self) -> Result<(), String> {
-        self.notes.send();
+    async fn flush(&mut self) -> Result<(), SessionError> {
         let bytes = self.buffer.split().freeze();
         tokio::select! {
             biased;
-            written = self.session.writer.write(bytes) => {
-                written.map_err(|error| error.to_string())
-            }
+            written = self.session.writer.write(bytes) => written,
             reason = &mut self.session.end => Err(reason),
         }
     }

@@ -59,7 +59,8 @@ impl Acceptor {
         let greeter = Arc::clone(&self.node.live().greeter);
         let router = Arc::clone(&self.node.shared.router);
         tokio::spawn(async move {
-            match greeter.accept(carrier, cutter, || place.spoke()).await {
+            let _given_back_at_the_end = place;
+            match greeter.accept(carrier, cutter).await {
                 Ok((peer, greeted)) => {
                     // The link is gone when the Node has stopped.
                     let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;

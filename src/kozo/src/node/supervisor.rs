@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
@@ -101,9 +102,13 @@ impl Supervised {
     /// In a task of its own, so that not even a panic in a Role reaches the Node.
     async fn run_once(&self, context: RoleContext) -> Result<(), RoleError> {
         let role = self.role_type.build(&self.config);
-        match tokio::spawn(role.run(context)).await {
-            Ok(result) => result,
-            Err(panic) => Err(RoleError(panic.to_string())),
+        // A set, because it ends its tasks when it is dropped: a Role that does not stop by itself.
+        let mut task = JoinSet::new();
+        task.spawn(role.run(context));
+        match task.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(RoleError(panic.to_string())),
+            None => Ok(()),
         }
     }
 

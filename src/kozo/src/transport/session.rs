@@ -98,6 +98,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The other side has closed the session without a word.
+    pub(crate) fn closed() -> SessionError {
+        SessionError::Stream("closed by the peer".to_owned())
+    }
+
     /// A word for the cause, the same for all errors of that cause: what log lines are limited by.
     pub fn cause(&self) -> &'static str {
         match self {
@@ -141,16 +146,23 @@ pub enum Writer {
     Plain(WriteHalf<Cuttable<BoxStream>>),
 }
 
-/// An authenticated, encrypted connection to a Peer.
+/// An authenticated, encrypted connection to a Peer. Dropping it ends it.
 pub struct Session {
     /// The Peer at its other end.
     pub peer: String,
     /// Its writing end.
     pub writer: Writer,
     /// Returns why the session ended, once it has. To be polled, or the session may not end.
-    pub end: BoxFuture<'static, String>,
+    pub end: BoxFuture<'static, SessionError>,
     /// Ends it at once.
     pub cutter: Cutter,
+}
+
+/// What carries a session goes on by itself, whoever else has forgotten it.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.cutter.cut();
+    }
 }
 
 impl Writer {
@@ -172,9 +184,9 @@ impl Writer {
     }
 }
 
-/// A session over a stream that the Transport itself has authenticated and encrypts.
-pub fn plain(stream: BoxStream, peer: String, sink: Box<dyn Sink>) -> Session {
-    let cutter = Cutter::new();
+/// A session over a stream that the Transport itself has authenticated and encrypts; `cutter` will
+/// end it.
+pub fn plain(stream: BoxStream, peer: String, sink: Box<dyn Sink>, cutter: Cutter) -> Session {
     let (reader, writer) = tokio::io::split(Cuttable::new(stream, &cutter));
     let end = tokio::spawn(read_plain(reader, sink));
     Session {
@@ -182,9 +194,9 @@ pub fn plain(stream: BoxStream, peer: String, sink: Box<dyn Sink>) -> Session {
         writer: Writer::Plain(writer),
         end: Box::pin(async move {
             match end.await {
-                Ok(Ok(())) => "closed by the peer".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
+                Ok(Ok(())) => SessionError::closed(),
+                Ok(Err(error)) => error,
+                Err(panic) => SessionError::Stream(panic.to_string()),
             }
         }),
         cutter,

@@ -33,6 +33,11 @@ pub enum Frame {
     Bye(String),
 }
 
+/// Frames up to this size share their memory with what comes before and after them. The memory of a
+/// larger one is its own, and goes when it goes: a Message that is only a smaller part of it is
+/// copied, for it may wait long in some queue.
+const SHARED: usize = 64 * 1024;
+
 /// Cuts a stream of bytes into frames.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -49,7 +54,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When what came is not this protocol; the decoder is of no further use then.
-    pub fn next(&mut self) -> Result<Option<Frame>, WireError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
         loop {
             let Some((number, length)) = self.header() else { return Ok(None) };
             if length > MAX_PAYLOAD {
@@ -60,10 +65,25 @@ impl Decoder {
             }
             self.buffer.advance(HEADER);
             let payload = self.buffer.split_to(length).freeze();
+            if length > SHARED {
+                self.buffer = BytesMut::from(&*self.buffer);
+            }
             if let Some(frame) = parse(number, payload)? {
                 return Ok(Some(frame));
             }
         }
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Bytes that there is room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
     }
 
     fn header(&self) -> Option<(u8, usize)> {
@@ -79,6 +99,8 @@ pub struct Messages {
     origin: Arc<Origin>,
     hops: u8,
     rest: Bytes,
+    /// Bytes of the whole frame.
+    size: usize,
 }
 
 impl Messages {
@@ -107,10 +129,14 @@ impl Iterator for Messages {
         if self.rest.is_empty() {
             return None;
         }
-        let Some(body) = take_length(&mut self.rest).and_then(|n| take(&mut self.rest, n)) else {
+        let Some(mut body) = take_length(&mut self.rest).and_then(|n| take(&mut self.rest, n))
+        else {
             self.rest.clear();
             return Some(Err(WireError::Malformed("messages")));
         };
+        if self.size > SHARED && body.len() < self.size / 2 {
+            body = Bytes::copy_from_slice(&body);
+        }
         Some(Message::parse(Arc::clone(&self.origin), self.hops, body).map_err(WireError::from))
     }
 }
@@ -171,7 +197,13 @@ fn messages(rest: &mut Bytes) -> Option<Messages> {
     let node = take_text(rest)?;
     let boot = take_u64(rest)?;
     let hops = rest.try_get_u8().ok()?;
-    Some(Messages { origin: Arc::new(Origin { node, boot }), hops, rest: std::mem::take(rest) })
+    let size = rest.len();
+    Some(Messages {
+        origin: Arc::new(Origin { node, boot }),
+        hops,
+        rest: std::mem::take(rest),
+        size,
+    })
 }
 
 fn heartbeat(rest: &mut Bytes) -> Option<Heartbeat> {

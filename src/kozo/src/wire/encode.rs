@@ -3,8 +3,11 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{Control, HEADER, MAX_INTERESTS, kind};
-use crate::interest::Interest;
-use crate::message::Message;
+use crate::interest::{Interest, Pattern};
+use crate::message::{MAX_MESSAGE, Message};
+
+/// Bytes for the length of a Message in a frame, at most.
+const LENGTH: usize = 4;
 
 /// Appends a frame.
 pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
@@ -49,10 +52,20 @@ pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
     });
 }
 
-/// Appends frames with these Messages: one frame for each run of Messages with the same origin.
+/// Appends frames with these Messages: one frame for each run of Messages with the same origin, or
+/// several where one would be too large.
 pub fn encode_messages(messages: &[Message], out: &mut BytesMut) {
-    let same = |a: &Message, b: &Message| a.hops() == b.hops() && a.origin() == b.origin();
-    for run in messages.chunk_by(same) {
+    let mut payload = 0;
+    let together = |a: &Message, b: &Message| {
+        payload += a.body().len() + LENGTH;
+        let same = a.hops() == b.hops() && a.origin() == b.origin();
+        let fits = payload + b.body().len() <= MAX_MESSAGE;
+        if !(same && fits) {
+            payload = 0;
+        }
+        same && fits
+    };
+    for run in messages.chunk_by(together) {
         let Some(first) = run.first() else { continue };
         framed(out, kind::MESSAGES, |out| {
             put_text(out, &first.origin().node);
@@ -96,13 +109,20 @@ fn put_length(out: &mut BytesMut, mut length: usize) {
     }
 }
 
+/// A pattern too long to be sent becomes the one that matches all: too much interest is no harm, the
+/// other side sorts out what comes.
+fn put_pattern(out: &mut BytesMut, pattern: &Pattern) {
+    let text = pattern.to_string();
+    put_text(out, if text.len() > usize::from(u8::MAX) { "*" } else { &text });
+}
+
 fn put_interest(out: &mut BytesMut, interest: &Interest) {
     out.put_u8(interest.kind.map_or(u8::MAX, crate::message::Kind::number));
-    put_text(out, &interest.message_type.to_string());
+    put_pattern(out, &interest.message_type);
     out.put_u8(u8::from(interest.channel.is_some()));
     if let Some(channel) = &interest.channel {
-        put_text(out, &channel.to_string());
+        put_pattern(out, channel);
     }
-    put_text(out, &interest.role.to_string());
-    put_text(out, &interest.node.to_string());
+    put_pattern(out, &interest.role);
+    put_pattern(out, &interest.node);
 }

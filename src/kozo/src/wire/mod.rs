@@ -8,6 +8,8 @@
 
 mod decode;
 mod encode;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Decoder, Frame, Messages};
 pub use encode::{encode, encode_messages};

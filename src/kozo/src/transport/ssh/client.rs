@@ -62,8 +62,8 @@ pub async fn connect(
         writer: Writer::Client(writer),
         end: Box::pin(async move {
             match handle.await {
-                Ok(()) => "closed by the peer".to_owned(),
-                Err(HandlerError(error)) => error.to_string(),
+                Ok(()) => SessionError::closed(),
+                Err(HandlerError(error)) => error,
             }
         }),
         cutter,
@@ -129,6 +129,6 @@ impl client::Handler for Client {
         _: ChannelId,
         _: &mut client::Session,
     ) -> Result<(), HandlerError> {
-        Err(HandlerError(SessionError::Stream("closed by the peer".to_owned())))
+        Err(HandlerError(SessionError::closed()))
     }
 }

@@ -186,7 +186,7 @@ impl From<russh::Error> for HandlerError {
                 theirs: theirs.join(","),
             },
             russh::Error::HUP | russh::Error::Disconnect | russh::Error::SendError => {
-                SessionError::Stream("closed by the peer".to_owned())
+                SessionError::closed()
             }
             russh::Error::IO(error) => SessionError::Stream(error.to_string()),
             other => SessionError::Protocol(other.to_string()),

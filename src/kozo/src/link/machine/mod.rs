@@ -6,6 +6,8 @@
 //! offers sessions and follows. Moving from one session to another, each side finishes the old one
 //! first (`finish`, `finished`), and sends on the new one only then: nothing is lost or overtaken.
 
+mod terms;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,165 +15,18 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
+pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, State};
 
 /// How long the present session has to answer when another one is offered.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long an offered session waits for the decider.
 const DECISION: Duration = Duration::from_secs(10);
-/// How long new Messages wait for the old session to be finished.
-const FINISH: Duration = Duration::from_secs(1);
-/// How long a finished session may stay.
+/// How long new Messages wait for the old session to be finished, and a finished one may stay.
 const LINGER: Duration = Duration::from_secs(5);
+/// Sessions that may wait for the decider at once; the oldest goes when there is one more.
+const MOST_OFFERED: usize = 4;
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
-
-/// A session of this link, unique in this run of the daemon.
-pub type SessionId = u64;
-
-/// The parts of the configuration that decide.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Whether this side decides which session is used.
-    pub decider: bool,
-    /// Policy for Messages from here to there: whether this side dials.
-    pub outward: ConnectPolicy,
-    /// Interval of heartbeats.
-    pub heartbeat: Duration,
-    /// Longest pause between attempts.
-    pub retry: Duration,
-    /// The best priority at which the Peer might be reached, if it can be dialled at all.
-    pub best: Option<Priority>,
-    /// The first attempt is made within this time, to spread the load of many links.
-    pub spread: Duration,
-}
-
-/// What a link is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// This side does not connect, by policy.
-    Disabled,
-    /// Nothing to send, and only that would be a reason to connect.
-    Idle,
-    /// An attempt is under way.
-    Connecting,
-    /// A session is in use.
-    Up,
-    /// The next attempt is due later.
-    Waiting,
-}
-
-impl State {
-    /// Its name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Disabled => "disabled",
-            State::Idle => "idle",
-            State::Connecting => "connecting",
-            State::Up => "up",
-            State::Waiting => "waiting",
-        }
-    }
-}
-
-/// A session that has greeted, as far as the decision goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// Which one.
-    pub id: SessionId,
-    /// Priority of the Transport that carries it.
-    pub priority: Priority,
-    /// The Peer's run that it leads to.
-    pub boot: u64,
-    /// Whether this side dialled it.
-    pub dialled: bool,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The link begins.
-    Start,
-    /// A Message waits for the link.
-    Wanted,
-    /// An attempt came to nothing.
-    DialFailed,
-    /// A session was made, by either side.
-    Ready(Offer),
-    /// The decider chose this session.
-    Use(SessionId),
-    /// The Peer sends no more Messages on this session.
-    Finish(SessionId),
-    /// The Peer has taken all that this side sent before its finish.
-    Finished(SessionId),
-    /// The Peer answered a heartbeat on this session.
-    Echo(SessionId),
-    /// The session is over.
-    Ended(SessionId),
-    /// Time has passed; when the session in use was last heard and last written to.
-    Time {
-        /// Last bytes from the Peer.
-        heard: Option<Instant>,
-        /// Last bytes to the Peer.
-        sent: Option<Instant>,
-    },
-    /// The Node stops: finish and close.
-    Stop,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Try to connect, by Transports better than this one if one is given.
-    Dial(Option<Priority>),
-    /// Give up the attempt under way.
-    StopDialling,
-    /// Say on this session that it is the one to use.
-    SayUse(SessionId),
-    /// Send Messages on this session from now on.
-    Activate(SessionId),
-    /// Send no more Messages on this session and say so; first those that are queued, if `drain`.
-    Finish {
-        /// Which session.
-        id: SessionId,
-        /// Whether the queue is to be sent first.
-        drain: bool,
-    },
-    /// Send a heartbeat on this session.
-    Heartbeat(SessionId),
-    /// Close this session.
-    Close(SessionId, Reason),
-}
-
-/// Why a session is closed from this side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Nothing was heard for three heartbeats.
-    Silent,
-    /// Another session is in use and works.
-    Duplicate,
-    /// The decider did not choose it in time.
-    Undecided,
-    /// Messages flow on another session now.
-    Moved,
-    /// It leads to an earlier run of the Peer.
-    Restarted,
-    /// This Node stops.
-    Stopping,
-}
-
-impl Reason {
-    /// For people.
-    pub fn text(self) -> &'static str {
-        match self {
-            Reason::Silent => "nothing was heard for three heartbeats",
-            Reason::Duplicate => "another session is in use",
-            Reason::Undecided => "the peer did not choose this session",
-            Reason::Moved => "another session has taken over",
-            Reason::Restarted => "the peer was started again",
-            Reason::Stopping => "the node stops",
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Part {
@@ -208,7 +63,8 @@ pub struct Machine {
     down_since: Option<Instant>,
     backoff: Backoff,
     heard: Option<Instant>,
-    sent: Option<Instant>,
+    /// The last heartbeat on the session in use.
+    beat: Option<Instant>,
     random: fn() -> f64,
 }
 
@@ -226,7 +82,7 @@ impl Machine {
             stopping: false,
             down_since: None,
             heard: None,
-            sent: None,
+            beat: None,
             random,
         }
     }
@@ -235,7 +91,7 @@ impl Machine {
     pub fn state(&self) -> State {
         if self.current().is_some() {
             State::Up
-        } else if self.dialling {
+        } else if self.dialling || self.is_offered() {
             State::Connecting
         } else if self.retry_at.is_some() {
             State::Waiting
@@ -260,7 +116,7 @@ impl Machine {
         });
         let beats = self.in_use().is_some().then(|| {
             let silent = self.heard.map(|heard| heard + self.silence());
-            let beat = self.sent.map(|sent| sent + self.rules.heartbeat);
+            let beat = self.beat.map(|beat| beat + self.rules.heartbeat);
             [silent, beat]
         });
         parts
@@ -283,7 +139,7 @@ impl Machine {
             Event::Finished(id) => self.finished(id, &mut actions),
             Event::Echo(id) => self.echo(id, &mut actions),
             Event::Ended(id) => self.ended(id, now, &mut actions),
-            Event::Time { heard, sent } => self.time(heard, sent, now, &mut actions),
+            Event::Time { heard } => self.time(heard, now, &mut actions),
             Event::Stop => self.stop(&mut actions),
         }
         actions
@@ -297,7 +153,8 @@ impl Machine {
     }
 
     fn want(&mut self, actions: &mut Vec<Action>) {
-        if self.rules.outward != ConnectPolicy::OnDemand || self.stopping {
+        let up = self.current().is_some();
+        if self.rules.outward != ConnectPolicy::OnDemand || self.stopping || up {
             return;
         }
         self.wanted = true;
@@ -356,6 +213,7 @@ impl Machine {
             peer_finished: false,
         };
         if !self.rules.decider {
+            self.close_oldest_offer(actions);
             return self.sessions.push(known);
         }
         let present = self.in_use().map(|known| known.offer);
@@ -365,11 +223,21 @@ impl Machine {
                 known.part = Part::Candidate(now + PROBE);
                 self.sessions.push(known);
                 actions.push(Action::Heartbeat(present.id));
+                self.try_again(now);
             }
             _ => {
                 self.sessions.push(known);
                 self.adopt(offer.id, now, actions);
             }
+        }
+    }
+
+    fn close_oldest_offer(&mut self, actions: &mut Vec<Action>) {
+        let offered = |known: &&Known| matches!(known.part, Part::Offered(_));
+        let mut offers = self.sessions.iter().filter(offered).map(|known| known.offer.id);
+        if let (Some(oldest), Some(_)) = (offers.next(), offers.nth(MOST_OFFERED - 2)) {
+            self.forget(oldest);
+            actions.push(Action::Close(oldest, Reason::Undecided));
         }
     }
 
@@ -381,30 +249,33 @@ impl Machine {
         }
     }
 
+    /// An attempt has led to nothing, or to something that was not needed: the next one is due.
+    fn try_again(&mut self, now: Instant) {
+        if self.dialling || self.retry_at.is_some() {
+            return;
+        }
+        if self.current().is_some() {
+            self.look_for_better(now);
+        } else if !self.is_offered() {
+            self.retry_later(now);
+        }
+    }
+
     /// Takes a session into use, in place of the present one if there is one.
     fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let boot = self.known(id).map(|known| known.offer.boot);
+        let Some(offer) = self.known(id).map(|known| known.offer) else { return };
         if self.rules.decider {
             actions.push(Action::SayUse(id));
         }
-        if let Some(present) = self.in_use_mut() {
-            present.part = Part::Old(now);
-            if Some(present.offer.boot) == boot {
-                present.finish_said = true;
-                actions.push(Action::Finish { id: present.offer.id, drain: false });
-                self.held = Some(now + FINISH);
-            } else {
-                let old = present.offer.id;
-                actions.push(Action::Close(old, Reason::Restarted));
-                self.forget(old);
-            }
-        }
-        if let Some(known) = self.sessions.iter_mut().find(|known| known.offer.id == id) {
+        self.retire_present(&offer, now, actions);
+        if let Some(known) = self.known_mut(id) {
             known.part = Part::Current;
         }
         if self.held.is_none() {
             actions.push(Action::Activate(id));
         }
+        // Measures the round trip at once, not only after the first interval.
+        actions.push(Action::Heartbeat(id));
         if self.dialling {
             self.dialling = false;
             actions.push(Action::StopDialling);
@@ -412,30 +283,52 @@ impl Machine {
         self.wanted = false;
         self.down_since = None;
         self.backoff.reset();
-        (self.heard, self.sent) = (Some(now), Some(now));
+        (self.heard, self.beat) = (Some(now), Some(now));
         self.look_for_better(now);
     }
 
+    fn retire_present(&mut self, successor: &Offer, now: Instant, actions: &mut Vec<Action>) {
+        let Some(present) = self.in_use_mut() else { return };
+        let Offer { id, priority, boot, .. } = present.offer;
+        if boot != successor.boot {
+            self.held = None;
+            self.forget(id);
+            return actions.push(Action::Close(id, Reason::Restarted));
+        }
+        present.part = Part::Old(now);
+        present.finish_said = true;
+        actions.push(Action::Finish { id, drain: false });
+        // No better than the present one: the decider has given that one up, nothing will end it.
+        if priority != successor.priority {
+            self.held = Some(now + LINGER);
+        }
+    }
+
     fn peer_finish(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        if let Some(known) = self.sessions.iter_mut().find(|known| known.offer.id == id) {
+        if let Some(known) = self.known_mut(id) {
             known.peer_finished = true;
         }
         self.close_if_done(id, actions);
     }
 
     fn finished(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        let known =
-            self.sessions.iter_mut().find(|known| known.offer.id == id && known.finish_said);
-        let Some(known) = known else { return };
+        let stopping = self.stopping;
+        let Some(known) = self.known_mut(id).filter(|known| known.finish_said) else { return };
         known.finished = true;
-        if self.stopping {
+        if stopping {
             self.forget(id);
             return actions.push(Action::Close(id, Reason::Stopping));
         }
-        if matches!(known.part, Part::Old(_)) {
+        self.release_if_done(actions);
+        self.close_if_done(id, actions);
+    }
+
+    /// Lets the session in use have the Messages once nothing before them can be under way.
+    fn release_if_done(&mut self, actions: &mut Vec<Action>) {
+        let unfinished = |known: &Known| known.finish_said && !known.finished;
+        if !self.sessions.iter().any(unfinished) {
             self.release(actions);
         }
-        self.close_if_done(id, actions);
     }
 
     /// Lets the session in use have the Messages that waited for the old one's end.
@@ -480,8 +373,8 @@ impl Machine {
         self.forget(id);
         match part {
             Part::Current => self.down(now, actions),
-            Part::Old(_) => self.release(actions),
-            Part::Candidate(_) | Part::Offered(_) => {}
+            Part::Old(_) => self.release_if_done(actions),
+            Part::Candidate(_) | Part::Offered(_) => self.try_again(now),
         }
     }
 
@@ -498,31 +391,24 @@ impl Machine {
             return self.adopt(id, now, actions);
         }
         self.down_since = Some(now);
-        (self.heard, self.sent, self.retry_at) = (None, None, None);
+        (self.heard, self.beat, self.retry_at) = (None, None, None);
         // A search for a better Transport may be under way: it serves as the next attempt.
-        if !self.dialling {
-            self.retry_later(now);
-        }
+        self.try_again(now);
     }
 
-    fn time(
-        &mut self,
-        heard: Option<Instant>,
-        sent: Option<Instant>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    fn time(&mut self, heard: Option<Instant>, now: Instant, actions: &mut Vec<Action>) {
         if let Some(id) = self.current() {
             self.heard = self.heard.max(heard);
-            self.sent = self.sent.max(sent);
             if self.heard.is_some_and(|heard| now >= heard + self.silence()) {
                 self.close_current(id, now, actions);
-            } else if self.sent.is_some_and(|sent| now >= sent + self.rules.heartbeat) {
-                self.sent = Some(now);
+            } else if self.beat.is_some_and(|beat| now >= beat + self.rules.heartbeat) {
+                self.beat = Some(now);
                 actions.push(Action::Heartbeat(id));
             }
         }
-        self.time_of_others(now, actions);
+        for id in self.sessions.iter().map(|known| known.offer.id).collect::<Vec<_>>() {
+            self.time_of_other(id, now, actions);
+        }
         if self.held.is_some_and(|until| now >= until) {
             self.release(actions);
         }
@@ -532,25 +418,25 @@ impl Machine {
         }
     }
 
-    fn time_of_others(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for known in self.sessions.clone() {
-            let id = known.offer.id;
-            match known.part {
-                Part::Candidate(until) if now >= until => {
-                    if let Some(present) = self.current() {
-                        self.close_current(present, now, actions);
-                    }
-                }
-                Part::Offered(until) if now >= until => {
-                    self.forget(id);
-                    actions.push(Action::Close(id, Reason::Undecided));
-                }
-                Part::Old(since) if now >= since + LINGER => {
-                    self.forget(id);
-                    actions.push(Action::Close(id, Reason::Moved));
-                }
-                _ => {}
+    fn time_of_other(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
+        // What was done about another session may have closed this one.
+        let Some(part) = self.known(id).map(|known| known.part) else { return };
+        match part {
+            Part::Candidate(until) if now >= until => match self.current() {
+                Some(present) => self.close_current(present, now, actions),
+                None => self.adopt(id, now, actions),
+            },
+            Part::Offered(until) if now >= until => {
+                self.forget(id);
+                actions.push(Action::Close(id, Reason::Undecided));
+                self.try_again(now);
             }
+            Part::Old(since) if now >= since + LINGER => {
+                self.forget(id);
+                actions.push(Action::Close(id, Reason::Moved));
+                self.release_if_done(actions);
+            }
+            _ => {}
         }
     }
 
@@ -563,6 +449,8 @@ impl Machine {
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.stopping = true;
         self.retry_at = None;
+        // There is no time left to wait for an old session's end.
+        self.release(actions);
         if std::mem::take(&mut self.dialling) {
             actions.push(Action::StopDialling);
         }
@@ -592,6 +480,14 @@ impl Machine {
 
     fn known(&self, id: SessionId) -> Option<&Known> {
         self.sessions.iter().find(|known| known.offer.id == id)
+    }
+
+    fn known_mut(&mut self, id: SessionId) -> Option<&mut Known> {
+        self.sessions.iter_mut().find(|known| known.offer.id == id)
+    }
+
+    fn is_offered(&self) -> bool {
+        self.sessions.iter().any(|known| matches!(known.part, Part::Offered(_)))
     }
 
     fn forget(&mut self, id: SessionId) {

@@ -1,0 +1,238 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::interest::Pattern;
+use crate::message::{Draft, Kind, MAX_MESSAGE, Message, Origin};
+
+/// A frame of either sort, owned, so that it can be generated and compared.
+#[derive(Clone, Debug, PartialEq)]
+enum Any {
+    Hello(Hello),
+    Interest(Vec<Interest>),
+    Heartbeat(Heartbeat),
+    Echo(Echo),
+    Use,
+    Finish,
+    Finished(u64),
+    Bye(String),
+    /// Origin node, boot, and the bodies.
+    Messages(String, u64, Vec<Vec<u8>>),
+    /// A kind that does not exist yet.
+    Unknown(u8, Vec<u8>),
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-zäé*?\\\\]{1,12}"
+}
+
+fn interest() -> impl Strategy<Value = Interest> {
+    let kind = proptest::option::of(proptest::sample::select(&Kind::ALL[..]));
+    (kind, name(), proptest::option::of(name()), name(), name()).prop_map(
+        |(kind, message_type, channel, role, node)| Interest {
+            kind,
+            message_type: Pattern::new(&message_type),
+            channel: channel.map(|channel| Pattern::new(&channel)),
+            role: Pattern::new(&role),
+            node: Pattern::new(&node),
+        },
+    )
+}
+
+fn frame() -> impl Strategy<Value = Any> {
+    let hello = (any::<(u16, u64, u64, u64)>(), vec(name(), 0..4)).prop_map(
+        |((version, boot, received_boot, received), features)| {
+            Any::Hello(Hello { version, boot, received_boot, received, features })
+        },
+    );
+    let echo = any::<(u64, u64, u64)>();
+    prop_oneof![
+        hello,
+        vec(interest(), 0..5).prop_map(Any::Interest),
+        any::<(u64, u64)>()
+            .prop_map(|(sent, received)| Any::Heartbeat(Heartbeat { sent, received })),
+        echo.prop_map(|(sent, received, clock)| Any::Echo(Echo { sent, received, clock })),
+        Just(Any::Use),
+        Just(Any::Finish),
+        any::<u64>().prop_map(Any::Finished),
+        ".{0,40}".prop_map(Any::Bye),
+        (name(), any::<u64>(), vec(vec(any::<u8>(), 0..300), 1..5))
+            .prop_map(|(node, boot, data)| Any::Messages(node, boot, data)),
+        (10..=u8::MAX, vec(any::<u8>(), 0..50)).prop_map(|(kind, data)| Any::Unknown(kind, data)),
+    ]
+}
+
+fn messages(node: &str, boot: u64, data: &[Vec<u8>]) -> Vec<Message> {
+    let origin = Arc::new(Origin { node: node.to_owned(), boot });
+    let bodies = (1..).zip(data).map(|(counter, data)| {
+        let data = [NIL, data].concat();
+        let draft = Draft::event("tick").encoded(&data);
+        Message::encode(Arc::clone(&origin), "timer", counter, 7, &draft).unwrap()
+    });
+    bodies.collect()
+}
+
+const NIL: &[u8] = &[0xc0];
+
+fn encode_any(frame: &Any, out: &mut BytesMut) {
+    match frame {
+        Any::Hello(hello) => encode(&Control::Hello(hello), out),
+        Any::Interest(interests) => encode(&Control::Interest(interests), out),
+        Any::Heartbeat(heartbeat) => encode(&Control::Heartbeat(*heartbeat), out),
+        Any::Echo(echo) => encode(&Control::Echo(*echo), out),
+        Any::Use => encode(&Control::Use, out),
+        Any::Finish => encode(&Control::Finish, out),
+        Any::Finished(received) => encode(&Control::Finished(*received), out),
+        Any::Bye(reason) => encode(&Control::Bye(reason), out),
+        Any::Messages(node, boot, data) => encode_messages(&messages(node, *boot, data), out),
+        Any::Unknown(kind, payload) => {
+            out.extend_from_slice(&[*kind]);
+            out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+            out.extend_from_slice(payload);
+        }
+    }
+}
+
+fn decoded(frame: Frame) -> Any {
+    match frame {
+        Frame::Hello(hello) => Any::Hello(hello),
+        Frame::Interest(interests) => Any::Interest(interests),
+        Frame::Heartbeat(heartbeat) => Any::Heartbeat(heartbeat),
+        Frame::Echo(echo) => Any::Echo(echo),
+        Frame::Use => Any::Use,
+        Frame::Finish => Any::Finish,
+        Frame::Finished(received) => Any::Finished(received),
+        Frame::Bye(reason) => Any::Bye(reason),
+        Frame::Messages(messages) => {
+            let (node, boot) = (messages.origin().node.clone(), messages.origin().boot);
+            let data = messages.map(|message| message.unwrap().data()[NIL.len()..].to_vec());
+            Any::Messages(node, boot, data.collect())
+        }
+    }
+}
+
+fn drain(decoder: &mut Decoder) -> Vec<Any> {
+    std::iter::from_fn(|| decoder.next_frame().unwrap()).map(decoded).collect()
+}
+
+proptest! {
+    #[test]
+    fn however_a_stream_is_cut_the_same_frames_come_out(
+        frames in vec(frame(), 0..12),
+        cuts in vec(1_usize..60, 1..200),
+    ) {
+        let mut bytes = BytesMut::new();
+        frames.iter().for_each(|frame| encode_any(frame, &mut bytes));
+        let mut decoder = Decoder::default();
+        let mut came = Vec::new();
+        let mut rest = &bytes[..];
+        for cut in cuts.iter().cycle() {
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            decoder.feed(piece);
+            came.extend(drain(&mut decoder));
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let known = frames.into_iter().filter(|frame| !matches!(frame, Any::Unknown(..)));
+        prop_assert_eq!(came, known.collect::<Vec<_>>());
+        prop_assert_eq!(decoder.buffered(), 0);
+    }
+
+    #[test]
+    fn nothing_that_comes_makes_the_decoder_panic_or_grow(
+        bytes in vec(prop_oneof![3 => 0_u8..12, 1 => any::<u8>()], 0..2000),
+        piece in 1_usize..100,
+    ) {
+        let mut decoder = Decoder::default();
+        let mut fed = 0;
+        'stream: for piece in bytes.chunks(piece) {
+            decoder.feed(piece);
+            fed += piece.len();
+            loop {
+                match decoder.next_frame() {
+                    Ok(Some(Frame::Messages(messages))) => messages.for_each(drop),
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => break 'stream,
+                }
+            }
+            prop_assert!(decoder.buffered() <= fed);
+            prop_assert!(decoder.capacity() <= 2 * fed + 1024, "{} of {fed}", decoder.capacity());
+        }
+    }
+}
+
+#[test]
+fn a_frame_too_large_is_refused_before_it_has_come() {
+    let mut decoder = Decoder::default();
+    let mut header = vec![kind::MESSAGES];
+    header.extend_from_slice(&u32::try_from(MAX_PAYLOAD + 1).unwrap().to_le_bytes());
+    decoder.feed(&header);
+    assert!(matches!(decoder.next_frame(), Err(WireError::FrameTooLarge(_))));
+    assert!(decoder.capacity() < 4096);
+}
+
+#[test]
+fn a_large_frame_takes_its_memory_with_it() {
+    let mut bytes = BytesMut::new();
+    let small = messages("clock", 1, &[vec![1; 10]]);
+    let large = messages("clock", 1, &[vec![2; 1024 * 1024]]);
+    encode_messages(&[&small[..], &large[..]].concat(), &mut bytes);
+    let mut decoder = Decoder::default();
+    bytes.chunks(32 * 1024).for_each(|piece| decoder.feed(piece));
+    let Ok(Some(Frame::Messages(came))) = decoder.next_frame() else { panic!("no messages") };
+    let came: Vec<_> = came.map(Result::unwrap).collect();
+    assert_eq!(came[0].body(), small[0].body());
+    assert_eq!(came[1].body(), large[0].body());
+    assert!(decoder.capacity() < 1024, "{}", decoder.capacity());
+    let [small, large] = &came[..] else { panic!("{} messages", came.len()) };
+    let within = large.body().as_ptr_range().contains(&small.body().as_ptr());
+    assert!(!within && small.body().is_unique(), "the small one does not hold the large one");
+}
+
+#[test]
+fn messages_too_large_for_one_frame_go_in_several() {
+    let sizes = [100, MAX_MESSAGE - 100, 50, MAX_MESSAGE / 2, MAX_MESSAGE / 2, 1];
+    let sent = messages("clock", 1, &sizes.map(|size| vec![0; size]));
+    let mut bytes = BytesMut::new();
+    encode_messages(&sent, &mut bytes);
+    let mut decoder = Decoder::default();
+    decoder.feed(&bytes);
+    let mut came = Vec::new();
+    while let Some(frame) = decoder.next_frame().unwrap() {
+        let Frame::Messages(messages) = frame else { panic!("{frame:?}") };
+        came.extend(messages.map(|message| message.unwrap().body().len()));
+    }
+    assert_eq!(came, sent.iter().map(|message| message.body().len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_interest_that_does_not_fit_becomes_a_wider_one() {
+    let long = Pattern::literal(&"*".repeat(200));
+    let interests = [Interest { role: long, ..Interest::exactly(Kind::Event, "tick") }];
+    let mut bytes = BytesMut::new();
+    encode(&Control::Interest(&interests), &mut bytes);
+    let mut decoder = Decoder::default();
+    decoder.feed(&bytes);
+    let Ok(Some(Frame::Interest(came))) = decoder.next_frame() else { panic!("no interest") };
+    assert_eq!(came, [Interest::exactly(Kind::Event, "tick")]);
+}
+
+#[test]
+fn more_interests_than_allowed_are_refused() {
+    let mut one = BytesMut::new();
+    encode(&Control::Interest(&[Interest::any()]), &mut one);
+    let payload = one[HEADER..].repeat(MAX_INTERESTS + 1);
+    let mut decoder = Decoder::default();
+    decoder.feed(&[kind::INTEREST]);
+    decoder.feed(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+    decoder.feed(&payload);
+    assert!(matches!(decoder.next_frame(), Err(WireError::Malformed("interest"))));
+}
