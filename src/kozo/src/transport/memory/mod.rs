@@ -1,7 +1,9 @@
 //! A Transport that joins the Nodes of one process: for tests, and for programs that hold several.
 //!
-//! A [`Network`] is the air between them: any pair of Nodes can be cut apart and healed. Its streams
-//! need no session of their own when it vouches for both ends, or run SSH like any other.
+//! A [`Network`] is the air between them: any pair of Nodes can be cut apart, frozen and healed. Its
+//! streams need no session of their own when it vouches for both ends, or run SSH like any other.
+
+mod ice;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
+use self::ice::{Freezing, Ice};
 use super::stream::{Cuttable, Cutter};
 use super::{Connection, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
@@ -28,8 +31,11 @@ pub struct Network {
 
 #[derive(Default)]
 struct Shared {
-    listening: HashMap<String, mpsc::Sender<Connection>>,
+    /// By Transport type and Node.
+    listening: HashMap<(String, String), mpsc::Sender<Connection>>,
     apart: HashSet<(String, String)>,
+    closed: HashSet<String>,
+    ice: HashMap<(String, String), Ice>,
     streams: Vec<(String, String, Cutter)>,
 }
 
@@ -44,9 +50,36 @@ impl Network {
         Network { vouches: true, ..Network::default() }
     }
 
-    /// The type `memory`, as the Node of this name has it.
+    /// The type `memory`, the best there is, as the Node of this name has it.
     pub fn transport_type(&self, node: &str) -> Arc<dyn TransportType> {
-        Arc::new(MemoryType { network: self.clone(), node: node.to_owned() })
+        self.named_type("memory", Priority::Best, node)
+    }
+
+    /// A type of another name and priority, likewise. Transports of different types do not reach each
+    /// other.
+    pub fn named_type(&self, name: &str, priority: Priority, node: &str) -> Arc<dyn TransportType> {
+        let (name, node) = (name.to_owned(), node.to_owned());
+        Arc::new(MemoryType(Memory { network: self.clone(), name, priority, node }))
+    }
+
+    /// Lets no new streams be made by Transports of this type, or lets them again.
+    pub fn set_closed(&self, transport_type: &str, closed: bool) {
+        let mut shared = self.lock();
+        if closed {
+            shared.closed.insert(transport_type.to_owned());
+        } else {
+            shared.closed.remove(transport_type);
+        }
+    }
+
+    /// From now on no byte passes between two Nodes, and nobody is told; attempts to connect hang.
+    pub fn freeze(&self, a: &str, b: &str) {
+        self.lock().ice(a, b).set(true);
+    }
+
+    /// What was frozen goes on, with everything that was under way.
+    pub fn thaw(&self, a: &str, b: &str) {
+        self.lock().ice(a, b).set(false);
     }
 
     /// Cuts two Nodes apart: their streams break, and no new ones can be made.
@@ -71,17 +104,26 @@ impl Network {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, from: &str, to: &str) -> io::Result<Connection> {
+    async fn connect(&self, name: &str, from: &str, to: &str) -> io::Result<Connection> {
+        let mut frozen = self.lock().ice(from, to).watch();
+        // The network holds the other end as long as it exists.
+        let _ = frozen.wait_for(|frozen| !frozen).await;
+        self.connect_now(name, from, to)
+    }
+
+    fn connect_now(&self, name: &str, from: &str, to: &str) -> io::Result<Connection> {
         let mut shared = self.lock();
-        if shared.apart.contains(&pair(from, to)) {
+        if shared.apart.contains(&pair(from, to)) || shared.closed.contains(name) {
             return Err(io::ErrorKind::HostUnreachable.into());
         }
-        let listening = shared.listening.get(to).ok_or(io::ErrorKind::ConnectionRefused)?;
+        let ice = shared.ice(from, to).clone();
+        let place = (name.to_owned(), to.to_owned());
+        let listening = shared.listening.get(&place).ok_or(io::ErrorKind::ConnectionRefused)?;
         let (near, far) = tokio::io::duplex(STREAM_BUFFER);
         let cutter = Cutter::new();
         let end = |stream, other: &str| Connection {
-            stream: Box::new(Cuttable::new(stream, &cutter)),
-            address: format!("memory:{other}"),
+            stream: Box::new(Cuttable::new(Freezing::new(stream, &ice), &cutter)),
+            address: format!("{name}:{other}"),
             peer: self.vouches.then(|| other.to_owned()),
         };
         listening
@@ -98,15 +140,18 @@ fn pair(a: &str, b: &str) -> (String, String) {
     if a < b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) }
 }
 
-struct MemoryType {
-    network: Network,
-    node: String,
+impl Shared {
+    fn ice(&mut self, a: &str, b: &str) -> &Ice {
+        self.ice.entry(pair(a, b)).or_default()
+    }
 }
+
+struct MemoryType(Memory);
 
 impl TransportType for MemoryType {
     fn schema(&self) -> Schema {
         Schema {
-            name: "memory".into(),
+            name: self.0.name.clone().into(),
             description: "Joins the Nodes of one process.".into(),
             options: vec![OptionSpec {
                 name: "address".into(),
@@ -119,22 +164,25 @@ impl TransportType for MemoryType {
     }
 
     fn build(&self, _: &TransportConfig) -> Arc<dyn Transport> {
-        Arc::new(Memory { network: self.network.clone(), node: self.node.clone() })
+        Arc::new(self.0.clone())
     }
 }
 
+#[derive(Clone)]
 struct Memory {
     network: Network,
+    name: String,
+    priority: Priority,
     node: String,
 }
 
 impl Transport for Memory {
     fn priority(&self) -> Priority {
-        Priority::Best
+        self.priority
     }
 
     fn can_connect(&self, other: &TransportConfig) -> bool {
-        other.transport_type == "memory"
+        other.transport_type == self.name
     }
 
     fn addresses(&self, other: &TransportConfig) -> Vec<String> {
@@ -142,7 +190,7 @@ impl Transport for Memory {
     }
 
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
-        Box::pin(async move { self.network.connect(&self.node, address) })
+        Box::pin(self.network.connect(&self.name, &self.node, address))
     }
 
     fn can_accept(&self) -> bool {
@@ -152,15 +200,17 @@ impl Transport for Memory {
     fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let (sender, receiver) = mpsc::channel(BACKLOG);
-            self.network.lock().listening.insert(self.node.clone(), sender);
-            let listener = MemoryListener { node: self.node.clone(), receiver };
+            let place = (self.name.clone(), self.node.clone());
+            self.network.lock().listening.insert(place, sender);
+            let address = format!("{}:{}", self.name, self.node);
+            let listener = MemoryListener { address, receiver };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
     }
 }
 
 struct MemoryListener {
-    node: String,
+    address: String,
     receiver: mpsc::Receiver<Connection>,
 }
 
@@ -172,6 +222,6 @@ impl Listener for MemoryListener {
     }
 
     fn address(&self) -> String {
-        format!("memory:{}", self.node)
+        self.address.clone()
     }
 }
