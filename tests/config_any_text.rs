@@ -2,19 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod config_registry;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kozo::config::check;
+use kozo::node::Types;
 use proptest::prelude::*;
-
-use config_registry::registry;
 
 /// Checks a text, and everything that can be done with the answer.
 fn survives(text: &str) {
-    match check("any.yml", text, None, &registry()) {
+    match check("any.yml", text, None, &Types::built_in().registry()) {
         Ok(loaded) => assert!(loaded.local.is_none()),
         Err(error) => {
             assert!(error.render(true).len() >= error.to_string().len());

@@ -3,17 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod config_registry;
-
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kozo::config::{ConfigError, Loaded, NodeConfig, check, load};
+use kozo::node::Types;
 use tempfile::TempDir;
-
-use config_registry::registry;
 
 /// An answer as text: the exit code, then what is said, or what the file was read as.
 fn answer(result: &Result<Loaded, ConfigError>) -> String {
@@ -90,7 +87,7 @@ fn corpus() -> Vec<PathBuf> {
 #[test]
 fn every_file_has_its_answer() {
     let folder = TempDir::new().unwrap();
-    let registry = registry();
+    let registry = Types::built_in().registry();
     for file in corpus() {
         // Under a name of its own, so that no path of this machine gets into the answer.
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -104,7 +101,7 @@ fn every_file_has_its_answer() {
 #[test]
 fn the_example_of_the_readme_is_fine() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config/seeds-late.yml");
-    let loaded = load(&file, None, &registry()).unwrap();
+    let loaded = load(&file, None, &Types::built_in().registry()).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     assert_eq!(loaded.system.nodes.len(), 2);
     assert!(loaded.local.is_none());
@@ -117,7 +114,7 @@ fn the_example_of_the_readme_is_fine() {
 fn a_file_that_is_not_there() {
     let folder = TempDir::new().unwrap();
     for path in [folder.path().join("config.yml"), folder.path().to_owned()] {
-        let error = load(&path, None, &registry()).unwrap_err();
+        let error = load(&path, None, &Types::built_in().registry()).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         assert!(error.to_string().starts_with("error: cannot read `"), "{error}");
     }
@@ -128,14 +125,14 @@ fn a_file_that_is_too_large() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("config.yml");
     std::fs::write(&path, "# long comment\n".repeat(400_000)).unwrap();
-    let error = load(&path, None, &registry()).unwrap_err();
+    let error = load(&path, None, &Types::built_in().registry()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("the file is larger than 4 MiB"), "{error}");
 }
 
 #[test]
 fn colour_only_where_it_is_asked_for() {
-    let error = check("config.yml", "system:\n", None, &registry()).unwrap_err();
+    let error = check("config.yml", "system:\n", None, &Types::built_in().registry()).unwrap_err();
     assert!(!error.to_string().contains('\x1b'));
     assert!(error.render(true).contains('\x1b'));
 }
@@ -179,7 +176,7 @@ impl Keys {
             "system:\n  clock:\n    privateKey: {}\n    publicKey: {public}\n{rest}",
             private.display()
         );
-        check("config.yml", &text, Some("clock"), &registry())
+        check("config.yml", &text, Some("clock"), &Types::built_in().registry())
     }
 
     /// An answer without what differs every time: the folder, the keys, the length of markers.
@@ -341,7 +338,8 @@ fn unknown_types_on_another_node() {
 fn a_node_that_is_not_in_the_file() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config/seeds-late.yml");
     let text = std::fs::read_to_string(file).unwrap();
-    let error = check("config.yml", &text, Some("scrbie"), &registry()).unwrap_err();
+    let error =
+        check("config.yml", &text, Some("scrbie"), &Types::built_in().registry()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     let ConfigError::UnknownNode(unknown) = &error else { panic!("{error:?}") };
     assert_eq!(unknown.suggestion.as_deref(), Some("scribe"));
@@ -351,7 +349,12 @@ fn a_node_that_is_not_in_the_file() {
 
 #[test]
 fn a_node_that_is_not_in_a_file_with_problems() {
-    let result = check("config.yml", "system:\n  clock: {}\n", Some("scribe"), &registry());
+    let result = check(
+        "config.yml",
+        "system:\n  clock: {}\n",
+        Some("scribe"),
+        &Types::built_in().registry(),
+    );
     assert_eq!(result.as_ref().unwrap_err().exit_code(), 1);
     snapshot("unknown-node-and-problems", &answer(&result));
 }

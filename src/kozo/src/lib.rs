@@ -8,15 +8,20 @@
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
 //! and `queue` · `node` joins them all.
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod interest;
+pub mod keygen;
 pub mod link;
+pub mod log;
 pub mod message;
 pub mod node;
 pub mod queue;
 pub mod role;
 pub mod status;
 pub mod storage;
+pub mod testnet;
 pub mod transport;
 pub mod wire;
 

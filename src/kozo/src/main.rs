@@ -1,3 +1,5 @@
 //! The daemon `kozo`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kozo::cli::run()
+}

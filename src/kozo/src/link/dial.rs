@@ -39,8 +39,8 @@ pub struct Candidate {
 /// Tries all candidates (only those better than `above`, if that is given). Cancel safe.
 ///
 /// # Errors
-/// Why it came to nothing: the refusal that somebody has to look at if there was one, else the first
-/// failure.
+/// Why it came to nothing: a refusal, which somebody has to look at, if there was one; else all that
+/// was tried.
 pub async fn dial(
     greeter: &Greeter,
     peer: &Arc<Peer>,
@@ -50,14 +50,13 @@ pub async fn dial(
     let wanted = |candidate: &&Candidate| Some(candidate.transport.priority()) > above;
     let mut rest = candidates.iter().filter(wanted).peekable();
     let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
-    let mut failure: Option<SessionError> = None;
+    let mut failures = Vec::new();
     let mut last = None;
     loop {
         let next = rest.peek().map(|candidate| candidate.transport.priority());
         let pause = match next {
             None if attempts.is_empty() => {
-                let nowhere = || SessionError::Stream("no Transport reaches it".to_owned());
-                return Err(failure.unwrap_or_else(nowhere));
+                return Err(summary(failures));
             }
             None => None,
             Some(_) if attempts.is_empty() => Some(Duration::ZERO),
@@ -69,10 +68,7 @@ pub async fn dial(
             Some(result) = attempts.next(), if !attempts.is_empty() => match result {
                 Ok(greeted) => return Ok(greeted),
                 Err(error) => {
-                    let worse = failure.as_ref().is_none_or(|known| !known.is_refusal());
-                    if failure.is_none() || (worse && error.is_refusal()) {
-                        failure = Some(error);
-                    }
+                    failures.push(error);
                     if next.is_none() || next != last {
                         continue;
                     }
@@ -85,6 +81,17 @@ pub async fn dial(
             attempts.push(Box::pin(attempt(greeter, peer, candidate)));
         }
     }
+}
+
+fn summary(failures: Vec<SessionError>) -> SessionError {
+    let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    let refusal = failures.into_iter().find(SessionError::is_refusal);
+    refusal.unwrap_or_else(|| {
+        SessionError::Stream(match texts.is_empty() {
+            true => "no Transport reaches it".to_owned(),
+            false => texts.join("; "),
+        })
+    })
 }
 
 async fn attempt(

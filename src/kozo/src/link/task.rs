@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -38,6 +38,8 @@ pub struct Link {
     pub notices: mpsc::Receiver<Notice>,
     /// Becomes true when the Node stops.
     pub stop: watch::Receiver<bool>,
+    /// Dropped once the first attempt to reach the Peer is over, or none is to be made.
+    pub settled: Option<oneshot::Sender<()>>,
 }
 
 impl Link {
@@ -98,6 +100,9 @@ struct Running {
 impl Running {
     async fn run(mut self) {
         self.handle(Event::Start);
+        if matches!(self.state, State::Disabled | State::Idle) {
+            self.link.settled = None;
+        }
         let mut stop = self.link.stop.clone();
         let mut stopping = false;
         while !(stopping && self.sessions.is_empty()) {
@@ -161,6 +166,7 @@ impl Running {
             Some(Err(error)) => {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
+                self.link.settled = None;
                 self.handle(Event::DialFailed);
             }
             None => {}
@@ -307,9 +313,16 @@ impl Running {
             self.unreachable = false;
         }
         peer.set_state(state);
+        if state == State::Up {
+            self.link.settled = None;
+        }
         if was == State::Up {
             let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());
-            warn!(peer = peer.name(), "link down: {reason}");
+            if *self.link.stop.borrow() {
+                debug!(peer = peer.name(), "link down: {reason}");
+            } else {
+                warn!(peer = peer.name(), "link down: {reason}");
+            }
             if peer.outgoing.has_messages() {
                 peer.outgoing.wanted.notify_one();
             }

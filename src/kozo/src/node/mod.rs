@@ -13,7 +13,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
@@ -37,6 +38,9 @@ pub use supervisor::Supervised;
 /// How long Roles, and then links, have to come to an end.
 const STOP: Duration = Duration::from_secs(2);
 
+/// How long first attempts to reach Peers may keep Roles from taking the links as settled.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// The Role and Transport types that a Node knows.
 #[derive(Clone)]
 pub struct Types {
@@ -55,7 +59,7 @@ impl Types {
     /// Their options, for the configuration.
     pub fn registry(&self) -> Registry {
         Registry {
-            roles: self.roles.iter().map(|role_type| role_type.schema()).collect(),
+            roles: role::schemas(&self.roles),
             transports: self.transports.iter().map(|transport| transport.schema()).collect(),
         }
     }
@@ -74,14 +78,20 @@ impl Types {
     }
 }
 
+/// Prints a line for people, given the Role that it comes from.
+pub type Print = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+/// Changes what is logged, or says what is wrong with the filter.
+pub type SetLogFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// What surrounds a Node.
 pub struct Surroundings {
     /// The types it knows.
     pub types: Types,
-    /// Prints a line of a Role for people.
-    pub print: Box<dyn Fn(&str, &str) + Send + Sync>,
-    /// Changes what is logged.
-    pub set_log_filter: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    /// Where lines for people go.
+    pub print: Print,
+    /// How to change what is logged.
+    pub set_log_filter: SetLogFilter,
 }
 
 /// Why a Node did not start.
@@ -118,6 +128,7 @@ struct Shared {
     stop_roles: watch::Sender<bool>,
     stop_links: watch::Sender<bool>,
     reopen: watch::Sender<u64>,
+    settled: watch::Sender<bool>,
     tasks: Mutex<Tasks>,
 }
 
@@ -125,6 +136,7 @@ struct Shared {
 struct Tasks {
     roles: JoinSet<()>,
     links: JoinSet<()>,
+    /// Acceptors, and whatever else ends without being waited for.
     acceptors: JoinSet<()>,
 }
 
@@ -169,11 +181,13 @@ impl Node {
                 stop_roles: watch::Sender::new(false),
                 stop_links: watch::Sender::new(false),
                 reopen: watch::Sender::new(0),
+                settled: watch::Sender::new(false),
                 tasks: Mutex::default(),
             }),
         };
-        node.spawn_links(notices, &greeter, &transports);
+        let settling = node.spawn_links(notices, &greeter, &transports);
         node.spawn_roles();
+        node.spawn_settling(settling);
         let mut tasks = node.tasks();
         for acceptor in acceptors {
             tasks.acceptors.spawn(acceptor.run());
@@ -187,19 +201,34 @@ impl Node {
         notices: Vec<tokio::sync::mpsc::Receiver<crate::link::Notice>>,
         greeter: &Arc<Greeter>,
         transports: &[Built],
-    ) {
+    ) -> Vec<oneshot::Receiver<()>> {
         let mut tasks = self.tasks();
+        let mut settling = Vec::new();
         for (peer, notices) in self.shared.router.peers().iter().zip(notices) {
+            let (settled, settles) = oneshot::channel();
+            settling.push(settles);
             let link = Link {
                 peer: Arc::clone(peer),
                 greeter: Arc::clone(greeter),
                 candidates: candidates(transports, peer),
                 notices,
                 stop: self.shared.stop_links.subscribe(),
+                settled: Some(settled),
             };
             let config = Arc::clone(&self.shared.local.config);
             tasks.links.spawn(async move { link.run(&config.options).await });
         }
+        settling
+    }
+
+    /// Tells the Roles once all links have settled, or enough time has passed.
+    fn spawn_settling(&self, settling: Vec<oneshot::Receiver<()>>) {
+        let shared = Arc::clone(&self.shared);
+        self.tasks().acceptors.spawn(async move {
+            // A link that has settled drops its end.
+            let _ = timeout_at(Instant::now() + SETTLE, join_all(settling)).await;
+            shared.settled.send_replace(true);
+        });
     }
 
     fn spawn_roles(&self) {
@@ -213,6 +242,7 @@ impl Node {
                 storage: storage.map(|folder| Storage::new(folder, &role.config.name)),
                 stop: self.shared.stop_roles.subscribe(),
                 reopen: self.shared.reopen.subscribe(),
+                settled: self.shared.settled.subscribe(),
             };
             let role = Arc::clone(role);
             tasks.roles.spawn(async move { role.run(context).await });

@@ -5,20 +5,71 @@
 //! sends, receives and stores; it ends when asked to stop. A Role that returns an error is started
 //! again, built anew, with backoff. Here are the traits and the built-in types; `node` supervises.
 
+mod cuckoo;
+mod debug_console;
+mod debugger;
 pub mod inbox;
+pub mod injection;
+mod listener;
+pub mod literal;
+mod log_file;
+mod logger;
+mod message_injector;
+mod saver;
+pub mod show;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod testing;
+mod throttle;
+mod timer;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rmpv::Value;
 use tokio::sync::watch;
 
 use crate::BoxFuture;
-use crate::config::{RoleConfig, Schema};
+use crate::config::{OptionKind, OptionSpec, OptionValue, Presence, RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
+
+/// The option of most types that says whether they send Log Messages.
+const LOG: &str = "log";
+
+/// The types that every daemon has.
+pub fn built_in() -> Vec<Arc<dyn RoleType>> {
+    vec![
+        Arc::new(timer::Timer),
+        Arc::new(cuckoo::Cuckoo),
+        Arc::new(logger::Logger),
+        Arc::new(message_injector::MessageInjector),
+        Arc::new(debugger::Debugger),
+    ]
+}
+
+/// The schemas of these types, for [`crate::config::Registry::roles`].
+pub fn schemas(types: &[Arc<dyn RoleType>]) -> Vec<Schema> {
+    types.iter().map(|role_type| role_type.schema()).collect()
+}
+
+fn option(
+    name: &'static str,
+    kind: OptionKind,
+    presence: Presence,
+    description: &'static str,
+) -> OptionSpec {
+    let (name, description) = (Cow::Borrowed(name), Cow::Borrowed(description));
+    OptionSpec { name, kind, presence, description }
+}
+
+fn flag(name: &'static str, default: bool, description: &'static str) -> OptionSpec {
+    let default = Presence::Default(OptionValue::Flag(default));
+    option(name, OptionKind::Flag, default, description)
+}
 
 /// A kind of Role: its options, its interest, how to make one.
 pub trait RoleType: Send + Sync {
@@ -130,6 +181,8 @@ pub struct RoleContext {
     pub stop: watch::Receiver<bool>,
     /// Changes when open files are to be opened anew (SIGHUP).
     pub reopen: watch::Receiver<u64>,
+    /// Becomes true when the links to all Peers have settled, see [`RoleContext::settled`].
+    pub settled: watch::Receiver<bool>,
 }
 
 impl RoleContext {
@@ -143,6 +196,15 @@ impl RoleContext {
         let mut stop = self.stop.clone();
         // An error means that the Node is gone, which is as good a reason to stop.
         let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Returns when every Peer that can be reached has been, or a second after the Node's start at
+    /// the latest: what is sent earlier is lost to Peers whose links are only just being made. Cancel
+    /// safe.
+    pub async fn settled(&self) {
+        let mut settled = self.settled.clone();
+        // An error means that the Node is gone; the Role will be told to stop.
+        let _ = settled.wait_for(|settled| *settled).await;
     }
 
     /// Sends a Message. A queue that has no room drops its oldest for it; when one got full the
@@ -172,7 +234,73 @@ impl RoleContext {
     }
 }
 
-/// The Role types that are part of the daemon.
-pub fn built_in() -> Vec<Arc<dyn RoleType>> {
-    Vec::new()
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn fits(kind: &OptionKind, value: &OptionValue) -> bool {
+        match (kind, value) {
+            (OptionKind::Integer { min, max }, OptionValue::Integer(value)) => {
+                (min..=max).contains(&value)
+            }
+            (OptionKind::Duration { min, max }, OptionValue::Duration(value)) => {
+                (min..=max).contains(&value)
+            }
+            (OptionKind::Size { min, max }, OptionValue::Size(value)) => {
+                (min..=max).contains(&value)
+            }
+            (OptionKind::Flag, OptionValue::Flag(_))
+            | (OptionKind::Path, OptionValue::Path(_))
+            | (OptionKind::Addresses, OptionValue::List(_))
+            | (
+                OptionKind::Text | OptionKind::NodeOrAny | OptionKind::RoleOfType(_),
+                OptionValue::Text(_),
+            ) => true,
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn every_type_is_there_and_its_defaults_are_allowed() {
+        let schemas = schemas(&built_in());
+        let names: Vec<_> = schemas.iter().map(|schema| schema.name.as_ref()).collect();
+        assert_eq!(names, ["timer", "cuckoo", "logger", "message_injector", "debugger"]);
+        for spec in schemas.iter().flat_map(|schema| &schema.options) {
+            if let Presence::Default(value) = &spec.presence {
+                assert!(fits(&spec.kind, value), "{}", spec.name);
+            }
+        }
+    }
+
+    /// Whatever other Nodes send to whichever Role: it goes on.
+    #[tokio::test]
+    async fn no_message_ends_a_role() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = OptionValue::Path(folder.path().join("log"));
+        for (role_type, options) in [
+            (&cuckoo::Cuckoo as &dyn RoleType, vec![]),
+            (&logger::Logger, vec![("file", file)]),
+            (&debugger::Debugger, vec![]),
+        ] {
+            let host = testing::TestHost::with_storage("scribe", Some(folder.path()));
+            let running = host.start(role_type, &options);
+            let data: [&[u8]; 6] =
+                [b"\xc0", b"\xc1", b"\xa5ab", b"\x92\xc0", b"\xdf\xff\xff\xff\xff", &[0x91; 1000]];
+            for data in data {
+                for (kind, name) in [("event", "tick"), ("log", "log"), ("order", "debug")] {
+                    let draft = Draft::new(kind.parse().unwrap(), name);
+                    host.arrive(
+                        "evil\n",
+                        "\u{1b}[2J",
+                        u64::MAX,
+                        &draft.channel(None).encoded(data),
+                    );
+                }
+            }
+            running.stop().await.unwrap();
+            let printed = host.seen(|seen| seen.printed.concat());
+            assert!(!printed.contains(['\n', '\u{1b}']), "{printed:?}");
+        }
+    }
 }

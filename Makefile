@@ -1,0 +1,44 @@
+# What can be done here; `make help` lists it.
+
+# The release build of the daemon.
+KOZO := target/release/kozo
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: testnet
+testnet: $(KOZO) ## Build the daemon and run three Nodes on this machine, until Ctrl-C.
+	$(KOZO) testnet
+
+.PHONY: build
+build: $(KOZO) ## Build the daemon, as it is installed.
+
+.PHONY: $(KOZO)
+$(KOZO):
+	cargo build --locked --release --bin kozo
+
+.PHONY: test
+test: ## Install what the tests need, and run all of them.
+	tests/run
+
+.PHONY: check
+check: ## Formatting and lints only.
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: unit
+unit: ## Tests only, without the slow rest.
+	cargo nextest run --locked
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.
+	tests/fuzz $(or $(SECONDS_EACH),60)
+
+.PHONY: snapshots
+snapshots: ## Write the snapshots of error texts anew, to be looked at with git diff.
+	INSTA_UPDATE=always cargo nextest run --locked --test config_corpus
+
+.PHONY: clean
+clean: ## Remove what was built.
+	cargo clean
