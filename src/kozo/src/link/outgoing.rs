@@ -273,11 +273,12 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let gateways = [Gateway::Open, Gateway::Hold, Gateway::Down, Gateway::Forbidden];
+        const GATEWAYS: [Gateway; 4] =
+            [Gateway::Open, Gateway::Hold, Gateway::Down, Gateway::Forbidden];
         prop_oneof![
             6 => (1_usize..500).prop_map(Step::Push),
             3 => (1_usize..300).prop_map(Step::Take),
-            1 => proptest::sample::select(&gateways[..]).prop_map(Step::Set),
+            1 => proptest::sample::select(&GATEWAYS[..]).prop_map(Step::Set),
         ]
     }
 

@@ -36,7 +36,8 @@ struct Shared {
     apart: HashSet<(String, String)>,
     closed: HashSet<String>,
     ice: HashMap<(String, String), Ice>,
-    streams: Vec<(String, String, Cutter)>,
+    /// By pair of Nodes: the type that made it, and how to end it.
+    streams: HashMap<(String, String), Vec<(String, Cutter)>>,
 }
 
 impl Network {
@@ -62,14 +63,20 @@ impl Network {
         Arc::new(MemoryType(Memory { network: self.clone(), name, priority, node }))
     }
 
-    /// Lets no new streams be made by Transports of this type, or lets them again.
-    pub fn set_closed(&self, transport_type: &str, closed: bool) {
+    /// Breaks the streams of Transports of this type, and lets no new ones be made.
+    pub fn close(&self, transport_type: &str) {
         let mut shared = self.lock();
-        if closed {
-            shared.closed.insert(transport_type.to_owned());
-        } else {
-            shared.closed.remove(transport_type);
+        shared.closed.insert(transport_type.to_owned());
+        for (name, cutter) in shared.streams.values().flatten() {
+            if name == transport_type {
+                cutter.cut();
+            }
         }
+    }
+
+    /// Lets Transports of this type make streams again.
+    pub fn open(&self, transport_type: &str) {
+        self.lock().closed.remove(transport_type);
     }
 
     /// From now on no byte passes between two Nodes, and nobody is told; attempts to connect hang.
@@ -86,13 +93,15 @@ impl Network {
     pub fn cut(&self, a: &str, b: &str) {
         let mut shared = self.lock();
         shared.apart.insert(pair(a, b));
-        shared.streams.retain(|(from, to, cutter)| {
-            let hit = pair(from, to) == pair(a, b);
-            if hit {
-                cutter.cut();
-            }
-            !hit
-        });
+        let streams = shared.streams.remove(&pair(a, b)).unwrap_or_default();
+        streams.iter().for_each(|(_, cutter)| cutter.cut());
+    }
+
+    /// How many streams there are between two Nodes.
+    pub fn streams(&self, a: &str, b: &str) -> usize {
+        let shared = self.lock();
+        let streams = shared.streams.get(&pair(a, b)).into_iter().flatten();
+        streams.filter(|(_, cutter)| cutter.in_use()).count()
     }
 
     /// Lets two Nodes reach each other again.
@@ -123,15 +132,16 @@ impl Network {
         let cutter = Cutter::new();
         let end = |stream, other: &str| Connection {
             stream: Box::new(Cuttable::new(Freezing::new(stream, &ice), &cutter)),
-            address: format!("{name}:{other}"),
+            address: format!("{name}/{other}"),
             peer: self.vouches.then(|| other.to_owned()),
         };
         listening
             .try_send(end(far, from))
             .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
         let connection = end(near, to);
-        shared.streams.retain(|(.., cutter)| cutter.in_use());
-        shared.streams.push((from.to_owned(), to.to_owned(), cutter));
+        let streams = shared.streams.entry(pair(from, to)).or_default();
+        streams.retain(|(_, cutter)| cutter.in_use());
+        streams.push((name.to_owned(), cutter));
         Ok(connection)
     }
 }
@@ -202,7 +212,7 @@ impl Transport for Memory {
             let (sender, receiver) = mpsc::channel(BACKLOG);
             let place = (self.name.clone(), self.node.clone());
             self.network.lock().listening.insert(place, sender);
-            let address = format!("{}:{}", self.name, self.node);
+            let address = format!("{}/{}", self.name, self.node);
             let listener = MemoryListener { address, receiver };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
