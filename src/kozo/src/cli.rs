@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{self, ConfigError};
+use crate::daemon::DaemonError;
 use crate::node::Types;
 use crate::{daemon, testnet};
 
@@ -80,14 +81,17 @@ pub struct LogArguments {
     #[arg(short, long, action = ArgAction::Count)]
     quiet: u8,
 
-    /// Log what this filter says, for instance `info,kozo::link=debug`.
-    #[arg(long, value_name = "FILTER", env = "KOZO_LOG", hide_env = false)]
+    /// Log what this filter says, for instance `info,kozo::link=debug`. Where none of these three is
+    /// given, KOZO_LOG in the environment can say it.
+    #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
 impl LogArguments {
     /// The filter that the arguments come to.
     pub fn filter(&self) -> String {
+        let from_environment =
+            || std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty());
         let level = match (self.verbose, self.quiet) {
             (_, 2..) => "error",
             (_, 1) => "warn",
@@ -97,7 +101,9 @@ impl LogArguments {
         };
         // Others' lines help only their developers.
         let own = || format!("warn,kozo={level}");
-        self.log.clone().unwrap_or_else(own)
+        let is_said = self.verbose > 0 || self.quiet > 0;
+        let given = self.log.clone().or_else(|| from_environment().filter(|_| !is_said));
+        given.unwrap_or_else(own)
     }
 }
 
@@ -138,7 +144,10 @@ fn run_node(arguments: &Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kozo: {error}");
-            exit::START.into()
+            match error {
+                DaemonError::Log(_) => exit::USAGE.into(),
+                DaemonError::System(_) | DaemonError::Start(_) => exit::START.into(),
+            }
         }
     }
 }

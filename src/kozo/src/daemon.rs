@@ -1,6 +1,7 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
-use std::io::{self, Write};
+use std::io;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -9,14 +10,20 @@ use tracing::{info, warn};
 use crate::config::LocalNode;
 use crate::log;
 use crate::node::{Node, StartError, Surroundings, Types};
+use crate::output::Output;
 use crate::signals::{Asked, Signals};
+use crate::transport::tcp;
 
-/// Threads for what blocks: disks and name resolution.
-const BLOCKING_THREADS: usize = 8;
+/// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
+/// only as many as have something to do.
+const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
 
 /// Set in the environment of a daemon that is to stop when the program that started it ends, however
 /// that ends.
 pub const STOP_WITH_PARENT: &str = "KOZO_STOP_WITH_PARENT";
+
+/// How long the last lines may take to be written when the daemon ends.
+const LAST_LINES: Duration = Duration::from_millis(250);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +59,18 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 /// # Errors
 /// When it cannot start.
 pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
-    let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
-    block_on(async move {
+    let (stdout, stderr) = (Output::start(io::stdout())?, Output::start(io::stderr())?);
+    let set_log_filter = log::start(filter, stderr.clone()).map_err(DaemonError::Log)?;
+    let lines = stdout.clone();
+    let ended = block_on(async move {
         let mut signals = Signals::new()?;
         if std::env::var_os(STOP_WITH_PARENT).is_some() {
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
-        let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
+        // A line of a Role goes to standard output as it is.
+        let print = Box::new(move |_role: &str, line: &str| lines.line(line));
+        let surroundings = Surroundings { types, print, set_log_filter };
         let node = Node::start(local, surroundings).await?;
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
@@ -72,10 +83,8 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
             () = signals.stop() => warn!("stopped at once"),
         }
         Ok(())
-    })?
-}
-
-/// A line of a Role goes to standard output as it is; who reads it may be gone.
-fn print(_role: &str, line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    });
+    stdout.flush(LAST_LINES);
+    stderr.flush(LAST_LINES);
+    ended?
 }

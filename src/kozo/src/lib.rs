@@ -17,6 +17,7 @@ pub mod link;
 pub mod log;
 pub mod message;
 pub mod node;
+pub mod output;
 pub mod queue;
 pub mod role;
 pub mod signals;

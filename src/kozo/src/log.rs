@@ -10,18 +10,18 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::node::SetLogFilter;
+use crate::output::Output;
 
-/// Starts logging what the filter lets through, for instance `info,kozo::link=debug`. To be called
-/// once.
+/// Starts logging what the filter lets through, for instance `info,kozo::link=debug`, to `stderr`. To
+/// be called once.
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(filter: &str) -> Result<SetLogFilter, String> {
+pub fn start(filter: &str, stderr: Output) -> Result<SetLogFilter, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let stderr = std::io::stderr;
-    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
+        .with_writer(move || stderr.clone())
         .with_ansi(colour)
         .with_target(false)
         .with_timer(LocalTime);
