@@ -126,8 +126,8 @@ impl Greeter {
                     let peer = self.peers.get(&name).ok_or_else(|| {
                         SessionError::Protocol(format!("'{name}' is not in the configuration"))
                     })?;
-                    check_policy(peer)?;
-                    let (sink, reader) = self.reader(peer);
+                    check_policy(&peer)?;
+                    let (sink, reader) = self.reader(&peer);
                     (session::plain(stream, name, sink, cutter.clone()), reader)
                 }
                 None => {
@@ -231,7 +231,7 @@ impl Gate for Door {
     fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError> {
         let peers = &self.greeter.peers;
         match (peers.get(user), peers.owner(key)) {
-            (Some(peer), Some(owner)) if Arc::ptr_eq(peer, owner) => check_policy(peer),
+            (Some(peer), Some(owner)) if Arc::ptr_eq(&peer, &owner) => check_policy(&peer),
             (_, Some(owner)) => Err(SessionError::WrongName {
                 user: user.escape_debug().to_string(),
                 owner: owner.name().to_owned(),
@@ -245,7 +245,7 @@ impl Gate for Door {
 
     fn open(&mut self, peer: &str) -> Box<dyn Sink> {
         let Some(peer) = self.greeter.peers.get(peer) else { return Box::new(Closed) };
-        let (sink, reader) = self.greeter.reader(peer);
+        let (sink, reader) = self.greeter.reader(&peer);
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
         sink
     }

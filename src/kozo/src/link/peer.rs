@@ -1,7 +1,7 @@
 //! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use russh::keys::PublicKey;
@@ -35,6 +35,9 @@ pub trait Exchange: Send + Sync {
 
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);
+
+    /// The link to a Peer is in another state.
+    fn link_changed(&self, peer: &Peer);
 
     /// Something for people who look after the Node: logged, but at most once a minute for one Peer
     /// and cause.
@@ -245,33 +248,48 @@ fn closed_gateway(outward: ConnectPolicy) -> Gateway {
 pub struct Peers {
     /// This Node, in this run.
     pub origin: Arc<Origin>,
-    by_name: HashMap<String, Arc<Peer>>,
+    by_name: RwLock<HashMap<String, Arc<Peer>>>,
 }
 
 impl Peers {
-    /// The Peers of this Node.
-    pub fn new(origin: Arc<Origin>, peers: impl IntoIterator<Item = Arc<Peer>>) -> Peers {
-        let by_name = peers.into_iter().map(|peer| (peer.name().to_owned(), peer)).collect();
-        Peers { origin, by_name }
+    /// For this Node, with no Peers yet.
+    pub fn new(origin: Arc<Origin>) -> Peers {
+        Peers { origin, by_name: RwLock::default() }
+    }
+
+    /// Adds a Peer, in place of one of the same name.
+    pub fn insert(&self, peer: Arc<Peer>) {
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        by_name.insert(peer.name().to_owned(), peer);
+    }
+
+    /// Forgets the Peer of this name.
+    pub fn remove(&self, name: &str) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The Peer of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Peer>> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
+        self.read().get(name).cloned()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.read().len()
     }
 
     /// Whether the System has no other Node.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.read().is_empty()
     }
 
     /// The Peer with this key, if there is one.
-    pub fn owner(&self, key: &PublicKey) -> Option<&Arc<Peer>> {
-        self.by_name.values().find(|peer| peer.config.public_key.key_data() == key.key_data())
+    pub fn owner(&self, key: &PublicKey) -> Option<Arc<Peer>> {
+        let has = |peer: &&Arc<Peer>| peer.config.public_key.key_data() == key.key_data();
+        self.read().values().find(has).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Peer>>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

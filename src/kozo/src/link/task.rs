@@ -227,7 +227,13 @@ impl Running {
     fn handle(&mut self, event: Event) {
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
-        let was = std::mem::replace(&mut self.state, state);
+        let mut was = std::mem::replace(&mut self.state, state);
+        if was == State::Up && self.leads_elsewhere() {
+            // The link was down, only nobody noticed: what waited was for the run before.
+            self.link.peer.set_error(Reason::Restarted.text().to_owned());
+            was = State::Waiting;
+            self.changed(State::Up, was);
+        }
         if state == State::Up {
             // Before anything is sent on the session that is taken into use.
             self.settle(was);
@@ -240,12 +246,17 @@ impl Running {
         }
     }
 
-    /// Counts what was lost, when the link was down or leads to another run of the Peer now.
+    /// Whether the session in use leads to another run of the Peer than the one before.
+    fn leads_elsewhere(&self) -> bool {
+        self.current().is_some_and(|open| self.settled.is_some_and(|boot| boot != open.boot))
+    }
+
+    /// Counts what was lost while the link was down.
     fn settle(&mut self, was: State) {
         let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
             return;
         };
-        if was != State::Up || self.settled != Some(boot) {
+        if was != State::Up {
             self.settled = Some(boot);
             self.link.peer.outgoing.settle(received);
         }
@@ -313,6 +324,7 @@ impl Running {
             self.unreachable = false;
         }
         peer.set_state(state);
+        self.link.greeter.exchange.link_changed(peer);
         if state == State::Up {
             self.link.settled = None;
         }

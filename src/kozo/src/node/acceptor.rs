@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
-use super::admission::Admission;
+use super::Node;
 use super::router::Router;
-use crate::link::{Carrier, Greeter, Notice};
+use crate::link::{Carrier, Notice};
 use crate::transport::session::SessionError;
 use crate::transport::stream::Cutter;
 use crate::transport::{Connection, Listener, Priority};
@@ -22,9 +22,7 @@ pub(super) struct Acceptor {
     pub(super) listener: Box<dyn Listener>,
     pub(super) transport_type: String,
     pub(super) priority: Priority,
-    pub(super) greeter: Arc<Greeter>,
-    pub(super) router: Arc<Router>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) node: Node,
 }
 
 impl Acceptor {
@@ -39,7 +37,7 @@ impl Acceptor {
                 }
                 Err(problem) => {
                     let address = self.listener.address();
-                    if self.router.may_say(&address, "accept").is_some() {
+                    if self.node.shared.router.may_say(&address, "accept").is_some() {
                         error!(
                             transport = self.transport_type,
                             "cannot accept on {address}: {problem}"
@@ -55,10 +53,11 @@ impl Acceptor {
     fn greet(&self, connection: Connection) {
         let address = connection.address.clone();
         let cutter = Cutter::new();
-        let place = self.admission.enter(&address, &cutter);
+        let place = self.node.shared.admission.enter(&address, &cutter);
         let carrier =
             Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
-        let (greeter, router) = (Arc::clone(&self.greeter), Arc::clone(&self.router));
+        let greeter = Arc::clone(&self.node.live().greeter);
+        let router = Arc::clone(&self.node.shared.router);
         tokio::spawn(async move {
             let _given_back_at_the_end = place;
             match greeter.accept(carrier, cutter).await {

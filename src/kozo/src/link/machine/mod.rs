@@ -494,3 +494,8 @@ impl Machine {
         self.sessions.retain(|known| known.offer.id != id);
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The links of a Node: one for each Peer, made and ended while it runs.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::listening::Built;
+use super::{Node, STOP};
+use crate::config::NodeConfig;
+use crate::link::task::Link;
+use crate::link::{Candidate, Peer};
+
+/// The link to a Peer.
+pub(super) struct LiveLink {
+    pub(super) peer: Arc<Peer>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Node {
+    /// Adds a Peer and begins its link. The receiver ends when the link has settled.
+    pub(super) fn add_link(&self, other: &Arc<NodeConfig>) -> oneshot::Receiver<()> {
+        let mut live = self.live();
+        let own = Arc::clone(&live.local.config);
+        let id = u32::try_from(self.number()).unwrap_or(u32::MAX);
+        let limits = own.options.outgoing_queue;
+        let (peer, notices) = Peer::new(id, &own, Arc::clone(other), limits);
+        let peer = Arc::new(peer);
+        let assumed = self.shared.surroundings.types.interests_of(other);
+        self.shared.router.add_peer(Arc::clone(&peer), &assumed);
+        live.greeter.peers.insert(Arc::clone(&peer));
+        let stop = watch::Sender::new(false);
+        let (settled, settles) = oneshot::channel();
+        let link = Link {
+            peer: Arc::clone(&peer),
+            greeter: Arc::clone(&live.greeter),
+            candidates: candidates(&live.transports, &peer),
+            notices,
+            stop: stop.subscribe(),
+            settled: Some(settled),
+        };
+        let task = tokio::spawn(async move { link.run(&own.options).await });
+        live.links.insert(other.name.clone(), LiveLink { peer, stop, task });
+        settles
+    }
+
+    /// Lets a link send what is queued and come to its end; ends it if it does not in time.
+    pub(super) async fn end_link(&self, name: &str) {
+        let Some(link) = self.live().links.shift_remove(name) else { return };
+        link.stop.send_replace(true);
+        let mut task = link.task;
+        if timeout(STOP, &mut task).await.is_err() {
+            task.abort();
+        }
+        self.shared.router.remove_peer(link.peer.id);
+        let greeter = Arc::clone(&self.live().greeter);
+        greeter.peers.remove(name);
+    }
+}
+
+/// All ways to a Peer, best first, each once.
+fn candidates(transports: &[Built], peer: &Peer) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = Vec::new();
+    for built in transports {
+        for other in &peer.config.transports {
+            if !built.transport.can_connect(other) {
+                continue;
+            }
+            for address in built.transport.addresses(other) {
+                let transport_type = built.config.transport_type.clone();
+                let known = |known: &Candidate| {
+                    known.transport_type == transport_type && known.address == address
+                };
+                if !found.iter().any(known) {
+                    let transport = Arc::clone(&built.transport);
+                    found.push(Candidate { transport, transport_type, address });
+                }
+            }
+        }
+    }
+    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.transport.priority()));
+    found
+}
