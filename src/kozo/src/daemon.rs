@@ -1,6 +1,7 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::prctl;
@@ -8,11 +9,12 @@ use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use crate::config::LocalNode;
-use crate::log;
+use crate::control::Control;
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::output::Output;
 use crate::signals::{Asked, Signals};
 use crate::transport::tcp;
+use crate::{bus, log};
 
 /// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
 /// only as many as have something to do.
@@ -54,11 +56,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(result)
 }
 
-/// Runs a Node until a signal stops it.
+/// Runs a Node, whose configuration is from this file, until a signal stops it.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
+pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
     let (stdout, stderr) = (Output::start(io::stdout())?, Output::start(io::stderr())?);
     let set_log_filter = log::start(filter, stderr.clone()).map_err(DaemonError::Log)?;
     let lines = stdout.clone();
@@ -70,12 +72,15 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
         let name = local.config.name.clone();
         // A line of a Role goes to standard output as it is.
         let print = Box::new(move |_role: &str, line: &str| lines.line(line));
+        let known = types.clone();
         let surroundings = Surroundings { types, print, set_log_filter };
         let node = tokio::select! {
             started = Node::start(local, surroundings) => started?,
             // To listen may take long: at a name, when the name server hangs.
             () = signals.stop() => return Ok(()),
         };
+        let control = Control { node: node.clone(), config: file, types: known };
+        let _bus = bus::start(control, None).await;
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");
