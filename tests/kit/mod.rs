@@ -148,6 +148,7 @@ impl Lab {
         let surroundings = Surroundings {
             types,
             print: Box::new(|_, _| {}),
+            passed: Default::default(),
             set_log_filter: Box::new(|_| Ok(())),
         };
         Running { node: Node::start(local, surroundings).await.unwrap(), received }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tracing::{error, warn};
 
-use crate::config::{self, ConfigError};
-use crate::node::Types;
-use crate::{daemon, testnet};
+use crate::node::{SetLogFilter, Types};
+use crate::service::journal;
+use crate::{class, config, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -120,32 +121,62 @@ pub fn run() -> ExitCode {
 fn run_node(arguments: &Arguments) -> ExitCode {
     let types = Types::built_in();
     let file = arguments.config.clone().unwrap_or_default();
+    if !arguments.check {
+        let name = arguments.node.as_deref().unwrap_or_default();
+        match log::start(&arguments.log.filter(), name) {
+            Ok(set_log_filter) => return start_node(&file, name, types, set_log_filter),
+            Err(problem) => {
+                eprintln!("kozo: {problem}");
+                return exit::START.into();
+            }
+        }
+    }
     let loaded = match config::load(&file, arguments.node.as_deref(), &types.registry()) {
         Ok(loaded) => loaded,
-        Err(error) => return refuse(&error),
+        Err(error) => {
+            eprintln!("{}", error.render(log::is_coloured()).trim_end());
+            return error.exit_code().into();
+        }
     };
     for warning in &loaded.warnings {
         eprintln!("{warning}");
     }
-    if arguments.check {
-        let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
-        let count = names.len();
-        println!("{} is fine: {count} nodes ({})", file.display(), names.join(", "));
-        return ExitCode::SUCCESS;
+    let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
+    let count = names.len();
+    println!("{} is fine: {count} nodes ({})", file.display(), names.join(", "));
+    ExitCode::SUCCESS
+}
+
+fn start_node(
+    file: &std::path::Path,
+    name: &str,
+    types: Types,
+    set_log_filter: SetLogFilter,
+) -> ExitCode {
+    let loaded = match config::load(file, Some(name), &types.registry()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(class::CONFIGURATION_REFUSED, &error.render(log::is_coloured()));
+            return error.exit_code().into();
+        }
+    };
+    for warning in &loaded.warnings {
+        if journal::is_open() { warn!("{warning}") } else { eprintln!("{warning}") }
     }
     let Some(local) = loaded.local else { return exit::USAGE.into() };
-    match daemon::run(local, types, &arguments.log.filter()) {
+    match daemon::run(local, types, set_log_filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kozo: {error}");
+            complain(class::START_FAILED, &format!("kozo: {error}"));
             exit::START.into()
         }
     }
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("{}", error.render(std::io::stderr().is_terminal()).trim_end());
-    error.exit_code().into()
+/// Says why there is no Node: to the journal where that is read, else as it is.
+fn complain(class: &str, text: &str) {
+    let text = text.trim_end();
+    if journal::is_open() { error!(class, "{text}") } else { eprintln!("{text}") }
 }
 
 fn run_testnet(directory: &std::path::Path) -> ExitCode {

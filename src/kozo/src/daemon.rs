@@ -6,9 +6,10 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use crate::class;
 use crate::config::LocalNode;
-use crate::log;
-use crate::node::{Node, StartError, Surroundings, Types};
+use crate::node::{Node, SetLogFilter, StartError, Surroundings, Types};
+use crate::service::{Service, sockets};
 use crate::signals::{Asked, Signals};
 
 /// Threads for what blocks: disks and name resolution.
@@ -24,9 +25,6 @@ pub enum DaemonError {
     /// The system gave no runtime, or no signals.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// The log filter makes no sense.
-    #[error("{0}")]
-    Log(String),
     /// The Node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -51,21 +49,27 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
-    let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
+pub fn run(
+    local: LocalNode,
+    types: Types,
+    set_log_filter: SetLogFilter,
+) -> Result<(), DaemonError> {
+    let passed = sockets::take_over()?;
     block_on(async move {
         let mut signals = Signals::new()?;
         if std::env::var_os(STOP_WITH_PARENT).is_some() {
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
-        let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
+        let surroundings = Surroundings { types, print: Box::new(print), set_log_filter, passed };
         let node = Node::start(local, surroundings).await?;
-        info!("node '{name}' runs");
+        let service = Service::start(&node);
+        info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");
             node.reopen();
         }
+        service.stopping();
         info!("stopping; a second signal stops at once");
         tokio::select! {
             () = node.stop() => {}
