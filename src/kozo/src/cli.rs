@@ -1,15 +1,16 @@
 //! The command line of the daemon.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tracing::{error, warn};
 
-use crate::config::{self, ConfigError};
-use crate::daemon::DaemonError;
-use crate::node::Types;
-use crate::{daemon, testnet};
+use crate::node::{SetLogFilter, Types};
+use crate::output::Output;
+use crate::service::journal;
+use crate::{class, config, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -126,45 +127,81 @@ pub fn run() -> ExitCode {
 fn run_node(arguments: &Arguments) -> ExitCode {
     let types = Types::built_in();
     let file = arguments.config.clone().unwrap_or_default();
+    if !arguments.check {
+        let name = arguments.node.as_deref().unwrap_or_default();
+        return start(&file, name, types, &arguments.log.filter());
+    }
     let loaded = match config::load(&file, arguments.node.as_deref(), &types.registry()) {
         Ok(loaded) => loaded,
-        Err(error) => return refuse(&error),
+        Err(error) => {
+            print_error(&error.render(log::is_coloured()));
+            return error.exit_code().into();
+        }
     };
     for warning in &loaded.warnings {
-        complain(warning);
+        print_error(warning);
     }
-    if arguments.check {
-        let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
-        let count = names.len();
-        let answer = format!("{} is fine: {count} nodes ({})\n", file.display(), names.join(", "));
-        // The exit code says the same to whoever does not read it.
-        let _ = std::io::stdout().write_all(answer.as_bytes());
-        return ExitCode::SUCCESS;
+    let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
+    let count = names.len();
+    let answer = format!("{} is fine: {count} nodes ({})\n", file.display(), names.join(", "));
+    // The exit code says the same to whoever does not read it.
+    let _ = std::io::stdout().write_all(answer.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Runs a Node, from its log on.
+fn start(file: &Path, name: &str, types: Types, filter: &str) -> ExitCode {
+    let stderr = match Output::start(std::io::stderr()) {
+        Ok(stderr) => stderr,
+        Err(error) => {
+            print_error(&format!("kozo: {error}"));
+            return exit::START.into();
+        }
+    };
+    let code = match log::start(filter, name, &stderr) {
+        Ok(set_log_filter) => start_node(file, name, types, set_log_filter),
+        Err(problem) => {
+            print_error(&format!("kozo: {problem}"));
+            exit::USAGE.into()
+        }
+    };
+    stderr.flush(daemon::LAST_LINES);
+    code
+}
+
+fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilter) -> ExitCode {
+    let loaded = match config::load(file, Some(name), &types.registry()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(class::CONFIGURATION_REFUSED, &error.render(log::is_coloured()));
+            return error.exit_code().into();
+        }
+    };
+    for warning in &loaded.warnings {
+        if journal::is_open() { warn!("{warning}") } else { print_error(warning) }
     }
     let Some(local) = loaded.local else { return exit::USAGE.into() };
-    match daemon::run(file, local, types, &arguments.log.filter()) {
+    match daemon::run(file.to_owned(), local, types, set_log_filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("kozo: {error}"));
-            match error {
-                DaemonError::Log(_) => exit::USAGE.into(),
-                DaemonError::System(_) | DaemonError::Start(_) => exit::START.into(),
-            }
+            complain(class::START_FAILED, &format!("kozo: {error}"));
+            exit::START.into()
         }
     }
 }
 
 /// Says something on standard error; when that is closed or full, the exit code has to do.
-fn complain(text: &str) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+fn print_error(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
-    complain(error.render(std::io::stderr().is_terminal()).trim_end());
-    error.exit_code().into()
+/// Says why there is no Node: to the journal where that is read, else as it is.
+fn complain(class: &str, text: &str) {
+    let text = text.trim_end();
+    if journal::is_open() { error!(class, "{text}") } else { print_error(text) }
 }
 
-fn run_testnet(directory: &std::path::Path) -> ExitCode {
+fn run_testnet(directory: &Path) -> ExitCode {
     let result = std::env::current_exe().map_err(testnet::TestnetError::from).and_then(|program| {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         daemon::block_on(testnet::run(directory, &program, colour))?
@@ -172,7 +209,7 @@ fn run_testnet(directory: &std::path::Path) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("kozo testnet: {error}"));
+            print_error(&format!("kozo testnet: {error}"));
             exit::START.into()
         }
     }

@@ -1,6 +1,7 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use crate::bus;
+use crate::class;
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::node::{Node, StartError, Surroundings, Types};
+use crate::node::{Node, SetLogFilter, StartError, Surroundings, Types};
 use crate::output::Output;
+use crate::service::{Service, sockets};
 use crate::signals::{Asked, Signals};
 use crate::transport::tcp;
-use crate::{bus, log};
 
 /// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
 /// only as many as have something to do.
@@ -25,7 +28,7 @@ const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
 pub const STOP_WITH_PARENT: &str = "KOZO_STOP_WITH_PARENT";
 
 /// How long the last lines may take to be written when the daemon ends.
-const LAST_LINES: Duration = Duration::from_millis(250);
+pub const LAST_LINES: Duration = Duration::from_millis(250);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +36,6 @@ pub enum DaemonError {
     /// The system gave no runtime, or no signals.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// The log filter makes no sense.
-    #[error("{0}")]
-    Log(String),
     /// The Node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -60,9 +60,15 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
-    let (stdout, stderr) = (Output::start(io::stdout())?, Output::start(io::stderr())?);
-    let set_log_filter = log::start(filter, stderr.clone()).map_err(DaemonError::Log)?;
+pub fn run(
+    file: PathBuf,
+    local: LocalNode,
+    types: Types,
+    set_log_filter: SetLogFilter,
+) -> Result<(), DaemonError> {
+    let mut passed = sockets::take_over()?;
+    let bus_socket = passed.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
+    let stdout = Output::start(io::stdout())?;
     let lines = stdout.clone();
     let ended = block_on(async move {
         let mut signals = Signals::new()?;
@@ -73,19 +79,21 @@ pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Resul
         // A line of a Role goes to standard output as it is.
         let print = Box::new(move |_role: &str, line: &str| lines.line(line));
         let known = types.clone();
-        let surroundings = Surroundings { types, print, set_log_filter };
+        let surroundings = Surroundings { types, print, set_log_filter, passed };
         let node = tokio::select! {
             started = Node::start(local, surroundings) => started?,
             // To listen may take long: at a name, when the name server hangs.
             () = signals.stop() => return Ok(()),
         };
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus = bus::start(control, None).await;
-        info!("node '{name}' runs");
+        let _bus = bus::start(control, bus_socket).await;
+        let service = Service::start(&node);
+        info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");
             node.reopen();
         }
+        service.stopping();
         info!("stopping; a second signal stops at once");
         tokio::select! {
             () = node.stop() => {}
@@ -94,6 +102,5 @@ pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Resul
         Ok(())
     });
     stdout.flush(LAST_LINES);
-    stderr.flush(LAST_LINES);
     ended?
 }

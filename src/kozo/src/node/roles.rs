@@ -10,6 +10,7 @@ use tracing::warn;
 use super::router::{Change, RoleId};
 use super::supervisor::Supervised;
 use super::{ControlError, Node, STOP, StartError};
+use crate::class;
 use crate::config::RoleConfig;
 use crate::role::RoleContext;
 use crate::status::RoleStatus;
@@ -79,7 +80,11 @@ impl Node {
         });
         let Some(mut task) = task else { return };
         if timeout(STOP, &mut task).await.is_err() {
-            warn!(role = name, "did not stop when asked to, and was ended");
+            warn!(
+                class = class::ROLE_STUCK,
+                role = name,
+                "did not stop when asked to, and was ended"
+            );
             task.abort();
         }
     }
