@@ -134,7 +134,7 @@ fn run_node(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(local) = loaded.local else { return exit::USAGE.into() };
-    match daemon::run(local, types, &arguments.log.filter()) {
+    match daemon::run(file, local, types, &arguments.log.filter()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kozo: {error}");

@@ -1,13 +1,15 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use crate::config::LocalNode;
-use crate::log;
+use crate::control::Control;
+use crate::{bus, log};
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::signals::{Asked, Signals};
 
@@ -47,11 +49,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(result)
 }
 
-/// Runs a Node until a signal stops it.
+/// Runs a Node, whose configuration is from this file, until a signal stops it.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
+pub fn run(
+    file: PathBuf,
+    local: LocalNode,
+    types: Types,
+    filter: &str,
+) -> Result<(), DaemonError> {
     let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
     block_on(async move {
         let mut signals = Signals::new()?;
@@ -59,8 +66,11 @@ pub fn run(local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonErr
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
+        let known = types.clone();
         let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
         let node = Node::start(local, surroundings).await?;
+        let control = Control { node: node.clone(), config: file, types: known };
+        let _bus = bus::start(control, None).await;
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");

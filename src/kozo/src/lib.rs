@@ -8,8 +8,10 @@
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
 //! and `queue` · `node` joins them all.
 
+pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod interest;
 pub mod keygen;
@@ -20,11 +22,12 @@ pub mod node;
 pub mod queue;
 pub mod role;
 pub mod signals;
-pub mod status;
 pub mod storage;
 pub mod testnet;
 pub mod transport;
 pub mod wire;
+
+pub use kozo_client::status;
 
 /// What goes wrong where a boxed future is handed around.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

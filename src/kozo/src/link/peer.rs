@@ -1,6 +1,7 @@
 //! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
@@ -55,6 +56,10 @@ pub enum Notice {
     Read(SessionId),
     /// A session is over, and why.
     Ended(SessionId, SessionError),
+    /// Somebody wants the link to be tried at once, and no longer kept closed.
+    Connect,
+    /// Somebody wants the link closed, and kept so.
+    Disconnect,
 }
 
 /// Another Node, and this Node's link to it.
@@ -71,6 +76,8 @@ pub struct Peer {
     pub outgoing: Outgoing,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// Whether the link is to be, or is kept closed because somebody said so.
+    wanted: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -106,6 +113,7 @@ impl Peer {
             inward,
             outgoing: Outgoing::new(limits, closed_gateway(outward)),
             notices,
+            wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
                 since: SystemTime::now(),
@@ -131,6 +139,16 @@ impl Peer {
     /// Whether Messages may flow in at least one direction.
     pub fn is_allowed(&self) -> bool {
         (self.outward, self.inward) != (ConnectPolicy::Never, ConnectPolicy::Never)
+    }
+
+    /// Whether sessions are to be had with it, as far as whoever looks after the Node says.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`is_wanted`](Self::is_wanted); the link is to be told by a [`Notice`].
+    pub fn set_wanted(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     /// The run of the Peer that is known, and how many Messages came from that run.

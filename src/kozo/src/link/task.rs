@@ -130,6 +130,15 @@ impl Running {
         match notice {
             Notice::Ready(greeted) => self.greeted(*greeted),
             Notice::Read(id) => self.read(id),
+            Notice::Connect => {
+                info!(peer = self.link.peer.name(), "connecting, as asked");
+                self.handle(Event::Connect);
+            }
+            Notice::Disconnect => {
+                info!(peer = self.link.peer.name(), "closing the link, as asked");
+                self.link.peer.set_error(Reason::Asked.text().to_owned());
+                self.handle(Event::Disconnect);
+            }
             Notice::Ended(id, reason) => {
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);

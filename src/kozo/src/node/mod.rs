@@ -95,6 +95,9 @@ pub enum ControlError {
     /// There is no Peer of this name.
     #[error("there is no peer '{0}'")]
     NoSuchPeer(String),
+    /// The connection policies forbid both directions.
+    #[error("there is no connection with '{0}': the connection policies forbid both directions")]
+    Forbidden(String),
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
