@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, ConfigError};
 use crate::node::Types;
@@ -99,6 +99,11 @@ impl LogArguments {
         let own = || format!("warn,kozo={level}");
         self.log.clone().unwrap_or_else(own)
     }
+}
+
+/// The definition of the command line, for its man page.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command line and says how the process is to exit.
