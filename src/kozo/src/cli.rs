@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use tracing::{error, warn};
 
 use crate::node::{SetLogFilter, Types};
@@ -106,6 +106,11 @@ impl LogArguments {
         let given = self.log.clone().or_else(|| from_environment().filter(|_| !is_said));
         given.unwrap_or_else(own)
     }
+}
+
+/// The definition of the command line, for its man page.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command line and says how the process is to exit.

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::dial::{Candidate, dial};
 use super::greeting::{Greeted, Greeter};
 use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::notes::{Notes, Readings};
+use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
 use super::writer;
 use crate::BoxFuture;
@@ -26,6 +26,9 @@ const SPREAD: Duration = Duration::from_millis(1);
 
 /// How long a session has for its goodbye, however full its stream is.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Most questions for the round-trip time that wait for an answer.
+const MOST_PINGS: usize = 64;
 
 /// Everything that a link needs.
 pub struct Link {
@@ -62,6 +65,7 @@ impl Link {
             settled: None,
             dialling: None,
             unreachable: false,
+            pings: Vec::new(),
             link: self,
         };
         running.run().await;
@@ -86,6 +90,14 @@ impl Drop for Open {
     }
 }
 
+/// Somebody who waits for a round trip that begins after the question.
+struct Ping {
+    session: SessionId,
+    /// When it was asked, by that session's clock.
+    asked: u64,
+    answer: oneshot::Sender<u64>,
+}
+
 struct Running {
     link: Link,
     machine: Machine,
@@ -96,6 +108,8 @@ struct Running {
     dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
+    /// Those who want to know the round-trip time.
+    pings: Vec<Ping>,
 }
 
 impl Running {
@@ -140,7 +154,9 @@ impl Running {
                 self.link.peer.set_error(Reason::Asked.text().to_owned());
                 self.handle(Event::Disconnect);
             }
+            Notice::Ping(answer) => self.ping(answer),
             Notice::Ended(id, reason) => {
+                self.pings.retain(|ping| ping.session != id);
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);
                 if self.machine.current() == Some(id) {
@@ -160,6 +176,7 @@ impl Running {
         }
         if let Some(measured) = echo {
             self.link.peer.set_round_trip(measured);
+            self.answer_pings(id, measured);
             self.handle(Event::Echo(id));
         }
         if finish {
@@ -167,6 +184,25 @@ impl Running {
         }
         if finished {
             self.handle(Event::Finished(id));
+        }
+    }
+
+    /// Asks the Peer for a sign of life; what cannot be answered is dropped.
+    fn ping(&mut self, answer: oneshot::Sender<u64>) {
+        self.pings.retain(|ping| !ping.answer.is_closed());
+        let Some(session) = self.machine.current() else { return };
+        let Some(open) = self.sessions.get(&session) else { return };
+        if self.pings.len() < MOST_PINGS {
+            self.pings.push(Ping { session, asked: open.notes.now(), answer });
+            open.notes.leave(|say| say.heartbeat = true);
+        }
+    }
+
+    fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
+        let answered = |ping: &mut Ping| ping.session == id && ping.asked <= measured.sent;
+        for ping in self.pings.extract_if(.., answered) {
+            // Whoever asked may have gone.
+            let _ = ping.answer.send(measured.time);
         }
     }
 

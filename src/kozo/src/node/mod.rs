@@ -101,6 +101,12 @@ pub enum ControlError {
     /// The connection policies forbid both directions.
     #[error("there is no connection with '{0}': the connection policies forbid both directions")]
     Forbidden(String),
+    /// There is no link to the Peer now.
+    #[error("there is no link to '{0}' now")]
+    NotUp(String),
+    /// The Peer did not answer in time.
+    #[error("'{0}' did not answer in time")]
+    NoAnswer(String),
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
