@@ -8,8 +8,11 @@ use tokio::time::sleep;
 
 use crate::kit::{Lab, Plan, Running};
 
-/// The policies of Alice and Bob towards each other: Alice's `selfToOthers` and Bob's `othersToSelf`.
-const ROWS: [fn(&str) -> (ConnectPolicy, ConnectPolicy); 9] = [
+/// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of a Node.
+type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);
+
+/// What Alice says of others, and what Bob says of himself; nothing flows from Bob to Alice.
+const ROWS: [Policies; 9] = [
     |node| if node == "alice" { (Constant, Never) } else { (Never, Constant) },
     |node| if node == "alice" { (Constant, Never) } else { (Never, OnDemand) },
     |node| if node == "alice" { (Constant, Never) } else { (Never, Never) },
@@ -18,7 +21,7 @@ const ROWS: [fn(&str) -> (ConnectPolicy, ConnectPolicy); 9] = [
     |node| if node == "alice" { (OnDemand, Never) } else { (Never, Never) },
     |node| if node == "alice" { (Never, Never) } else { (Never, Constant) },
     |node| if node == "alice" { (Never, Never) } else { (Never, OnDemand) },
-    |node| if node == "alice" { (Never, Never) } else { (Never, Never) },
+    |_| (Never, Never),
 ];
 
 /// What each row comes to, in the same order.

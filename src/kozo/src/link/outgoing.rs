@@ -354,7 +354,9 @@ mod tests {
     #[test]
     fn a_batch_has_one_message_at_least_and_about_so_many_bytes() {
         let outgoing = open();
-        (0..3).for_each(|_| drop(outgoing.push(message(100)).unwrap()));
+        for _ in 0..3 {
+            outgoing.push(message(100)).unwrap();
+        }
         let mut batch = Vec::new();
         outgoing.take(&mut batch, 1);
         assert_eq!(batch.len(), 1);
