@@ -62,16 +62,20 @@ impl Terminal {
         panic!("the terminal never showed '{text}'");
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
     fn interrupt(mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(pid, Signal::SIGINT).unwrap();
+        kill(self.pid(), Signal::SIGINT).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }
 
+/// So that it stops its Nodes too, whatever has happened.
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = kill(self.pid(), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }
@@ -103,7 +107,8 @@ fn the_tour_works_as_written() {
     }
     for promised in [
         "clock.key",
-        "ok: queued for",
+        "ok: queued for 1 peer",
+        "ok: nobody is interested",
         "did you mean `tick`?",
         "exit code 1",
         "Hello from JSON",

@@ -228,6 +228,19 @@ fn what_it_made_is_used_again_and_by_hand() {
 }
 
 #[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut testnet = Testnet::start(temporary.path());
+    testnet.until("scribe ", "Cuckoo! timer1@clock: ");
+    testnet.signal(Signal::SIGINT);
+    testnet.signal(Signal::SIGTERM);
+    let status = testnet.ended();
+    let ended = |line: &&String| line.ends_with("— ended, exit status: 0");
+    let seen = &testnet.seen;
+    assert!(status.success() && seen.iter().filter(ended).count() == 3, "{}", seen.join("\n"));
+}
+
+#[test]
 fn nobody_reading_it_stops_it() {
     let temporary = tempfile::tempdir().unwrap();
     let mut process = Command::new(KOZO)

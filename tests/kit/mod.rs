@@ -203,6 +203,7 @@ impl Lab {
         let surroundings = Surroundings {
             types: self.types(name, sender),
             print: Box::new(|_, _| {}),
+            passed: Default::default(),
             set_log_filter: Box::new(|_| Ok(())),
         };
         let node = Node::start(local, surroundings).await.unwrap();

@@ -40,9 +40,7 @@ impl Place {
         };
         lab.set_transports("scribe", vec![tcp]);
         let folder = tempfile::tempdir().unwrap();
-        lab.key("clock")
-            .write_openssh_file(folder.path().join("key").as_path(), LineEnding::LF)
-            .unwrap();
+        lab.key("clock").write_openssh_file(folder.path().join("key"), LineEnding::LF).unwrap();
         let host_key = lab.key("scribe").public_key().to_openssh().unwrap();
         let known = format!("[127.0.0.1]:{port} {host_key}\n");
         std::fs::write(folder.path().join("known"), known).unwrap();

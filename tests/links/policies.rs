@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::kit::{Lab, Plan, Running};
 
-/// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of a Node.
+/// What a Node of this name says of others, and of itself.
 type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);
 
-/// What Alice says of others, and what Bob says of himself; nothing flows from Bob to Alice.
+/// The policies of Alice and Bob towards each other: Alice's `selfToOthers` and Bob's `othersToSelf`.
 const ROWS: [Policies; 9] = [
     |node| if node == "alice" { (Constant, Never) } else { (Never, Constant) },
     |node| if node == "alice" { (Constant, Never) } else { (Never, OnDemand) },

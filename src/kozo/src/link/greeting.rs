@@ -110,8 +110,7 @@ impl Greeter {
         within_limit(greet).await
     }
 
-    /// Greets whoever made a connection to this side. `greeted` is called as soon as the other side
-    /// speaks at all. Ends when `cutter` cuts.
+    /// Greets whoever made a connection to this side. Ends when `cutter` cuts.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -119,7 +118,6 @@ impl Greeter {
         self: &Arc<Self>,
         carrier: Carrier,
         cutter: Cutter,
-        greeted: impl FnOnce() + Send,
     ) -> Result<(Arc<Peer>, Greeted), SessionError> {
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
@@ -128,17 +126,15 @@ impl Greeter {
                     let peer = self.peers.get(&name).ok_or_else(|| {
                         SessionError::Protocol(format!("'{name}' is not in the configuration"))
                     })?;
-                    check_policy(peer)?;
-                    let (sink, reader) = self.reader(peer);
-                    greeted();
+                    check_policy(&peer)?;
+                    let (sink, reader) = self.reader(&peer);
                     (session::plain(stream, name, sink, cutter.clone()), reader)
                 }
                 None => {
                     let slot = Arc::new(Mutex::new(None));
                     let door = Door { greeter: Arc::clone(self), reader: Arc::clone(&slot) };
                     let cut = cutter.clone();
-                    let session =
-                        ssh::accept(&self.ssh, stream, Box::new(door), cut, greeted).await?;
+                    let session = ssh::accept(&self.ssh, stream, Box::new(door), cut).await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)
@@ -171,6 +167,11 @@ impl Greeter {
         (transport, priority, address): (String, Priority, String),
         dialled: bool,
     ) -> Result<Greeted, SessionError> {
+        if !reader.peer.is_wanted() {
+            let refusal = SessionError::Closed(reader.peer.name().to_owned());
+            part_with(session, &refusal).await;
+            return Err(refusal);
+        }
         let mut interests = self.exchange.interests();
         let (received_boot, received) = reader.peer.received();
         let boot = self.peers.origin.boot;
@@ -235,7 +236,7 @@ impl Gate for Door {
     fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError> {
         let peers = &self.greeter.peers;
         match (peers.get(user), peers.owner(key)) {
-            (Some(peer), Some(owner)) if Arc::ptr_eq(peer, owner) => check_policy(peer),
+            (Some(peer), Some(owner)) if Arc::ptr_eq(&peer, &owner) => check_policy(&peer),
             (_, Some(owner)) => Err(SessionError::WrongName {
                 user: user.escape_debug().to_string(),
                 owner: owner.name().to_owned(),
@@ -249,7 +250,7 @@ impl Gate for Door {
 
     fn open(&mut self, peer: &str) -> Box<dyn Sink> {
         let Some(peer) = self.greeter.peers.get(peer) else { return Box::new(Closed) };
-        let (sink, reader) = self.greeter.reader(peer);
+        let (sink, reader) = self.greeter.reader(&peer);
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
         sink
     }

@@ -1,11 +1,12 @@
 //! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use russh::keys::PublicKey;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
@@ -36,6 +37,9 @@ pub trait Exchange: Send + Sync {
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);
 
+    /// The link to a Peer is in another state.
+    fn link_changed(&self, peer: &Peer);
+
     /// Something for people who look after the Node: logged, but at most once a minute for one Peer
     /// and cause.
     fn complain(&self, peer: &str, error: &SessionError);
@@ -52,6 +56,13 @@ pub enum Notice {
     Read(SessionId),
     /// A session is over, and why.
     Ended(SessionId, SessionError),
+    /// Somebody wants the link to be tried at once, and no longer kept closed.
+    Connect,
+    /// Somebody wants the link closed, and kept so.
+    Disconnect,
+    /// Somebody wants to know the round-trip time as it is now, in microseconds. The question is dropped
+    /// when the link is not up, or no longer.
+    Ping(oneshot::Sender<u64>),
 }
 
 /// Another Node, and this Node's link to it.
@@ -68,6 +79,8 @@ pub struct Peer {
     pub outgoing: Outgoing,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// Whether the link is to be, or is kept closed because somebody said so.
+    wanted: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -103,6 +116,7 @@ impl Peer {
             inward,
             outgoing: Outgoing::new(limits, closed_gateway(outward)),
             notices,
+            wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
                 since: SystemTime::now(),
@@ -128,6 +142,16 @@ impl Peer {
     /// Whether Messages may flow in at least one direction.
     pub fn is_allowed(&self) -> bool {
         (self.outward, self.inward) != (ConnectPolicy::Never, ConnectPolicy::Never)
+    }
+
+    /// Whether sessions are to be had with it, as far as whoever looks after the Node says.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`is_wanted`](Self::is_wanted); the link is to be told by a [`Notice`].
+    pub fn set_wanted(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     /// The run of the Peer that is known, and how many Messages came from that run.
@@ -245,33 +269,48 @@ fn closed_gateway(outward: ConnectPolicy) -> Gateway {
 pub struct Peers {
     /// This Node, in this run.
     pub origin: Arc<Origin>,
-    by_name: HashMap<String, Arc<Peer>>,
+    by_name: RwLock<HashMap<String, Arc<Peer>>>,
 }
 
 impl Peers {
-    /// The Peers of this Node.
-    pub fn new(origin: Arc<Origin>, peers: impl IntoIterator<Item = Arc<Peer>>) -> Peers {
-        let by_name = peers.into_iter().map(|peer| (peer.name().to_owned(), peer)).collect();
-        Peers { origin, by_name }
+    /// For this Node, with no Peers yet.
+    pub fn new(origin: Arc<Origin>) -> Peers {
+        Peers { origin, by_name: RwLock::default() }
+    }
+
+    /// Adds a Peer, in place of one of the same name.
+    pub fn insert(&self, peer: Arc<Peer>) {
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        by_name.insert(peer.name().to_owned(), peer);
+    }
+
+    /// Forgets the Peer of this name.
+    pub fn remove(&self, name: &str) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The Peer of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Peer>> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
+        self.read().get(name).cloned()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.read().len()
     }
 
     /// Whether the System has no other Node.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.read().is_empty()
     }
 
     /// The Peer with this key, if there is one.
-    pub fn owner(&self, key: &PublicKey) -> Option<&Arc<Peer>> {
-        self.by_name.values().find(|peer| peer.config.public_key.key_data() == key.key_data())
+    pub fn owner(&self, key: &PublicKey) -> Option<Arc<Peer>> {
+        let has = |peer: &&Arc<Peer>| peer.config.public_key.key_data() == key.key_data();
+        self.read().values().find(has).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Peer>>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
-use super::admission::Admission;
+use super::Node;
 use super::router::Router;
-use crate::link::{Carrier, Greeter, Notice};
+use crate::class;
+use crate::link::{Carrier, Notice};
 use crate::transport::session::SessionError;
 use crate::transport::stream::Cutter;
 use crate::transport::{Connection, Listener, Priority};
@@ -22,9 +23,7 @@ pub(super) struct Acceptor {
     pub(super) listener: Box<dyn Listener>,
     pub(super) transport_type: String,
     pub(super) priority: Priority,
-    pub(super) greeter: Arc<Greeter>,
-    pub(super) router: Arc<Router>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) node: Node,
 }
 
 impl Acceptor {
@@ -39,8 +38,9 @@ impl Acceptor {
                 }
                 Err(problem) => {
                     let address = self.listener.address();
-                    if self.router.may_say(&address, "accept").is_some() {
+                    if self.node.shared.router.may_say(&address, "accept").is_some() {
                         error!(
+                            class = class::ACCEPT_FAILED,
                             transport = self.transport_type,
                             "cannot accept on {address}: {problem}"
                         );
@@ -55,12 +55,14 @@ impl Acceptor {
     fn greet(&self, connection: Connection) {
         let address = connection.address.clone();
         let cutter = Cutter::new();
-        let place = self.admission.enter(&address, &cutter);
+        let place = self.node.shared.admission.enter(&address, &cutter);
         let carrier =
             Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
-        let (greeter, router) = (Arc::clone(&self.greeter), Arc::clone(&self.router));
+        let greeter = Arc::clone(&self.node.live().greeter);
+        let router = Arc::clone(&self.node.shared.router);
         tokio::spawn(async move {
-            match greeter.accept(carrier, cutter, || place.spoke()).await {
+            let _given_back_at_the_end = place;
+            match greeter.accept(carrier, cutter).await {
                 Ok((peer, greeted)) => {
                     // The link is gone when the Node has stopped.
                     let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
@@ -75,6 +77,9 @@ fn refuse(router: &Router, address: &str, refusal: &SessionError) {
     if !refusal.is_refusal() {
         debug!("a connection from {address} came to nothing: {refusal}");
     } else if let Some(more) = router.may_say("", refusal.cause()) {
-        warn!("refused a connection from {address}: {refusal} ({more} more before)");
+        warn!(
+            class = refusal.cause(),
+            "refused a connection from {address}: {refusal} ({more} more before)"
+        );
     }
 }

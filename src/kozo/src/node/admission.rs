@@ -26,7 +26,6 @@ struct Entry {
     id: u64,
     host: String,
     cutter: Cutter,
-    spoke: bool,
 }
 
 /// A place among the connections being greeted; given back when dropped.
@@ -48,7 +47,7 @@ impl Admission {
             turn_away(&mut entries, |_| true);
         }
         let id = self.entered.fetch_add(1, Ordering::Relaxed);
-        entries.push(Entry { id, host, cutter: cutter.clone(), spoke: false });
+        entries.push(Entry { id, host, cutter: cutter.clone() });
         Place { admission: Arc::clone(self), id }
     }
 
@@ -58,7 +57,7 @@ impl Admission {
 }
 
 fn turn_away(entries: &mut Vec<Entry>, among: impl Fn(&Entry) -> bool) {
-    let silent = entries.iter().position(|entry| among(entry) && !entry.spoke);
+    let silent = entries.iter().position(|entry| among(entry) && !entry.cutter.has_heard());
     if let Some(at) = silent.or_else(|| entries.iter().position(among)) {
         entries.remove(at).cutter.cut();
     }
@@ -67,15 +66,6 @@ fn turn_away(entries: &mut Vec<Entry>, among: impl Fn(&Entry) -> bool) {
 /// The address without its port.
 fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
-}
-
-impl Place {
-    /// The other side has begun to speak.
-    pub fn spoke(&self) {
-        if let Some(entry) = self.admission.lock().iter_mut().find(|entry| entry.id == self.id) {
-            entry.spoke = true;
-        }
-    }
 }
 
 impl Drop for Place {
@@ -87,19 +77,29 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use tokio::io::AsyncReadExt;
+
     use super::*;
+    use crate::transport::stream::Cuttable;
 
     fn hosts(admission: &Admission) -> Vec<(String, u64)> {
         admission.lock().iter().map(|entry| (entry.host.clone(), entry.id)).collect()
     }
 
-    #[test]
-    fn the_longest_silent_of_an_address_goes_first() {
+    /// The cutter of a stream from which something was read.
+    async fn heard() -> Cutter {
+        let cutter = Cutter::new();
+        Cuttable::new(&b"SSH"[..], &cutter).read_u8().await.unwrap();
+        cutter
+    }
+
+    #[tokio::test]
+    async fn the_longest_silent_of_an_address_goes_first() {
         let admission = Arc::new(Admission::default());
-        let places: Vec<_> = (0..MOST_OF_ONE)
+        let _speaks = admission.enter("10.0.0.1:0", &heard().await);
+        let _silent: Vec<_> = (1..MOST_OF_ONE)
             .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &Cutter::new()))
             .collect();
-        places[0].spoke();
         let _other = admission.enter("10.0.0.2:1", &Cutter::new());
         let _one_too_many = admission.enter("10.0.0.1:999", &Cutter::new());
         let kept = hosts(&admission);
@@ -108,14 +108,14 @@ mod tests {
         assert!(!kept.iter().any(|(_, id)| *id == 1), "the oldest silent one went");
     }
 
-    #[test]
-    fn a_place_turned_away_takes_no_other_with_it() {
+    #[tokio::test]
+    async fn a_place_turned_away_takes_no_other_with_it() {
         let admission = Arc::new(Admission::default());
-        let mut places: Vec<_> = (0..MOST_OF_ONE)
-            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &Cutter::new()))
+        let cutter = heard().await;
+        let _speak: Vec<_> = (1..MOST_OF_ONE)
+            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &cutter))
             .collect();
-        let silent = places.pop().unwrap();
-        places.iter().for_each(Place::spoke);
+        let silent = admission.enter("10.0.0.1:0", &Cutter::new());
         let _newcomer = admission.enter("10.0.0.1:999", &Cutter::new());
         drop(silent);
         assert_eq!(hosts(&admission).len(), MOST_OF_ONE, "the newcomer is still there");

@@ -1,82 +1,53 @@
 //! The Node: Roles, router, links and Transports of one daemon, joined and kept running.
 //!
 //! [`Node::start`] brings all of it up from a checked configuration and returns once the Node listens;
-//! [`Node::stop`] drains and ends it. Everything runs on the one runtime that calls it.
+//! [`Node::reload`] lets another configuration hold, [`Node::stop`] drains and ends it. Everything
+//! runs on the one runtime that calls it.
 
 mod acceptor;
 mod admission;
 mod complaints;
+mod links;
+mod listening;
+mod reload;
+mod roles;
 mod router;
 mod supervisor;
+mod types;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use indexmap::IndexMap;
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio::time::timeout;
 use tracing::info;
 
-use crate::config::{LocalNode, NodeConfig, Registry};
+use crate::config::LocalNode;
 use crate::interest::Interest;
-use crate::link::task::Link;
-use crate::link::{Candidate, Greeter, Peer, Peers};
+use crate::link::{Greeter, Peers};
 use crate::message::{Draft, Origin};
-use crate::role::{self, Host, Inbox, RoleContext, RoleType, SendError, Sent};
-use crate::status::{NodeStatus, RoleStatus};
-use crate::storage::Storage;
+use crate::role::{Host, Inbox, SendError, Sent};
+use crate::status::{NodeStatus, PeerStatus, RoleStatus};
+use crate::transport::Passed;
 use crate::transport::session::SessionError;
 use crate::transport::ssh::Ssh;
-use crate::transport::{self, Transport, TransportType};
-use acceptor::Acceptor;
 pub use admission::Admission;
-pub use router::{Refused, Router};
-pub use supervisor::Supervised;
+use links::LiveLink;
+use listening::{Built, LiveAcceptor};
+pub use reload::Reloaded;
+use roles::LiveRole;
+pub use router::{Change, Refused, Router};
+pub use types::Types;
 
 /// How long Roles, and then links, have to come to an end.
 const STOP: Duration = Duration::from_secs(2);
 
 /// How long first attempts to reach Peers may keep Roles from taking the links as settled.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// The Role and Transport types that a Node knows.
-#[derive(Clone)]
-pub struct Types {
-    /// Types of Roles.
-    pub roles: Vec<Arc<dyn RoleType>>,
-    /// Types of Transports.
-    pub transports: Vec<Arc<dyn TransportType>>,
-}
-
-impl Types {
-    /// Those that are part of the daemon.
-    pub fn built_in() -> Types {
-        Types { roles: role::built_in(), transports: transport::built_in() }
-    }
-
-    /// Their options, for the configuration.
-    pub fn registry(&self) -> Registry {
-        Registry {
-            roles: role::schemas(&self.roles),
-            transports: self.transports.iter().map(|transport| transport.schema()).collect(),
-        }
-    }
-
-    fn role(&self, name: &str) -> Option<&Arc<dyn RoleType>> {
-        self.roles.iter().find(|role_type| role_type.schema().name == name)
-    }
-
-    /// What a Node wants as far as its configuration tells; everything where it does not.
-    fn interests_of(&self, node: &NodeConfig) -> Vec<Interest> {
-        let of_role = |role: &crate::config::RoleConfig| match self.role(&role.role_type) {
-            Some(role_type) => role_type.interests(role),
-            None => vec![Interest::any()],
-        };
-        node.roles.iter().flat_map(of_role).collect()
-    }
-}
 
 /// Prints a line for people, given the Role that it comes from.
 pub type Print = Box<dyn Fn(&str, &str) + Send + Sync>;
@@ -92,9 +63,11 @@ pub struct Surroundings {
     pub print: Print,
     /// How to change what is logged.
     pub set_log_filter: SetLogFilter,
+    /// Sockets for its Transports to listen on.
+    pub passed: Passed,
 }
 
-/// Why a Node did not start.
+/// Why a Node did not start, or did not take another configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A Transport cannot listen.
@@ -111,6 +84,32 @@ pub enum StartError {
     /// The type of a Role or Transport is not there.
     #[error("{0} is of type '{1}', which does not exist here")]
     UnknownType(String, String),
+    /// The other configuration is that of another Node.
+    #[error("the configuration is that of node '{0}'")]
+    OtherNode(String),
+}
+
+/// Why something was not done to a running Node.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no Role of this name.
+    #[error("there is no role '{0}'")]
+    NoSuchRole(String),
+    /// There is no Peer of this name.
+    #[error("there is no peer '{0}'")]
+    NoSuchPeer(String),
+    /// The connection policies forbid both directions.
+    #[error("there is no connection with '{0}': the connection policies forbid both directions")]
+    Forbidden(String),
+    /// There is no link to the Peer now.
+    #[error("there is no link to '{0}' now")]
+    NotUp(String),
+    /// The Peer did not answer in time.
+    #[error("'{0}' did not answer in time")]
+    NoAnswer(String),
+    /// It could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// A running Node.
@@ -120,24 +119,35 @@ pub struct Node {
 }
 
 struct Shared {
-    local: LocalNode,
+    name: String,
     router: Arc<Router>,
-    roles: Vec<Arc<Supervised>>,
     surroundings: Surroundings,
     started: SystemTime,
-    stop_roles: watch::Sender<bool>,
-    stop_links: watch::Sender<bool>,
+    admission: Arc<Admission>,
     reopen: watch::Sender<u64>,
     settled: watch::Sender<bool>,
-    tasks: Mutex<Tasks>,
+    numbers: AtomicU64,
+    /// Held while Roles or links are exchanged: one after the other.
+    operations: tokio::sync::Mutex<()>,
+    live: Mutex<Live>,
 }
 
-#[derive(Default)]
-struct Tasks {
-    roles: JoinSet<()>,
-    links: JoinSet<()>,
-    /// Acceptors, and whatever else ends without being waited for.
-    acceptors: JoinSet<()>,
+/// What can be exchanged while the Node runs.
+struct Live {
+    local: LocalNode,
+    greeter: Arc<Greeter>,
+    transports: Vec<Built>,
+    acceptors: Vec<LiveAcceptor>,
+    roles: IndexMap<String, LiveRole>,
+    links: IndexMap<String, LiveLink>,
+}
+
+/// Makes sessions as a configuration says, for no Peers yet.
+fn greeter(local: &LocalNode, router: &Arc<Router>) -> Result<Arc<Greeter>, StartError> {
+    let config = &local.config;
+    let ssh = Ssh::new(&config.name, Arc::clone(&local.private_key), &config.options)?;
+    let peers = Arc::new(Peers::new(Arc::clone(router.origin())));
+    Ok(Arc::new(Greeter::new(ssh, peers, Arc::clone(router) as _)))
 }
 
 impl Node {
@@ -146,107 +156,61 @@ impl Node {
     /// # Errors
     /// When a Transport cannot listen, or a type does not exist.
     pub async fn start(local: LocalNode, surroundings: Surroundings) -> Result<Node, StartError> {
-        let types = surroundings.types.clone();
         let config = Arc::clone(&local.config);
         let origin = Arc::new(Origin { node: config.name.clone(), boot: rand::random() });
-        let roles = supervised(&config, &types)?;
-        let mut peers = Vec::new();
-        let mut notices = Vec::new();
-        for other in local.system.nodes.iter().filter(|other| other.name != config.name) {
-            let id = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-            let limits = config.options.outgoing_queue;
-            let (peer, taken) = Peer::new(id, &config, Arc::clone(other), limits);
-            peers.push((Arc::new(peer), types.interests_of(other)));
-            notices.push(taken);
-        }
-        let directory = peers.iter().map(|(peer, _)| Arc::clone(peer));
-        let directory = Arc::new(Peers::new(Arc::clone(&origin), directory));
-        let wants = |role: &Arc<Supervised>| {
-            let interests = types.role(&role.config.role_type).map(|t| t.interests(&role.config));
-            (role.config.name.clone(), Arc::clone(&role.inbox), interests.unwrap_or_default())
-        };
-        let router = Arc::new(Router::new(origin, roles.iter().map(wants).collect(), peers));
-        let ssh = Ssh::new(&config.name, Arc::clone(&local.private_key), &config.options)?;
-        let greeter = Arc::new(Greeter::new(ssh, directory, Arc::clone(&router) as _));
-        let transports = built(&config, &types)?;
-        let acceptors = acceptors(&transports, &greeter, &router).await?;
-
+        let router = Arc::new(Router::new(origin));
+        let greeter = greeter(&local, &router)?;
+        let others: Vec<_> =
+            local.system.nodes.iter().filter(|node| node.name != config.name).cloned().collect();
         let node = Node {
             shared: Arc::new(Shared {
-                local,
+                name: config.name.clone(),
                 router,
-                roles,
                 surroundings,
                 started: SystemTime::now(),
-                stop_roles: watch::Sender::new(false),
-                stop_links: watch::Sender::new(false),
+                admission: Arc::default(),
                 reopen: watch::Sender::new(0),
                 settled: watch::Sender::new(false),
-                tasks: Mutex::default(),
+                numbers: AtomicU64::new(1),
+                operations: tokio::sync::Mutex::default(),
+                live: Mutex::new(Live {
+                    local,
+                    greeter,
+                    transports: Vec::new(),
+                    acceptors: Vec::new(),
+                    roles: IndexMap::new(),
+                    links: IndexMap::new(),
+                }),
             }),
         };
-        let settling = node.spawn_links(notices, &greeter, &transports);
-        node.spawn_roles();
+        for role in &config.roles {
+            node.add_role(role)?;
+        }
+        let transports = node.build(&config.transports)?;
+        let mut listening = Vec::new();
+        for built in &transports {
+            listening.extend(node.listen(built).await?);
+        }
+        node.live().transports = transports;
+        let settling = others.iter().map(|other| node.add_link(other)).collect();
+        for listens in listening {
+            node.accept(listens);
+        }
+        for role in &config.roles {
+            node.run_role(&role.name);
+        }
         node.spawn_settling(settling);
-        let mut tasks = node.tasks();
-        for acceptor in acceptors {
-            tasks.acceptors.spawn(acceptor.run());
-        }
-        drop(tasks);
         Ok(node)
-    }
-
-    fn spawn_links(
-        &self,
-        notices: Vec<tokio::sync::mpsc::Receiver<crate::link::Notice>>,
-        greeter: &Arc<Greeter>,
-        transports: &[Built],
-    ) -> Vec<oneshot::Receiver<()>> {
-        let mut tasks = self.tasks();
-        let mut settling = Vec::new();
-        for (peer, notices) in self.shared.router.peers().iter().zip(notices) {
-            let (settled, settles) = oneshot::channel();
-            settling.push(settles);
-            let link = Link {
-                peer: Arc::clone(peer),
-                greeter: Arc::clone(greeter),
-                candidates: candidates(transports, peer),
-                notices,
-                stop: self.shared.stop_links.subscribe(),
-                settled: Some(settled),
-            };
-            let config = Arc::clone(&self.shared.local.config);
-            tasks.links.spawn(async move { link.run(&config.options).await });
-        }
-        settling
     }
 
     /// Tells the Roles once all links have settled, or enough time has passed.
     fn spawn_settling(&self, settling: Vec<oneshot::Receiver<()>>) {
         let shared = Arc::clone(&self.shared);
-        self.tasks().acceptors.spawn(async move {
+        tokio::spawn(async move {
             // A link that has settled drops its end.
-            let _ = timeout_at(Instant::now() + SETTLE, join_all(settling)).await;
+            let _ = timeout(SETTLE, join_all(settling)).await;
             shared.settled.send_replace(true);
         });
-    }
-
-    fn spawn_roles(&self) {
-        let mut tasks = self.tasks();
-        for role in &self.shared.roles {
-            let storage = self.shared.local.config.role_storage.as_deref();
-            let context = RoleContext {
-                host: Arc::new(self.clone()),
-                name: role.config.name.as_str().into(),
-                inbox: Arc::clone(&role.inbox),
-                storage: storage.map(|folder| Storage::new(folder, &role.config.name)),
-                stop: self.shared.stop_roles.subscribe(),
-                reopen: self.shared.reopen.subscribe(),
-                settled: self.shared.settled.subscribe(),
-            };
-            let role = Arc::clone(role);
-            tasks.roles.spawn(async move { role.run(context).await });
-        }
     }
 
     /// Sends a Message in the name of a Role.
@@ -257,6 +221,46 @@ impl Node {
         self.shared.router.send(role, draft)
     }
 
+    /// Opens a view of the Messages that pass and match one of these, for which Peers are asked even
+    /// where no Role wants them. [`close_taps`](Self::close_taps) is to be called when it is dropped.
+    pub fn monitor(&self, interests: Vec<Interest>) -> Arc<Inbox> {
+        self.shared.router.tap(interests, true)
+    }
+
+    /// No longer asks Peers for what dropped views wanted.
+    pub fn close_taps(&self) {
+        self.shared.router.drop_closed_taps();
+    }
+
+    /// Gets told of what changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.shared.router.changes()
+    }
+
+    /// Returns when every Peer that can be reached at once has been, or enough time has passed.
+    /// Cancel safe.
+    pub async fn settled(&self) {
+        let mut settled = self.shared.settled.subscribe();
+        // An error cannot be: the sender is ours.
+        let _ = settled.wait_for(|settled| *settled).await;
+    }
+
+    /// The configuration that holds.
+    pub fn local(&self) -> LocalNode {
+        self.live().local.clone()
+    }
+
+    /// A Role at this moment.
+    pub fn role_status(&self, name: &str) -> Option<RoleStatus> {
+        let sent = self.shared.router.sent_by(name);
+        self.live().roles.get(name).map(|role| RoleStatus { sent, ..role.status() })
+    }
+
+    /// A Peer at this moment.
+    pub fn peer_status(&self, name: &str) -> Option<PeerStatus> {
+        self.live().links.get(name).map(|link| link.peer.status())
+    }
+
     /// Lets Roles open their files anew.
     pub fn reopen(&self) {
         self.shared.reopen.send_modify(|times| *times += 1);
@@ -265,118 +269,28 @@ impl Node {
     /// Stops: no new connections, then the Roles, then the links once they have sent what was queued.
     /// Takes no longer than about four seconds, whatever hangs.
     pub async fn stop(&self) {
-        let mut tasks = std::mem::take(&mut *self.tasks());
-        tasks.acceptors.abort_all();
-        self.shared.stop_roles.send_replace(true);
-        self.shared.router.close_inboxes();
-        join(&mut tasks.roles).await;
-        self.shared.stop_links.send_replace(true);
-        join(&mut tasks.links).await;
+        let _one_at_a_time = self.shared.operations.lock().await;
+        let acceptors = std::mem::take(&mut self.live().acceptors);
+        join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
+        let roles: Vec<_> = self.live().roles.keys().cloned().collect();
+        join_all(roles.iter().map(|role| self.halt_role(role))).await;
+        let links: Vec<_> = self.live().links.keys().cloned().collect();
+        join_all(links.iter().map(|link| self.end_link(link))).await;
         info!("stopped");
     }
 
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Tasks> {
-        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn number(&self) -> u64 {
+        self.shared.numbers.fetch_add(1, Ordering::Relaxed)
     }
-}
 
-async fn join(tasks: &mut JoinSet<()>) {
-    let deadline = Instant::now() + STOP;
-    while let Ok(Some(_)) = timeout_at(deadline, tasks.join_next()).await {}
-    tasks.abort_all();
-}
-
-struct Built {
-    name: String,
-    transport_type: String,
-    transport: Arc<dyn Transport>,
-}
-
-fn built(config: &NodeConfig, types: &Types) -> Result<Vec<Built>, StartError> {
-    config
-        .transports
-        .iter()
-        .map(|transport| {
-            let wanted = &transport.transport_type;
-            let known = types.transports.iter().find(|known| known.schema().name == *wanted);
-            let known = known.ok_or_else(|| {
-                StartError::UnknownType(format!("transport '{}'", transport.name), wanted.clone())
-            })?;
-            Ok(Built {
-                name: transport.name.clone(),
-                transport_type: wanted.clone(),
-                transport: known.build(transport),
-            })
-        })
-        .collect()
-}
-
-fn supervised(config: &NodeConfig, types: &Types) -> Result<Vec<Arc<Supervised>>, StartError> {
-    config
-        .roles
-        .iter()
-        .map(|role| {
-            let role_type = types.role(&role.role_type).ok_or_else(|| {
-                StartError::UnknownType(format!("role '{}'", role.name), role.role_type.clone())
-            })?;
-            Ok(Arc::new(Supervised::new(role.clone(), Arc::clone(role_type))))
-        })
-        .collect()
-}
-
-async fn acceptors(
-    transports: &[Built],
-    greeter: &Arc<Greeter>,
-    router: &Arc<Router>,
-) -> Result<Vec<Acceptor>, StartError> {
-    let admission = Arc::new(Admission::default());
-    let mut acceptors = Vec::new();
-    for built in transports.iter().filter(|built| built.transport.can_accept()) {
-        let listener = built
-            .transport
-            .listen()
-            .await
-            .map_err(|source| StartError::Listen { transport: built.name.clone(), source })?;
-        info!(transport = built.name, "listening on {}", listener.address());
-        acceptors.push(Acceptor {
-            listener,
-            transport_type: built.transport_type.clone(),
-            priority: built.transport.priority(),
-            greeter: Arc::clone(greeter),
-            router: Arc::clone(router),
-            admission: Arc::clone(&admission),
-        });
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.shared.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(acceptors)
-}
-
-/// All ways to a Peer, best first, each once.
-fn candidates(transports: &[Built], peer: &Peer) -> Vec<Candidate> {
-    let mut found: Vec<Candidate> = Vec::new();
-    for built in transports {
-        for other in &peer.config.transports {
-            if !built.transport.can_connect(other) {
-                continue;
-            }
-            for address in built.transport.addresses(other) {
-                let transport_type = built.transport_type.clone();
-                let known = |known: &Candidate| {
-                    known.transport_type == transport_type && known.address == address
-                };
-                if !found.iter().any(known) {
-                    let transport = Arc::clone(&built.transport);
-                    found.push(Candidate { transport, transport_type, address });
-                }
-            }
-        }
-    }
-    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.transport.priority()));
-    found
 }
 
 impl Host for Node {
     fn node_name(&self) -> &str {
-        &self.shared.local.config.name
+        &self.shared.name
     }
 
     fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError> {
@@ -385,27 +299,26 @@ impl Host for Node {
 
     fn status(&self) -> NodeStatus {
         let router = &self.shared.router;
-        let seconds =
-            |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let of_role = |role: &Arc<Supervised>| RoleStatus {
-            sent: router.sent_by(&role.config.name),
+        let refused = router.refused().into_iter();
+        let live = self.live();
+        let of_role = |role: &LiveRole| RoleStatus {
+            sent: router.sent_by(&role.config().name),
             ..role.status()
         };
-        let refused = router.refused().into_iter();
         NodeStatus {
-            name: self.node_name().to_owned(),
+            name: self.shared.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot: router.origin().boot,
-            started: seconds(self.shared.started),
+            started: self.shared.started.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
             sent: router.sent(),
             refused: refused.map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
-            roles: self.shared.roles.iter().map(of_role).collect(),
-            peers: router.peers().iter().map(|peer| peer.status()).collect(),
+            roles: live.roles.values().map(of_role).collect(),
+            peers: live.links.values().map(|link| link.peer.status()).collect(),
         }
     }
 
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox> {
-        self.shared.router.tap(interests)
+        self.shared.router.tap(interests, false)
     }
 
     fn print(&self, role: &str, line: &str) {

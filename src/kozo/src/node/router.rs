@@ -4,14 +4,15 @@
 //! whatever it is put into (Roles' inboxes, Peers' queues, taps) shares the same bytes. Nothing here
 //! blocks: a queue without room drops its oldest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tracing::warn;
 
 use super::complaints::Complaints;
+use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
 use crate::link::{Exchange, Peer, PeerId};
@@ -19,6 +20,12 @@ use crate::message::{Draft, Message, Origin};
 use crate::queue::Limits;
 use crate::role::{Inbox, SendError, Sent};
 use crate::transport::session::{Flow, SessionError};
+
+/// Number of a Role in this run of the daemon.
+pub(super) type RoleId = u64;
+
+/// Changes that a slow listener may be behind.
+const CHANGES: usize = 256;
 
 /// Bounds of a tap.
 const TAP: Limits = Limits { length: 1024, size: 4 * 1024 * 1024 };
@@ -48,52 +55,70 @@ impl Refused {
 /// Joins Roles and Peers.
 pub struct Router {
     origin: Arc<Origin>,
-    peers: Vec<Arc<Peer>>,
-    roles: Vec<(String, Arc<Inbox>)>,
     state: Mutex<State>,
     interests: watch::Sender<Arc<[Interest]>>,
+    changes: broadcast::Sender<Change>,
     complaints: Complaints,
+}
+
+/// Something about the Node that others may want to know at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A Role is there that was not.
+    RoleAdded(String),
+    /// A Role is no longer there.
+    RoleRemoved(String),
+    /// A Role is doing something else than before.
+    Role(String),
+    /// A Peer is there that was not.
+    PeerAdded(String),
+    /// A Peer is no longer there.
+    PeerRemoved(String),
+    /// The link to a Peer is in another state.
+    Peer(String),
+    /// Another configuration holds.
+    Configuration,
+}
+
+/// A Role as the router sees it.
+struct Subscriber {
+    name: String,
+    inbox: Arc<Inbox>,
+    interests: Vec<Interest>,
+}
+
+/// A view of the Messages that pass.
+struct Tap {
+    inbox: Weak<Inbox>,
+    interests: Vec<Interest>,
+    /// Whether Peers are to send what it wants even where no Role does.
+    announced: bool,
 }
 
 #[derive(Default)]
 struct State {
     counter: u64,
-    by_role: InterestIndex<usize>,
+    roles: BTreeMap<RoleId, Subscriber>,
+    peers: BTreeMap<PeerId, Arc<Peer>>,
+    by_role: InterestIndex<RoleId>,
     by_peer: InterestIndex<PeerId>,
-    taps: Vec<(Weak<Inbox>, Vec<Interest>)>,
-    /// The last Message of each Peer: its boot and its counter.
-    seen: Vec<(u64, u64)>,
+    taps: Vec<Tap>,
+    /// The last Message of each Node: its boot and its counter.
+    seen: HashMap<PeerId, (u64, u64)>,
     refused: BTreeMap<Refused, u64>,
     sent_by_role: BTreeMap<String, u64>,
-    found_roles: Vec<usize>,
+    found_roles: Vec<RoleId>,
     found_peers: Vec<PeerId>,
 }
 
 impl Router {
-    /// Joins these Roles, with what they want, and these Peers, with what they are taken to want
-    /// until they say so themselves.
-    pub fn new(
-        origin: Arc<Origin>,
-        roles: Vec<(String, Arc<Inbox>, Vec<Interest>)>,
-        peers: Vec<(Arc<Peer>, Vec<Interest>)>,
-    ) -> Router {
-        let mut state = State { seen: vec![(0, 0); peers.len()], ..State::default() };
-        let mut all = Vec::new();
-        for (number, (_, _, interests)) in roles.iter().enumerate() {
-            state.by_role.set(number, interests);
-            all.extend(
-                interests.iter().filter(|new| !all.contains(*new)).cloned().collect::<Vec<_>>(),
-            );
-        }
-        for (peer, assumed) in &peers {
-            state.by_peer.set(peer.id, assumed);
-        }
+    /// A router for nobody yet.
+    pub fn new(origin: Arc<Origin>) -> Router {
         Router {
             origin,
-            peers: peers.into_iter().map(|(peer, _)| peer).collect(),
-            roles: roles.into_iter().map(|(name, inbox, _)| (name, inbox)).collect(),
-            state: Mutex::new(state),
-            interests: watch::Sender::new(all.into()),
+            state: Mutex::default(),
+            interests: watch::Sender::new(Arc::default()),
+            changes: broadcast::Sender::new(CHANGES),
             complaints: Complaints::default(),
         }
     }
@@ -103,9 +128,71 @@ impl Router {
         &self.origin
     }
 
-    /// All Peers, in the order of the configuration.
-    pub fn peers(&self) -> &[Arc<Peer>] {
-        &self.peers
+    /// Joins a Role with what it wants.
+    pub(super) fn add_role(
+        &self,
+        id: RoleId,
+        name: &str,
+        inbox: Arc<Inbox>,
+        interests: Vec<Interest>,
+    ) {
+        let mut state = self.lock();
+        state.by_role.set(id, &interests);
+        state.roles.insert(id, Subscriber { name: name.to_owned(), inbox, interests });
+        self.announce(&state);
+    }
+
+    /// Parts with a Role.
+    pub(super) fn remove_role(&self, id: RoleId) {
+        let mut state = self.lock();
+        state.by_role.remove(id);
+        state.roles.remove(&id);
+        self.announce(&state);
+    }
+
+    /// Joins a Peer, with what it is taken to want until it says so itself.
+    pub fn add_peer(&self, peer: Arc<Peer>, assumed: &[Interest]) {
+        let mut state = self.lock();
+        state.by_peer.set(peer.id, assumed);
+        state.peers.insert(peer.id, peer);
+    }
+
+    /// Parts with a Peer.
+    pub fn remove_peer(&self, id: PeerId) {
+        let mut state = self.lock();
+        state.by_peer.remove(id);
+        state.peers.remove(&id);
+        state.seen.remove(&id);
+    }
+
+    /// Tells Peers what is wanted here, if that has changed.
+    fn announce(&self, state: &State) {
+        let of_roles = state.roles.values().flat_map(|role| &role.interests);
+        let of_taps = state.taps.iter().filter(|tap| tap.announced).flat_map(|tap| &tap.interests);
+        let mut all: Vec<Interest> = Vec::new();
+        for interest in of_roles.chain(of_taps) {
+            if !all.contains(interest) {
+                all.push(interest.clone());
+            }
+        }
+        self.interests.send_if_modified(|known| {
+            let changed = **known != *all;
+            if changed {
+                *known = all.into();
+            }
+            changed
+        });
+    }
+
+    /// Gets told of what changes from now on. Who is too slow misses some, and is told that.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Tells of a change.
+    pub fn changed(&self, change: Change) {
+        // Nobody may be listening.
+        let _ = self.changes.send(change);
     }
 
     /// Sends a Message in the name of a Role to everybody who wants it.
@@ -122,19 +209,19 @@ impl Router {
         let message = Message::encode(Arc::clone(&self.origin), role, counter, timestamp, draft)?;
         state.by_role.find(&message, &mut state.found_roles);
         state.by_peer.find(&message, &mut state.found_peers);
-        self.check_size(&message, state)?;
+        check_size(&message, state)?;
         state.counter = counter;
         match state.sent_by_role.get_mut(role) {
             Some(sent) => *sent += 1,
             None => drop(state.sent_by_role.insert(role.to_owned(), 1)),
         }
         let mut sent = Sent { counter, roles: 0, peers: 0, unreachable: 0, full: false };
-        for inbox in state.found_roles.iter().filter_map(|number| self.inbox(*number)) {
+        for role in state.found_roles.iter().filter_map(|id| state.roles.get(id)) {
             // Sizes were checked above.
-            sent.full |= inbox.push(message.clone()).unwrap_or(false);
+            sent.full |= role.inbox.push(message.clone()).unwrap_or(false);
             sent.roles += 1;
         }
-        for peer in state.found_peers.iter().filter_map(|id| self.peer(*id)) {
+        for peer in state.found_peers.iter().filter_map(|id| state.peers.get(id)) {
             match peer.outgoing.push(message.clone()) {
                 Ok(Pushed::Queued { full }) => {
                     sent.full |= full;
@@ -147,37 +234,21 @@ impl Router {
         Ok(sent)
     }
 
-    fn check_size(&self, message: &Message, state: &State) -> Result<(), SendError> {
-        let weight = message.body().len();
-        let too_large = |limits: Limits, subscriber: String| {
-            let size = limits.size;
-            if weight > size {
-                Err(SendError::TooLarge { weight, size, subscriber })
-            } else {
-                Ok(())
-            }
-        };
-        for (name, inbox) in state.found_roles.iter().filter_map(|number| self.roles.get(*number)) {
-            too_large(inbox.limits(), format!("role '{name}'"))?;
-        }
-        for peer in state.found_peers.iter().filter_map(|id| self.peer(*id)) {
-            too_large(peer.outgoing.limits(), format!("peer '{}'", peer.name()))?;
-        }
-        Ok(())
-    }
-
-    /// Opens a view of the Messages that pass and match one of these.
-    pub fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox> {
+    /// Opens a view of the Messages that pass and match one of these; it is closed when the inbox is
+    /// dropped. With `announced`, Peers are asked for such Messages even where no Role wants them.
+    pub fn tap(&self, interests: Vec<Interest>, announced: bool) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::new(TAP));
-        self.lock().taps.push((Arc::downgrade(&inbox), interests));
+        let mut state = self.lock();
+        state.taps.push(Tap { inbox: Arc::downgrade(&inbox), interests, announced });
+        self.announce(&state);
         inbox
     }
 
-    /// Closes all inboxes: Roles receive what is in them, and then nothing more.
-    pub fn close_inboxes(&self) {
-        for (_, inbox) in &self.roles {
-            inbox.close();
-        }
+    /// Forgets taps whose inbox was dropped, and no longer asks Peers for what they wanted.
+    pub fn drop_closed_taps(&self) {
+        let mut state = self.lock();
+        state.taps.retain(|tap| tap.inbox.strong_count() > 0);
+        self.announce(&state);
     }
 
     /// Messages that the Roles sent.
@@ -200,29 +271,21 @@ impl Router {
         self.complaints.may_say(subject, cause)
     }
 
-    fn inbox(&self, number: usize) -> Option<&Arc<Inbox>> {
-        self.roles.get(number).map(|(_, inbox)| inbox)
-    }
-
-    fn peer(&self, id: PeerId) -> Option<&Arc<Peer>> {
-        self.peers.get(usize::try_from(id).ok()?)
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn tap(&mut self, message: &Message) {
-        self.taps.retain(|(tap, interests)| {
-            let Some(tap) = tap.upgrade() else { return false };
-            if interests.iter().any(|interest| interest.matches(message)) {
+    fn tap(&self, message: &Message) {
+        for tap in &self.taps {
+            if tap.interests.iter().any(|interest| interest.matches(message))
+                && let Some(inbox) = tap.inbox.upgrade()
+            {
                 // What is too large for a tap is not shown.
-                let _ = tap.push(message.clone());
+                let _ = inbox.push(message.clone());
             }
-            true
-        });
+        }
     }
 
     fn refuse(&mut self, reason: Refused) {
@@ -231,13 +294,27 @@ impl State {
 
     /// Whether this is a Message that its origin sent after all those seen.
     fn is_new(&mut self, peer: PeerId, message: &Message) -> bool {
-        let seen = usize::try_from(peer).ok().and_then(|peer| self.seen.get_mut(peer));
-        let Some((boot, counter)) = seen else { return false };
+        let (boot, counter) = self.seen.entry(peer).or_default();
         if *boot == message.origin().boot && message.counter() <= *counter {
             return false;
         }
         (*boot, *counter) = (message.origin().boot, message.counter());
         true
+    }
+}
+
+/// Whether everybody who wants the Message has a queue that can hold it.
+fn check_size(message: &Message, state: &State) -> Result<(), SendError> {
+    let weight = message.body().len();
+    let roles = state.found_roles.iter().filter_map(|id| state.roles.get(id));
+    let roles = roles.map(|role| (role.inbox.limits(), "role", &*role.name));
+    let peers = state.found_peers.iter().filter_map(|id| state.peers.get(id));
+    let peers = peers.map(|peer| (peer.outgoing.limits(), "peer", peer.name()));
+    match roles.chain(peers).find(|(limits, ..)| weight > limits.size) {
+        None => Ok(()),
+        Some((Limits { size, .. }, what, name)) => {
+            Err(SendError::TooLarge { weight, size, subscriber: format!("{what} '{name}'") })
+        }
     }
 }
 
@@ -251,8 +328,8 @@ impl Exchange for Router {
         }
         state.by_role.find(&message, &mut state.found_roles);
         let mut flow = Flow::Continue;
-        for inbox in state.found_roles.iter().filter_map(|number| self.inbox(*number)) {
-            match inbox.push(message.clone()) {
+        for role in state.found_roles.iter().filter_map(|id| state.roles.get(id)) {
+            match role.inbox.push(message.clone()) {
                 Ok(false) => {}
                 Ok(true) => flow = Flow::Yield,
                 Err(_) => *state.refused.entry(Refused::TooLarge).or_default() += 1,
@@ -267,6 +344,7 @@ impl Exchange for Router {
         if let Some(more) = self.complaints.may_say(peer.name(), "forged") {
             let claimed = claimed.escape_debug();
             warn!(
+                class = class::FORGED,
                 peer = peer.name(),
                 "refused a message in the name of '{claimed}' ({more} more before)"
             );
@@ -277,9 +355,13 @@ impl Exchange for Router {
         self.lock().by_peer.set(peer, interests);
     }
 
+    fn link_changed(&self, peer: &Peer) {
+        self.changed(Change::Peer(peer.name().to_owned()));
+    }
+
     fn complain(&self, peer: &str, error: &SessionError) {
         if let Some(more) = self.complaints.may_say(peer, error.cause()) {
-            warn!(peer, "refused: {error} ({more} more before)");
+            warn!(class = error.cause(), peer, "refused: {error} ({more} more before)");
         }
     }
 

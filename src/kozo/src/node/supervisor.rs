@@ -7,7 +7,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
+use crate::class;
 use crate::config::RoleConfig;
+use crate::interest::Interest;
 use crate::role::{Inbox, RoleContext, RoleError, RoleType};
 use crate::status::RoleStatus;
 
@@ -19,13 +21,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const WELL: Duration = Duration::from_secs(60);
 
 /// A Role and how it is doing.
-pub struct Supervised {
+pub(super) struct Supervised {
     /// Its configuration.
-    pub config: RoleConfig,
+    pub(super) config: RoleConfig,
     /// Its queue.
-    pub inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     role_type: Arc<dyn RoleType>,
     doing: Mutex<Doing>,
+    changed: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -36,26 +39,40 @@ struct Doing {
 }
 
 impl Supervised {
-    /// A Role that has not begun.
-    pub fn new(config: RoleConfig, role_type: Arc<dyn RoleType>) -> Supervised {
+    /// A Role that has not begun. `changed` is called when it does something else than before.
+    pub(super) fn new(
+        config: RoleConfig,
+        role_type: Arc<dyn RoleType>,
+        changed: Box<dyn Fn() + Send + Sync>,
+    ) -> Supervised {
         let inbox = Arc::new(Inbox::new(config.queue));
         let doing = Mutex::new(Doing { state: "starting", ..Doing::default() });
-        Supervised { config, inbox, role_type, doing }
+        Supervised { config, inbox, role_type, doing, changed }
+    }
+
+    fn set_state(&self, state: &'static str) {
+        self.lock().state = state;
+        (self.changed)();
+    }
+
+    /// What it wants.
+    pub(super) fn interests(&self) -> Vec<Interest> {
+        self.role_type.interests(&self.config)
     }
 
     /// Runs the Role until it has finished or is to stop.
-    pub async fn run(&self, context: RoleContext) {
+    pub(super) async fn run(&self, context: RoleContext) {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            self.lock().state = "running";
+            self.set_state("running");
             let result = self.run_once(context.clone()).await;
             let stopping = *context.stop.borrow();
             match result {
-                Ok(()) if stopping => return self.lock().state = "stopped",
+                Ok(()) if stopping => return self.set_state("stopped"),
                 Ok(()) => {
                     info!(role = self.config.name, "finished");
-                    return self.lock().state = "finished";
+                    return self.set_state("finished");
                 }
                 Err(problem) => {
                     if started.elapsed() >= WELL {
@@ -63,17 +80,21 @@ impl Supervised {
                     }
                     let seconds = pause.as_secs();
                     error!(
+                        class = class::ROLE_FAILED,
                         role = self.config.name,
                         "failed: {problem}; it is started again in {seconds} s"
                     );
-                    let mut doing = self.lock();
-                    (doing.state, doing.last_error) = ("failed", Some(problem.to_string()));
-                    doing.restarts += 1;
+                    {
+                        let mut doing = self.lock();
+                        doing.last_error = Some(problem.to_string());
+                        doing.restarts += 1;
+                    }
+                    self.set_state("failed");
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = context.stopped() => return self.lock().state = "stopped",
+                () = context.stopped() => return self.set_state("stopped"),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
             debug!(role = self.config.name, "starting again");
@@ -94,12 +115,13 @@ impl Supervised {
     }
 
     /// The Role at this moment, but for what it sent.
-    pub fn status(&self) -> RoleStatus {
+    pub(super) fn status(&self) -> RoleStatus {
         let counters = self.inbox.counters();
         let doing = self.lock();
         RoleStatus {
             name: self.config.name.clone(),
             role_type: self.config.role_type.clone(),
+            description: self.config.description.clone(),
             state: doing.state.to_owned(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,

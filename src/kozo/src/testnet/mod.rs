@@ -12,12 +12,12 @@ mod screen;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::ConfigError;
 use crate::keygen::KeygenError;
 use crate::node::Types;
+use crate::signals::Signals;
 use folder::Testnet;
 use screen::Line;
 
@@ -110,20 +110,14 @@ pub async fn run(folder: &Path, program: &Path, colour: bool) -> Result<(), Test
     processes::run(program, &testnet.config, &testnet.nodes, stops, lines, written).await
 }
 
-/// Gets an item for every signal that asks to stop.
+/// Gets an item whenever a signal asks to stop.
 fn stops() -> io::Result<mpsc::Receiver<()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    // Of a terminal that is closed.
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::new()?;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
+            // A hangup says that the terminal is closed.
+            signals.next().await;
             if sender.send(()).await.is_err() {
                 return;
             }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::TestnetError;
 use super::screen::{self, Line};
+use crate::daemon::STOP_WITH_PARENT;
 
 /// How long the Nodes have to stop before they are killed.
 const STOP: Duration = Duration::from_secs(5);
@@ -117,6 +118,7 @@ fn start(program: &Path, config: &Path, node: &str) -> io::Result<Child> {
     Command::new(program)
         .arg(config)
         .arg(node)
+        .env(STOP_WITH_PARENT, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

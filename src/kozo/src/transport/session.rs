@@ -92,6 +92,9 @@ pub enum SessionError {
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
+    /// The link is kept closed, because whoever looks after this Node said so.
+    #[error("the link to '{0}' is kept closed by request")]
+    Closed(String),
     /// What came is not the protocol.
     #[error("{0}")]
     Protocol(String),
@@ -114,13 +117,18 @@ impl SessionError {
             SessionError::Stranger { .. } => "stranger",
             SessionError::WrongName { .. } => "wrong-name",
             SessionError::Policy(_) => "policy",
+            SessionError::Closed(_) => "closed",
             SessionError::Protocol(_) => "protocol",
         }
     }
 
     /// Whether somebody has to look at it, unlike a Peer that is merely not there.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, SessionError::Stream(_) | SessionError::Timeout(_))
+        let expected = matches!(
+            self,
+            SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_)
+        );
+        !expected
     }
 }
 

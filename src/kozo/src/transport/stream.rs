@@ -26,6 +26,7 @@ pub struct Cutter {
 #[derive(Debug, Default)]
 struct Cut {
     cut: AtomicBool,
+    heard: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -34,6 +35,11 @@ impl Cutter {
     /// A cutter for a stream still to be wrapped.
     pub fn new() -> Cutter {
         Cutter::default()
+    }
+
+    /// Whether anything was read from the stream yet.
+    pub fn has_heard(&self) -> bool {
+        self.shared.heard.load(Ordering::Relaxed)
     }
 
     /// Whether a stream that it could end still exists.
@@ -78,7 +84,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(&self.shared.reader, context)?;
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.shared.heard.store(true, Ordering::Relaxed);
+        }
+        polled
     }
 }
 

@@ -204,6 +204,18 @@ fn a_second_session_takes_over_when_the_first_one_is_silent() {
 }
 
 #[test]
+fn a_second_session_that_is_as_silent_lasts_no_longer_than_the_first() {
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    machine.pass(PROBE);
+    assert_eq!(machine.machine.current(), Some(2));
+    machine.pass(HEARTBEAT * 3 - PROBE - Duration::from_millis(1));
+    assert_eq!(machine.machine.current(), Some(2));
+    machine.pass(Duration::from_millis(1));
+    assert_eq!(machine.machine.current(), None);
+}
+
+#[test]
 fn the_last_of_many_second_sessions_counts() {
     let mut machine = decider().up(offer(1));
     machine.tell(Event::Ready(offer(2)));

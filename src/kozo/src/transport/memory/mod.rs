@@ -7,6 +7,7 @@ mod ice;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
@@ -220,7 +221,7 @@ impl Transport for Memory {
         true
     }
 
-    fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+    fn listen(&self, _: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let (sender, receiver) = mpsc::channel(BACKLOG);
             let place = (self.name.clone(), self.node.clone());

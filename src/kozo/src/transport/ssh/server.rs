@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::keys::PublicKey;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelWriteHalf};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::BufReader;
 use tokio::sync::oneshot;
 
 use super::unblocked::Unblocked;
@@ -13,12 +13,8 @@ use super::{HandlerError, SUBSYSTEM, Ssh};
 use crate::transport::session::{Flow, Gate, Session, SessionError, Sink, Writer};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
 
-/// What every SSH client says first (RFC 4253, section 4.2).
-const GREETING: &[u8] = b"SSH-2.0-";
-
-/// Makes a session over a stream that came in, with whom the gate admits. `greeted` is called when
-/// the other side has begun to speak SSH: until then this costs nothing but the stream. Cancel by
-/// `cutter`.
+/// Makes a session over a stream that came in, with whom the gate admits. Cancel by `cutter`. Until
+/// the other side has said what it speaks, this costs little but the stream.
 ///
 /// # Errors
 /// When the other side is not admitted, or the stream fails.
@@ -27,11 +23,8 @@ pub async fn accept(
     stream: BoxStream,
     gate: Box<dyn Gate>,
     cutter: Cutter,
-    greeted: impl FnOnce(),
 ) -> Result<Session, SessionError> {
-    let mut stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
-    await_greeting(&mut stream).await?;
-    greeted();
+    let stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
     let (opened, open) = oneshot::channel();
     let refusal = Arc::new(Mutex::new(None));
     let server = Server {
@@ -69,18 +62,6 @@ pub async fn accept(
         }),
         cutter,
     })
-}
-
-/// Waits for the first bytes, and looks at them without taking them.
-async fn await_greeting(stream: &mut BufReader<Cuttable<BoxStream>>) -> Result<(), SessionError> {
-    let start = stream.fill_buf().await?;
-    if start.is_empty() {
-        return Err(SessionError::closed());
-    }
-    if start.iter().zip(GREETING).any(|(byte, expected)| byte != expected) {
-        return Err(SessionError::Protocol("it does not speak SSH".to_owned()));
-    }
-    Ok(())
 }
 
 struct Server {

@@ -1,0 +1,83 @@
+//! The Transports of a Node, and what listens on them.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use super::acceptor::Acceptor;
+use super::{Node, StartError};
+use crate::config::TransportConfig;
+use crate::transport::{Listener, Transport};
+
+/// A Transport of this Node.
+#[derive(Clone)]
+pub(super) struct Built {
+    pub(super) config: TransportConfig,
+    pub(super) transport: Arc<dyn Transport>,
+}
+
+/// A Transport that listens.
+pub(super) struct LiveAcceptor {
+    pub(super) config: TransportConfig,
+    task: JoinHandle<()>,
+}
+
+impl LiveAcceptor {
+    /// Accepts no more, and gives the address back.
+    pub(super) async fn end(self) {
+        self.task.abort();
+        // Cancelled is what it is to be.
+        let _ = self.task.await;
+    }
+}
+
+/// A listener, not yet accepting.
+pub(super) struct Listening {
+    built: Built,
+    listener: Box<dyn Listener>,
+}
+
+impl Node {
+    /// Makes Transports, not yet listening.
+    pub(super) fn build(&self, configs: &[TransportConfig]) -> Result<Vec<Built>, StartError> {
+        let build = |config: &TransportConfig| {
+            let transport = self.shared.surroundings.types.transport(config).ok_or_else(|| {
+                let what = format!("transport '{}'", config.name);
+                StartError::UnknownType(what, config.transport_type.clone())
+            })?;
+            Ok(Built { config: config.clone(), transport })
+        };
+        configs.iter().map(build).collect()
+    }
+
+    /// Listens on a Transport, if it can be connected to.
+    pub(super) async fn listen(&self, built: &Built) -> Result<Option<Listening>, StartError> {
+        if !built.transport.can_accept() {
+            return Ok(None);
+        }
+        let name = &built.config.name;
+        let listener = match self.shared.surroundings.passed.of_transport(name) {
+            Ok(passed) => built.transport.listen(passed).await,
+            Err(error) => Err(error),
+        };
+        match listener {
+            Ok(listener) => Ok(Some(Listening { built: built.clone(), listener })),
+            Err(source) => Err(StartError::Listen { transport: name.clone(), source }),
+        }
+    }
+
+    /// Accepts from now on.
+    pub(super) fn accept(&self, listening: Listening) {
+        let Listening { built: Built { config, transport }, listener } = listening;
+        info!(transport = config.name, "listening on {}", listener.address());
+        let acceptor = Acceptor {
+            listener,
+            transport_type: config.transport_type.clone(),
+            priority: transport.priority(),
+            node: self.clone(),
+        };
+        let task = tokio::spawn(acceptor.run());
+        self.live().acceptors.push(LiveAcceptor { config, task });
+    }
+}

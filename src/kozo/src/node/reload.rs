@@ -1,0 +1,184 @@
+//! Reload: another configuration, while the Node runs.
+//!
+//! What can fail is done first; then only what has changed is touched. Roles whose configuration is
+//! the same run on, and links stay up unless what they depend on has changed.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::listening::Built;
+use super::router::Change;
+use super::{Node, StartError, greeter};
+use crate::class;
+use crate::config::{LocalNode, NodeConfig, TransportConfig};
+
+/// What a reload has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Roles that were started, stopped or started again.
+    pub roles: Vec<String>,
+    /// Peers whose links were begun, ended or begun again.
+    pub peers: Vec<String>,
+    /// Transports that began or ceased to listen.
+    pub transports: Vec<String>,
+}
+
+impl Node {
+    /// Lets another configuration of the same Node hold from now on.
+    ///
+    /// # Errors
+    /// When it cannot be applied; then the one before holds.
+    pub async fn reload(&self, local: LocalNode) -> Result<Reloaded, StartError> {
+        let _one_at_a_time = self.shared.operations.lock().await;
+        let before = self.live().local.clone();
+        let (old, new) = (Arc::clone(&before.config), Arc::clone(&local.config));
+        if new.name != old.name {
+            return Err(StartError::OtherNode(new.name.clone()));
+        }
+        let mut done = Reloaded::default();
+        for role in &new.roles {
+            if self.shared.surroundings.types.role(role).is_none() {
+                let what = format!("role '{}'", role.name);
+                return Err(StartError::UnknownType(what, role.role_type.clone()));
+            }
+        }
+        // All links depend on who we are, on the options for links, and on the ways out of here.
+        let same_self = new.public_key.key_data() == old.public_key.key_data()
+            && new.options == old.options
+            && new.transports == old.transports
+            && new.self_to_others == old.self_to_others
+            && new.others_to_self == old.others_to_self;
+        if !same_self {
+            let transports = self.build(&new.transports)?;
+            let greeter = greeter(&local, &self.shared.router)?;
+            self.exchange_listeners(&transports, &mut done).await?;
+            let mut live = self.live();
+            (live.transports, live.greeter) = (transports, greeter);
+        }
+        self.live().local = local.clone();
+        self.exchange_links(&before, &local, same_self, &mut done).await;
+        self.exchange_roles(&old, &new, &mut done).await?;
+        self.shared.router.changed(Change::Configuration);
+        let changed = |names: &[String]| match names {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        info!(
+            class = class::RELOADED,
+            "reloaded; changed roles: {}; changed peers: {}; changed transports: {}",
+            changed(&done.roles),
+            changed(&done.peers),
+            changed(&done.transports)
+        );
+        Ok(done)
+    }
+
+    /// Ceases to listen where that is not wanted any more, and begins where it is new. When it cannot
+    /// begin, it listens as before.
+    async fn exchange_listeners(
+        &self,
+        transports: &[Built],
+        done: &mut Reloaded,
+    ) -> Result<(), StartError> {
+        let wanted = |config: &TransportConfig| transports.iter().any(|new| new.config == *config);
+        let all = std::mem::take(&mut self.live().acceptors);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|acceptor| wanted(&acceptor.config));
+        self.live().acceptors = kept;
+        let mut old = Vec::new();
+        for acceptor in ended {
+            old.push(acceptor.config.clone());
+            acceptor.end().await;
+        }
+        let listens = |built: &&Built| {
+            !self.live().acceptors.iter().any(|acceptor| acceptor.config == built.config)
+        };
+        let new: Vec<_> = transports.iter().filter(listens).collect();
+        let mut listening = Vec::new();
+        for built in &new {
+            match self.listen(built).await {
+                Ok(listens) => listening.extend(listens),
+                Err(error) => {
+                    drop(listening);
+                    for built in self.build(&old)? {
+                        self.listen(&built).await?.into_iter().for_each(|old| self.accept(old));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        listening.into_iter().for_each(|new| self.accept(new));
+        let names = old.iter().chain(new.iter().map(|built| &built.config));
+        done.transports = names.map(|config| config.name.clone()).collect();
+        done.transports.sort();
+        done.transports.dedup();
+        Ok(())
+    }
+
+    async fn exchange_links(
+        &self,
+        before: &LocalNode,
+        now: &LocalNode,
+        same_self: bool,
+        done: &mut Reloaded,
+    ) {
+        let peers = |local: &LocalNode| -> Vec<Arc<NodeConfig>> {
+            let others = local.system.nodes.iter().filter(|node| node.name != local.config.name);
+            others.cloned().collect()
+        };
+        let (old, new) = (peers(before), peers(now));
+        let same = |a: &NodeConfig, b: &NodeConfig| {
+            a.name == b.name
+                && a.public_key.key_data() == b.public_key.key_data()
+                && a.transports == b.transports
+                && a.self_to_others == b.self_to_others
+                && a.others_to_self == b.others_to_self
+        };
+        let kept = |peer: &Arc<NodeConfig>| same_self && new.iter().any(|other| same(other, peer));
+        for peer in old.iter().filter(|peer| !kept(peer)) {
+            self.end_link(&peer.name).await;
+            done.peers.push(peer.name.clone());
+            if !new.iter().any(|other| other.name == peer.name) {
+                self.shared.router.changed(Change::PeerRemoved(peer.name.clone()));
+            }
+        }
+        for peer in &new {
+            if self.live().links.contains_key(&peer.name) {
+                continue;
+            }
+            // A Role may not wait for it: the Node has settled long ago.
+            drop(self.add_link(peer));
+            if !old.iter().any(|other| other.name == peer.name) {
+                done.peers.push(peer.name.clone());
+                self.shared.router.changed(Change::PeerAdded(peer.name.clone()));
+            }
+        }
+    }
+
+    async fn exchange_roles(
+        &self,
+        old: &NodeConfig,
+        new: &NodeConfig,
+        done: &mut Reloaded,
+    ) -> Result<(), StartError> {
+        let moved = old.role_storage != new.role_storage;
+        for role in old.roles.iter().filter(|role| moved || !new.roles.contains(role)) {
+            self.end_role(&role.name).await;
+            done.roles.push(role.name.clone());
+            if !new.roles.iter().any(|other| other.name == role.name) {
+                self.live().roles.shift_remove(&role.name);
+                self.shared.router.changed(Change::RoleRemoved(role.name.clone()));
+            }
+        }
+        for role in new.roles.iter().filter(|role| moved || !old.roles.contains(role)) {
+            self.add_role(role)?;
+            self.run_role(&role.name);
+            if !old.roles.iter().any(|other| other.name == role.name) {
+                done.roles.push(role.name.clone());
+                self.shared.router.changed(Change::RoleAdded(role.name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
