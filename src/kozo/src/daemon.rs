@@ -7,9 +7,10 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use crate::bus::{self, Entrances};
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::{bus, log};
+use crate::log;
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::signals::{Asked, Signals};
 
@@ -53,12 +54,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(
-    file: PathBuf,
-    local: LocalNode,
-    types: Types,
-    filter: &str,
-) -> Result<(), DaemonError> {
+pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
     let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
     block_on(async move {
         let mut signals = Signals::new()?;
@@ -70,7 +66,7 @@ pub fn run(
         let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
         let node = Node::start(local, surroundings).await?;
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus = bus::start(control, None).await;
+        let _bus = bus::start(control, Entrances::default()).await;
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");

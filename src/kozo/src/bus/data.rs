@@ -32,7 +32,9 @@ impl Data {
     /// The MessagePack for data that was given like this.
     pub(super) fn read(self, encoding: Encoding) -> Result<Vec<u8>, Error> {
         let too_large = || {
-            Error::MessageTooLarge(format!("the data is larger than any message: {MAX_MESSAGE} bytes"))
+            Error::MessageTooLarge(format!(
+                "the data is larger than any message: {MAX_MESSAGE} bytes"
+            ))
         };
         let given = self.0.ok_or_else(too_large)?;
         match encoding {
@@ -49,11 +51,8 @@ fn from_json(given: &[u8]) -> Result<Vec<u8>, Error> {
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no text"))?;
     let rmpv::ValueRef::String(text) = value else { return Err(invalid("it is no text")) };
     let text = text.as_str().ok_or_else(|| invalid("it is no text"))?;
-    let value: rmpv::Value =
-        serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
-    let mut out = Vec::new();
-    rmpv::encode::write_value(&mut out, &value).map_err(|error| invalid(&error.to_string()))?;
-    Ok(out)
+    let value = serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
+    packed(&value)
 }
 
 fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
@@ -62,8 +61,16 @@ fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
     let mut given = given;
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no bytes"))?;
     let rmpv::ValueRef::Binary(bytes) = value else { return Err(invalid("it is no bytes")) };
-    message::decode(bytes).map_err(|error| Error::InvalidArgument(error.to_string()))?;
-    Ok(bytes.to_vec())
+    let value = message::decode(bytes);
+    // Written anew: what reads it is more lenient than others may be.
+    packed(&value.map_err(|error| Error::InvalidArgument(error.to_string()))?)
+}
+
+fn packed(value: &rmpv::Value) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let failed = |error: rmpv::encode::Error| Error::InvalidArgument(error.to_string());
+    rmpv::encode::write_value(&mut out, value).map_err(failed)?;
+    Ok(out)
 }
 
 impl Type for Data {
@@ -261,8 +268,7 @@ mod tests {
         use zbus::Variant as V;
         let nested = V::new(V::new(V::from(7_u32)));
         let map = BTreeMap::from([("a", V::from(1_u8)), ("b", V::from("é"))]);
-        let wanted_map =
-            Value::Map(vec![("a".into(), 1.into()), ("b".into(), Value::from("é"))]);
+        let wanted_map = Value::Map(vec![("a".into(), 1.into()), ("b".into(), Value::from("é"))]);
         let numbers = BTreeMap::from([(i64::MIN, true)]);
         for (given, wanted) in [
             (V::from(true), Value::from(true)),
@@ -282,10 +288,7 @@ mod tests {
             (V::from(Vec::<u8>::new()), Value::Binary(vec![])),
             (V::from(vec!["a", "b"]), Value::Array(vec!["a".into(), "b".into()])),
             (V::from(Vec::<i32>::new()), Value::Array(vec![])),
-            (
-                V::from(vec![V::from(1_i64), V::from("x")]),
-                Value::Array(vec![1.into(), "x".into()]),
-            ),
+            (V::from(vec![V::from(1_i64), V::from("x")]), Value::Array(vec![1.into(), "x".into()])),
             (
                 V::from((1_u8, "x", vec![vec![1_u8], vec![]])),
                 Value::Array(vec![
