@@ -317,6 +317,16 @@ impl Running {
         self.node.status().refused.get(reason).copied().unwrap_or(0)
     }
 
+    /// Random number of this run of the Node.
+    pub fn boot(&self) -> u64 {
+        self.node.status().boot
+    }
+
+    /// Messages that the Node has sent.
+    pub fn sent(&self) -> u64 {
+        self.node.status().sent
+    }
+
     /// Waits until the condition holds; panics with the status when it does not come to that.
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
         let deadline = Instant::now() + PATIENCE * 5;

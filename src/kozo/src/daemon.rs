@@ -9,7 +9,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
-use crate::bus;
+use crate::bus::{self, Entrances};
 use crate::class;
 use crate::config::LocalNode;
 use crate::control::Control;
@@ -86,7 +86,8 @@ pub fn run(
             () = signals.stop() => return Ok(()),
         };
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus = bus::start(control, bus_socket).await;
+        let _bus =
+            bus::start(control, Entrances { socket: bus_socket, ..Entrances::default() }).await;
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {
