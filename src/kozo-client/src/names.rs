@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(role_path("timer-1"), "/org/kozo/Node1/role/timer_2d1");
         assert_eq!(peer_path("3.a_b"), "/org/kozo/Node1/peer/_33_2ea_5fb");
         assert_eq!(path_element(""), "_");
-        for other in ["org.kozo.Node1", "org.kozo.Node1.", "org.kozo.Node1.a.b", "org.kozo.Node2.a"] {
+        for other in ["org.kozo.Node1", "org.kozo.Node1.", "org.kozo.Node1.a.b", "org.kozo.Node2.a"]
+        {
             assert_eq!(node_of_bus_name(other), None, "{other}");
         }
     }

@@ -26,7 +26,8 @@ pub fn own_folder(node: &str) -> Option<PathBuf> {
         let text = folder.to_string_lossy().into_owned();
         return text.split(':').next().map(PathBuf::from);
     }
-    let parent = variable("XDG_RUNTIME_DIR").map_or_else(temporary, |xdg| Path::new(&xdg).join("kozo"));
+    let parent =
+        variable("XDG_RUNTIME_DIR").map_or_else(temporary, |xdg| Path::new(&xdg).join("kozo"));
     is_folder_name(node).then(|| parent.join(node))
 }
 

@@ -26,7 +26,8 @@ pub trait Node1 {
     fn monitor(&self, filter: Options<'_>) -> zbus::Result<OwnedFd>;
 
     /// Applies the configuration file again; gives the Roles, Peers and Transports that it touched.
-    fn reload(&self, options: Options<'_>) -> zbus::Result<(Vec<String>, Vec<String>, Vec<String>)>;
+    fn reload(&self, options: Options<'_>)
+    -> zbus::Result<(Vec<String>, Vec<String>, Vec<String>)>;
 
     /// The Node as JSON, see [`crate::status::NodeStatus`].
     fn describe(&self) -> zbus::Result<String>;

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::{bus, log};
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::signals::{Asked, Signals};
+use crate::{bus, log};
 
 /// Threads for what blocks: disks and name resolution.
 const BLOCKING_THREADS: usize = 8;
@@ -53,12 +53,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(
-    file: PathBuf,
-    local: LocalNode,
-    types: Types,
-    filter: &str,
-) -> Result<(), DaemonError> {
+pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
     let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
     block_on(async move {
         let mut signals = Signals::new()?;

@@ -32,7 +32,9 @@ impl Data {
     /// The MessagePack for data that was given like this.
     pub(super) fn read(self, encoding: Encoding) -> Result<Vec<u8>, Error> {
         let too_large = || {
-            Error::MessageTooLarge(format!("the data is larger than any message: {MAX_MESSAGE} bytes"))
+            Error::MessageTooLarge(format!(
+                "the data is larger than any message: {MAX_MESSAGE} bytes"
+            ))
         };
         let given = self.0.ok_or_else(too_large)?;
         match encoding {
@@ -261,8 +263,7 @@ mod tests {
         use zbus::Variant as V;
         let nested = V::new(V::new(V::from(7_u32)));
         let map = BTreeMap::from([("a", V::from(1_u8)), ("b", V::from("é"))]);
-        let wanted_map =
-            Value::Map(vec![("a".into(), 1.into()), ("b".into(), Value::from("é"))]);
+        let wanted_map = Value::Map(vec![("a".into(), 1.into()), ("b".into(), Value::from("é"))]);
         let numbers = BTreeMap::from([(i64::MIN, true)]);
         for (given, wanted) in [
             (V::from(true), Value::from(true)),
@@ -282,10 +283,7 @@ mod tests {
             (V::from(Vec::<u8>::new()), Value::Binary(vec![])),
             (V::from(vec!["a", "b"]), Value::Array(vec!["a".into(), "b".into()])),
             (V::from(Vec::<i32>::new()), Value::Array(vec![])),
-            (
-                V::from(vec![V::from(1_i64), V::from("x")]),
-                Value::Array(vec![1.into(), "x".into()]),
-            ),
+            (V::from(vec![V::from(1_i64), V::from("x")]), Value::Array(vec![1.into(), "x".into()])),
             (
                 V::from((1_u8, "x", vec![vec![1_u8], vec![]])),
                 Value::Array(vec![

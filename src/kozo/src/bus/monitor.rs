@@ -34,9 +34,8 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
         };
         match key.as_str() {
             "kind" => {
-                let invalid = |error: crate::message::MessageError| {
-                    Error::InvalidArgument(error.to_string())
-                };
+                let invalid =
+                    |error: crate::message::MessageError| Error::InvalidArgument(error.to_string());
                 interest.kind = Some(text.parse::<Kind>().map_err(invalid)?);
             }
             "type" => interest.message_type = Pattern::new(text),

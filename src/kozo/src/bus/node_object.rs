@@ -114,9 +114,9 @@ impl NodeObject {
     ) -> Result<(u64, u32, u32, u32), Error> {
         access::check(Action::Inject, connection, &header).await?;
         let data = data.read(encoding(&options)?)?;
-        let kind: Kind = kind
-            .parse()
-            .map_err(|error: crate::message::MessageError| Error::InvalidArgument(error.to_string()))?;
+        let kind: Kind = kind.parse().map_err(|error: crate::message::MessageError| {
+            Error::InvalidArgument(error.to_string())
+        })?;
         let channel = Some(channel).filter(|channel| !channel.is_empty());
         let draft = Draft::new(kind, r#type).channel(channel).encoded(&data);
         let sent = self.control.node.send(SENDER, &draft)?;

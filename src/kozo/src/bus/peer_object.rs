@@ -23,7 +23,8 @@ pub(super) struct PeerObject {
 impl PeerObject {
     /// A reload may have taken the Peer away a moment ago.
     fn status(&self) -> fdo::Result<PeerStatus> {
-        let gone = || fdo::Error::UnknownObject(format!("there is no peer '{}' any more", self.name));
+        let gone =
+            || fdo::Error::UnknownObject(format!("there is no peer '{}' any more", self.name));
         self.node.peer_status(&self.name).ok_or_else(gone)
     }
 }

@@ -21,7 +21,8 @@ pub(super) struct RoleObject {
 impl RoleObject {
     /// A reload may have taken the Role away a moment ago.
     fn status(&self) -> fdo::Result<RoleStatus> {
-        let gone = || fdo::Error::UnknownObject(format!("there is no role '{}' any more", self.name));
+        let gone =
+            || fdo::Error::UnknownObject(format!("there is no role '{}' any more", self.name));
         self.node.role_status(&self.name).ok_or_else(gone)
     }
 }

@@ -90,7 +90,9 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
     let path = folder.join(places::SOCKET);
     // Whoever left it there is gone, else it would have the lock.
     match fs::remove_file(&path) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(at(&path)(problem)),
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
+            return Err(at(&path)(problem));
+        }
         _ => {}
     }
     let listener = UnixListener::bind(&path).map_err(at(&path))?;
@@ -101,8 +103,7 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
 
 /// Makes a folder that only this user can enter, in one that others may not put anything into either.
 fn make_folder(folder: &Path) -> Result<(), SocketError> {
-    let failed =
-        |source| SocketError::Path { path: folder.display().to_string(), source };
+    let failed = |source| SocketError::Path { path: folder.display().to_string(), source };
     // The folder above is ours too where it is in /tmp, where anybody may make one of that name.
     for folder in [folder.parent().filter(|parent| *parent == places::temporary()), Some(folder)] {
         let Some(folder) = folder else { continue };

@@ -124,8 +124,10 @@ impl SessionError {
 
     /// Whether somebody has to look at it, unlike a Peer that is merely not there.
     pub fn is_refusal(&self) -> bool {
-        let expected =
-            matches!(self, SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_));
+        let expected = matches!(
+            self,
+            SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_)
+        );
         !expected
     }
 }

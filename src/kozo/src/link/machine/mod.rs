@@ -488,7 +488,9 @@ impl Machine {
 
     /// Closes the session in use, in which this side has said that it has finished.
     fn close_unfinished(&mut self, actions: &mut Vec<Action>) {
-        if let Some(id) = self.in_use().filter(|known| known.finish_said).map(|known| known.offer.id) {
+        if let Some(id) =
+            self.in_use().filter(|known| known.finish_said).map(|known| known.offer.id)
+        {
             self.forget(id);
             actions.push(Action::Close(id, Reason::Asked));
         }
