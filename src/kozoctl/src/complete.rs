@@ -38,7 +38,7 @@ pub(crate) fn script(shell: Shell, output: Output) -> Result<(), Failure> {
 
 /// Names of Nodes that run here.
 pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
-    let running = patiently(async { Some(kozo_client::running().await) });
+    let running = patiently(async { Some(kozo_client::Lookup::default().running().await) });
     let names = running.unwrap_or_default().into_iter().map(|found| found.node);
     candidates(names, current)
 }

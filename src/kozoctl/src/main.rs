@@ -127,19 +127,21 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
 
 async fn act_on_role(client: &Client, name: &str, action: RoleAction) -> Result<(), Failure> {
     let role = client.role(name);
-    Ok(match action {
+    let done = match action {
         RoleAction::Start => role.start().await,
         RoleAction::Stop => role.stop().await,
         RoleAction::Restart => role.restart().await,
-    }?)
+    };
+    node::named(client, name, done).await
 }
 
 async fn act_on_peer(client: &Client, name: &str, action: PeerAction) -> Result<(), Failure> {
     let peer = client.peer(name);
-    Ok(match action {
+    let done = match action {
         PeerAction::Connect => peer.connect().await,
         PeerAction::Disconnect => peer.disconnect().await,
-    }?)
+    };
+    node::named(client, name, done).await
 }
 
 async fn reload(client: &Client, output: Output) -> Result<(), Failure> {

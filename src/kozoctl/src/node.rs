@@ -5,6 +5,7 @@ use std::path::Path;
 use kozo_client::{Client, Error};
 
 use crate::failure::{Exit, Failure};
+use crate::view;
 
 /// Connects to the Node of this name, or to the only one there is.
 ///
@@ -12,6 +13,24 @@ use crate::failure::{Exit, Failure};
 /// When there is none, or there are several.
 pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
     Ok(Client::connect(node).await?)
+}
+
+/// What became of something that was done to the Role or Peer of this name; when there is none, those
+/// are named that there are.
+///
+/// # Errors
+/// What was given.
+pub(crate) async fn named<T>(
+    client: &Client,
+    name: &str,
+    done: Result<T, Error>,
+) -> Result<T, Failure> {
+    match done {
+        Ok(done) => Ok(done),
+        Err(Error::NoSuchRole(_)) => Err(view::no_role(name, &client.describe().await?)),
+        Err(Error::NoSuchPeer(_)) => Err(view::no_peer(name, &client.describe().await?)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl From<Error> for Failure {

@@ -57,7 +57,9 @@ fn page(command: clap::Command, section: &str) -> std::io::Result<(String, Vec<u
     let man = Man::new(command).section(section).source(source).manual(MANUAL);
     let mut text = Vec::new();
     man.render(&mut text)?;
-    Ok((man.get_filename(), text))
+    // What follows the options has no heading in the definition; the one it gets says nothing.
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH NOTES");
+    Ok((man.get_filename(), text.into_bytes()))
 }
 
 /// The page of the configuration.
@@ -65,6 +67,8 @@ fn configuration() -> String {
     let mut page = Roff::new();
     let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
     page.control("TH", ["kozo.yml", "5", "", &source, MANUAL]);
+    // Names of ciphers cannot be spread over a line, or broken.
+    page.control("ad", ["l"]);
     page.control("SH", ["NAME"]);
     page.text([roman("kozo.yml - the configuration of a Kōzō System")]);
     page.control("SH", ["DESCRIPTION"]);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use kozo_client::Client;
+use kozo_client::{Client, Error};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::node;
 use crate::output::{Output, say};
 use crate::view::micros;
 
@@ -30,16 +31,17 @@ pub(crate) async fn run(
             sleep(PAUSE).await;
         }
         match client.peer(peer).ping().await {
-            Ok(time) if output.json => {
-                let answer = json!({ "peer": peer, "round_trip_time": time });
-                output.line(&answer.to_string())?;
-            }
-            Ok(time) => output.line(&format!("{peer} answered in {}", micros(time)))?,
-            Err(error @ kozo_client::Error::TimedOut(_)) if number < count => {
+            // One that is late says nothing about the next.
+            Err(error @ Error::TimedOut(_)) if number < count => {
                 say(&format!("kozoctl: {error}"));
-                result = Err(Failure::Silent(crate::failure::Exit::TimedOut));
+                result = Err(Failure::Silent(Exit::TimedOut));
             }
-            Err(error) => return Err(error.into()),
+            answered => {
+                let time = node::named(client, peer, answered).await?;
+                let answer = json!({ "peer": peer, "round_trip_time": time });
+                let text = format!("{peer} answered in {}", micros(time));
+                output.line(&if output.json { answer.to_string() } else { text })?;
+            }
         }
     }
     result

@@ -82,6 +82,28 @@ impl Condition {
     }
 }
 
+/// What is not so yet.
+struct Missing {
+    condition: Condition,
+    /// The state there is instead, if that is known.
+    state: Option<String>,
+}
+
+impl Missing {
+    fn json(&self) -> serde_json::Value {
+        json!({ "condition": self.condition.to_string(), "state": self.state })
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            Some(state) => write!(f, "{} (now {state})", self.condition),
+            None => self.condition.fmt(f),
+        }
+    }
+}
+
 /// Waits until all of it is so at one moment.
 ///
 /// # Errors
@@ -92,20 +114,24 @@ pub(crate) async fn run(
     limit: Duration,
     output: Output,
 ) -> Result<(), Failure> {
-    let mut missing = Vec::new();
+    let mut missing: Vec<Missing> = Vec::new();
     let result = timeout(limit, until(client, conditions, &mut missing)).await;
     if output.json {
         let names: Vec<_> = conditions.iter().map(Condition::to_string).collect();
         match &result {
             Ok(Ok(())) => output.json(&json!({ "conditions": names, "missing": [] }))?,
             Ok(Err(_)) => {}
-            Err(_) => output.json(&json!({ "conditions": names, "missing": missing }))?,
+            Err(_) => {
+                let missing: Vec<_> = missing.iter().map(Missing::json).collect();
+                output.json(&json!({ "conditions": names, "missing": missing }))?;
+            }
         }
     }
     match result {
         Ok(result) => result,
         Err(_) => {
             let limit = kozo::config::show_duration(limit);
+            let missing: Vec<_> = missing.iter().map(Missing::to_string).collect();
             let told = format!("within {limit}, not all of it came true: {}", missing.join(", "));
             Err(Failure::new(Exit::TimedOut, told))
         }
@@ -116,9 +142,10 @@ pub(crate) async fn run(
 async fn until(
     client: &Client,
     conditions: &[Condition],
-    missing: &mut Vec<String>,
+    missing: &mut Vec<Missing>,
 ) -> Result<(), Failure> {
-    *missing = conditions.iter().map(Condition::to_string).collect();
+    let unseen = |condition: &Condition| Missing { condition: condition.clone(), state: None };
+    *missing = conditions.iter().map(unseen).collect();
     // Before looking for the first time, so that nothing happens in between unseen.
     let mut changes = client.changes().await?;
     loop {
@@ -127,7 +154,8 @@ async fn until(
         for condition in conditions {
             let state = condition.state(&node)?;
             if state != condition.state {
-                now.push(format!("{condition} (now {state})"));
+                let state = Some(state.to_owned());
+                now.push(Missing { condition: condition.clone(), state });
             }
         }
         if now.is_empty() {

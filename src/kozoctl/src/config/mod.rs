@@ -45,7 +45,8 @@ fn check(file: &Path, node: Option<&str>, output: Output) -> Result<(), Failure>
                 "file": name, "ok": true, "nodes": nodes, "warnings": loaded.warnings, "error": null,
             });
             let count = nodes.len();
-            let text = format!("{name} is fine: {count} nodes ({})", nodes.join(", "));
+            let plural = if count == 1 { "" } else { "s" };
+            let text = format!("{name} is fine: {count} node{plural} ({})", nodes.join(", "));
             Ok(output.answer(&answer, &text)?)
         }
         Err(error) if output.json => {
