@@ -309,6 +309,16 @@ impl Peer<'_> {
         self.known(answer(proxy.disconnect(Options::new())).await)
     }
 
+    /// Measures the round trip to it, in microseconds, with a heartbeat that is sent now.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPeer`], [`Error::NotAllowed`], [`Error::TimedOut`], or [`Error::Failed`] when
+    /// there is no link to it.
+    pub async fn ping(&self) -> Result<u64, Error> {
+        let proxy = self.proxy().await?;
+        self.known(answer(proxy.ping(Options::new())).await)
+    }
+
     async fn proxy(&self) -> Result<Peer1Proxy<'_>, Error> {
         let builder = Peer1Proxy::builder(&self.client.connection)
             .destination(&*self.client.destination)
@@ -316,7 +326,7 @@ impl Peer<'_> {
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
-    fn known(&self, result: Result<(), Error>) -> Result<(), Error> {
+    fn known<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let gone = || Error::NoSuchPeer(format!("there is no peer '{}'", self.name));
         result.map_err(|error| if error == Error::NoObject { gone() } else { error })
     }

@@ -53,6 +53,9 @@ pub enum Error {
     /// The changed configuration was refused; the text says where it is wrong.
     #[error("{0}")]
     InvalidConfiguration(String),
+    /// The Peer did not answer in time.
+    #[error("{0}")]
+    TimedOut(String),
     /// There is no object at the path that was called.
     #[error("there is no such object")]
     NoObject,
@@ -93,6 +96,7 @@ fn named(name: &str, text: String) -> Error {
         Some("InvalidArgument") => Error::InvalidArgument(text),
         Some("MessageTooLarge") => Error::MessageTooLarge(text),
         Some("InvalidConfiguration") => Error::InvalidConfiguration(text),
+        Some("TimedOut") => Error::TimedOut(text),
         Some("NotAllowed") => Error::NotAllowed(text),
         _ => Error::Failed(text),
     }

@@ -58,4 +58,7 @@ pub trait Peer1 {
 
     /// Closes the link and keeps it closed.
     fn disconnect(&self, options: Options<'_>) -> zbus::Result<()>;
+
+    /// Measures the round trip, in microseconds, with a heartbeat that is sent now.
+    fn ping(&self, options: Options<'_>) -> zbus::Result<u64>;
 }

@@ -19,6 +19,7 @@ pub(super) enum Error {
     MessageTooLarge(String),
     InvalidConfiguration(String),
     NotAllowed(String),
+    TimedOut(String),
     Failed(String),
 }
 
@@ -40,7 +41,10 @@ impl From<ControlError> for Error {
         match error {
             ControlError::NoSuchRole(_) => Error::NoSuchRole(text),
             ControlError::NoSuchPeer(_) => Error::NoSuchPeer(text),
-            ControlError::Forbidden(_) | ControlError::Start(_) => Error::Failed(text),
+            ControlError::NoAnswer(_) => Error::TimedOut(text),
+            ControlError::Forbidden(_) | ControlError::NotUp(_) | ControlError::Start(_) => {
+                Error::Failed(text)
+            }
         }
     }
 }

@@ -82,6 +82,25 @@ impl PeerObject {
         Ok(self.node.disconnect_peer(&self.name).await?)
     }
 
+    /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
+    /// Takes org.kozo.monitor.
+    ///
+    /// options: none yet.
+    /// round_trip_time: in microseconds.
+    ///
+    /// Errors: NoSuchPeer, NotAllowed, TimedOut, Failed when the link is not up.
+    #[zbus(out_args("round_trip_time"))]
+    async fn ping(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<u64, Error> {
+        access::check(Action::Monitor, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.ping_peer(&self.name).await?)
+    }
+
     /// The Peer's name.
     #[zbus(property(emits_changed_signal = "const"))]
     fn name(&self) -> String {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use russh::keys::PublicKey;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
@@ -60,6 +60,9 @@ pub enum Notice {
     Connect,
     /// Somebody wants the link closed, and kept so.
     Disconnect,
+    /// Somebody wants to know the round-trip time as it is now, in microseconds. The question is dropped
+    /// when the link is not up, or no longer.
+    Ping(oneshot::Sender<u64>),
 }
 
 /// Another Node, and this Node's link to it.

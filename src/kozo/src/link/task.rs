@@ -11,10 +11,11 @@ use tracing::{debug, info, warn};
 use super::dial::{Candidate, dial};
 use super::greeting::{Greeted, Greeter};
 use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::notes::{Notes, Readings};
+use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
 use super::writer;
 use crate::BoxFuture;
+use crate::class;
 use crate::config::RootOptions;
 use crate::transport::Priority;
 use crate::transport::session::SessionError;
@@ -25,6 +26,9 @@ const SPREAD: Duration = Duration::from_millis(1);
 
 /// How long a session has for its goodbye, however full its stream is.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Most questions for the round-trip time that wait for an answer.
+const MOST_PINGS: usize = 64;
 
 /// Everything that a link needs.
 pub struct Link {
@@ -61,6 +65,7 @@ impl Link {
             settled: None,
             dialling: None,
             unreachable: false,
+            pings: Vec::new(),
             link: self,
         };
         running.run().await;
@@ -85,6 +90,14 @@ impl Drop for Open {
     }
 }
 
+/// Somebody who waits for a round trip that begins after the question.
+struct Ping {
+    session: SessionId,
+    /// When it was asked, by that session's clock.
+    asked: u64,
+    answer: oneshot::Sender<u64>,
+}
+
 struct Running {
     link: Link,
     machine: Machine,
@@ -95,6 +108,8 @@ struct Running {
     dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
+    /// Those who want to know the round-trip time.
+    pings: Vec<Ping>,
 }
 
 impl Running {
@@ -139,7 +154,9 @@ impl Running {
                 self.link.peer.set_error(Reason::Asked.text().to_owned());
                 self.handle(Event::Disconnect);
             }
+            Notice::Ping(answer) => self.ping(answer),
             Notice::Ended(id, reason) => {
+                self.pings.retain(|ping| ping.session != id);
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);
                 if self.machine.current() == Some(id) {
@@ -159,6 +176,7 @@ impl Running {
         }
         if let Some(measured) = echo {
             self.link.peer.set_round_trip(measured);
+            self.answer_pings(id, measured);
             self.handle(Event::Echo(id));
         }
         if finish {
@@ -166,6 +184,25 @@ impl Running {
         }
         if finished {
             self.handle(Event::Finished(id));
+        }
+    }
+
+    /// Asks the Peer for a sign of life; what cannot be answered is dropped.
+    fn ping(&mut self, answer: oneshot::Sender<u64>) {
+        self.pings.retain(|ping| !ping.answer.is_closed());
+        let Some(session) = self.machine.current() else { return };
+        let Some(open) = self.sessions.get(&session) else { return };
+        if self.pings.len() < MOST_PINGS {
+            self.pings.push(Ping { session, asked: open.notes.now(), answer });
+            open.notes.leave(|say| say.heartbeat = true);
+        }
+    }
+
+    fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
+        let answered = |ping: &mut Ping| ping.session == id && ping.asked <= measured.sent;
+        for ping in self.pings.extract_if(.., answered) {
+            // Whoever asked may have gone.
+            let _ = ping.answer.send(measured.time);
         }
     }
 
@@ -191,7 +228,7 @@ impl Running {
             debug!(peer = name, "cannot connect: {error}");
         } else {
             self.unreachable = true;
-            info!(peer = name, "cannot connect yet: {error}");
+            info!(class = class::UNREACHABLE, peer = name, "cannot connect yet: {error}");
         }
     }
 
@@ -236,7 +273,13 @@ impl Running {
     fn handle(&mut self, event: Event) {
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
-        let was = std::mem::replace(&mut self.state, state);
+        let mut was = std::mem::replace(&mut self.state, state);
+        if was == State::Up && self.leads_elsewhere() {
+            // The link was down, only nobody noticed: what waited was for the run before.
+            self.link.peer.set_error(Reason::Restarted.text().to_owned());
+            was = State::Waiting;
+            self.changed(State::Up, was);
+        }
         if state == State::Up {
             // Before anything is sent on the session that is taken into use.
             self.settle(was);
@@ -249,12 +292,17 @@ impl Running {
         }
     }
 
-    /// Counts what was lost, when the link was down or leads to another run of the Peer now.
+    /// Whether the session in use leads to another run of the Peer than the one before.
+    fn leads_elsewhere(&self) -> bool {
+        self.current().is_some_and(|open| self.settled.is_some_and(|boot| boot != open.boot))
+    }
+
+    /// Counts what was lost while the link was down.
     fn settle(&mut self, was: State) {
         let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
             return;
         };
-        if was != State::Up || self.settled != Some(boot) {
+        if was != State::Up {
             self.settled = Some(boot);
             self.link.peer.outgoing.settle(received);
         }
@@ -313,6 +361,7 @@ impl Running {
             if let Some(open) = self.current() {
                 peer.set_carrier(&open.transport, &open.address);
                 info!(
+                    class = class::LINK_UP,
                     peer = peer.name(),
                     transport = open.transport,
                     address = open.address,
@@ -331,7 +380,7 @@ impl Running {
             if *self.link.stop.borrow() {
                 debug!(peer = peer.name(), "link down: {reason}");
             } else {
-                warn!(peer = peer.name(), "link down: {reason}");
+                warn!(class = class::LINK_DOWN, peer = peer.name(), "link down: {reason}");
             }
             if peer.outgoing.has_messages() {
                 peer.outgoing.wanted.notify_one();

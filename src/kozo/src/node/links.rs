@@ -1,6 +1,7 @@
 //! The links of a Node: one for each Peer, made and ended while it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -11,6 +12,9 @@ use super::{ControlError, Node, STOP};
 use crate::config::NodeConfig;
 use crate::link::task::Link;
 use crate::link::{Candidate, Notice, Peer};
+
+/// How long a Peer has to answer a question for the round-trip time.
+const PING: Duration = Duration::from_secs(5);
 
 /// The link to a Peer.
 pub(super) struct LiveLink {
@@ -73,6 +77,22 @@ impl Node {
         // The link is gone when the Node has stopped.
         let _ = peer.notices.send(Notice::Disconnect).await;
         Ok(())
+    }
+
+    /// Measures the round trip to a Peer, in microseconds: with a heartbeat that is sent now.
+    ///
+    /// # Errors
+    /// When there is no such Peer, it is not up, or it does not answer in time.
+    pub async fn ping_peer(&self, name: &str) -> Result<u64, ControlError> {
+        let peer = self.peer(name)?;
+        let (answer, answered) = oneshot::channel();
+        // The link is gone when the Node has stopped; then nobody keeps the question.
+        let _ = peer.notices.send(Notice::Ping(answer)).await;
+        match timeout(PING, answered).await {
+            Ok(Ok(time)) => Ok(time),
+            Ok(Err(_)) => Err(ControlError::NotUp(name.to_owned())),
+            Err(_) => Err(ControlError::NoAnswer(name.to_owned())),
+        }
     }
 
     fn peer(&self, name: &str) -> Result<Arc<Peer>, ControlError> {
