@@ -304,6 +304,16 @@ impl Running {
         self.node.status().peers.into_iter().find(|peer| peer.name == name).unwrap()
     }
 
+    /// Random number of this run of the Node.
+    pub fn boot(&self) -> u64 {
+        self.node.status().boot
+    }
+
+    /// Messages that the Node has sent.
+    pub fn sent(&self) -> u64 {
+        self.node.status().sent
+    }
+
     pub fn role(&self, name: &str) -> RoleStatus {
         self.node.status().roles.into_iter().find(|role| role.name == name).unwrap()
     }
@@ -315,16 +325,6 @@ impl Running {
 
     pub fn refused(&self, reason: &str) -> u64 {
         self.node.status().refused.get(reason).copied().unwrap_or(0)
-    }
-
-    /// Random number of this run of the Node.
-    pub fn boot(&self) -> u64 {
-        self.node.status().boot
-    }
-
-    /// Messages that the Node has sent.
-    pub fn sent(&self) -> u64 {
-        self.node.status().sent
     }
 
     /// Waits until the condition holds; panics with the status when it does not come to that.

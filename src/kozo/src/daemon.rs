@@ -67,7 +67,7 @@ pub fn run(
     set_log_filter: SetLogFilter,
 ) -> Result<(), DaemonError> {
     let mut passed = sockets::take_over()?;
-    let bus_socket = passed.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
+    let socket = passed.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
     let stdout = Output::start(io::stdout())?;
     let lines = stdout.clone();
     let ended = block_on(async move {
@@ -86,8 +86,8 @@ pub fn run(
             () = signals.stop() => return Ok(()),
         };
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus =
-            bus::start(control, Entrances { socket: bus_socket, ..Entrances::default() }).await;
+        let entrances = Entrances { socket, system_bus: None };
+        let _bus = bus::start(control, entrances).await;
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {

@@ -53,6 +53,8 @@ enum Fault {
     Best(bool),
     /// The side has something to send.
     Wanted(usize),
+    /// Whoever looks after the side wants no link, or wants it again.
+    Closed(usize, bool),
 }
 
 /// One side: what `task` would be.
@@ -303,6 +305,8 @@ impl World {
             }
             Fault::Best(best) => self.best = best,
             Fault::Wanted(side) => self.tell(side, Event::Wanted),
+            Fault::Closed(side, true) => self.tell(side, Event::Disconnect),
+            Fault::Closed(side, false) => self.tell(side, Event::Connect),
         }
     }
 
@@ -400,7 +404,7 @@ impl World {
             resting || machine.deadline().is_some() || dialling.is_some(),
             "{state:?} for ever"
         );
-        if rules.outward == ConnectPolicy::Constant {
+        if rules.outward == ConnectPolicy::Constant && !machine.closed {
             assert!(!resting, "{state:?} though it is to be connected");
         }
         assert_eq!(machine.dialling, dialling.is_some());
@@ -443,6 +447,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         (0_usize..2, any::<bool>()).prop_map(|(side, seen)| Fault::Restart(side, seen)),
         any::<bool>().prop_map(Fault::Best),
         (0_usize..2).prop_map(Fault::Wanted),
+        (0_usize..2, any::<bool>()).prop_map(|(side, closed)| Fault::Closed(side, closed)),
     ]
 }
 
@@ -464,6 +469,9 @@ proptest! {
         for (pause, fault) in faults {
             world.run(Duration::from_millis(pause));
             world.fault(fault);
+        }
+        for side in [0, 1] {
+            world.tell(side, Event::Connect);
         }
         let now = world.now;
         let apart = world.apart_until.saturating_duration_since(now);
@@ -542,5 +550,37 @@ proptest! {
         let side = &world.sides[stopping];
         prop_assert!(side.machine.sessions.is_empty(), "{:#?}", side.machine);
         prop_assert!(!side.machine.dialling);
+    }
+
+    #[test]
+    fn a_machine_that_is_to_have_no_link_has_none_until_it_is_to(
+        seed in any::<u64>(),
+        policies in policies(),
+        faults in faults(),
+        closed in 0_usize..2,
+        away in 0_u64..200,
+    ) {
+        let mut world = World::new(seed, policies);
+        for (pause, fault) in faults {
+            world.run(Duration::from_millis(pause));
+            world.fault(fault);
+        }
+        world.tell(closed, Event::Disconnect);
+        world.run(LINGER);
+        // The other side may try for as long as it likes.
+        for _ in 0..away {
+            let side = &world.sides[closed];
+            prop_assert_eq!(side.machine.state(), State::Disabled);
+            prop_assert!(side.machine.sessions.is_empty() && !side.machine.dialling);
+            prop_assert_eq!(side.machine.deadline(), None, "nothing wakes it up");
+            world.tell(closed, Event::Wanted);
+            world.run(Duration::from_secs(1));
+        }
+        for side in [0, 1] {
+            world.tell(side, Event::Connect);
+        }
+        let dials = policies[closed] != ConnectPolicy::Never;
+        let side = &world.sides[closed].machine;
+        prop_assert!(!dials || side.dialling || side.current().is_some(), "it tries at once");
     }
 }

@@ -379,6 +379,83 @@ fn stopping_gives_up_what_is_under_way() {
 }
 
 #[test]
+fn a_link_that_is_not_wanted_drains_closes_and_stays_closed() {
+    for mut machine in [decider().up(offer(1)), follower().up(offer(1))] {
+        assert_eq!(machine.tell(Event::Disconnect), [Action::Finish { id: 1, drain: true }]);
+        assert_eq!(machine.tell(Event::Disconnect), [], "once is enough");
+        assert_eq!(machine.tell(Event::Ready(offer(2))), [Action::Close(2, Reason::Asked)]);
+        assert_eq!(machine.tell(Event::Finished(1)), [Action::Close(1, Reason::Asked)]);
+        assert_eq!(machine.state(), State::Disabled);
+        assert_eq!(machine.tell(Event::Ended(1)), []);
+        assert_eq!(machine.tell(Event::Ready(offer(3))), [Action::Close(3, Reason::Asked)]);
+        assert_eq!(machine.tell(Event::Wanted), []);
+        assert_eq!((machine.state(), machine.machine.deadline()), (State::Disabled, None));
+        assert_eq!(machine.tell(Event::Connect), [Action::Dial(None)]);
+        assert_eq!(machine.tell(Event::Connect), [], "once is enough");
+        machine.tell(Event::DialFailed);
+        assert_eq!(machine.state(), State::Waiting);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_let_go_is_not_waited_for() {
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Disconnect);
+    assert_eq!(machine.pass(LINGER / 2), []);
+    assert_eq!(machine.pass(LINGER / 2), [Action::Close(1, Reason::Asked)]);
+    assert_eq!((machine.state(), machine.machine.deadline()), (State::Disabled, None));
+
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Disconnect);
+    assert_eq!(
+        machine.tell(Event::Connect),
+        [Action::Close(1, Reason::Asked), Action::Dial(None)],
+        "nothing can be sent any more on the one that is being closed",
+    );
+}
+
+#[test]
+fn what_is_under_way_is_given_up_for_a_link_that_is_not_wanted() {
+    let mut machine = decider();
+    machine.pass(Duration::ZERO);
+    assert_eq!(machine.tell(Event::Disconnect), [Action::StopDialling]);
+    assert_eq!((machine.state(), machine.machine.deadline()), (State::Disabled, None));
+    let mut machine = follower();
+    machine.tell(Event::Ready(offer(1)));
+    assert_eq!(machine.tell(Event::Disconnect), [Action::Close(1, Reason::Asked)]);
+    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    machine.tell(Event::Disconnect);
+    assert_eq!(machine.state(), State::Disabled);
+}
+
+#[test]
+fn connecting_tries_at_once_where_this_side_may() {
+    let mut machine = decider();
+    machine.pass(Duration::ZERO);
+    machine.tell(Event::DialFailed);
+    assert_eq!(machine.state(), State::Waiting);
+    assert_eq!(machine.tell(Event::Connect), [Action::Dial(None)]);
+    assert_eq!(decider().up(offer(1)).tell(Event::Connect), [], "it is up");
+    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    assert_eq!(machine.tell(Event::Connect), [Action::Dial(None)], "without a message too");
+    machine.tell(Event::DialFailed);
+    assert_eq!(machine.state(), State::Idle, "but only once");
+    let mut machine = bench(true, ConnectPolicy::Never);
+    assert_eq!(machine.tell(Event::Connect), []);
+    assert_eq!(machine.state(), State::Disabled);
+    machine.tell(Event::Stop);
+    assert_eq!(machine.tell(Event::Connect), []);
+}
+
+#[test]
+fn a_node_that_stops_waits_for_no_link_that_is_being_closed() {
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Disconnect);
+    assert_eq!(machine.tell(Event::Stop), [Action::Close(1, Reason::Asked)]);
+    assert_eq!(machine.machine.deadline(), None);
+}
+
+#[test]
 fn events_of_unknown_sessions_mean_nothing() {
     let mut machine = decider().up(offer(1));
     for event in [
