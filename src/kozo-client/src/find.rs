@@ -136,6 +136,10 @@ impl Lookup {
                 }
                 Ok(true) => places.push(untrusted(parent)),
                 Ok(false) => places.push(place(&path, "not a socket")),
+                // There is something that this user may not see: trying it says so.
+                Err(problem) if problem.kind() == io::ErrorKind::PermissionDenied => {
+                    found.push(known(Way::Socket(path)));
+                }
                 Err(problem) => places.push(place(&path, &problem.to_string())),
             }
         }
@@ -160,9 +164,12 @@ impl Lookup {
             }
         }
         for parent in &self.folders {
-            let Ok(folders) = std::fs::read_dir(parent) else {
-                places.push(place(parent, "no such folder"));
-                continue;
+            let folders = match std::fs::read_dir(parent) {
+                Ok(folders) => folders,
+                Err(problem) => {
+                    places.push(place(parent, &problem.to_string()));
+                    continue;
+                }
             };
             if !places::is_trustworthy(parent) {
                 places.push(untrusted(parent));
@@ -172,7 +179,12 @@ impl Lookup {
             for folder in folders.filter_map(Result::ok) {
                 let path = folder.path().join(places::SOCKET);
                 let Ok(node) = folder.file_name().into_string() else { continue };
-                if is_socket(&path).unwrap_or(false) && somebody_listens(parent, &path).await {
+                let there = match is_socket(&path) {
+                    Ok(is_socket) => is_socket && somebody_listens(parent, &path).await,
+                    // A Node that this user may not reach is one all the same.
+                    Err(problem) => problem.kind() == io::ErrorKind::PermissionDenied,
+                };
+                if there {
                     here = true;
                     found.entry(node).or_insert(Way::Socket(path));
                 }
