@@ -68,8 +68,11 @@ lab_kill() { # NAME
 }
 
 lab_files() { # FOLDER: installs Kōzō there, as its packages will
-    local tree
-    install -D -t "$1/usr/bin" "$lab_top/target/release/kozo"
+    local program tree
+    for program in kozo kozoctl; do
+        [ -x "$lab_top/target/release/$program" ] &&
+            install -D -t "$1/usr/bin" "$lab_top/target/release/$program"
+    done
     install -D -t "$1/usr/lib/systemd/system-generators" "$lab_top/target/release/kozo-generator"
     for tree in systemd dbus; do
         [ -d "$lab_top/$tree" ] && cp -rT "$lab_top/$tree" "$1"

@@ -143,6 +143,22 @@ scenario_a_restart_refuses_nobody() {
     not is scribe ExecMainPID "$before"
 }
 
+scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
+    fresh scribe
+    at one sed -i 's/port: 6021/port: 6031/' /etc/kozo/kozo.yml
+    at one systemctl daemon-reload
+    at one systemctl restart kozo@scribe
+    at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
+    eventually 5 said kozo@scribe KOZO_CLASS=other-port 'KOZO_TRANSPORT=tcp lan'
+    # As the catalog says.
+    at one systemctl stop kozo@scribe
+    at one systemctl start kozo@scribe
+    at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
+    not at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6021' 2>/dev/null
+    at one sed -i 's/port: 6031/port: 6021/' /etc/kozo/kozo.yml
+    at one systemctl daemon-reload
+}
+
 scenario_a_node_that_hangs_is_restarted() {
     fresh clock
     at one mkdir -p /run/systemd/system/kozo@clock.service.d
@@ -256,6 +272,7 @@ scenario_the_journal_has_fields() {
         grep -qF "$field" <<< "$entry"
     done
     said kozo@clock KOZO_TRANSPORT=tcp
+    said kozo@scribe KOZO_ROLE=cuckoo
 }
 
 scenario_the_journal_explains_a_refused_key() {

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::class;
 use crate::config::LocalNode;
 use crate::node::{Node, SetLogFilter, StartError, Surroundings, Types};
-use crate::service::{Service, sockets};
+use crate::service::{Service, journal, sockets};
 use crate::signals::{Asked, Signals};
 
 /// Threads for what blocks: disks and name resolution.
@@ -61,7 +61,8 @@ pub fn run(
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
-        let surroundings = Surroundings { types, print: Box::new(print), set_log_filter, passed };
+        let print = Box::new(if journal::is_open() { print_to_journal } else { print });
+        let surroundings = Surroundings { types, print, set_log_filter, passed };
         let node = Node::start(local, surroundings).await?;
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");
@@ -77,6 +78,11 @@ pub fn run(
         }
         Ok(())
     })?
+}
+
+/// In the journal, a line of a Role has its name.
+fn print_to_journal(role: &str, line: &str) {
+    info!(role, "{line}");
 }
 
 /// A line of a Role goes to standard output as it is; who reads it may be gone.
