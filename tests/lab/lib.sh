@@ -8,7 +8,7 @@
 #   put NAME PATH              writes standard input to a file of a machine, booted or not
 #   boot NAME                  boots it and waits until it runs; again after `power_off`
 #   at NAME COMMAND...         runs a command in it
-#   power_off NAME             as an administrator does
+#   power_off NAME             stops it in an orderly way
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
@@ -146,7 +146,8 @@ at() { # NAME COMMAND...
 }
 
 power_off() { # NAME
-    at "$1" systemctl poweroff
+    # What `systemctl poweroff` comes to, without an answer that may not arrive.
+    kill -RTMIN+4 "${lab_leader[$1]}"
     wait "${lab_nspawn[$1]}" || true
     lab_nspawn[$1]='' lab_leader[$1]=''
 }

@@ -146,12 +146,12 @@ scenario_a_restart_refuses_nobody() {
 scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
     fresh scribe
     at one sed -i 's/port: 6021/port: 6031/' /etc/kozo/kozo.yml
-    at one systemctl daemon-reload
-    at one systemctl restart kozo@scribe
+    at one systemctl restart kozo@scribe 2>/dev/null
     at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
     eventually 5 said kozo@scribe KOZO_CLASS=other-port 'KOZO_TRANSPORT=tcp lan'
     # As the catalog says.
-    at one systemctl stop kozo@scribe
+    at one systemctl daemon-reload
+    at one systemctl stop kozo@scribe kozo@scribe.socket
     at one systemctl start kozo@scribe
     at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
     not at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6021' 2>/dev/null
