@@ -133,14 +133,17 @@ scenario_a_restart_refuses_nobody() {
         done
         echo $i connections
     ' > "$lab_run/connections" 2>&1 &
-    local connecting=$! before
+    local connecting=$! before socket='kozo-transport@scribe:tcp\x20lan.socket' since
     before=$(of scribe ExecMainPID)
+    since=$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")
     at one systemctl restart kozo@scribe
     at one systemctl restart kozo@scribe
     at one touch /tmp/enough
     wait $connecting
     grep -qE '^[0-9]{4,} connections$' "$lab_run/connections"
     not is scribe ExecMainPID "$before"
+    # It was open all the time, not merely closed too shortly for anybody to notice.
+    [ "$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")" = "$since" ]
 }
 
 scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
