@@ -8,9 +8,11 @@
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
 //! and `queue` · `node` joins them all · `service` and the program around it know `node`.
 
+pub mod bus;
 pub mod class;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod interest;
 pub mod keygen;
@@ -18,15 +20,17 @@ pub mod link;
 pub mod log;
 pub mod message;
 pub mod node;
+pub mod output;
 pub mod queue;
 pub mod role;
 pub mod service;
 pub mod signals;
-pub mod status;
 pub mod storage;
 pub mod testnet;
 pub mod transport;
 pub mod wire;
+
+pub use kozo_client::status;
 
 /// What goes wrong where a boxed future is handed around.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

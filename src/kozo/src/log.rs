@@ -12,17 +12,18 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::node::SetLogFilter;
+use crate::output::Output;
 use crate::service::journal::{ForPeople, Journal};
 
 /// Starts logging what the filter lets through, for instance `info,kozo::link=debug`, in the name of a
-/// Node. To be called once.
+/// Node: to the journal where that is read, else to `stderr`. To be called once.
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(filter: &str, node: &str) -> Result<SetLogFilter, String> {
+pub fn start(filter: &str, node: &str, stderr: &Output) -> Result<SetLogFilter, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let journal = Journal::open(node);
-    let lines = journal.is_none().then(lines);
+    let lines = journal.is_none().then(|| lines(stderr.clone()));
     tracing_subscriber::registry()
         .with(filter)
         .with(journal)
@@ -32,12 +33,12 @@ pub fn start(filter: &str, node: &str) -> Result<SetLogFilter, String> {
     Ok(Box::new(move |filter| handle.reload(parse(filter)?).map_err(|error| error.to_string())))
 }
 
-fn lines<S>() -> impl Layer<S>
+fn lines<S>(stderr: Output) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || stderr.clone())
         .with_ansi(is_coloured() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .with_timer(LocalTime)

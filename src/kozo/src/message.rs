@@ -328,15 +328,7 @@ impl Message {
     /// # Errors
     /// When the sender's data is not exactly one MessagePack value, or is nested too deeply.
     pub fn value(&self) -> Result<Value, MessageError> {
-        let mut data = self.data();
-        // It counts every array or map twice, and up to three for what is in the innermost.
-        let value = rmpv::decode::read_value_with_max_depth(&mut data, 2 * MAX_DEPTH + 3)
-            .map_err(|error| MessageError::Data(error.to_string()))?;
-        if data.is_empty() {
-            Ok(value)
-        } else {
-            Err(MessageError::Data(format!("{} bytes too many", data.len())))
-        }
+        decode(self.data())
     }
 
     /// The encoded body: what goes on the wire and what queues count.
@@ -380,6 +372,21 @@ impl fmt::Display for Message {
 impl crate::queue::Weight for Message {
     fn weight(&self) -> usize {
         self.body.len()
+    }
+}
+
+/// Decodes data.
+///
+/// # Errors
+/// When it is not exactly one MessagePack value, or is nested too deeply.
+pub fn decode(mut data: &[u8]) -> Result<Value, MessageError> {
+    // It counts every array or map twice, and up to three for what is in the innermost.
+    let value = rmpv::decode::read_value_with_max_depth(&mut data, 2 * MAX_DEPTH + 3)
+        .map_err(|error| MessageError::Data(error.to_string()))?;
+    if data.is_empty() {
+        Ok(value)
+    } else {
+        Err(MessageError::Data(format!("{} bytes too many", data.len())))
     }
 }
 

@@ -34,6 +34,7 @@ pub use crate::queue::Limits;
 pub use error::{ConfigError, UnknownNode};
 pub use report::Report;
 pub use schema::{OptionKind, OptionSpec, OptionValue, Options, Presence, Registry, Schema};
+pub use value::{duration as parse_duration, show_duration, show_size};
 
 /// When a Node connects to another, in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

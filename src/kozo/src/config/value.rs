@@ -25,7 +25,7 @@ const SIZES: &[(&[&str], u128)] = &[
 ];
 
 /// A duration: seconds, or numbers with units.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let nanos = sum(text, NANOS, |unit| {
         DURATIONS.iter().find(|(names, _)| names.contains(&unit)).map(|(_, nanos)| *nanos)
     })?;
@@ -96,7 +96,7 @@ fn times(number: &str, unit: u128) -> Option<u128> {
 }
 
 /// A duration as people write it: in the largest unit of which it is a whole number.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     if duration.is_zero() {
         return "0 s".to_owned();
     }
@@ -104,7 +104,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// A size as people write it: in the largest binary unit of which it is a whole number.
-pub(super) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     let binary: Vec<_> =
         SIZES.iter().filter(|(_, worth)| worth.is_power_of_two()).copied().collect();
     match show(u128::from(bytes), &binary) {

@@ -167,6 +167,11 @@ impl Greeter {
         (transport, priority, address): (String, Priority, String),
         dialled: bool,
     ) -> Result<Greeted, SessionError> {
+        if !reader.peer.is_wanted() {
+            let refusal = SessionError::Closed(reader.peer.name().to_owned());
+            part_with(session, &refusal).await;
+            return Err(refusal);
+        }
         let mut interests = self.exchange.interests();
         let (received_boot, received) = reader.peer.received();
         let boot = self.peers.origin.boot;

@@ -69,7 +69,11 @@ impl Inbound {
             Frame::Echo(echo) => {
                 self.acknowledge(echo.received);
                 let round_trip = self.notes.now().saturating_sub(echo.sent);
-                let measured = RoundTrip { time: round_trip, skew: skew(echo.clock, round_trip) };
+                let measured = RoundTrip {
+                    sent: echo.sent,
+                    time: round_trip,
+                    skew: skew(echo.clock, round_trip),
+                };
                 self.tell(|read| read.echo = Some(measured))?;
             }
             Frame::Use => self.tell(|read| read.chosen = true)?,

@@ -45,6 +45,8 @@ pub struct Readings {
 /// What the echo of a heartbeat tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrip {
+    /// When the heartbeat was sent, by the session's own clock, in microseconds.
+    pub sent: u64,
     /// How long it took, in microseconds.
     pub time: u64,
     /// Microseconds by which the Peer's clock is ahead.

@@ -1,11 +1,12 @@
 //! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use russh::keys::PublicKey;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
@@ -55,6 +56,13 @@ pub enum Notice {
     Read(SessionId),
     /// A session is over, and why.
     Ended(SessionId, SessionError),
+    /// Somebody wants the link to be tried at once, and no longer kept closed.
+    Connect,
+    /// Somebody wants the link closed, and kept so.
+    Disconnect,
+    /// Somebody wants to know the round-trip time as it is now, in microseconds. The question is dropped
+    /// when the link is not up, or no longer.
+    Ping(oneshot::Sender<u64>),
 }
 
 /// Another Node, and this Node's link to it.
@@ -71,6 +79,8 @@ pub struct Peer {
     pub outgoing: Outgoing,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// Whether the link is to be, or is kept closed because somebody said so.
+    wanted: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -106,6 +116,7 @@ impl Peer {
             inward,
             outgoing: Outgoing::new(limits, closed_gateway(outward)),
             notices,
+            wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
                 since: SystemTime::now(),
@@ -131,6 +142,16 @@ impl Peer {
     /// Whether Messages may flow in at least one direction.
     pub fn is_allowed(&self) -> bool {
         (self.outward, self.inward) != (ConnectPolicy::Never, ConnectPolicy::Never)
+    }
+
+    /// Whether sessions are to be had with it, as far as whoever looks after the Node says.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`is_wanted`](Self::is_wanted); the link is to be told by a [`Notice`].
+    pub fn set_wanted(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     /// The run of the Peer that is known, and how many Messages came from that run.

@@ -1,17 +1,17 @@
 //! The task of a link: carries out what its state machine says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::dial::{Candidate, dial};
 use super::greeting::{Greeted, Greeter};
 use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::notes::{Notes, Readings};
+use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
 use super::writer;
 use crate::BoxFuture;
@@ -26,6 +26,12 @@ const SPREAD: Duration = Duration::from_millis(1);
 
 /// How long a session has for its goodbye, however full its stream is.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Most questions for the round-trip time that wait for an answer.
+const MOST_PINGS: usize = 64;
+
+/// Replaced runs of a Peer that are remembered.
+const REPLACED: usize = 8;
 
 /// Everything that a link needs.
 pub struct Link {
@@ -60,8 +66,10 @@ impl Link {
             state: State::Disabled,
             sessions: HashMap::new(),
             settled: None,
+            replaced: VecDeque::new(),
             dialling: None,
             unreachable: false,
+            pings: Vec::new(),
             link: self,
         };
         running.run().await;
@@ -86,6 +94,14 @@ impl Drop for Open {
     }
 }
 
+/// Somebody who waits for a round trip that begins after the question.
+struct Ping {
+    session: SessionId,
+    /// When it was asked, by that session's clock.
+    asked: u64,
+    answer: oneshot::Sender<u64>,
+}
+
 struct Running {
     link: Link,
     machine: Machine,
@@ -93,9 +109,13 @@ struct Running {
     sessions: HashMap<SessionId, Open>,
     /// The Peer's run for which what it received is counted.
     settled: Option<u64>,
+    /// Runs of the Peer that a later one has replaced.
+    replaced: VecDeque<u64>,
     dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
+    /// Those who want to know the round-trip time.
+    pings: Vec<Ping>,
 }
 
 impl Running {
@@ -131,7 +151,18 @@ impl Running {
         match notice {
             Notice::Ready(greeted) => self.greeted(*greeted),
             Notice::Read(id) => self.read(id),
+            Notice::Connect => {
+                info!(peer = self.link.peer.name(), "connecting, as asked");
+                self.handle(Event::Connect);
+            }
+            Notice::Disconnect => {
+                info!(peer = self.link.peer.name(), "closing the link, as asked");
+                self.link.peer.set_error(Reason::Asked.text().to_owned());
+                self.handle(Event::Disconnect);
+            }
+            Notice::Ping(answer) => self.ping(answer),
             Notice::Ended(id, reason) => {
+                self.pings.retain(|ping| ping.session != id);
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);
                 if self.machine.current() == Some(id) {
@@ -151,6 +182,7 @@ impl Running {
         }
         if let Some(measured) = echo {
             self.link.peer.set_round_trip(measured);
+            self.answer_pings(id, measured);
             self.handle(Event::Echo(id));
         }
         if finish {
@@ -158,6 +190,25 @@ impl Running {
         }
         if finished {
             self.handle(Event::Finished(id));
+        }
+    }
+
+    /// Asks the Peer for a sign of life; what cannot be answered is dropped.
+    fn ping(&mut self, answer: oneshot::Sender<u64>) {
+        self.pings.retain(|ping| !ping.answer.is_closed());
+        let Some(session) = self.machine.current() else { return };
+        let Some(open) = self.sessions.get(&session) else { return };
+        if self.pings.len() < MOST_PINGS {
+            self.pings.push(Ping { session, asked: open.notes.now(), answer });
+            open.notes.leave(|say| say.heartbeat = true);
+        }
+    }
+
+    fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
+        let answered = |ping: &mut Ping| ping.session == id && ping.asked <= measured.sent;
+        for ping in self.pings.extract_if(.., answered) {
+            // Whoever asked may have gone.
+            let _ = ping.answer.send(measured.time);
         }
     }
 
@@ -187,7 +238,32 @@ impl Running {
         }
     }
 
+    /// Whether this leads to a run of the Peer that is still there though another one has replaced it:
+    /// two daemons with one name and key would replace each other for ever.
+    fn is_twin(&self, greeted: &Greeted) -> bool {
+        self.state == State::Up && self.replaced.contains(&greeted.hello.boot)
+    }
+
+    fn turn_away(&mut self, greeted: Greeted) {
+        let peer = Arc::clone(&self.link.peer);
+        let twin = SessionError::Twin(peer.name().to_owned());
+        self.link.greeter.exchange.complain(peer.name(), &twin);
+        let (dialled, cutter) = (greeted.dialled, greeted.session.cutter.clone());
+        greeted.notes.leave(|say| say.bye = Some(Reason::Twin.text()));
+        tokio::spawn(async move {
+            // However full its stream is, it ends.
+            let _ = timeout(GOODBYE, writer::run(greeted, peer)).await;
+            cutter.cut();
+        });
+        if dialled {
+            self.handle(Event::DialFailed);
+        }
+    }
+
     fn greeted(&mut self, greeted: Greeted) {
+        if self.is_twin(&greeted) {
+            return self.turn_away(greeted);
+        }
         let id = greeted.id;
         let own_boot = self.link.greeter.peers.origin.boot;
         let offer = Offer {
@@ -228,7 +304,17 @@ impl Running {
     fn handle(&mut self, event: Event) {
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
-        let was = std::mem::replace(&mut self.state, state);
+        let mut was = std::mem::replace(&mut self.state, state);
+        if was == State::Up && self.leads_elsewhere() {
+            // The link was down, only nobody noticed: what waited was for the run before.
+            self.replaced.extend(self.settled);
+            if self.replaced.len() > REPLACED {
+                self.replaced.pop_front();
+            }
+            self.link.peer.set_error(Reason::Restarted.text().to_owned());
+            was = State::Waiting;
+            self.changed(State::Up, was);
+        }
         if state == State::Up {
             // Before anything is sent on the session that is taken into use.
             self.settle(was);
@@ -241,12 +327,17 @@ impl Running {
         }
     }
 
-    /// Counts what was lost, when the link was down or leads to another run of the Peer now.
+    /// Whether the session in use leads to another run of the Peer than the one before.
+    fn leads_elsewhere(&self) -> bool {
+        self.current().is_some_and(|open| self.settled.is_some_and(|boot| boot != open.boot))
+    }
+
+    /// Counts what was lost while the link was down.
     fn settle(&mut self, was: State) {
         let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
             return;
         };
-        if was != State::Up || self.settled != Some(boot) {
+        if was != State::Up {
             self.settled = Some(boot);
             self.link.peer.outgoing.settle(received);
         }

@@ -1,16 +1,20 @@
 //! The links of a Node: one for each Peer, made and ended while it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::listening::Built;
-use super::{Node, STOP};
+use super::{ControlError, Node, STOP};
 use crate::config::NodeConfig;
 use crate::link::task::Link;
-use crate::link::{Candidate, Peer};
+use crate::link::{Candidate, Notice, Peer};
+
+/// How long a Peer has to answer a question for the round-trip time.
+const PING: Duration = Duration::from_secs(5);
 
 /// The link to a Peer.
 pub(super) struct LiveLink {
@@ -44,6 +48,56 @@ impl Node {
         let task = tokio::spawn(async move { link.run(&own.options).await });
         live.links.insert(other.name.clone(), LiveLink { peer, stop, task });
         settles
+    }
+
+    /// Tries to reach a Peer at once, and ends what [`disconnect_peer`](Self::disconnect_peer) began.
+    /// Does nothing if the link is up. The state of the link tells what comes of it.
+    ///
+    /// # Errors
+    /// When there is no such Peer, or policies forbid both directions.
+    pub async fn connect_peer(&self, name: &str) -> Result<(), ControlError> {
+        let peer = self.peer(name)?;
+        if !peer.is_allowed() {
+            return Err(ControlError::Forbidden(name.to_owned()));
+        }
+        peer.set_wanted(true);
+        // The link is gone when the Node has stopped.
+        let _ = peer.notices.send(Notice::Connect).await;
+        Ok(())
+    }
+
+    /// Sends what is queued for a Peer, closes the link and keeps it closed, whoever tries, until
+    /// [`connect_peer`](Self::connect_peer) or until the link is begun anew.
+    ///
+    /// # Errors
+    /// When there is no such Peer.
+    pub async fn disconnect_peer(&self, name: &str) -> Result<(), ControlError> {
+        let peer = self.peer(name)?;
+        peer.set_wanted(false);
+        // The link is gone when the Node has stopped.
+        let _ = peer.notices.send(Notice::Disconnect).await;
+        Ok(())
+    }
+
+    /// Measures the round trip to a Peer, in microseconds: with a heartbeat that is sent now.
+    ///
+    /// # Errors
+    /// When there is no such Peer, it is not up, or it does not answer in time.
+    pub async fn ping_peer(&self, name: &str) -> Result<u64, ControlError> {
+        let peer = self.peer(name)?;
+        let (answer, answered) = oneshot::channel();
+        // The link is gone when the Node has stopped; then nobody keeps the question.
+        let _ = peer.notices.send(Notice::Ping(answer)).await;
+        match timeout(PING, answered).await {
+            Ok(Ok(time)) => Ok(time),
+            Ok(Err(_)) => Err(ControlError::NotUp(name.to_owned())),
+            Err(_) => Err(ControlError::NoAnswer(name.to_owned())),
+        }
+    }
+
+    fn peer(&self, name: &str) -> Result<Arc<Peer>, ControlError> {
+        let peer = self.live().links.get(name).map(|link| Arc::clone(&link.peer));
+        peer.ok_or_else(|| ControlError::NoSuchPeer(name.to_owned()))
     }
 
     /// Lets a link send what is queued and come to its end; ends it if it does not in time.

@@ -98,6 +98,15 @@ pub enum ControlError {
     /// There is no Peer of this name.
     #[error("there is no peer '{0}'")]
     NoSuchPeer(String),
+    /// The connection policies forbid both directions.
+    #[error("there is no connection with '{0}': the connection policies forbid both directions")]
+    Forbidden(String),
+    /// There is no link to the Peer now.
+    #[error("there is no link to '{0}' now")]
+    NotUp(String),
+    /// The Peer did not answer in time.
+    #[error("'{0}' did not answer in time")]
+    NoAnswer(String),
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -264,7 +273,7 @@ impl Node {
         let acceptors = std::mem::take(&mut self.live().acceptors);
         join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
         let roles: Vec<_> = self.live().roles.keys().cloned().collect();
-        join_all(roles.iter().map(|role| self.end_role(role))).await;
+        join_all(roles.iter().map(|role| self.halt_role(role))).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
         info!("stopped");

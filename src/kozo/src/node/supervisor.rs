@@ -121,6 +121,7 @@ impl Supervised {
         RoleStatus {
             name: self.config.name.clone(),
             role_type: self.config.role_type.clone(),
+            description: self.config.description.clone(),
             state: doing.state.to_owned(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,

@@ -85,6 +85,11 @@ impl Inbox {
         }
     }
 
+    /// The next Message, if one is there.
+    pub fn try_receive(&self) -> Option<Message> {
+        self.lock().queue.pop()
+    }
+
     /// Takes no more Messages; those in it can still be received.
     pub fn close(&self) {
         self.lock().closed = true;

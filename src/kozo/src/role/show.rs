@@ -131,10 +131,19 @@ pub fn shown(value: &Value) -> String {
 /// JSON on one line in which, as in [`one_line`], a terminal finds nothing to obey.
 pub fn json_line<T: serde::Serialize>(value: &T) -> String {
     // What is given here comes from memory and has texts as keys; then nothing fails.
-    let written = serde_json::to_string(value).unwrap_or_default();
+    harmless_json(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// As [`json_line`], but on indented lines.
+pub fn json_lines<T: serde::Serialize>(value: &T) -> String {
+    harmless_json(&serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// JSON with what a terminal would obey replaced by what means the same.
+pub fn harmless_json(written: &str) -> String {
     let mut line = String::with_capacity(written.len());
     for character in written.chars() {
-        if is_harmful(character) {
+        if is_harmful(character) && character != '\n' {
             // Only inside of a text is there such a character.
             let _ = write!(line, "\\u{:04x}", u32::from(character));
         } else {

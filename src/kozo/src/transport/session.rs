@@ -89,9 +89,15 @@ pub enum SessionError {
         /// The Node that the key belongs to.
         owner: String,
     },
+    /// Two daemons with the same name and key.
+    #[error("two machines run as '{0}' with the same key: one of them was turned away")]
+    Twin(String),
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
+    /// The link is kept closed, because whoever looks after this Node said so.
+    #[error("the link to '{0}' is kept closed by request")]
+    Closed(String),
     /// What came is not the protocol.
     #[error("{0}")]
     Protocol(String),
@@ -113,14 +119,20 @@ impl SessionError {
             SessionError::KeyRefused(_) => "key-refused",
             SessionError::Stranger { .. } => "stranger",
             SessionError::WrongName { .. } => "wrong-name",
+            SessionError::Twin(_) => "twin",
             SessionError::Policy(_) => "policy",
+            SessionError::Closed(_) => "closed",
             SessionError::Protocol(_) => "protocol",
         }
     }
 
     /// Whether somebody has to look at it, unlike a Peer that is merely not there.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, SessionError::Stream(_) | SessionError::Timeout(_))
+        let expected = matches!(
+            self,
+            SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_)
+        );
+        !expected
     }
 }
 

@@ -1,13 +1,16 @@
 //! The Transport `tcp`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Connection, Listener, Priority, Transport, TransportType};
@@ -19,6 +22,17 @@ use crate::config::{
 
 /// Port of the `tcp` Transport where the configuration names none.
 pub const DEFAULT_PORT: u16 = 6020;
+
+/// Names that are looked up at once. A name server that does not answer holds each of them for many
+/// seconds, in a thread that cannot be called back.
+pub const LOOKUPS: usize = 64;
+
+/// How long a name and then its addresses may take together. Systems ask their second name server
+/// after five seconds.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the addresses may take.
+const RACE: Duration = Duration::from_secs(5);
 
 /// Pause before the next address of a name is tried beside the one under way (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -106,6 +120,10 @@ impl Transport for Tcp {
             let address = stream.peer_addr()?.to_string();
             connection(stream, address)
         })
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        CONNECT
     }
 
     fn can_accept(&self) -> bool {
@@ -196,7 +214,34 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
         // RFC 7686, section 2: never ask DNS for these.
         return Err(io::Error::other("an .onion address needs the onion Transport"));
     }
-    let mut addresses = interleave(lookup_host(address).await?.collect()).into_iter();
+    let addresses = interleave(look_up(address).await?);
+    match timeout(RACE, race(addresses)).await {
+        Ok(result) => result,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// The addresses of a name, as the system knows them.
+async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
+    static THREADS: Semaphore = Semaphore::const_new(LOOKUPS);
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let address = address.to_owned();
+    let place = THREADS.acquire().await.map_err(io::Error::other)?;
+    let found = spawn_blocking(move || {
+        let found = address.to_socket_addrs().map(Iterator::collect);
+        // Only now, even if nobody waits for the answer any more: otherwise attempts would pile up
+        // behind a name server that hangs.
+        drop(place);
+        found
+    });
+    found.await.map_err(io::Error::other)?
+}
+
+/// The first of the addresses that answers; each is tried a little after the one before.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut addresses = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {

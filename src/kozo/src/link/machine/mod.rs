@@ -25,6 +25,8 @@ const DECISION: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 /// Sessions that may wait for the decider at once; the oldest goes when there is one more.
 const MOST_OFFERED: usize = 4;
+/// A link that stays up for so long has recovered.
+const STEADY: Duration = Duration::from_secs(5);
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
 
@@ -43,6 +45,8 @@ enum Part {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     offer: Offer,
+    /// When it greeted.
+    since: Instant,
     part: Part,
     finish_said: bool,
     finished: bool,
@@ -60,6 +64,11 @@ pub struct Machine {
     retry_at: Option<Instant>,
     wanted: bool,
     stopping: bool,
+    /// Somebody wants no link.
+    closed: bool,
+    /// The session in use is to be finished by then, and is closed if it is not.
+    closing: Option<Instant>,
+    up_since: Option<Instant>,
     down_since: Option<Instant>,
     backoff: Backoff,
     heard: Option<Instant>,
@@ -80,6 +89,9 @@ impl Machine {
             retry_at: None,
             wanted: false,
             stopping: false,
+            closed: false,
+            closing: None,
+            up_since: None,
             down_since: None,
             heard: None,
             beat: None,
@@ -95,7 +107,7 @@ impl Machine {
             State::Connecting
         } else if self.retry_at.is_some() {
             State::Waiting
-        } else if self.rules.outward == ConnectPolicy::OnDemand {
+        } else if self.rules.outward == ConnectPolicy::OnDemand && !self.closed {
             State::Idle
         } else {
             State::Disabled
@@ -122,6 +134,7 @@ impl Machine {
         parts
             .chain(self.held)
             .chain(self.retry_at)
+            .chain(self.closing)
             .chain(beats.into_iter().flatten().flatten())
             .min()
     }
@@ -140,6 +153,8 @@ impl Machine {
             Event::Echo(id) => self.echo(id, &mut actions),
             Event::Ended(id) => self.ended(id, now, &mut actions),
             Event::Time { heard } => self.time(heard, now, &mut actions),
+            Event::Connect => self.connect(now, &mut actions),
+            Event::Disconnect => self.disconnect(now, &mut actions),
             Event::Stop => self.stop(&mut actions),
         }
         actions
@@ -154,7 +169,7 @@ impl Machine {
 
     fn want(&mut self, actions: &mut Vec<Action>) {
         let up = self.current().is_some();
-        if self.rules.outward != ConnectPolicy::OnDemand || self.stopping || up {
+        if self.rules.outward != ConnectPolicy::OnDemand || self.is_ending() || up {
             return;
         }
         self.wanted = true;
@@ -184,7 +199,7 @@ impl Machine {
             ConnectPolicy::OnDemand => self.wanted,
             ConnectPolicy::Never => false,
         };
-        if wanted && !self.stopping {
+        if wanted && !self.is_ending() {
             let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
             self.retry_at = Some(now + self.backoff.next(down_for, (self.random)()));
         }
@@ -194,7 +209,7 @@ impl Machine {
     fn look_for_better(&mut self, now: Instant) {
         let better =
             self.in_use().is_some_and(|known| Some(known.offer.priority) < self.rules.best);
-        let may_dial = self.rules.outward == ConnectPolicy::Constant && !self.stopping;
+        let may_dial = self.rules.outward == ConnectPolicy::Constant && !self.is_ending();
         self.retry_at = (better && may_dial).then(|| now + self.rules.retry);
     }
 
@@ -202,11 +217,12 @@ impl Machine {
         if offer.dialled {
             self.dialling = false;
         }
-        if self.stopping {
-            return actions.push(Action::Close(offer.id, Reason::Stopping));
+        if self.is_ending() {
+            return actions.push(Action::Close(offer.id, self.reason_to_end()));
         }
         let mut known = Known {
             offer,
+            since: now,
             part: Part::Offered(now + DECISION),
             finish_said: false,
             finished: false,
@@ -263,7 +279,7 @@ impl Machine {
 
     /// Takes a session into use, in place of the present one if there is one.
     fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(offer) = self.known(id).map(|known| known.offer) else { return };
+        let Some(Known { offer, since, .. }) = self.known(id).copied() else { return };
         if self.rules.decider {
             actions.push(Action::SayUse(id));
         }
@@ -281,9 +297,11 @@ impl Machine {
             actions.push(Action::StopDialling);
         }
         self.wanted = false;
-        self.down_since = None;
-        self.backoff.reset();
-        (self.heard, self.beat) = (Some(now), Some(now));
+        self.up_since = Some(now);
+        // A session that waited while the one before it was silent may be as dead: it has what is left
+        // of the three heartbeats, but one in any case.
+        let one_left = now.checked_sub(self.rules.heartbeat * (SILENT_HEARTBEATS - 1));
+        (self.heard, self.beat) = (Some(since).max(one_left), Some(now));
         self.look_for_better(now);
     }
 
@@ -312,12 +330,13 @@ impl Machine {
     }
 
     fn finished(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        let stopping = self.stopping;
+        let (ending, reason) = (self.is_ending(), self.reason_to_end());
         let Some(known) = self.known_mut(id).filter(|known| known.finish_said) else { return };
         known.finished = true;
-        if stopping {
+        if ending {
             self.forget(id);
-            return actions.push(Action::Close(id, Reason::Stopping));
+            self.closing = None;
+            return actions.push(Action::Close(id, reason));
         }
         self.release_if_done(actions);
         self.close_if_done(id, actions);
@@ -380,7 +399,7 @@ impl Machine {
 
     /// The session in use is gone: another one takes its place, or the link is down.
     fn down(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.held = None;
+        (self.held, self.closing) = (None, None);
         let old = |known: &Known| matches!(known.part, Part::Old(_)).then_some(known.offer.id);
         for id in self.sessions.iter().filter_map(old).collect::<Vec<_>>() {
             self.forget(id);
@@ -391,6 +410,10 @@ impl Machine {
             return self.adopt(id, now, actions);
         }
         self.down_since = Some(now);
+        // A link that does not stay up gets no quick attempt each time.
+        if self.up_since.take().is_some_and(|since| now >= since + STEADY) {
+            self.backoff.reset();
+        }
         (self.heard, self.beat, self.retry_at) = (None, None, None);
         // A search for a better Transport may be under way: it serves as the next attempt.
         self.try_again(now);
@@ -411,6 +434,10 @@ impl Machine {
         }
         if self.held.is_some_and(|until| now >= until) {
             self.release(actions);
+        }
+        if self.closing.is_some_and(|until| now >= until) {
+            self.closing = None;
+            self.close_unfinished(actions);
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             let above = self.in_use().map(|known| known.offer.priority);
@@ -446,24 +473,81 @@ impl Machine {
         self.down(now, actions);
     }
 
+    fn connect(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.stopping {
+            return;
+        }
+        if std::mem::take(&mut self.closed) {
+            self.closing = None;
+            self.close_unfinished(actions);
+            self.down_since = Some(now);
+            self.backoff.reset();
+        }
+        let busy = self.current().is_some() || self.dialling || self.is_offered();
+        if !busy && self.rules.outward != ConnectPolicy::Never {
+            self.dial(None, actions);
+        }
+    }
+
+    fn disconnect(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.is_ending() {
+            return;
+        }
+        self.closed = true;
+        self.wanted = false;
+        self.closing = self.current().is_some().then(|| now + LINGER);
+        self.end(actions);
+    }
+
+    /// Closes the session in use, in which this side has said that it has finished.
+    fn close_unfinished(&mut self, actions: &mut Vec<Action>) {
+        if let Some(id) =
+            self.in_use().filter(|known| known.finish_said).map(|known| known.offer.id)
+        {
+            self.forget(id);
+            actions.push(Action::Close(id, Reason::Asked));
+        }
+    }
+
     fn stop(&mut self, actions: &mut Vec<Action>) {
+        let was_closed = self.closed;
         self.stopping = true;
+        self.closing = None;
+        if was_closed {
+            // What is to be closed has been told so; for the rest of it there is no time.
+            self.close_unfinished(actions);
+        }
+        self.end(actions);
+    }
+
+    /// Finishes the session in use and closes all others.
+    fn end(&mut self, actions: &mut Vec<Action>) {
         self.retry_at = None;
         // There is no time left to wait for an old session's end.
         self.release(actions);
         if std::mem::take(&mut self.dialling) {
             actions.push(Action::StopDialling);
         }
+        let reason = self.reason_to_end();
         for known in &mut self.sessions {
             let id = known.offer.id;
             if matches!(known.part, Part::Current) {
                 known.finish_said = true;
                 actions.push(Action::Finish { id, drain: true });
             } else {
-                actions.push(Action::Close(id, Reason::Stopping));
+                actions.push(Action::Close(id, reason));
             }
         }
         self.sessions.retain(|known| matches!(known.part, Part::Current));
+    }
+
+    /// Whether no session is to be made any more.
+    fn is_ending(&self) -> bool {
+        self.stopping || self.closed
+    }
+
+    fn reason_to_end(&self) -> Reason {
+        if self.stopping { Reason::Stopping } else { Reason::Asked }
     }
 
     fn silence(&self) -> Duration {
@@ -494,3 +578,8 @@ impl Machine {
         self.sessions.retain(|known| known.offer.id != id);
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub struct Rules {
 /// What a link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// This side does not connect, by policy or because the Node stops.
+    /// This side does not connect: by policy, because it was asked not to, or because the Node stops.
     Disabled,
     /// Nothing to send, and only that would be a reason to connect.
     Idle,
@@ -94,6 +94,10 @@ pub enum Event {
         /// When bytes came last on the session in use.
         heard: Option<Instant>,
     },
+    /// Somebody wants the link: try at once.
+    Connect,
+    /// Somebody wants no link: finish, close, and take no session until [`Event::Connect`].
+    Disconnect,
     /// The Node stops: finish and close.
     Stop,
 }
@@ -135,6 +139,10 @@ pub enum Reason {
     Moved,
     /// It leads to an earlier run of the Peer.
     Restarted,
+    /// It leads to a run of the Peer that another one, which is still there, has replaced.
+    Twin,
+    /// Somebody wants no link.
+    Asked,
     /// This Node stops.
     Stopping,
 }
@@ -148,6 +156,8 @@ impl Reason {
             Reason::Undecided => "the peer did not choose this session",
             Reason::Moved => "another session has taken over",
             Reason::Restarted => "the peer was started again",
+            Reason::Twin => "another machine runs as this node, with its key",
+            Reason::Asked => "closed by request",
             Reason::Stopping => "the node stops",
         }
     }

@@ -1,13 +1,14 @@
-//! What a Node says about itself: plain data, shown by `debugger` and every client.
+//! What a Node says about itself: plain data, made by the daemon and shown by every client.
 //!
-//! Fields are only ever added. Times are seconds since the Unix epoch, durations microseconds.
+//! Fields are only ever added, and one that an older daemon does not know is read as empty. Times are seconds since the Unix epoch, durations microseconds.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A Node at one moment.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
@@ -28,13 +29,16 @@ pub struct NodeStatus {
 }
 
 /// A Role at one moment.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RoleStatus {
     /// Its name.
     pub name: String,
     /// Its type.
     #[serde(rename = "type")]
     pub role_type: String,
+    /// What it is for, as the configuration says.
+    pub description: Option<String>,
     /// `starting`, `running`, `failed` (to be started again), `finished` or `stopped`.
     pub state: String,
     /// Why it failed last, if it did.
@@ -54,7 +58,8 @@ pub struct RoleStatus {
 }
 
 /// A Peer, and this Node's link to it, at one moment.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PeerStatus {
     /// Its name.
     pub name: String,

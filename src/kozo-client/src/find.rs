@@ -1,0 +1,245 @@
+//! Finding the Nodes that run here: on the system bus, and by their control sockets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use zbus::connection::{Builder, Connection};
+use zbus::fdo::DBusProxy;
+use zbus::names::BusName;
+
+use crate::error::{Error, Place};
+use crate::{names, places};
+
+/// How long a bus or a Node has to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How a Node is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over the system bus.
+    SystemBus,
+    /// Over its control socket.
+    Socket(PathBuf),
+}
+
+/// A Node that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub node: String,
+    /// How it is reached.
+    pub way: Way,
+}
+
+/// Where Nodes are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// Address of the system bus; the usual one, if none is given.
+    pub system_bus: Option<String>,
+    /// Folders with a folder for each Node.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Default for Lookup {
+    /// Where Nodes usually are on this machine, as far as this user can reach them.
+    fn default() -> Lookup {
+        Lookup { system_bus: None, folders: places::parents() }
+    }
+}
+
+/// The Nodes that run here, as [`Lookup::running`] finds them where Nodes usually are.
+pub async fn running() -> Vec<Found> {
+    Lookup::default().running().await
+}
+
+/// A connection to a Node, to be spoken to under its name on the bus whichever way it leads.
+pub(crate) struct Connected {
+    pub(crate) connection: Connection,
+    pub(crate) node: String,
+    pub(crate) way: Way,
+}
+
+impl Lookup {
+    /// The Nodes that run here, and those that are started by whoever connects to their socket, by
+    /// name. What can be reached over the system bus is given so.
+    pub async fn running(&self) -> Vec<Found> {
+        let mut places = Vec::new();
+        let bus = self.connect_to_bus(&mut places).await;
+        self.look(bus.as_ref(), &mut places).await
+    }
+
+    /// Connects to the Node of this name, or to the only one there is.
+    pub(crate) async fn connect(&self, node: Option<&str>) -> Result<Connected, Error> {
+        let mut places = Vec::new();
+        let bus = self.connect_to_bus(&mut places).await;
+        let found = match node {
+            Some(node) => self.named(bus.as_ref(), node, &mut places).await,
+            None => self.look(bus.as_ref(), &mut places).await,
+        };
+        if node.is_none() && found.len() > 1 {
+            return Err(Error::Ambiguous(found.into_iter().map(|found| found.node).collect()));
+        }
+        let mut forbidden = None;
+        for Found { node, way } in found {
+            let path = match (&way, &bus) {
+                (Way::SystemBus, Some(bus)) => {
+                    return Ok(Connected { connection: bus.clone(), node, way });
+                }
+                (Way::SystemBus, None) => continue,
+                (Way::Socket(path), _) => path.clone(),
+            };
+            match peer_to_peer(&path).await {
+                Ok(connection) => return Ok(Connected { connection, node, way }),
+                Err(problem) => {
+                    let place = path.display().to_string();
+                    if problem.kind() == io::ErrorKind::PermissionDenied {
+                        forbidden = Some(format!("{place}: {problem}"));
+                    }
+                    places.push(Place { place, problem: problem.to_string() });
+                }
+            }
+        }
+        match forbidden {
+            Some(problem) => Err(Error::NotAllowed(problem)),
+            None => Err(Error::NoDaemon { node: node.map(str::to_owned), places }),
+        }
+    }
+
+    /// Everywhere a Node of this name is, best first.
+    async fn named(
+        &self,
+        bus: Option<&Connection>,
+        node: &str,
+        places: &mut Vec<Place>,
+    ) -> Vec<Found> {
+        let mut found = Vec::new();
+        let known = |way| Found { node: node.to_owned(), way };
+        if let Some(bus) = bus {
+            let name = names::bus_name(node);
+            if has_owner(bus, &name).await {
+                found.push(known(Way::SystemBus));
+            } else {
+                let problem = "nobody has this name on the system bus".to_owned();
+                places.push(Place { place: name, problem });
+            }
+        }
+        for parent in &self.folders {
+            let path = parent.join(node).join(places::SOCKET);
+            match is_socket(&path) {
+                Ok(true) if places::is_folder_name(node) && places::is_trustworthy(parent) => {
+                    found.push(known(Way::Socket(path)));
+                }
+                Ok(true) => places.push(untrusted(parent)),
+                Ok(false) => places.push(place(&path, "not a socket")),
+                Err(problem) => places.push(place(&path, &problem.to_string())),
+            }
+        }
+        found
+    }
+
+    /// All Nodes, each once.
+    async fn look(&self, bus: Option<&Connection>, places: &mut Vec<Place>) -> Vec<Found> {
+        let mut found = BTreeMap::new();
+        if let Some(bus) = bus {
+            let known = found.len();
+            for name in bus_names(bus).await {
+                if let Some(node) = names::node_of_bus_name(&name) {
+                    found.insert(node, Way::SystemBus);
+                }
+            }
+            if found.len() == known {
+                places.push(Place {
+                    place: format!("{}*", names::BUS_NAME_PREFIX),
+                    problem: "nobody has such a name on the system bus".to_owned(),
+                });
+            }
+        }
+        for parent in &self.folders {
+            let Ok(folders) = std::fs::read_dir(parent) else {
+                places.push(place(parent, "no such folder"));
+                continue;
+            };
+            if !places::is_trustworthy(parent) {
+                places.push(untrusted(parent));
+                continue;
+            }
+            let mut here = false;
+            for folder in folders.filter_map(Result::ok) {
+                let path = folder.path().join(places::SOCKET);
+                let Ok(node) = folder.file_name().into_string() else { continue };
+                if is_socket(&path).unwrap_or(false) && somebody_listens(parent, &path).await {
+                    here = true;
+                    found.entry(node).or_insert(Way::Socket(path));
+                }
+            }
+            if !here {
+                places.push(place(parent, "no node has a socket there"));
+            }
+        }
+        found.into_iter().map(|(node, way)| Found { node, way }).collect()
+    }
+
+    async fn connect_to_bus(&self, places: &mut Vec<Place>) -> Option<Connection> {
+        let builder = self.system_bus.as_deref().map_or_else(Builder::system, Builder::address);
+        let problem = match timeout(ANSWER, builder.build()).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(problem)) => problem.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        places.push(Place { place: "system bus".to_owned(), problem });
+        None
+    }
+}
+
+/// Whether a socket is more than what a Node left behind. Those of systemd are not tried: it takes
+/// them away by itself, and a connection would start the Node.
+async fn somebody_listens(parent: &Path, socket: &Path) -> bool {
+    if parent == Path::new(places::SYSTEM) {
+        return true;
+    }
+    match UnixStream::connect(socket).await {
+        Ok(_) => true,
+        Err(problem) => problem.kind() != io::ErrorKind::ConnectionRefused,
+    }
+}
+
+fn is_socket(path: &Path) -> io::Result<bool> {
+    Ok(std::fs::symlink_metadata(path)?.file_type().is_socket())
+}
+
+fn place(path: &Path, problem: &str) -> Place {
+    Place { place: path.display().to_string(), problem: problem.to_owned() }
+}
+
+fn untrusted(parent: &Path) -> Place {
+    place(parent, "others may write there, so it is not trusted")
+}
+
+async fn has_owner(bus: &Connection, name: &str) -> bool {
+    let (Ok(proxy), Ok(name)) = (DBusProxy::new(bus).await, BusName::try_from(name)) else {
+        return false;
+    };
+    timeout(ANSWER, proxy.name_has_owner(name)).await.is_ok_and(|answer| answer.unwrap_or(false))
+}
+
+async fn bus_names(bus: &Connection) -> Vec<String> {
+    let Ok(proxy) = DBusProxy::new(bus).await else { return Vec::new() };
+    match timeout(ANSWER, proxy.list_names()).await {
+        Ok(Ok(names)) => names.into_iter().map(|name| name.to_string()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) async fn peer_to_peer(path: &Path) -> io::Result<Connection> {
+    let stream = UnixStream::connect(path).await?.into_std()?;
+    match timeout(ANSWER, Builder::unix_stream(stream).p2p().build()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(problem)) => Err(io::Error::other(problem.to_string())),
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+    }
+}

@@ -1,0 +1,20 @@
+//! The client's side of a Node's control plane: finds the Nodes that run here and drives them.
+//!
+//! A Node serves the same D-Bus objects in two places: on the system bus, under a name of its own, and
+//! peer to peer on its control socket, which needs no bus. [`Client::connect`] finds either by itself.
+//! `kozoctl` is made of this, and programs that drive a Node can be. The daemon shares what both sides
+//! have to agree on: [`status`], [`names`] and [`places`].
+
+pub mod client;
+pub mod error;
+pub mod find;
+pub mod monitor;
+pub mod names;
+pub mod places;
+pub mod proxies;
+pub mod status;
+
+pub use client::{Changes, Client, Injected, Reloaded};
+pub use error::{Error, Place};
+pub use find::{Found, Lookup, Way, running};
+pub use monitor::{Filter, Monitor, Monitored, MonitoredMessage};

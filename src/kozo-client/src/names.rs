@@ -1,0 +1,139 @@
+//! What things are called on D-Bus.
+
+use std::fmt::Write as _;
+
+/// What the bus names of all Nodes begin with; the Node's own name follows, see [`bus_name`].
+pub const BUS_NAME_PREFIX: &str = "org.kozo.Node1.";
+
+/// The object of the Node itself; its Roles and Peers are below.
+pub const ROOT: &str = "/org/kozo/Node1";
+
+/// What the names of all errors begin with.
+pub const ERROR_PREFIX: &str = "org.kozo.Error.";
+
+/// The name on the bus of the Node of this name.
+///
+/// Letters, digits, `-` and `_` stay as they are. What D-Bus does not allow in a name, a dot, say, or a
+/// digit in front, becomes `_` and two hexadecimal digits as `sd_bus_path_encode(3)` would have it; so
+/// does an underscore that could be mistaken for the beginning of that.
+pub fn bus_name(node: &str) -> String {
+    let mut name = BUS_NAME_PREFIX.to_owned();
+    let mut rest = node.as_bytes();
+    let mut first = true;
+    while let [byte, following @ ..] = rest {
+        let allowed = match byte {
+            b'0'..=b'9' => !first,
+            b'_' => !matches!(following, [a, b, ..] if hex(*a).is_some() && hex(*b).is_some()),
+            b'-' | b'a'..=b'z' | b'A'..=b'Z' => true,
+            _ => false,
+        };
+        push(&mut name, *byte, allowed);
+        (rest, first) = (following, false);
+    }
+    name
+}
+
+/// The name of the Node with this name on the bus, if it is one of a Node.
+pub fn node_of_bus_name(name: &str) -> Option<String> {
+    let encoded = name.strip_prefix(BUS_NAME_PREFIX)?;
+    let mut rest = encoded.as_bytes();
+    let mut node = Vec::with_capacity(rest.len());
+    loop {
+        rest = match rest {
+            [] => break,
+            [b'_', a, b, following @ ..] if let (Some(a), Some(b)) = (hex(*a), hex(*b)) => {
+                node.push(a << 4 | b);
+                following
+            }
+            [b'.', ..] => return None,
+            [byte, following @ ..] => {
+                node.push(*byte);
+                following
+            }
+        };
+    }
+    String::from_utf8(node).ok().filter(|node| !node.is_empty())
+}
+
+/// The path of a Role's object.
+pub fn role_path(role: &str) -> String {
+    format!("{ROOT}/role/{}", path_element(role))
+}
+
+/// The path of a Peer's object.
+pub fn peer_path(peer: &str) -> String {
+    format!("{ROOT}/peer/{}", path_element(peer))
+}
+
+/// A name as one element of a path, as `sd_bus_path_encode(3)` encodes it: everything but letters and
+/// digits becomes `_` and two hexadecimal digits, a digit in front too; nothing at all becomes `_`.
+pub fn path_element(name: &str) -> String {
+    if name.is_empty() {
+        return "_".to_owned();
+    }
+    let mut element = String::with_capacity(name.len());
+    for (at, byte) in name.bytes().enumerate() {
+        push(&mut element, byte, byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit()));
+    }
+    element
+}
+
+fn push(encoded: &mut String, byte: u8, allowed: bool) {
+    if allowed {
+        encoded.push(char::from(byte));
+    } else {
+        // Writing to memory cannot fail.
+        let _ = write!(encoded, "_{byte:02x}");
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use zbus::ObjectPath;
+    use zbus::names::WellKnownName;
+
+    use super::*;
+
+    #[test]
+    fn names_as_people_see_them() {
+        for (node, wanted) in [
+            ("clock", "clock"),
+            ("living-room", "living-room"),
+            ("my_node", "my_node"),
+            ("pi.attic", "pi_2eattic"),
+            ("3node", "_33node"),
+            ("a_2eb", "a_5f2eb"),
+            ("é", "_c3_a9"),
+        ] {
+            assert_eq!(bus_name(node), format!("org.kozo.Node1.{wanted}"));
+        }
+        assert_eq!(role_path("timer-1"), "/org/kozo/Node1/role/timer_2d1");
+        assert_eq!(peer_path("3.a_b"), "/org/kozo/Node1/peer/_33_2ea_5fb");
+        assert_eq!(path_element(""), "_");
+        for other in ["org.kozo.Node1", "org.kozo.Node1.", "org.kozo.Node1.a.b", "org.kozo.Node2.a"]
+        {
+            assert_eq!(node_of_bus_name(other), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_has_one_of_its_own(node in "[-_.a-f0-9zé/]{1,20}") {
+            let name = bus_name(&node);
+            prop_assert!(WellKnownName::try_from(&*name).is_ok(), "{}", name);
+            prop_assert_eq!(node_of_bus_name(&name), Some(node.clone()));
+            let path = role_path(&node);
+            prop_assert!(ObjectPath::try_from(&*path).is_ok(), "{}", path);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Where control sockets are.
+//!
+//! A Node that systemd started has its socket in the folder that systemd made for it, any other in the
+//! folder of the user who started it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+/// Name of the socket in the folder of its Node.
+pub const SOCKET: &str = "bus";
+
+/// Where systemd makes the folders of its Nodes.
+pub const SYSTEM: &str = "/run/kozo";
+
+/// The folder for the control socket of a Node that this process is.
+///
+/// `$RUNTIME_DIRECTORY` if systemd set it, else `$XDG_RUNTIME_DIR/kozo/NODE`, else
+/// `/tmp/kozo-UID/NODE`. None for a name that cannot be that of a folder.
+pub fn own_folder(node: &str) -> Option<PathBuf> {
+    if let Some(folder) = variable("RUNTIME_DIRECTORY") {
+        // There may be several, for which a colon stands between.
+        let text = folder.to_string_lossy().into_owned();
+        return text.split(':').next().map(PathBuf::from);
+    }
+    let parent =
+        variable("XDG_RUNTIME_DIR").map_or_else(temporary, |xdg| Path::new(&xdg).join("kozo"));
+    is_folder_name(node).then(|| parent.join(node))
+}
+
+/// The folder of this user where there is no better one.
+pub fn temporary() -> PathBuf {
+    PathBuf::from(format!("/tmp/kozo-{}", geteuid()))
+}
+
+/// Whether a folder can have this name.
+pub fn is_folder_name(node: &str) -> bool {
+    !node.is_empty() && !node.starts_with('.') && !node.contains(['/', '\0'])
+}
+
+/// All folders in which there may be folders of Nodes that this user can reach.
+pub fn parents() -> Vec<PathBuf> {
+    let mut parents = vec![PathBuf::from(SYSTEM)];
+    if let Some(xdg) = variable("XDG_RUNTIME_DIR") {
+        parents.push(Path::new(&xdg).join("kozo"));
+    }
+    parents.push(PathBuf::from(format!("/run/user/{}/kozo", geteuid())));
+    parents.push(temporary());
+    parents.dedup();
+    parents
+}
+
+/// Whether nobody but root and this user can have put something there.
+pub fn is_trustworthy(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_ok_and(|found| {
+        let ours = found.uid() == geteuid().as_raw() || found.uid() == 0;
+        found.is_dir() && (folder == Path::new(SYSTEM) || (ours && found.mode() & 0o022 == 0))
+    })
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,78 @@
+//! The D-Bus control plane: the Node, its Roles and its Peers as objects that tools can see and drive.
+//!
+//! The same objects are served on the system bus, if there is one, and peer to peer on the Node's own
+//! control socket, always. [`publish`] makes the objects of one connection and tells it of changes;
+//! [`system`] and [`socket`] have the connections; the objects themselves are thin ([`node_object`],
+//! [`role_object`], [`peer_object`]), and whatever changes anything asks [`access`] first. Payloads of
+//! Messages never go over the bus: [`monitor`] writes them to a descriptor. What is not to be guessed
+//! from the introspection is documented in `dbus/`.
+
+mod access;
+mod data;
+mod error;
+mod monitor;
+mod node_object;
+mod peer_object;
+mod polkit;
+mod publish;
+mod role_object;
+mod socket;
+mod system;
+mod values;
+
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::control::Control;
+use crate::role::Host as _;
+
+/// How long the start of the Node waits for the system bus.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Where a Node is to be reached.
+#[derive(Default)]
+pub struct Entrances {
+    /// The control socket that systemd has passed, to be used instead of one of its own.
+    pub socket: Option<UnixListener>,
+    /// Address of the system bus; the usual one, if none is given.
+    pub system_bus: Option<String>,
+}
+
+/// The control plane of a Node; gone when dropped.
+pub struct Bus {
+    // Ends its tasks when dropped.
+    _tasks: JoinSet<()>,
+    _socket: Option<socket::Place>,
+}
+
+/// Serves the control plane of a Node, on its control socket and on the system bus. When this returns
+/// both are there, as far as they can be: the log says why one is not. The Node itself needs neither.
+pub async fn start(control: Control, entrances: Entrances) -> Bus {
+    let control = Arc::new(control);
+    let mut tasks = JoinSet::new();
+    let listening = match entrances.socket {
+        Some(listener) => socket::adopt(listener),
+        None => socket::bind(control.node.node_name()),
+    };
+    let place = match listening {
+        Ok((listener, place)) => {
+            tasks.spawn(socket::serve(listener, Arc::clone(&control)));
+            place
+        }
+        Err(problem) => {
+            warn!("no control socket: {problem}");
+            None
+        }
+    };
+    let (settled, settles) = oneshot::channel();
+    tasks.spawn(system::serve(control, entrances.system_bus, settled));
+    // The task drops its end when it gives up.
+    let _ = timeout(SETTLE, settles).await;
+    Bus { _tasks: tasks, _socket: place }
+}

@@ -1,0 +1,169 @@
+//! A view of the Messages that pass, written as lines of JSON to whoever asked for it.
+//!
+//! Each view has a task of its own and a bounded queue, so that a reader that is too slow, or does not
+//! read at all, costs the Node nothing but that queue: what is dropped from it is said in a line
+//! `{"skipped": N}` where it would have been.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use base64ct::{Base64, Encoding as _};
+use kozo_client::{Monitored, MonitoredMessage};
+use rmpv::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use zbus::OwnedVariant;
+
+use super::error::Error;
+use crate::interest::{Interest, Pattern};
+use crate::message::{Kind, Message};
+use crate::node::Node;
+use crate::role::{Inbox, show};
+
+/// Lines are collected up to this many bytes before they are written, while more are there.
+const WRITE: usize = 32 * 1024;
+
+/// What a filter asks for.
+pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interest, Error> {
+    let mut interest = Interest::any();
+    for (key, value) in filter {
+        let Ok(text) = <&str>::try_from(value) else {
+            return Err(Error::InvalidArgument(format!("'{key}' in the filter is not a text")));
+        };
+        match key.as_str() {
+            "kind" => {
+                let invalid =
+                    |error: crate::message::MessageError| Error::InvalidArgument(error.to_string());
+                interest.kind = Some(text.parse::<Kind>().map_err(invalid)?);
+            }
+            "type" => interest.message_type = Pattern::new(text),
+            "channel" => interest.channel = Some(Pattern::new(text)),
+            "role" => interest.role = Pattern::new(text),
+            "node" => interest.node = Pattern::new(text),
+            _ => {
+                return Err(Error::InvalidArgument(format!(
+                    "'{key}' is nothing to filter by: it is kind, type, channel, role or node"
+                )));
+            }
+        }
+    }
+    Ok(interest)
+}
+
+/// Opens a view; gives what to read it from.
+pub(super) fn open(node: &Node, interest: Interest) -> io::Result<OwnedFd> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let stream = UnixStream::from_std(ours)?;
+    let view = View { inbox: node.monitor(vec![interest]), node: node.clone(), skipped: 0 };
+    tokio::spawn(view.run(stream));
+    Ok(theirs.into())
+}
+
+struct View {
+    inbox: Arc<Inbox>,
+    node: Node,
+    /// Messages that were said to be skipped.
+    skipped: u64,
+}
+
+impl View {
+    async fn run(mut self, mut stream: UnixStream) {
+        let (reader, mut writer) = stream.split();
+        tokio::select! {
+            () = self.write(&mut writer) => {}
+            () = until_closed(&reader) => {}
+        }
+        let View { inbox, node, .. } = self;
+        drop(inbox);
+        node.close_taps();
+    }
+
+    /// Writes until nobody reads any more.
+    async fn write(&mut self, writer: &mut (impl tokio::io::AsyncWrite + Unpin)) {
+        let mut lines = String::new();
+        while let Some(message) = self.inbox.receive().await {
+            self.put(&message, &mut lines);
+            while lines.len() < WRITE
+                && let Some(message) = self.inbox.try_receive()
+            {
+                self.put(&message, &mut lines);
+            }
+            if writer.write_all(lines.as_bytes()).await.is_err() {
+                return;
+            }
+            lines.clear();
+            // One large Message is no reason to keep that much for ever.
+            lines.shrink_to(2 * WRITE);
+        }
+    }
+
+    fn put(&mut self, message: &Message, lines: &mut String) {
+        let dropped = self.inbox.counters().dropped;
+        // The oldest are dropped first: they came before this one.
+        let skipped = dropped.saturating_sub(self.skipped);
+        if skipped > 0 {
+            self.skipped = dropped;
+            push_line(&Monitored::Skipped { skipped }, lines);
+        }
+        push_line(&Monitored::Message(Box::new(seen(message))), lines);
+    }
+}
+
+fn push_line(line: &Monitored, lines: &mut String) {
+    lines.push_str(&show::json_line(line));
+    lines.push('\n');
+}
+
+fn seen(message: &Message) -> MonitoredMessage {
+    let value = message.value();
+    let (data, is_exact) = match &value {
+        Ok(value) => (show::json(value), is_json(value)),
+        Err(_) => (serde_json::Value::Null, false),
+    };
+    MonitoredMessage {
+        time: message.timestamp(),
+        node: message.origin().node.clone(),
+        boot: message.origin().boot,
+        id: message.counter(),
+        role: message.role().to_owned(),
+        kind: message.kind().name().to_owned(),
+        message_type: message.message_type().to_owned(),
+        channel: message.channel().map(str::to_owned),
+        data,
+        msgpack: (!is_exact).then(|| Base64::encode_string(message.data())),
+    }
+}
+
+/// Whether JSON can say all of it.
+fn is_json(value: &Value) -> bool {
+    match value {
+        Value::Nil | Value::Boolean(_) | Value::Integer(_) => true,
+        Value::F32(number) => number.is_finite(),
+        Value::F64(number) => number.is_finite(),
+        Value::String(text) => text.is_str(),
+        Value::Binary(_) | Value::Ext(..) => false,
+        Value::Array(items) => items.iter().all(is_json),
+        Value::Map(entries) => {
+            let mut keys = std::collections::HashSet::new();
+            entries.iter().all(|(key, value)| {
+                key.as_str().is_some_and(|key| keys.insert(key)) && is_json(value)
+            })
+        }
+    }
+}
+
+/// Returns when the other side has closed its end. What it writes is read and forgotten.
+async fn until_closed(reader: &tokio::net::unix::ReadHalf<'_>) {
+    let mut ignored = [0; 1024];
+    while reader.readable().await.is_ok() {
+        match reader.try_read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

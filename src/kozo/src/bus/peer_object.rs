@@ -1,0 +1,201 @@
+//! The object of a Peer, `org.kozo.Peer1`.
+
+use std::collections::HashMap;
+
+use zbus::message::Header;
+use zbus::{Connection, Variant, fdo, interface};
+
+use super::access::{self, Action};
+use super::error::Error;
+use super::node_object::{Options, no_options};
+use super::values::Values;
+use crate::node::Node;
+use crate::status::PeerStatus;
+
+/// The interface's name.
+pub(super) const INTERFACE: &str = "org.kozo.Peer1";
+
+pub(super) struct PeerObject {
+    pub(super) node: Node,
+    pub(super) name: String,
+}
+
+impl PeerObject {
+    /// A reload may have taken the Peer away a moment ago.
+    fn status(&self) -> fdo::Result<PeerStatus> {
+        let gone =
+            || fdo::Error::UnknownObject(format!("there is no peer '{}' any more", self.name));
+        self.node.peer_status(&self.name).ok_or_else(gone)
+    }
+}
+
+/// The properties that others are told of when they change.
+pub(super) fn values(status: &PeerStatus) -> Values {
+    vec![
+        ("State", Variant::from(status.state.clone())),
+        ("Since", Variant::from(status.since)),
+        ("PolicyOut", Variant::from(status.policy_out.clone())),
+        ("PolicyIn", Variant::from(status.policy_in.clone())),
+        ("Transport", Variant::from(status.transport.clone().unwrap_or_default())),
+        ("Address", Variant::from(status.address.clone().unwrap_or_default())),
+        ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
+        ("Sessions", Variant::from(status.sessions)),
+    ]
+}
+
+/// A Peer: another Node of the System, and this Node's link to it.
+#[interface(name = "org.kozo.Peer1")]
+impl PeerObject {
+    /// Try to reach the Peer at once, without waiting for the next attempt, and end what Disconnect
+    /// began. Does nothing if the link is up. Returns at once: State tells what comes of it. A Peer to
+    /// which this side may not connect by policy can connect again, but is not tried. Takes
+    /// org.kozo.manage.
+    ///
+    /// options: none yet.
+    ///
+    /// Errors: NoSuchPeer, NotAllowed, Failed when the policies forbid both directions.
+    async fn connect(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        access::check(Action::Manage, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.connect_peer(&self.name).await?)
+    }
+
+    /// Send what is queued, close the link and keep it closed, whoever tries, until Connect, or until
+    /// the Node is started again. Returns at once: State becomes disabled. Takes org.kozo.manage.
+    ///
+    /// options: none yet.
+    ///
+    /// Errors: NoSuchPeer, NotAllowed.
+    async fn disconnect(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        access::check(Action::Manage, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.disconnect_peer(&self.name).await?)
+    }
+
+    /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
+    /// Takes org.kozo.monitor.
+    ///
+    /// options: none yet.
+    /// round_trip_time: in microseconds.
+    ///
+    /// Errors: NoSuchPeer, NotAllowed, TimedOut, Failed when the link is not up.
+    #[zbus(out_args("round_trip_time"))]
+    async fn ping(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<u64, Error> {
+        access::check(Action::Monitor, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.ping_peer(&self.name).await?)
+    }
+
+    /// The Peer's name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// disabled (this side does not connect), idle (it connects when there is something to send),
+    /// connecting, up, or waiting (for the next attempt).
+    #[zbus(property)]
+    fn state(&self) -> fdo::Result<String> {
+        Ok(self.status()?.state)
+    }
+
+    /// When the link entered this state, in seconds since 1970.
+    #[zbus(property)]
+    fn since(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.since)
+    }
+
+    /// Policy for Messages from here to there: constant, ondemand or never.
+    #[zbus(property)]
+    fn policy_out(&self) -> fdo::Result<String> {
+        Ok(self.status()?.policy_out)
+    }
+
+    /// Policy for Messages from there to here.
+    #[zbus(property)]
+    fn policy_in(&self) -> fdo::Result<String> {
+        Ok(self.status()?.policy_in)
+    }
+
+    /// Type of the Transport that carries the link; empty while it is not up.
+    #[zbus(property)]
+    fn transport(&self) -> fdo::Result<String> {
+        Ok(self.status()?.transport.unwrap_or_default())
+    }
+
+    /// Where the session goes to or comes from; empty while the link is not up.
+    #[zbus(property)]
+    fn address(&self) -> fdo::Result<String> {
+        Ok(self.status()?.address.unwrap_or_default())
+    }
+
+    /// Why the link is not up; empty while it is, or if nothing is known.
+    #[zbus(property)]
+    fn last_error(&self) -> fdo::Result<String> {
+        Ok(self.status()?.last_error.unwrap_or_default())
+    }
+
+    /// How often the link has come up.
+    #[zbus(property)]
+    fn sessions(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.sessions)
+    }
+
+    /// Last measured time there and back, in microseconds; 0 if it was never measured.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn round_trip_time(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.round_trip_time.unwrap_or_default())
+    }
+
+    /// By how much the Peer's clock is ahead of ours, in microseconds, as last measured together with
+    /// RoundTripTime.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn clock_skew(&self) -> fdo::Result<i64> {
+        Ok(self.status()?.clock_skew.unwrap_or_default())
+    }
+
+    /// Messages for the Peer that were handed to a session.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sent(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.sent)
+    }
+
+    /// Messages that came from the Peer.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn received(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.received)
+    }
+
+    /// Messages for the Peer that were dropped, by reason.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn dropped(&self) -> fdo::Result<HashMap<String, u64>> {
+        Ok(self.status()?.dropped.into_iter().collect())
+    }
+
+    /// Messages in the queue for the Peer now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn queue_length(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.queue_length as u64)
+    }
+
+    /// Bytes in the queue for the Peer now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn queue_size(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.queue_size as u64)
+    }
+}

@@ -1,0 +1,52 @@
+//! Asking polkit whether somebody on the bus may do something.
+
+use std::collections::HashMap;
+
+use zbus::names::UniqueName;
+use zbus::{Connection, Variant, fdo};
+
+const SERVICE: &str = "org.freedesktop.PolicyKit1";
+const PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
+const INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
+
+/// polkit may ask the user for a password.
+const ALLOW_USER_INTERACTION: u32 = 1;
+
+/// What polkit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Yes,
+    No,
+    /// It is not installed here.
+    NoPolkit,
+}
+
+/// Asks about a caller on this bus, by the caller's own name on it. With `may_ask` polkit may ask the
+/// user, and the answer may take as long as the user does.
+pub(super) async fn ask(
+    bus: &Connection,
+    caller: &UniqueName<'_>,
+    action: &str,
+    may_ask: bool,
+) -> Result<Answer, zbus::Error> {
+    let subject = ("system-bus-name", HashMap::from([("name", Variant::from(caller.as_str()))]));
+    let details: HashMap<&str, &str> = HashMap::new();
+    let flags = if may_ask { ALLOW_USER_INTERACTION } else { 0 };
+    let question = (subject, action, details, flags, "");
+    let reply =
+        bus.call_method(Some(SERVICE), PATH, Some(INTERFACE), "CheckAuthorization", &question);
+    match reply.await {
+        Ok(reply) => {
+            let body = reply.body();
+            let (yes, _, _): (bool, bool, HashMap<String, String>) = body.deserialize()?;
+            Ok(if yes { Answer::Yes } else { Answer::No })
+        }
+        Err(zbus::Error::FDO(error)) if is_absent(&error) => Ok(Answer::NoPolkit),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether nobody has the name, and nobody is to be started for it.
+fn is_absent(error: &fdo::Error) -> bool {
+    matches!(error, fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_))
+}

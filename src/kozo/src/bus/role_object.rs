@@ -1,0 +1,158 @@
+//! The object of a Role, `org.kozo.Role1`.
+
+use zbus::message::Header;
+use zbus::{Connection, Variant, fdo, interface};
+
+use super::access::{self, Action};
+use super::error::Error;
+use super::node_object::{Options, no_options};
+use super::values::Values;
+use crate::node::Node;
+use crate::status::RoleStatus;
+
+/// The interface's name.
+pub(super) const INTERFACE: &str = "org.kozo.Role1";
+
+pub(super) struct RoleObject {
+    pub(super) node: Node,
+    pub(super) name: String,
+}
+
+impl RoleObject {
+    /// A reload may have taken the Role away a moment ago.
+    fn status(&self) -> fdo::Result<RoleStatus> {
+        let gone =
+            || fdo::Error::UnknownObject(format!("there is no role '{}' any more", self.name));
+        self.node.role_status(&self.name).ok_or_else(gone)
+    }
+}
+
+/// The properties that others are told of when they change.
+pub(super) fn values(status: &RoleStatus) -> Values {
+    vec![
+        ("Type", Variant::from(status.role_type.clone())),
+        ("Description", Variant::from(status.description.clone().unwrap_or_default())),
+        ("State", Variant::from(status.state.clone())),
+        ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
+        ("Restarts", Variant::from(status.restarts)),
+    ]
+}
+
+/// A Role: one of the jobs of a Node.
+#[interface(name = "org.kozo.Role1")]
+impl RoleObject {
+    /// Start the Role. Does nothing if it runs. Takes org.kozo.manage.
+    ///
+    /// options: none yet.
+    ///
+    /// Errors: NoSuchRole, NotAllowed.
+    async fn start(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        access::check(Action::Manage, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.start_role(&self.name).await?)
+    }
+
+    /// Stop the Role until it is started, or the Node is. Does nothing if it does not run. Returns when
+    /// it has stopped, which takes two seconds at most. Takes org.kozo.manage.
+    ///
+    /// options: none yet.
+    ///
+    /// Errors: NoSuchRole, NotAllowed.
+    async fn stop(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        access::check(Action::Manage, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.stop_role(&self.name).await?)
+    }
+
+    /// Stop the Role, if it runs, and start it. Takes org.kozo.manage.
+    ///
+    /// options: none yet.
+    ///
+    /// Errors: NoSuchRole, NotAllowed.
+    async fn restart(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        access::check(Action::Manage, connection, &header).await?;
+        no_options(&options)?;
+        Ok(self.node.restart_role(&self.name).await?)
+    }
+
+    /// The Role's name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Its type.
+    #[zbus(property, name = "Type")]
+    fn role_type(&self) -> fdo::Result<String> {
+        Ok(self.status()?.role_type)
+    }
+
+    /// What it is for, as the configuration says; empty if it does not say.
+    #[zbus(property)]
+    fn description(&self) -> fdo::Result<String> {
+        Ok(self.status()?.description.unwrap_or_default())
+    }
+
+    /// starting, running, failed (it is started again after a pause), finished or stopped.
+    #[zbus(property)]
+    fn state(&self) -> fdo::Result<String> {
+        Ok(self.status()?.state)
+    }
+
+    /// Why it failed last; empty if it never did.
+    #[zbus(property)]
+    fn last_error(&self) -> fdo::Result<String> {
+        Ok(self.status()?.last_error.unwrap_or_default())
+    }
+
+    /// How often it was started again after failing.
+    #[zbus(property)]
+    fn restarts(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.restarts)
+    }
+
+    /// Messages that it sent.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sent(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.sent)
+    }
+
+    /// Messages that were put into its queue.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn received(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.received)
+    }
+
+    /// Messages that were dropped from its queue because it was full.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn dropped(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.dropped)
+    }
+
+    /// Messages in its queue now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn queue_length(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.queue_length as u64)
+    }
+
+    /// Bytes in its queue now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn queue_size(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.queue_size as u64)
+    }
+}

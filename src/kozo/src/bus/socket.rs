@@ -1,0 +1,181 @@
+//! The Node's control socket: the same objects, peer to peer, where there is no bus or none is wanted.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+use zbus::Guid;
+use zbus::connection::Builder;
+
+use super::publish::publish;
+use crate::control::Control;
+use kozo_client::places;
+
+/// Held by the daemon that the socket beside it belongs to.
+const LOCK: &str = "lock";
+
+/// How long a client has to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Most connections of one user.
+const MOST_OF_ONE: usize = 32;
+
+/// Pause after a failed accept, for instance when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SocketError {
+    #[error("the name '{0}' cannot be that of a folder")]
+    Name(String),
+    #[error("{path}: {source}")]
+    Path { path: String, source: io::Error },
+    #[error("{0}: a daemon of a node with the same name has its socket there")]
+    Taken(String),
+    #[error("{0}: it belongs to another user, or others may write there")]
+    Untrusted(String),
+    #[error("what systemd passed: {0}")]
+    Passed(io::Error),
+}
+
+/// A socket that is taken away again when dropped.
+pub(super) struct Place {
+    path: PathBuf,
+    // Given up with the place.
+    _lock: File,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Somebody may have done so already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Takes over a socket that listens already, and stays when the daemon goes.
+pub(super) fn adopt(listener: StdListener) -> Result<(UnixListener, Option<Place>), SocketError> {
+    listener.set_nonblocking(true).map_err(SocketError::Passed)?;
+    let listener = UnixListener::from_std(listener).map_err(SocketError::Passed)?;
+    Ok((listener, None))
+}
+
+/// Makes the socket of a Node in its own folder.
+pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketError> {
+    let folder = places::own_folder(node).ok_or_else(|| SocketError::Name(node.to_owned()))?;
+    let at = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| SocketError::Path { path, source }
+    };
+    make_folder(&folder)?;
+    let lock = folder.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&lock);
+    let file = file.map_err(at(&lock))?;
+    // The system gives it up when its owner ends, however that ends.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Err(SocketError::Taken(folder.display().to_string()));
+        }
+        Err(fs::TryLockError::Error(problem)) => return Err(at(&lock)(problem)),
+    }
+    let path = folder.join(places::SOCKET);
+    // Whoever left it there is gone, else it would have the lock.
+    match fs::remove_file(&path) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
+            return Err(at(&path)(problem));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(at(&path))?;
+    let place = Place { path, _lock: file };
+    fs::set_permissions(&place.path, Permissions::from_mode(0o600)).map_err(at(&place.path))?;
+    Ok((listener, Some(place)))
+}
+
+/// Makes a folder that only this user can enter, in one that others may not put anything into either.
+fn make_folder(folder: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Path { path: folder.display().to_string(), source };
+    // The folder above is ours too where it is in /tmp, where anybody may make one of that name.
+    for folder in [folder.parent().filter(|parent| *parent == places::temporary()), Some(folder)] {
+        let Some(folder) = folder else { continue };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let found = fs::symlink_metadata(folder).map_err(failed)?;
+        let ours = found.is_dir() && found.uid() == geteuid().as_raw();
+        if !ours || found.mode() & 0o022 != 0 {
+            return Err(SocketError::Untrusted(folder.display().to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// How many connections each user has.
+type Users = Arc<Mutex<HashMap<u32, usize>>>;
+
+/// A connection that counts for its user until dropped.
+struct Counted(Users, u32);
+
+impl Counted {
+    /// None if the user has too many.
+    fn new(users: &Users, user: u32) -> Option<Counted> {
+        let mut counts = users.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(user).or_default();
+        if *count >= MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Counted(Arc::clone(users), user))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Serves the control socket until aborted; its connections end with it.
+pub(super) async fn serve(listener: UnixListener, control: Arc<Control>) {
+    let users = Users::default();
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        while clients.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(problem) => {
+                warn!("the control socket cannot accept: {problem}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let user = stream.peer_cred().map(|creds| creds.uid());
+        let Some(counted) = user.ok().and_then(|user| Counted::new(&users, user)) else { continue };
+        let control = Arc::clone(&control);
+        clients.spawn(async move {
+            let _counted = counted;
+            if let Err(problem) = client(stream, &control).await {
+                debug!("a client of the control socket came to nothing: {problem}");
+            }
+        });
+    }
+}
+
+async fn client(stream: UnixStream, control: &Arc<Control>) -> zbus::Result<()> {
+    let builder = Builder::unix_stream(stream.into_std()?).server(Guid::generate()).p2p();
+    match timeout(HANDSHAKE, publish(builder, control)).await {
+        Ok(published) => published?.follow().await,
+        Err(_) => debug!("a client of the control socket did not say who it is"),
+    }
+    Ok(())
+}

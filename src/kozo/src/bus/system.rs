@@ -1,0 +1,83 @@
+//! The Node on the system bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+use zbus::connection::Builder;
+use zbus::fdo::{self, RequestNameFlags, RequestNameReply};
+
+use super::publish::publish;
+use crate::control::Control;
+use crate::role::Host as _;
+use kozo_client::names::bus_name;
+
+/// Pause before a bus that was lost is tried again; it doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Serves the Node on the system bus, which may have another address than usual, for as long as there
+/// is one. `settled` is dropped once it is known
+/// whether there is.
+pub(super) async fn serve(
+    control: Arc<Control>,
+    address: Option<String>,
+    settled: oneshot::Sender<()>,
+) {
+    let mut settled = Some(settled);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let builder = address.as_deref().map_or_else(Builder::system, Builder::address);
+        match publish(builder, &control).await {
+            Ok(published) => {
+                // The objects are there: now they may be found.
+                if !take_name(&published.connection, control.node.node_name()).await {
+                    return;
+                }
+                settled = None;
+                pause = FIRST_PAUSE;
+                published.follow().await;
+                warn!("the system bus is gone; trying to get back onto it");
+            }
+            Err(problem) if settled.is_some() => {
+                info!("no system bus, so there is only the control socket: {problem}");
+                return;
+            }
+            // It was there once, and comes back when it does.
+            Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Asks for the Node's name; whether it makes sense to stay on the bus.
+async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
+    let name = bus_name(node);
+    // Without the flag not to wait: the bus gives the name to whoever is next when its owner goes.
+    let reply = connection.request_name_with_flags(&*name, RequestNameFlags::empty());
+    match reply.await {
+        Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => {
+            error!(
+                "another program has the name {name} on the system bus, probably another daemon \
+                 of node '{node}': until that one ends this one is reached by its control socket only"
+            );
+            true
+        }
+        Ok(_) => {
+            info!("on the system bus as {name}");
+            true
+        }
+        Err(zbus::Error::FDO(problem)) if matches!(*problem, fdo::Error::AccessDenied(_)) => {
+            info!("not on the system bus, whose policy does not give this user the name {name}");
+            false
+        }
+        Err(problem) => {
+            warn!("not on the system bus, which does not give the name {name}: {problem}");
+            false
+        }
+    }
+}

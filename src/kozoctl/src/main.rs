@@ -1,0 +1,164 @@
+//! `kozoctl`, the command line client of Kōzō.
+//!
+//! It finds the Nodes that run on this machine and drives them over their control plane, all of
+//! which is in `kozo-client`; here is what people see. `cli` is the whole command line as data, `failure` what
+//! can go wrong and the exit codes, `output` and `table` how answers are written. Each command has a
+//! module; `view` has those that only show something.
+
+mod cli;
+mod complete;
+mod config;
+mod data;
+mod failure;
+mod host;
+mod inject;
+mod monitor;
+mod node;
+mod output;
+mod pages;
+mod ping;
+mod table;
+mod view;
+mod wait;
+mod watch;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+use kozo_client::Client;
+use serde_json::json;
+
+use cli::{Cli, Command, PeerAction, RoleAction, Watch};
+use failure::Failure;
+use output::Output;
+use view::View;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let directory = std::env::current_dir().ok();
+    let completing = CompleteEnv::with_factory(Cli::command);
+    match completing.try_complete(arguments.clone(), directory.as_deref()) {
+        Ok(false) => {}
+        // A shell that completes wants no words about what went wrong.
+        Ok(true) | Err(_) => return ExitCode::SUCCESS,
+    }
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let told = error.print();
+            return match (error.use_stderr(), told) {
+                (true, _) => ExitCode::from(failure::Exit::Usage as u8),
+                (false, Ok(())) => ExitCode::SUCCESS,
+                (false, Err(error)) => Failure::from(error).report(),
+            };
+        }
+    };
+    let result = match &cli.global.host {
+        Some(host) => host::run(host, arguments.into_iter().skip(1).collect()),
+        None => run(cli).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(Failure::report)
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let output = Output::new(cli.global.json);
+    let node = cli.global.node.as_deref();
+    match cli.command.unwrap_or(Command::Status { watch: Watch::default() }) {
+        Command::Config(command) => config::run(&command, node, output),
+        Command::Keygen { file, comment } => config::keygen(&file, &comment, output),
+        Command::Completion { shell } => complete::script(shell, output),
+        Command::Man { folder } => pages::write(&folder, output),
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(Failure::failed)?;
+            let result = runtime.block_on(drive(command, node, output));
+            // Nothing that still waits is to keep the program.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+/// Runs a command that needs a Node.
+async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(), Failure> {
+    // What is wrong with the command itself is said without a Node too.
+    let command = match command {
+        Command::Inject(command) => {
+            let message = inject::Message::new(command, io::stdin())?;
+            return inject::run(&node::connect(node).await?, message, output).await;
+        }
+        command => command,
+    };
+    let client = node::connect(node).await?;
+    match command {
+        Command::Status { watch } => watch::show(&client, View::Node, watch, output).await,
+        Command::Roles { watch } => watch::show(&client, View::Roles, watch, output).await,
+        Command::Peers { watch } => watch::show(&client, View::Peers, watch, output).await,
+        Command::Role { name, action: None, watch } => {
+            watch::show(&client, View::Role(name), watch, output).await
+        }
+        Command::Peer { name, action: None, watch } => {
+            watch::show(&client, View::Peer(name), watch, output).await
+        }
+        Command::Role { name, action: Some(action), .. } => {
+            act_on_role(&client, &name, action).await?;
+            watch::show(&client, View::Role(name), Watch::default(), output).await
+        }
+        Command::Peer { name, action: Some(action), .. } => {
+            act_on_peer(&client, &name, action).await?;
+            watch::show(&client, View::Peer(name), Watch::default(), output).await
+        }
+        Command::Monitor(command) => monitor::run(&client, command, output).await,
+        Command::Wait { conditions, timeout } => {
+            wait::run(&client, &conditions, timeout, output).await
+        }
+        Command::Ping { peer, count } => ping::run(&client, &peer, count, output).await,
+        Command::Reload => reload(&client, output).await,
+        Command::Inject(_)
+        | Command::Config(_)
+        | Command::Keygen { .. }
+        | Command::Completion { .. }
+        | Command::Man { .. } => Ok(()),
+    }
+}
+
+async fn act_on_role(client: &Client, name: &str, action: RoleAction) -> Result<(), Failure> {
+    let role = client.role(name);
+    let done = match action {
+        RoleAction::Start => role.start().await,
+        RoleAction::Stop => role.stop().await,
+        RoleAction::Restart => role.restart().await,
+    };
+    node::named(client, name, done).await
+}
+
+async fn act_on_peer(client: &Client, name: &str, action: PeerAction) -> Result<(), Failure> {
+    let peer = client.peer(name);
+    let done = match action {
+        PeerAction::Connect => peer.connect().await,
+        PeerAction::Disconnect => peer.disconnect().await,
+    };
+    node::named(client, name, done).await
+}
+
+async fn reload(client: &Client, output: Output) -> Result<(), Failure> {
+    let touched = client.reload().await?;
+    let parts =
+        [("roles", &touched.roles), ("peers", &touched.peers), ("transports", &touched.transports)];
+    let answer = json!({
+        "roles": touched.roles, "peers": touched.peers, "transports": touched.transports,
+    });
+    let changed: Vec<_> = parts
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .collect();
+    let text = match changed.as_slice() {
+        [] => "nothing has changed".to_owned(),
+        changed => format!("changed {}", changed.join("; ")),
+    };
+    Ok(output.answer(&answer, &text)?)
+}

@@ -1,0 +1,108 @@
+//! `kozoctl monitor`: the Messages that pass, one line for each.
+
+use base64ct::{Base64, Encoding};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kozo::message::Kind;
+use kozo::role::show;
+use kozo_client::{Client, Error, Filter, Monitored, MonitoredMessage};
+use serde_json::Value;
+
+use crate::cli::Monitor;
+use crate::data;
+use crate::failure::Failure;
+use crate::output::{self, BOLD, FAINT, Output, WARNING, say};
+
+/// Shows Messages until there were enough, nobody reads, or the Node stops.
+///
+/// # Errors
+/// When the Node refuses, or stops.
+pub(crate) async fn run(client: &Client, command: Monitor, output: Output) -> Result<(), Failure> {
+    let filter = Filter {
+        kind: command.kind.map(|kind| Kind::from(kind).name().to_owned()),
+        message_type: command.pattern,
+        channel: command.channel,
+        role: command.role,
+        node: command.from,
+    };
+    let monitor = client.monitor(&filter).await?;
+    tokio::select! {
+        ended = follow(monitor, command.count, output) => ended,
+        () = output::unread() => Err(Failure::Unread),
+    }
+}
+
+async fn follow(
+    mut monitor: kozo_client::Monitor,
+    count: Option<u64>,
+    output: Output,
+) -> Result<(), Failure> {
+    let mut seen = 0;
+    let broken = |error| Failure::failed(format_args!("cannot read from the node: {error}"));
+    while count.is_none_or(|count| seen < count) {
+        let Some(line) = monitor.next_line().await.map_err(broken)? else {
+            return Err(Error::Gone("it has stopped".to_owned()).into());
+        };
+        let broken = |error| Failure::failed(format_args!("the node wrote '{line}': {error}"));
+        match serde_json::from_str(&line).map_err(broken)? {
+            Monitored::Skipped { .. } if output.json => output.line(&line)?,
+            Monitored::Skipped { skipped } => {
+                let told = format!("… {skipped} more, too many to be shown");
+                // Among the others, since it tells of those that are not.
+                if output.terminal {
+                    output.line(&output.paint(WARNING, &told))?;
+                } else {
+                    say(&told);
+                }
+            }
+            Monitored::Message(message) => {
+                let shown = if output.json {
+                    // With everything that is in it, whether known here or not.
+                    json(serde_json::from_str(&line).map_err(broken)?, &message)
+                } else {
+                    text(&message, output)
+                };
+                output.line(&shown)?;
+                seen += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The data in the notation that `inject` takes.
+fn data(message: &MonitoredMessage) -> Option<Value> {
+    let encoded = Base64::decode_vec(message.msgpack.as_ref()?).ok()?;
+    Some(data::json_of(&rmpv::decode::read_value(&mut encoded.as_slice()).ok()?))
+}
+
+fn json(mut line: Value, message: &MonitoredMessage) -> String {
+    if let (Some(data), Some(place)) = (data(message), line.get_mut("data")) {
+        *place = data;
+    }
+    show::json_line(&line)
+}
+
+/// The line for people.
+fn text(message: &MonitoredMessage, output: Output) -> String {
+    let time = i64::try_from(message.time).ok().and_then(|time| {
+        let time = Timestamp::from_microsecond(time).ok()?.to_zoned(TimeZone::system());
+        Some(time.strftime("%H:%M:%S%.3f").to_string())
+    });
+    let time = time.unwrap_or_else(|| message.time.to_string());
+    let channel =
+        message.channel.as_deref().map(|channel| format!(" [{}]", show::one_line(channel)));
+    let data = match data(message).unwrap_or_else(|| message.data.clone()) {
+        Value::Null => String::new(),
+        Value::String(text) => format!(": {}", show::one_line(&text)),
+        data => format!(": {}", show::json_line(&data)),
+    };
+    format!(
+        "{} {} {}{} {}{data}",
+        output.paint(FAINT, &time),
+        message.kind,
+        output.paint(BOLD, &show::one_line(&message.message_type)),
+        channel.unwrap_or_default(),
+        output.paint(FAINT, &show::one_line(&format!("{}@{}", message.role, message.node))),
+    )
+}

@@ -1,0 +1,72 @@
+//! The Node that a command is about, and what is said when it cannot be had.
+
+use std::path::Path;
+
+use kozo_client::{Client, Error};
+
+use crate::failure::{Exit, Failure};
+use crate::view;
+
+/// Connects to the Node of this name, or to the only one there is.
+///
+/// # Errors
+/// When there is none, or there are several.
+pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
+    Ok(Client::connect(node).await?)
+}
+
+/// What became of something that was done to the Role or Peer of this name; when there is none, those
+/// are named that there are.
+///
+/// # Errors
+/// What was given.
+pub(crate) async fn named<T>(
+    client: &Client,
+    name: &str,
+    done: Result<T, Error>,
+) -> Result<T, Failure> {
+    match done {
+        Ok(done) => Ok(done),
+        Err(Error::NoSuchRole(_)) => Err(view::no_role(name, &client.describe().await?)),
+        Err(Error::NoSuchPeer(_)) => Err(view::no_peer(name, &client.describe().await?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let exit = match &error {
+            Error::NoDaemon { .. } | Error::Gone(_) => Exit::NoDaemon,
+            Error::NotAllowed(_) => Exit::NotAllowed,
+            Error::NoSuchRole(_) | Error::NoSuchPeer(_) => Exit::Unknown,
+            Error::Ambiguous(_) | Error::InvalidArgument(_) => Exit::Usage,
+            Error::TimedOut(_) => Exit::TimedOut,
+            _ => Exit::Failed,
+        };
+        let failure = Failure::new(exit, &error);
+        match &error {
+            Error::NoDaemon { node, places } => {
+                let places = places.iter().map(|place| format!("looked at {place}"));
+                let failure = places.fold(failure, Failure::hint);
+                start(node.as_deref().unwrap_or("NODE")).into_iter().fold(failure, Failure::hint)
+            }
+            Error::Ambiguous(nodes) => {
+                let first = nodes.first().map_or("NODE", |node| node);
+                failure.hint(format!("For instance: kozoctl --node {first} …"))
+            }
+            _ => failure,
+        }
+    }
+}
+
+/// What to run so that the Node does.
+fn start(node: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    // As sd_booted(3) finds out.
+    if Path::new("/run/systemd/system").is_dir() {
+        lines.push(format!("Start it: systemctl start kozo@{node}"));
+        lines.push(format!("Why it does not run: journalctl -eu kozo@{node}"));
+    }
+    lines.push(format!("Or run it here: kozo CONFIG {node}"));
+    lines
+}

@@ -1,0 +1,166 @@
+//! The man pages: `kozoctl(1)` and one for each command, `kozo(8)`, and `kozo.yml(5)`.
+//!
+//! Those of programs come from the definitions of their command lines, that of the configuration from the
+//! tables by which it is checked. Nothing is written twice, so nothing can disagree.
+
+use std::fs;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use kozo::config::{OptionKind, OptionSpec, OptionValue, Presence, Schema, tables};
+use kozo::config::{show_duration, show_size};
+use kozo::node::Types;
+use serde_json::json;
+
+use crate::cli::{CONFIG, Cli};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The name of the collection of pages.
+const MANUAL: &str = "Kōzō";
+
+/// Writes all pages into the folder, which is made if it is not there, and says which.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn write(folder: &Path, output: Output) -> Result<(), Failure> {
+    let unwritten = |error: std::io::Error| {
+        Failure::failed(format_args!("cannot write into {}: {error}", folder.display()))
+    };
+    fs::create_dir_all(folder).map_err(unwritten)?;
+    let mut pages = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    programs(&command, &mut pages);
+    pages.push(page(kozo::cli::command(), "8").map_err(unwritten)?);
+    pages.push(("kozo.yml.5".to_owned(), configuration().into_bytes()));
+    for (name, text) in &pages {
+        fs::write(folder.join(name), text).map_err(unwritten)?;
+    }
+    let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+    Ok(output.answer(&json!({ "pages": names }), &names.join("\n"))?)
+}
+
+/// A page for the command and each of those below it.
+fn programs(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) {
+    // Writing to memory cannot fail.
+    pages.extend(page(command.clone(), "1"));
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        programs(below, pages);
+    }
+}
+
+fn page(command: clap::Command, section: &str) -> std::io::Result<(String, Vec<u8>)> {
+    let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command).section(section).source(source).manual(MANUAL);
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    // What follows the options has no heading in the definition; the one it gets says nothing.
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH NOTES");
+    Ok((man.get_filename(), text.into_bytes()))
+}
+
+/// The page of the configuration.
+fn configuration() -> String {
+    let mut page = Roff::new();
+    let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
+    page.control("TH", ["kozo.yml", "5", "", &source, MANUAL]);
+    // Names of ciphers cannot be spread over a line, or broken.
+    page.control("ad", ["l"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("kozo.yml - the configuration of a Kōzō System")]);
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([
+        italic(CONFIG),
+        roman(
+            " describes a whole System: its Nodes, their keys, Roles and Transports. It is the \
+             same on all of its machines. It is YAML, indented by spaces. Durations are seconds \
+             or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have one (64KiB, \
+             4MiB). ",
+        ),
+        bold("kozoctl config check"),
+        roman(" finds what is wrong with it, "),
+        bold("kozoctl config show"),
+        roman(" shows what it means, and "),
+        bold("kozoctl config new"),
+        roman(" writes one to begin with."),
+    ]);
+    section(&mut page, "THE TOP LEVEL", None, tables::root());
+    section(&mut page, "EVERY NODE", Some("In the block system, by name."), tables::node());
+    let roles = "In the block roles of a Node, by name, besides the options of their types.";
+    section(&mut page, "EVERY ROLE", Some(roles), tables::every_role());
+    let transports =
+        "In the block transports of a Node, by name, besides the options of their types.";
+    section(&mut page, "EVERY TRANSPORT", Some(transports), tables::every_transport());
+    let registry = Types::built_in().registry();
+    registry.roles.iter().for_each(|schema| of_type(&mut page, "ROLES OF TYPE", schema));
+    registry.transports.iter().for_each(|schema| of_type(&mut page, "TRANSPORTS OF TYPE", schema));
+    page.control("SH", ["EXAMPLE"]);
+    page.control("nf", []);
+    page.text([roman(EXAMPLE)]);
+    page.control("fi", []);
+    page.control("SH", ["SEE ALSO"]);
+    page.text([bold("kozo"), roman("(8), "), bold("kozoctl"), roman("(1)")]);
+    page.to_roff()
+}
+
+const EXAMPLE: &str = "\
+system:
+    clock:
+        privateKey: /etc/kozo/clock.key
+        publicKey: ssh-ed25519 AAAA…
+        roles:
+            timer1:
+                type: timer
+                tick: 60
+        transports:
+            tcp:
+                address: clock.local, 10.13.37.2";
+
+fn of_type(page: &mut Roff, what: &str, schema: &Schema) {
+    let storage = if schema.needs_storage { " Its Node needs a roleStorage." } else { "" };
+    let about = format!("{}{storage}", schema.description);
+    section(page, &format!("{what} {}", schema.name), Some(&about), &schema.options);
+}
+
+fn section(page: &mut Roff, title: &str, about: Option<&str>, options: &[OptionSpec]) {
+    page.control("SH", [title]);
+    if let Some(about) = about {
+        page.text([roman(about)]);
+    }
+    for option in options {
+        page.control("TP", []);
+        page.text([bold(&*option.name)]);
+        page.text(described(option));
+    }
+}
+
+fn described(option: &OptionSpec) -> Vec<Inline> {
+    let mut text = vec![roman(&*option.description)];
+    if option.kind != OptionKind::Block {
+        let allowed = option.kind.allowed().replace('`', "'");
+        text.push(roman(format!(" It is {allowed}.")));
+    }
+    match &option.presence {
+        Presence::Required => text.push(roman(" Required.")),
+        Presence::Optional => {}
+        Presence::Default(value) => {
+            text.extend([roman(" If not given: "), bold(shown(value)), roman(".")]);
+        }
+    }
+    text
+}
+
+fn shown(value: &OptionValue) -> String {
+    match value {
+        OptionValue::Flag(flag) => flag.to_string(),
+        OptionValue::Integer(number) => number.to_string(),
+        OptionValue::Duration(duration) => show_duration(*duration),
+        OptionValue::Size(bytes) => show_size(*bytes),
+        OptionValue::Text(text) => text.clone(),
+        OptionValue::Path(path) => path.to_string_lossy().into_owned(),
+        OptionValue::List(list) => list.join(", "),
+    }
+}

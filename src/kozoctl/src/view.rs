@@ -1,0 +1,325 @@
+//! What is shown of a Node: for people, and in JSON as the Node itself has said it.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anstyle::Style;
+use kozo::role::show::one_line;
+use kozo_client::status::{NodeStatus, PeerStatus, RoleStatus};
+use serde_json::Value;
+
+use crate::failure::{Exit, Failure};
+use crate::output::{BAD, BOLD, FAINT, GOOD, Output, WARNING};
+use crate::table::{Cell, Table};
+
+/// What is to be seen.
+#[derive(Debug, Clone)]
+pub(crate) enum View {
+    /// The Node with all that is on it.
+    Node,
+    /// All Roles.
+    Roles,
+    /// All Peers.
+    Peers,
+    /// The Role of this name.
+    Role(String),
+    /// The Peer of this name.
+    Peer(String),
+}
+
+impl View {
+    /// The text for people.
+    ///
+    /// # Errors
+    /// When there is no such Role or Peer.
+    pub(crate) fn text(&self, node: &NodeStatus, output: Output) -> Result<String, Failure> {
+        Ok(match self {
+            View::Node => whole(node, output),
+            View::Roles => roles(&node.roles).show(output),
+            View::Peers => peers(&node.peers).show(output),
+            View::Role(name) => {
+                let role = node.roles.iter().find(|role| role.name == *name);
+                one_role(role.ok_or_else(|| no_role(name, node))?, output)
+            }
+            View::Peer(name) => {
+                let peer = node.peers.iter().find(|peer| peer.name == *name);
+                one_peer(peer.ok_or_else(|| no_peer(name, node))?, output)
+            }
+        })
+    }
+
+    /// The part of what the Node says, with everything that is in it, that is to be seen.
+    pub(crate) fn json(&self, mut node: Value) -> Value {
+        let list = |key: &str| node.get_mut(key).map(Value::take).unwrap_or_default();
+        let (mut list, name) = match self {
+            View::Node => return node,
+            View::Roles => return { list }("roles"),
+            View::Peers => return { list }("peers"),
+            View::Role(name) => ({ list }("roles"), name),
+            View::Peer(name) => ({ list }("peers"), name),
+        };
+        let mut all = list.as_array_mut().into_iter().flatten();
+        let found = all.find(|one| one.get("name").and_then(Value::as_str) == Some(name));
+        found.map(Value::take).unwrap_or_default()
+    }
+}
+
+/// There is no such Role; these are.
+pub(crate) fn no_role(name: &str, node: &NodeStatus) -> Failure {
+    let names: Vec<_> = node.roles.iter().map(|role| &*role.name).collect();
+    unknown("role", name, &node.name, &names)
+}
+
+/// There is no such Peer; these are.
+pub(crate) fn no_peer(name: &str, node: &NodeStatus) -> Failure {
+    let names: Vec<_> = node.peers.iter().map(|peer| &*peer.name).collect();
+    unknown("peer", name, &node.name, &names)
+}
+
+fn unknown(what: &str, name: &str, node: &str, names: &[&str]) -> Failure {
+    let failure = Failure::new(Exit::Unknown, format_args!("node '{node}' has no {what} '{name}'"));
+    if names.is_empty() {
+        failure.hint(format!("It has no {what}s at all."))
+    } else {
+        failure.hint(format!("Its {what}s: {}", names.join(", ")))
+    }
+}
+
+fn whole(node: &NodeStatus, output: Output) -> String {
+    let name = output.paint(BOLD, &node.name);
+    let mut text = format!("{name}  kozo {}, up {}\n", node.version, ago(node.started));
+    let up = node.peers.iter().filter(|peer| peer.state == "up").count();
+    let sent = format!("{} messages{}", node.sent, reasons(", refused", &node.refused));
+    for (key, value) in [
+        ("Roles", count_states(node.roles.iter().map(|role| &*role.state))),
+        ("Peers", format!("{up} of {} up", node.peers.len())),
+        ("Sent", sent),
+    ] {
+        text.push_str(&format!("{key:>7}: {value}\n"));
+    }
+    for (known, table) in
+        [(node.roles.len(), roles(&node.roles)), (node.peers.len(), peers(&node.peers))]
+    {
+        if known > 0 {
+            text.push('\n');
+            text.push_str(&table.show(output));
+            text.push('\n');
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// `2 running, 1 failed`, in the order in which they come first.
+fn count_states<'a>(states: impl Iterator<Item = &'a str>) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for state in states {
+        match counted.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((state, 1)),
+        }
+    }
+    let counted: Vec<_> =
+        counted.iter().map(|(state, count)| format!("{count} {}", one_line(state))).collect();
+    if counted.is_empty() { "none".to_owned() } else { counted.join(", ") }
+}
+
+fn roles(roles: &[RoleStatus]) -> Table {
+    let mut table = Table::new(&[
+        "ROLE",
+        "TYPE",
+        "STATE",
+        ">SENT",
+        ">RECEIVED",
+        ">DROPPED",
+        ">WAITING",
+        "PROBLEM",
+    ]);
+    for role in roles {
+        let problem = if role.state == "running" { None } else { role.last_error.as_deref() };
+        table.row([
+            role.name.as_str().into(),
+            role.role_type.as_str().into(),
+            Cell::new(&role.state, role_style(&role.state)),
+            role.sent.into(),
+            role.received.into(),
+            alarming(role.dropped),
+            role.queue_length.into(),
+            one_line(problem.unwrap_or_default()).into(),
+        ]);
+    }
+    table
+}
+
+fn peers(peers: &[PeerStatus]) -> Table {
+    let mut table = Table::new(&[
+        "PEER",
+        "STATE",
+        "SINCE",
+        "OVER",
+        "ADDRESS",
+        ">RTT",
+        ">SENT",
+        ">RECEIVED",
+        ">DROPPED",
+        "PROBLEM",
+    ]);
+    for peer in peers {
+        let problem = if peer.state == "up" { None } else { peer.last_error.as_deref() };
+        table.row([
+            peer.name.as_str().into(),
+            Cell::new(&peer.state, peer_style(&peer.state)),
+            ago(peer.since).into(),
+            dash(peer.transport.as_deref()),
+            dash(peer.address.as_deref()),
+            dash(peer.round_trip_time.map(micros).as_deref()),
+            peer.sent.into(),
+            peer.received.into(),
+            alarming(peer.dropped.values().sum()),
+            one_line(problem.unwrap_or_default()).into(),
+        ]);
+    }
+    table
+}
+
+fn one_role(role: &RoleStatus, output: Output) -> String {
+    let state = output.paint(role_style(&role.state), &one_line(&role.state));
+    let waiting = format!("{} messages, {} bytes", role.queue_length, role.queue_size);
+    let mut lines = vec![
+        ("Type", role.role_type.clone()),
+        ("State", state),
+        ("Restarts", role.restarts.to_string()),
+        ("Sent", role.sent.to_string()),
+        ("Received", role.received.to_string()),
+        ("Dropped", role.dropped.to_string()),
+        ("Waiting", waiting),
+    ];
+    lines.extend(role.description.clone().map(|text| ("Description", one_line(&text))));
+    lines.extend(role.last_error.as_ref().map(|error| ("Last error", one_line(error))));
+    entry(&role.name, &lines, output)
+}
+
+fn one_peer(peer: &PeerStatus, output: Output) -> String {
+    let state = output.paint(peer_style(&peer.state), &one_line(&peer.state));
+    let waiting = format!("{} messages, {} bytes", peer.queue_length, peer.queue_size);
+    let over = peer.transport.as_ref().map(|transport| {
+        let address = peer.address.as_ref().map(|address| format!(", {address}"));
+        one_line(&format!("{transport}{}", address.unwrap_or_default()))
+    });
+    let dropped: u64 = peer.dropped.values().sum();
+    let skew = |skew: i64| {
+        let side = if skew < 0 { "behind" } else { "ahead" };
+        format!("{} {side}", micros(skew.unsigned_abs()))
+    };
+    let mut lines = vec![
+        ("State", format!("{state} for {}", ago(peer.since))),
+        ("Policy", format!("out {}, in {}", peer.policy_out, peer.policy_in)),
+        ("Over", over.unwrap_or_else(|| "-".to_owned())),
+        ("Round trip", peer.round_trip_time.map_or_else(|| "-".to_owned(), micros)),
+        ("Its clock", peer.clock_skew.map_or_else(|| "-".to_owned(), skew)),
+        ("Sessions", peer.sessions.to_string()),
+        ("Sent", peer.sent.to_string()),
+        ("Received", peer.received.to_string()),
+        ("Dropped", format!("{dropped}{}", reasons(":", &peer.dropped))),
+        ("Waiting", waiting),
+    ];
+    lines.extend(peer.last_error.as_ref().map(|error| ("Last error", one_line(error))));
+    entry(&peer.name, &lines, output)
+}
+
+fn entry(name: &str, lines: &[(&str, String)], output: Output) -> String {
+    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0) + 2;
+    let lines = lines.iter().map(|(key, value)| format!("{key:>width$}: {value}"));
+    let name = output.paint(BOLD, name);
+    std::iter::once(name).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// `: link_down 3, lost 1`, or nothing if there is nothing.
+fn reasons(before: &str, counted: &BTreeMap<String, u64>) -> String {
+    let counted: Vec<_> = counted
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{} {count}", one_line(reason)))
+        .collect();
+    if counted.is_empty() { String::new() } else { format!("{before} {}", counted.join(", ")) }
+}
+
+fn role_style(state: &str) -> Style {
+    match state {
+        "running" => GOOD,
+        "failed" => BAD,
+        "starting" => WARNING,
+        _ => FAINT,
+    }
+}
+
+fn peer_style(state: &str) -> Style {
+    match state {
+        "up" => GOOD,
+        "connecting" => WARNING,
+        "waiting" => BAD,
+        _ => FAINT,
+    }
+}
+
+fn alarming(count: u64) -> Cell {
+    Cell::new(count.to_string(), if count > 0 { WARNING } else { Style::new() })
+}
+
+fn dash(text: Option<&str>) -> Cell {
+    text.map_or_else(|| Cell::new("-", FAINT), |text| one_line(text).into())
+}
+
+/// How long ago a moment was, from its seconds since the Unix epoch.
+fn ago(moment: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    age(now.saturating_sub(moment))
+}
+
+/// A number of seconds in its two largest units.
+fn age(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}min {}s", seconds % 60),
+        3600..86400 => format!("{hours}h {}min", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// Microseconds as people read them.
+pub(crate) fn micros(micros: u64) -> String {
+    let (millis, rest) = (micros / 1000, micros % 1000);
+    match micros {
+        0..1000 => format!("{micros}µs"),
+        1000..100_000 => format!("{millis}.{}ms", rest / 100),
+        100_000..10_000_000 => format!("{millis}ms"),
+        _ => age(micros / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_for_people() {
+        for (seconds, wanted) in
+            [(0, "0s"), (59, "59s"), (61, "1min 1s"), (7260, "2h 1min"), (90_000, "1d 1h")]
+        {
+            assert_eq!(age(seconds), wanted);
+        }
+        for (time, wanted) in
+            [(17, "17µs"), (1780, "1.7ms"), (123_456, "123ms"), (61_000_000, "1min 1s")]
+        {
+            assert_eq!(micros(time), wanted);
+        }
+    }
+
+    #[test]
+    fn reasons_are_named_only_where_there_are_any() {
+        let counted = BTreeMap::from([("lost".to_owned(), 1), ("queue".to_owned(), 0)]);
+        assert_eq!(reasons(":", &counted), ": lost 1");
+        assert_eq!(reasons(":", &BTreeMap::new()), "");
+    }
+}

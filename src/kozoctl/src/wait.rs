@@ -1,0 +1,189 @@
+//! `kozoctl wait`: returns when Peers and Roles are in the states asked for.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use kozo_client::status::NodeStatus;
+use kozo_client::{Client, Error};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::view;
+
+/// States of a Peer.
+pub(crate) const PEER_STATES: [&str; 5] = ["disabled", "idle", "connecting", "up", "waiting"];
+
+/// States of a Role.
+pub(crate) const ROLE_STATES: [&str; 5] = ["starting", "running", "failed", "finished", "stopped"];
+
+/// What is waited for: that a Peer or Role is in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    subject: Subject,
+    name: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Peer,
+    Role,
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Condition, String> {
+        let (subject, states, usual, rest) =
+            match (text.strip_prefix("peer="), text.strip_prefix("role=")) {
+                (Some(rest), _) => (Subject::Peer, PEER_STATES, "up", rest),
+                (_, Some(rest)) => (Subject::Role, ROLE_STATES, "running", rest),
+                _ => return Err("write peer=NAME:STATE or role=NAME:STATE".to_owned()),
+            };
+        // The name of a Role may have a colon in it.
+        let (name, state) = rest.rsplit_once(':').unwrap_or((rest, usual));
+        if name.is_empty() {
+            return Err("there is no name in it".to_owned());
+        }
+        match states.into_iter().find(|known| *known == state) {
+            Some(state) => Ok(Condition { subject, name: name.to_owned(), state }),
+            None => Err(format!("'{state}' is none of the states {}", states.join(", "))),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = match self.subject {
+            Subject::Peer => "peer",
+            Subject::Role => "role",
+        };
+        write!(f, "{subject}={}:{}", self.name, self.state)
+    }
+}
+
+impl Condition {
+    /// The state that there is now.
+    fn state<'a>(&self, node: &'a NodeStatus) -> Result<&'a str, Failure> {
+        let name = &self.name;
+        match self.subject {
+            Subject::Peer => {
+                let peer = node.peers.iter().find(|peer| peer.name == *name);
+                Ok(&peer.ok_or_else(|| view::no_peer(name, node))?.state)
+            }
+            Subject::Role => {
+                let role = node.roles.iter().find(|role| role.name == *name);
+                Ok(&role.ok_or_else(|| view::no_role(name, node))?.state)
+            }
+        }
+    }
+}
+
+/// What is not so yet.
+struct Missing {
+    condition: Condition,
+    /// The state there is instead, if that is known.
+    state: Option<String>,
+}
+
+impl Missing {
+    fn json(&self) -> serde_json::Value {
+        json!({ "condition": self.condition.to_string(), "state": self.state })
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            Some(state) => write!(f, "{} (now {state})", self.condition),
+            None => self.condition.fmt(f),
+        }
+    }
+}
+
+/// Waits until all of it is so at one moment.
+///
+/// # Errors
+/// When it takes too long, there is no such Peer or Role, or the Node stops.
+pub(crate) async fn run(
+    client: &Client,
+    conditions: &[Condition],
+    limit: Duration,
+    output: Output,
+) -> Result<(), Failure> {
+    let mut missing: Vec<Missing> = Vec::new();
+    let result = timeout(limit, until(client, conditions, &mut missing)).await;
+    if output.json {
+        let names: Vec<_> = conditions.iter().map(Condition::to_string).collect();
+        match &result {
+            Ok(Ok(())) => output.json(&json!({ "conditions": names, "missing": [] }))?,
+            Ok(Err(_)) => {}
+            Err(_) => {
+                let missing: Vec<_> = missing.iter().map(Missing::json).collect();
+                output.json(&json!({ "conditions": names, "missing": missing }))?;
+            }
+        }
+    }
+    match result {
+        Ok(result) => result,
+        Err(_) => {
+            let limit = kozo::config::show_duration(limit);
+            let missing: Vec<_> = missing.iter().map(Missing::to_string).collect();
+            let told = format!("within {limit}, not all of it came true: {}", missing.join(", "));
+            Err(Failure::new(Exit::TimedOut, told))
+        }
+    }
+}
+
+/// Returns when nothing is `missing` any more.
+async fn until(
+    client: &Client,
+    conditions: &[Condition],
+    missing: &mut Vec<Missing>,
+) -> Result<(), Failure> {
+    let unseen = |condition: &Condition| Missing { condition: condition.clone(), state: None };
+    *missing = conditions.iter().map(unseen).collect();
+    // Before looking for the first time, so that nothing happens in between unseen.
+    let mut changes = client.changes().await?;
+    loop {
+        let node = client.describe().await?;
+        let mut now = Vec::new();
+        for condition in conditions {
+            let state = condition.state(&node)?;
+            if state != condition.state {
+                let state = Some(state.to_owned());
+                now.push(Missing { condition: condition.clone(), state });
+            }
+        }
+        if now.is_empty() {
+            return Ok(());
+        }
+        *missing = now;
+        if !changes.next().await {
+            return Err(Error::Gone("it has stopped".to_owned()).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_as_they_are_written() {
+        for (text, wanted) in [
+            ("peer=scribe:up", "peer=scribe:up"),
+            ("peer=scribe", "peer=scribe:up"),
+            ("role=timer1", "role=timer1:running"),
+            ("role=a:b:failed", "role=a:b:failed"),
+        ] {
+            assert_eq!(text.parse::<Condition>().map(|read| read.to_string()), Ok(wanted.into()));
+        }
+        for text in ["scribe", "peer=", "peer=:up", "peer=a:running", "role=a:up", "node=a:up"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What goes wrong, what is then said, and the exit code.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::unistd::geteuid;
+
+use crate::kit::{KOZOCTL, Place, System, text};
+
+/// Every command that needs a Node.
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["status"],
+    &["status", "--watch"],
+    &["roles"],
+    &["role", "timer1"],
+    &["role", "timer1", "restart"],
+    &["peers"],
+    &["peer", "scribe"],
+    &["peer", "scribe", "connect"],
+    &["inject", "event", "tick"],
+    &["monitor", "--count", "1"],
+    &["wait", "peer=scribe:up"],
+    &["ping", "scribe"],
+    &["reload"],
+];
+
+#[test]
+fn without_a_daemon_it_says_where_it_looked_and_what_to_run() {
+    let place = Place::new();
+    for command in COMMANDS {
+        let told = place.failure(&[&["-n", "clock"], *command].concat(), 3);
+        assert!(told.starts_with("kozoctl: node 'clock' does not run here\n"), "{told}");
+        assert!(told.contains("run/kozo/clock/bus: No such file"), "{told}");
+        assert!(told.contains("kozo CONFIG clock\n"), "{told}");
+    }
+}
+
+#[test]
+fn a_dead_node_is_as_none() {
+    let mut system = System::running();
+    system.kill("clock");
+    let told = system.place.failure(&["-n", "clock", "status"], 3);
+    assert!(told.contains("Connection refused"), "{told}");
+}
+
+#[test]
+fn several_nodes_are_listed() {
+    let system = System::running();
+    let told = system.place.failure(&["roles"], 2);
+    assert!(told.contains("clock") && told.contains("scribe"), "{told}");
+    assert!(told.contains("kozoctl --node "), "{told}");
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_known_ones() {
+    let system = System::running();
+    for (what, known, commands) in [
+        (
+            "role 'nobody'",
+            "timer1",
+            &[
+                &["role", "nobody"][..],
+                &["role", "nobody", "--watch"],
+                &["role", "nobody", "start"],
+                &["role", "nobody", "stop"],
+                &["role", "nobody", "restart"],
+                &["wait", "role=nobody"],
+            ][..],
+        ),
+        (
+            "peer 'nobody'",
+            "scribe",
+            &[
+                &["peer", "nobody"],
+                &["peer", "nobody", "connect"],
+                &["peer", "nobody", "disconnect"],
+                &["ping", "nobody"],
+                &["wait", "peer=nobody"],
+            ],
+        ),
+    ] {
+        for command in commands {
+            let told = system.place.failure(&[&["-n", "clock"], *command].concat(), 5);
+            assert!(told.contains(what) && told.contains(known), "{command:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_interested() {
+    let system = System::running();
+    let inject = ["-n", "clock", "inject", "event", "nothing"];
+    let output = system.place.run(&inject);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(output.stdout.is_empty() && text(&output.stderr).contains("nobody is interested"));
+    let output = system.place.run(&[&inject[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(6));
+    assert!(text(&output.stdout).contains("\"peers\": 0"));
+}
+
+#[test]
+fn wrong_usage_is_told_without_a_node() {
+    let place = Place::new();
+    for (arguments, part) in [
+        (&["inject", "event", "x", "not json"][..], "the data not json is not JSON"),
+        (&["inject", "evnt", "x"], "possible values: event"),
+        (&["wait", "peer=scribe:running"], "none of the states"),
+        (&["wait"], "required"),
+        (&["role", "timer1", "dance"], "possible values: start"),
+        (&["role", "timer1", "stop", "--watch"], "cannot be used with"),
+        (&["ping", "scribe", "--count", "0"], "0 is not in"),
+        (&["frobnicate"], "unrecognized subcommand"),
+    ] {
+        let told = place.failure(arguments, 2);
+        assert!(told.contains(part), "{arguments:?}: {told}");
+    }
+}
+
+/// Makes a call of kozoctl with these arguments.
+type Kozoctl<'a> = Box<dyn Fn(&[&str]) -> Command + 'a>;
+
+/// The program as another user runs it, who cannot get at the Node: none but root can become one.
+fn stranger(system: &System) -> Kozoctl<'_> {
+    let place = &system.place;
+    if geteuid().is_root() {
+        // A copy, since the folder where the program was built may be closed to others.
+        let copy = place.path().join("kozoctl");
+        fs::copy(KOZOCTL, &copy).unwrap();
+        for folder in ["", "run", "run/kozo"] {
+            fs::set_permissions(place.path().join(folder), fs::Permissions::from_mode(0o755))
+                .unwrap();
+        }
+        Box::new(move |arguments| {
+            let mut command = Command::new("setpriv");
+            place.within(&mut command);
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.arg(&copy).args(arguments);
+            command
+        })
+    } else {
+        let folder = place.path().join("run/kozo/clock");
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
+        Box::new(move |arguments| place.command(arguments))
+    }
+}
+
+#[test]
+fn a_stranger_may_not() {
+    let system = System::running();
+    let stranger = stranger(&system);
+    for command in COMMANDS {
+        let output = stranger(&[&["-n", "clock"], *command].concat()).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{command:?}: {told}");
+        assert!(told.contains("Permission denied"), "{told}");
+    }
+    let folder = system.place.path().join("run/kozo/clock");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+}

@@ -1,0 +1,13 @@
+//! `kozoctl` as people and scripts use it: the built program, against Nodes that really run, over their
+//! control sockets, without a bus.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod answers;
+mod completion;
+mod failures;
+mod kit;
+mod messages;
+mod offline;
+mod remote;
+mod streams;
+mod waiting;

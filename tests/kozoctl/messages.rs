@@ -1,0 +1,160 @@
+//! Messages that are injected on one Node and seen on another.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::{Value, json};
+
+use crate::kit::{DEADLINE, System, ended, until};
+
+/// A running `kozoctl monitor`.
+struct Monitor {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Monitor {
+    fn start(system: &System, arguments: &[&str]) -> Monitor {
+        let mut command = system.place.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Monitor { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).unwrap()
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns when a Message of this type that clock sends goes to scribe: when its monitor is known.
+fn until_wanted(system: &System, message_type: &str) {
+    let inject = ["-n", "clock", "inject", "event", message_type, "\"first\""];
+    until("the monitor's interest arrives", || system.place.run(&inject).status.success());
+}
+
+#[test]
+fn data_arrives_as_it_was_sent() {
+    let system = System::running();
+    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "pro?e", "--json"]);
+    until_wanted(&system, "probe");
+    assert_eq!(serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"], "first");
+    for data in [
+        json!({"a": [1, 2.5, "é", null, true]}),
+        json!([u64::MAX, i64::MIN, 0, -1, 1e300, 9_007_199_254_740_993_u64]),
+        json!({"$base64": "AAEC/w=="}),
+        json!({"nested": {"bytes": {"$base64": ""}}, "list": [{"$base64": "gA=="}]}),
+        json!("a line\nand another\u{1b}[2J"),
+        json!({"with = sign": "a=b", "": {}}),
+        json!(null),
+        json!(-5),
+    ] {
+        let inject = ["-n", "clock", "inject", "event", "probe", "--channel", "kitchen"];
+        system.place.answer(&[&inject[..], &[&data.to_string()]].concat());
+        let seen: Value = serde_json::from_str(&monitor.line()).unwrap();
+        assert_eq!(seen["data"], data);
+        assert_eq!(seen["channel"], "kitchen");
+        assert_eq!((&seen["kind"], &seen["type"]), (&json!("event"), &json!("probe")));
+        assert_eq!(seen["node"], "clock");
+        // What was seen can be sent again.
+        let again = seen["data"].to_string();
+        system.place.answer(&[&inject[..], &[&again]].concat());
+        assert_eq!(serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"], data);
+    }
+}
+
+#[test]
+fn data_may_be_pairs_or_come_from_standard_input() {
+    let system = System::running();
+    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "door", "--json"]);
+    until_wanted(&system, "door");
+    monitor.line();
+    let data = || serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"].clone();
+    let door = ["-n", "clock", "inject", "order", "door"];
+    let pairs = ["open=true", "room=3", "by=the cat"];
+    system.place.answer(&[&door[..], &pairs].concat());
+    assert_eq!(data(), json!({"open": true, "room": 3, "by": "the cat"}));
+    let output = system.place.bash("echo '[1, 2]' | kozoctl -n clock inject order door -");
+    assert!(output.status.success());
+    assert_eq!(data(), json!([1, 2]));
+    system.place.answer(&door);
+    assert_eq!(data(), json!(null));
+}
+
+#[test]
+fn people_see_one_harmless_line_for_each() {
+    let system = System::running();
+    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "door"]);
+    until_wanted(&system, "door");
+    assert!(monitor.line().ends_with(" event door inject@clock: first"));
+    let data = r#"{"said": "\u001b[2J\n", "bytes": {"$base64": "AA=="}}"#;
+    system.place.answer(&["-n", "clock", "inject", "event", "door", "-c", "kit\nchen", data]);
+    let line = monitor.line();
+    let wanted = r#" event door [kit\nchen] inject@clock: {"bytes":{"$base64":"AA=="},"said":"\u001b[2J\n"}"#;
+    assert!(line.ends_with(wanted), "{line}");
+}
+
+#[test]
+fn only_what_is_asked_for_is_shown() {
+    let system = System::running();
+    let place = &system.place;
+    let one = |filter: &[&str]| {
+        let arguments = [&["-n", "scribe", "monitor", "--count", "1"], filter].concat();
+        place.json(&arguments)
+    };
+    for filter in [&["t*k"][..], &["--role", "timer?"], &["--from", "cl*"], &["-k", "event"]] {
+        let seen = one(filter);
+        assert_eq!((&seen["type"], &seen["role"]), (&json!("tick"), &json!("timer1")));
+    }
+    // The others are there, and not shown.
+    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "--channel", "hall"]);
+    let inject = ["-n", "clock", "inject", "event", "door", "-c", "hall"];
+    until("the monitor's interest arrives", || place.run(&inject).status.success());
+    assert!(monitor.line().contains("door [hall]"));
+}
+
+#[test]
+fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
+    let system = System::running();
+    let place = &system.place;
+    assert!(place.bash("mkfifo go").status.success());
+    // A reader that reads one line, and the others when it is told to.
+    let script = "kozoctl -n clock monitor flood --json |
+                  { head -c 100; read -r _ < go; cat; } > seen";
+    let mut reader = place.bash_command(script).spawn().unwrap();
+    let seen = || std::fs::read_to_string(place.path().join("seen")).unwrap_or_default();
+    let big = format!("\"{}\"", "x".repeat(100_000));
+    let flood = ["-n", "clock", "inject", "event", "flood", &big];
+    until("the monitor sees one", || {
+        place.run(&flood);
+        seen().contains("boot")
+    });
+    // More than fits into its queue and all that is on the way.
+    for _ in 0..100 {
+        place.run(&flood);
+    }
+    std::fs::write(place.path().join("go"), "\n").unwrap();
+    until("it is told", || seen().contains("{\"skipped\":"));
+    drop(system);
+    ended(&mut reader);
+}
+
+#[test]
+fn a_monitor_ends_with_its_node() {
+    let mut system = System::running();
+    let mut monitor = Monitor::start(&system, &["-n", "clock", "monitor"]);
+    monitor.line();
+    system.kill("clock");
+    assert_eq!(ended(&mut monitor.child).code(), Some(3));
+}
