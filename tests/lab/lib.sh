@@ -8,7 +8,7 @@
 #   put NAME PATH              writes standard input to a file of a machine, booted or not
 #   boot NAME                  boots it and waits until it runs; again after `power_off`
 #   at NAME COMMAND...         runs a command in it
-#   power_off NAME             as an administrator does
+#   power_off NAME             stops it in an orderly way
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
@@ -68,8 +68,11 @@ lab_kill() { # NAME
 }
 
 lab_files() { # FOLDER: installs Kōzō there, as its packages will
-    local tree
-    install -D -t "$1/usr/bin" "$lab_top/target/release/kozo"
+    local program tree
+    for program in kozo kozoctl; do
+        [ -x "$lab_top/target/release/$program" ] &&
+            install -D -t "$1/usr/bin" "$lab_top/target/release/$program"
+    done
     install -D -t "$1/usr/lib/systemd/system-generators" "$lab_top/target/release/kozo-generator"
     for tree in systemd dbus; do
         [ -d "$lab_top/$tree" ] && cp -rT "$lab_top/$tree" "$1"
@@ -143,7 +146,8 @@ at() { # NAME COMMAND...
 }
 
 power_off() { # NAME
-    at "$1" systemctl poweroff
+    # What `systemctl poweroff` comes to, without an answer that may not arrive.
+    kill -RTMIN+4 "${lab_leader[$1]}"
     wait "${lab_nspawn[$1]}" || true
     lab_nspawn[$1]='' lab_leader[$1]=''
 }

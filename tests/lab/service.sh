@@ -118,8 +118,8 @@ scenario_a_peer_starts_a_node_of_which_only_the_socket_runs() {
     # And a client at the control socket starts one, too.
     fresh
     at one systemctl start kozo@scribe.socket
-    at one timeout 1 busctl --address=unix:path=/run/kozo/scribe/bus list >/dev/null 2>&1 || true
-    eventually 10 is scribe ActiveState active
+    at one kozoctl -n scribe status >/dev/null
+    is scribe ActiveState active
 }
 
 scenario_a_restart_refuses_nobody() {
@@ -133,14 +133,55 @@ scenario_a_restart_refuses_nobody() {
         done
         echo $i connections
     ' > "$lab_run/connections" 2>&1 &
-    local connecting=$! before
+    local connecting=$! before socket='kozo-transport@scribe:tcp\x20lan.socket' since
     before=$(of scribe ExecMainPID)
+    since=$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")
     at one systemctl restart kozo@scribe
     at one systemctl restart kozo@scribe
     at one touch /tmp/enough
     wait $connecting
     grep -qE '^[0-9]{4,} connections$' "$lab_run/connections"
     not is scribe ExecMainPID "$before"
+    # It was open all the time, not merely closed too shortly for anybody to notice.
+    [ "$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")" = "$since" ]
+}
+
+scenario_a_reload_touches_only_what_has_changed() {
+    fresh scribe clock
+    at one cp /etc/kozo/kozo.yml /root/before.yml
+    at one sed -i 's/^            timer1:/            timer2:\n                type: timer\n                tick: 60\n&/' \
+        /etc/kozo/kozo.yml
+    at one systemctl reload kozo@clock
+    is clock StatusText '1/1 peers up, 2 roles'
+    said kozo@clock KOZO_CLASS=reloaded
+    # A file that is refused changes nothing, and says where it is wrong.
+    at one sed -i 's/tick: 60/tock: 60/' /etc/kozo/kozo.yml
+    not at one systemctl reload kozo@clock 2>/dev/null
+    is clock ActiveState active
+    is clock StatusText '1/1 peers up, 2 roles'
+    at one journalctl -q -u kozo@clock KOZO_CLASS=reload-refused > "$lab_run/refused"
+    grep -qE '/etc/kozo/kozo.yml:[0-9]+:[0-9]+' "$lab_run/refused"
+    local run
+    run=$(of clock InvocationID)
+    not said kozo@clock "_SYSTEMD_INVOCATION_ID=$run" KOZO_CLASS=link-down
+    at one cp /root/before.yml /etc/kozo/kozo.yml
+    at one systemctl daemon-reload
+}
+
+scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
+    fresh scribe
+    at one sed -i 's/port: 6021/port: 6031/' /etc/kozo/kozo.yml
+    at one systemctl restart kozo@scribe 2>/dev/null
+    at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
+    eventually 5 said kozo@scribe KOZO_CLASS=other-port 'KOZO_TRANSPORT=tcp lan'
+    # As the catalog says.
+    at one systemctl daemon-reload
+    at one systemctl stop kozo@scribe kozo@scribe.socket
+    at one systemctl start kozo@scribe
+    at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6031'
+    not at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6021' 2>/dev/null
+    at one sed -i 's/port: 6031/port: 6021/' /etc/kozo/kozo.yml
+    at one systemctl daemon-reload
 }
 
 scenario_a_node_that_hangs_is_restarted() {
@@ -256,6 +297,7 @@ scenario_the_journal_has_fields() {
         grep -qF "$field" <<< "$entry"
     done
     said kozo@clock KOZO_TRANSPORT=tcp
+    said kozo@scribe KOZO_ROLE=cuckoo
 }
 
 scenario_the_journal_explains_a_refused_key() {

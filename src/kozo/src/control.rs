@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
+use crate::class;
 use crate::config::{self, ConfigError};
 use crate::node::{Node, Reloaded, StartError, Types};
 use crate::role::Host as _;
+use crate::service::Reloading;
 
 /// A running Node, with where its configuration comes from.
 pub struct Control {
@@ -36,9 +38,13 @@ impl Control {
     /// # Errors
     /// When the file is refused or cannot be applied; then everything is as it was.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _told_to_systemd = Reloading::begin();
         let result = self.load_and_apply().await;
         if let Err(refused) = &result {
-            error!("the configuration was not reloaded, and the one before holds: {refused}");
+            error!(
+                class = class::RELOAD_REFUSED,
+                "the configuration was not reloaded, and the one before holds: {refused}"
+            );
         }
         result
     }

@@ -13,9 +13,9 @@ use crate::bus::{self, Entrances};
 use crate::class;
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::node::{Node, SetLogFilter, StartError, Surroundings, Types};
+use crate::node::{Node, Print, SetLogFilter, StartError, Surroundings, Types};
 use crate::output::Output;
-use crate::service::{Service, sockets};
+use crate::service::{Service, journal, sockets};
 use crate::signals::{Asked, Signals};
 use crate::transport::tcp;
 
@@ -76,8 +76,12 @@ pub fn run(
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
-        // A line of a Role goes to standard output as it is.
-        let print = Box::new(move |_role: &str, line: &str| lines.line(line));
+        // A line of a Role goes to standard output as it is; in the journal it has the Role's name.
+        let print: Print = if journal::is_open() {
+            Box::new(|role: &str, line: &str| info!(role, "{line}"))
+        } else {
+            Box::new(move |_role: &str, line: &str| lines.line(line))
+        };
         let known = types.clone();
         let surroundings = Surroundings { types, print, set_log_filter, passed };
         let node = tokio::select! {
