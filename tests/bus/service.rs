@@ -39,11 +39,11 @@ impl Testnet {
         Testnet { process, folder, bus: bus.to_owned() }
     }
 
+    /// By their sockets where there is no bus, and on the bus where there is one.
     fn lookup(&self) -> Lookup {
-        Lookup {
-            system_bus: Some(self.bus.clone()),
-            folders: vec![self.folder.path().join("kozo")],
-        }
+        let sockets = self.folder.path().join("kozo");
+        let folders = if self.bus == NO_BUS { vec![sockets] } else { Vec::new() };
+        Lookup { system_bus: Some(self.bus.clone()), folders }
     }
 
     fn config(&self) -> PathBuf {
