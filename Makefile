@@ -16,7 +16,14 @@ build: $(KOZO) ## Build the daemon, as it is installed.
 
 .PHONY: $(KOZO)
 $(KOZO):
-	cargo build --locked --release --bin kozo
+	cargo build --locked --release --bin kozo --bin kozoctl
+
+# The man pages and the completions of shells, each where it is installed below /usr/share.
+PAGES := target/pages
+
+.PHONY: pages
+pages: $(KOZO) ## Write man pages and completions below target/pages.
+	packaging/pages target/release/kozoctl $(PAGES)
 
 .PHONY: test
 test: ## Install what the tests need, and run all of them.

@@ -159,6 +159,16 @@ impl Running {
         self.node.status().peers.into_iter().find(|peer| peer.name == name).unwrap()
     }
 
+    /// Random number of this run of the Node.
+    pub fn boot(&self) -> u64 {
+        self.node.status().boot
+    }
+
+    /// Messages that the Node has sent.
+    pub fn sent(&self) -> u64 {
+        self.node.status().sent
+    }
+
     /// Waits until the condition holds; panics with the status when it does not come to that.
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);

@@ -1,5 +1,7 @@
 //! A Node, as its clients drive it.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,8 +10,8 @@ use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, Variant};
 
-use crate::error::Error;
-use crate::find::{self, Way};
+use crate::error::{Error, Place};
+use crate::find::{self, Connected, Lookup, Way};
 use crate::monitor::{Filter, Monitor};
 use crate::names;
 use crate::proxies::{Node1Proxy, Options, Peer1Proxy, Role1Proxy};
@@ -58,9 +60,38 @@ impl Client {
     /// # Errors
     /// [`Error::NoDaemon`], [`Error::Ambiguous`], or [`Error::NotAllowed`].
     pub async fn connect(node: Option<&str>) -> Result<Client, Error> {
-        let found = find::connect(node).await?;
-        let destination = names::bus_name(&found.node);
-        Ok(Client { connection: found.connection, node: found.node, destination, way: found.way })
+        Client::find(&Lookup::default(), node).await
+    }
+
+    /// As [`connect`](Self::connect), looking elsewhere than usual.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn find(lookup: &Lookup, node: Option<&str>) -> Result<Client, Error> {
+        let Connected { connection, node, way } = lookup.connect(node).await?;
+        let destination = names::bus_name(&node);
+        Ok(Client { connection, node, destination, way })
+    }
+
+    /// Connects to the Node that has its control socket at this path.
+    ///
+    /// # Errors
+    /// [`Error::NoDaemon`] or [`Error::NotAllowed`].
+    pub async fn at_socket(path: &Path) -> Result<Client, Error> {
+        let connection = find::peer_to_peer(path).await.map_err(|problem| {
+            let place = Place { place: path.display().to_string(), problem: problem.to_string() };
+            match problem.kind() {
+                io::ErrorKind::PermissionDenied => Error::NotAllowed(place.to_string()),
+                _ => Error::NoDaemon { node: None, places: vec![place] },
+            }
+        })?;
+        let way = Way::Socket(path.to_owned());
+        // On the socket nobody minds under which name it is spoken to.
+        let mut client =
+            Client { connection, node: String::new(), destination: names::bus_name("_"), way };
+        client.node = answer(client.root().await?.name()).await?;
+        client.destination = names::bus_name(&client.node);
+        Ok(client)
     }
 
     /// The Node's name.

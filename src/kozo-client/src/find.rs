@@ -36,12 +36,20 @@ pub struct Found {
     pub way: Way,
 }
 
-/// The Nodes that run here, and those that are started by whoever connects to their socket, by name.
-/// What can be reached over the system bus is given so.
-pub async fn running() -> Vec<Found> {
-    let mut places = Vec::new();
-    let bus = system_bus(&mut places).await;
-    look(bus.as_ref(), &mut places).await
+/// Where Nodes are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// Address of the system bus; the usual one, if none is given.
+    pub system_bus: Option<String>,
+    /// Folders with a folder for each Node.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Default for Lookup {
+    /// Where Nodes usually are on this machine, as far as this user can reach them.
+    fn default() -> Lookup {
+        Lookup { system_bus: None, folders: places::parents() }
+    }
 }
 
 /// A connection to a Node, to be spoken to under its name on the bus whichever way it leads.
@@ -51,110 +59,148 @@ pub(crate) struct Connected {
     pub(crate) way: Way,
 }
 
-/// Connects to the Node of this name, or to the only one there is.
-pub(crate) async fn connect(node: Option<&str>) -> Result<Connected, Error> {
-    let mut places = Vec::new();
-    let bus = system_bus(&mut places).await;
-    let found = match node {
-        Some(node) => named(bus.as_ref(), node, &mut places).await,
-        None => look(bus.as_ref(), &mut places).await,
-    };
-    if node.is_none() && found.len() > 1 {
-        return Err(Error::Ambiguous(found.into_iter().map(|found| found.node).collect()));
+impl Lookup {
+    /// The Nodes that run here, and those that are started by whoever connects to their socket, by
+    /// name. What can be reached over the system bus is given so.
+    pub async fn running(&self) -> Vec<Found> {
+        let mut places = Vec::new();
+        let bus = self.connect_to_bus(&mut places).await;
+        self.look(bus.as_ref(), &mut places).await
     }
-    let mut forbidden = None;
-    for Found { node, way } in found {
-        let path = match (&way, &bus) {
-            (Way::SystemBus, Some(bus)) => {
-                return Ok(Connected { connection: bus.clone(), node, way });
-            }
-            (Way::SystemBus, None) => continue,
-            (Way::Socket(path), _) => path.clone(),
+
+    /// Connects to the Node of this name, or to the only one there is.
+    pub(crate) async fn connect(&self, node: Option<&str>) -> Result<Connected, Error> {
+        let mut places = Vec::new();
+        let bus = self.connect_to_bus(&mut places).await;
+        let found = match node {
+            Some(node) => self.named(bus.as_ref(), node, &mut places).await,
+            None => self.look(bus.as_ref(), &mut places).await,
         };
-        match peer_to_peer(&path).await {
-            Ok(connection) => return Ok(Connected { connection, node, way }),
-            Err(problem) => {
-                let place = path.display().to_string();
-                if problem.kind() == io::ErrorKind::PermissionDenied {
-                    forbidden = Some(format!("{place}: {problem}"));
+        if node.is_none() && found.len() > 1 {
+            return Err(Error::Ambiguous(found.into_iter().map(|found| found.node).collect()));
+        }
+        let mut forbidden = None;
+        for Found { node, way } in found {
+            let path = match (&way, &bus) {
+                (Way::SystemBus, Some(bus)) => {
+                    return Ok(Connected { connection: bus.clone(), node, way });
                 }
-                places.push(Place { place, problem: problem.to_string() });
+                (Way::SystemBus, None) => continue,
+                (Way::Socket(path), _) => path.clone(),
+            };
+            match peer_to_peer(&path).await {
+                Ok(connection) => return Ok(Connected { connection, node, way }),
+                Err(problem) => {
+                    let place = path.display().to_string();
+                    if problem.kind() == io::ErrorKind::PermissionDenied {
+                        forbidden = Some(format!("{place}: {problem}"));
+                    }
+                    places.push(Place { place, problem: problem.to_string() });
+                }
             }
         }
+        match forbidden {
+            Some(problem) => Err(Error::NotAllowed(problem)),
+            None => Err(Error::NoDaemon { node: node.map(str::to_owned), places }),
+        }
     }
-    match forbidden {
-        Some(problem) => Err(Error::NotAllowed(problem)),
-        None => Err(Error::NoDaemon { node: node.map(str::to_owned), places }),
-    }
-}
 
-/// Everywhere a Node of this name is, best first.
-async fn named(bus: Option<&Connection>, node: &str, places: &mut Vec<Place>) -> Vec<Found> {
-    let mut found = Vec::new();
-    let known = |way| Found { node: node.to_owned(), way };
-    if let Some(bus) = bus {
-        let name = names::bus_name(node);
-        if has_owner(bus, &name).await {
-            found.push(known(Way::SystemBus));
-        } else {
-            let problem = "nobody has this name on the system bus".to_owned();
-            places.push(Place { place: name, problem });
-        }
-    }
-    for parent in places::parents() {
-        let path = parent.join(node).join(places::SOCKET);
-        match is_socket(&path) {
-            Ok(true) if places::is_folder_name(node) && places::is_trustworthy(&parent) => {
-                found.push(known(Way::Socket(path)));
+    /// Everywhere a Node of this name is, best first.
+    async fn named(
+        &self,
+        bus: Option<&Connection>,
+        node: &str,
+        places: &mut Vec<Place>,
+    ) -> Vec<Found> {
+        let mut found = Vec::new();
+        let known = |way| Found { node: node.to_owned(), way };
+        if let Some(bus) = bus {
+            let name = names::bus_name(node);
+            if has_owner(bus, &name).await {
+                found.push(known(Way::SystemBus));
+            } else {
+                let problem = "nobody has this name on the system bus".to_owned();
+                places.push(Place { place: name, problem });
             }
-            Ok(true) => places.push(untrusted(&parent)),
-            Ok(false) => places.push(place(&path, "not a socket")),
-            Err(problem) => places.push(place(&path, &problem.to_string())),
         }
+        for parent in &self.folders {
+            let path = parent.join(node).join(places::SOCKET);
+            match is_socket(&path) {
+                Ok(true) if places::is_folder_name(node) && places::is_trustworthy(parent) => {
+                    found.push(known(Way::Socket(path)));
+                }
+                Ok(true) => places.push(untrusted(parent)),
+                Ok(false) => places.push(place(&path, "not a socket")),
+                // There is something that this user may not see: trying it says so.
+                Err(problem) if problem.kind() == io::ErrorKind::PermissionDenied => {
+                    found.push(known(Way::Socket(path)));
+                }
+                Err(problem) => places.push(place(&path, &problem.to_string())),
+            }
+        }
+        found
     }
-    found
-}
 
-/// All Nodes, each once.
-async fn look(bus: Option<&Connection>, places: &mut Vec<Place>) -> Vec<Found> {
-    let mut found = BTreeMap::new();
-    if let Some(bus) = bus {
-        let known = found.len();
-        for name in bus_names(bus).await {
-            if let Some(node) = names::node_of_bus_name(&name) {
-                found.insert(node, Way::SystemBus);
+    /// All Nodes, each once.
+    async fn look(&self, bus: Option<&Connection>, places: &mut Vec<Place>) -> Vec<Found> {
+        let mut found = BTreeMap::new();
+        if let Some(bus) = bus {
+            let known = found.len();
+            for name in bus_names(bus).await {
+                if let Some(node) = names::node_of_bus_name(&name) {
+                    found.insert(node, Way::SystemBus);
+                }
+            }
+            if found.len() == known {
+                places.push(Place {
+                    place: format!("{}*", names::BUS_NAME_PREFIX),
+                    problem: "nobody has such a name on the system bus".to_owned(),
+                });
             }
         }
-        if found.len() == known {
-            places.push(Place {
-                place: format!("{}*", names::BUS_NAME_PREFIX),
-                problem: "nobody has such a name on the system bus".to_owned(),
-            });
+        for parent in &self.folders {
+            let folders = match std::fs::read_dir(parent) {
+                Ok(folders) => folders,
+                Err(problem) => {
+                    places.push(place(parent, &problem.to_string()));
+                    continue;
+                }
+            };
+            if !places::is_trustworthy(parent) {
+                places.push(untrusted(parent));
+                continue;
+            }
+            let mut here = false;
+            for folder in folders.filter_map(Result::ok) {
+                let path = folder.path().join(places::SOCKET);
+                let Ok(node) = folder.file_name().into_string() else { continue };
+                let there = match is_socket(&path) {
+                    Ok(is_socket) => is_socket && somebody_listens(parent, &path).await,
+                    // A Node that this user may not reach is one all the same.
+                    Err(problem) => problem.kind() == io::ErrorKind::PermissionDenied,
+                };
+                if there {
+                    here = true;
+                    found.entry(node).or_insert(Way::Socket(path));
+                }
+            }
+            if !here {
+                places.push(place(parent, "no node has a socket there"));
+            }
         }
+        found.into_iter().map(|(node, way)| Found { node, way }).collect()
     }
-    for parent in places::parents() {
-        let Ok(folders) = std::fs::read_dir(&parent) else {
-            places.push(place(&parent, "no such folder"));
-            continue;
+
+    async fn connect_to_bus(&self, places: &mut Vec<Place>) -> Option<Connection> {
+        let builder = self.system_bus.as_deref().map_or_else(Builder::system, Builder::address);
+        let problem = match timeout(ANSWER, builder.build()).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(problem)) => problem.to_string(),
+            Err(_) => "no answer".to_owned(),
         };
-        if !places::is_trustworthy(&parent) {
-            places.push(untrusted(&parent));
-            continue;
-        }
-        let mut here = false;
-        for folder in folders.filter_map(Result::ok) {
-            let path = folder.path().join(places::SOCKET);
-            let Ok(node) = folder.file_name().into_string() else { continue };
-            if is_socket(&path).unwrap_or(false) && somebody_listens(&parent, &path).await {
-                here = true;
-                found.entry(node).or_insert(Way::Socket(path));
-            }
-        }
-        if !here {
-            places.push(place(&parent, "no node has a socket there"));
-        }
+        places.push(Place { place: "system bus".to_owned(), problem });
+        None
     }
-    found.into_iter().map(|(node, way)| Found { node, way }).collect()
 }
 
 /// Whether a socket is more than what a Node left behind. Those of systemd are not tried: it takes
@@ -181,16 +227,6 @@ fn untrusted(parent: &Path) -> Place {
     place(parent, "others may write there, so it is not trusted")
 }
 
-async fn system_bus(places: &mut Vec<Place>) -> Option<Connection> {
-    let problem = match timeout(ANSWER, Builder::system().build()).await {
-        Ok(Ok(connection)) => return Some(connection),
-        Ok(Err(problem)) => problem.to_string(),
-        Err(_) => "no answer".to_owned(),
-    };
-    places.push(Place { place: "system bus".to_owned(), problem });
-    None
-}
-
 async fn has_owner(bus: &Connection, name: &str) -> bool {
     let (Ok(proxy), Ok(name)) = (DBusProxy::new(bus).await, BusName::try_from(name)) else {
         return false;
@@ -206,7 +242,7 @@ async fn bus_names(bus: &Connection) -> Vec<String> {
     }
 }
 
-async fn peer_to_peer(path: &Path) -> io::Result<Connection> {
+pub(crate) async fn peer_to_peer(path: &Path) -> io::Result<Connection> {
     let stream = UnixStream::connect(path).await?.into_std()?;
     match timeout(ANSWER, Builder::unix_stream(stream).p2p().build()).await {
         Ok(Ok(connection)) => Ok(connection),

@@ -7,11 +7,12 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use crate::bus::{self, Entrances};
 use crate::config::LocalNode;
 use crate::control::Control;
+use crate::log;
 use crate::node::{Node, StartError, Surroundings, Types};
 use crate::signals::{Asked, Signals};
-use crate::{bus, log};
 
 /// Threads for what blocks: disks and name resolution.
 const BLOCKING_THREADS: usize = 8;
@@ -65,7 +66,7 @@ pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Resul
         let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
         let node = Node::start(local, surroundings).await?;
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus = bus::start(control, None).await;
+        let _bus = bus::start(control, Entrances::default()).await;
         info!("node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");

@@ -51,11 +51,8 @@ fn from_json(given: &[u8]) -> Result<Vec<u8>, Error> {
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no text"))?;
     let rmpv::ValueRef::String(text) = value else { return Err(invalid("it is no text")) };
     let text = text.as_str().ok_or_else(|| invalid("it is no text"))?;
-    let value: rmpv::Value =
-        serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
-    let mut out = Vec::new();
-    rmpv::encode::write_value(&mut out, &value).map_err(|error| invalid(&error.to_string()))?;
-    Ok(out)
+    let value = serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
+    packed(&value)
 }
 
 fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
@@ -64,8 +61,16 @@ fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
     let mut given = given;
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no bytes"))?;
     let rmpv::ValueRef::Binary(bytes) = value else { return Err(invalid("it is no bytes")) };
-    message::decode(bytes).map_err(|error| Error::InvalidArgument(error.to_string()))?;
-    Ok(bytes.to_vec())
+    let value = message::decode(bytes);
+    // Written anew: what reads it is more lenient than others may be.
+    packed(&value.map_err(|error| Error::InvalidArgument(error.to_string()))?)
+}
+
+fn packed(value: &rmpv::Value) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let failed = |error: rmpv::encode::Error| Error::InvalidArgument(error.to_string());
+    rmpv::encode::write_value(&mut out, value).map_err(failed)?;
+    Ok(out)
 }
 
 impl Type for Data {

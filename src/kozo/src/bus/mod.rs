@@ -35,6 +35,15 @@ use crate::role::Host as _;
 /// How long the start of the Node waits for the system bus.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// Where a Node is to be reached.
+#[derive(Default)]
+pub struct Entrances {
+    /// The control socket that systemd has passed, to be used instead of one of its own.
+    pub socket: Option<UnixListener>,
+    /// Address of the system bus; the usual one, if none is given.
+    pub system_bus: Option<String>,
+}
+
 /// The control plane of a Node; gone when dropped.
 pub struct Bus {
     // Ends its tasks when dropped.
@@ -42,13 +51,12 @@ pub struct Bus {
     _socket: Option<socket::Place>,
 }
 
-/// Serves the control plane of a Node: on the control socket that systemd has passed, or else one of
-/// its own, and on the system bus. When this returns both are there, as far as they can be: the log
-/// says why one is not. The Node itself needs neither.
-pub async fn start(control: Control, passed: Option<UnixListener>) -> Bus {
+/// Serves the control plane of a Node, on its control socket and on the system bus. When this returns
+/// both are there, as far as they can be: the log says why one is not. The Node itself needs neither.
+pub async fn start(control: Control, entrances: Entrances) -> Bus {
     let control = Arc::new(control);
     let mut tasks = JoinSet::new();
-    let listening = match passed {
+    let listening = match entrances.socket {
         Some(listener) => socket::adopt(listener),
         None => socket::bind(control.node.node_name()),
     };
@@ -63,7 +71,7 @@ pub async fn start(control: Control, passed: Option<UnixListener>) -> Bus {
         }
     };
     let (settled, settles) = oneshot::channel();
-    tasks.spawn(system::serve(control, settled));
+    tasks.spawn(system::serve(control, entrances.system_bus, settled));
     // The task drops its end when it gives up.
     let _ = timeout(SETTLE, settles).await;
     Bus { _tasks: tasks, _socket: place }

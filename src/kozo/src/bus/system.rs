@@ -19,13 +19,19 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Serves the Node on the system bus for as long as there is one. `settled` is dropped once it is known
+/// Serves the Node on the system bus, which may have another address than usual, for as long as there
+/// is one. `settled` is dropped once it is known
 /// whether there is.
-pub(super) async fn serve(control: Arc<Control>, settled: oneshot::Sender<()>) {
+pub(super) async fn serve(
+    control: Arc<Control>,
+    address: Option<String>,
+    settled: oneshot::Sender<()>,
+) {
     let mut settled = Some(settled);
     let mut pause = FIRST_PAUSE;
     loop {
-        match publish(Builder::system(), &control).await {
+        let builder = address.as_deref().map_or_else(Builder::system, Builder::address);
+        match publish(builder, &control).await {
             Ok(published) => {
                 // The objects are there: now they may be found.
                 if !take_name(&published.connection, control.node.node_name()).await {

@@ -1,0 +1,197 @@
+//! Who may do what, with real users where that can be.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use kozo::transport::memory::Network;
+use zbus::connection::Builder;
+use zbus::{OwnedVariant, interface};
+
+use crate::kit::{Lab, Plan};
+use crate::private_bus::PrivateBus;
+use crate::{Served, soon};
+
+/// User `nobody`, who is in no group that matters.
+const NOBODY: u32 = 65534;
+
+/// What `busctl` says to somebody who is not root.
+async fn as_nobody(bus: &PrivateBus, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new("busctl");
+    command.arg(format!("--address={}", bus.address)).args(arguments);
+    command.uid(NOBODY).gid(NOBODY);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+const NODE: [&str; 2] = ["org.kozo.Node1.clock", "/org/kozo/Node1"];
+const ROLE: [&str; 2] = ["org.kozo.Node1.clock", "/org/kozo/Node1/role/probe"];
+const PEER: [&str; 2] = ["org.kozo.Node1.clock", "/org/kozo/Node1/peer/scribe"];
+
+/// Everything that takes more than to look, with the action that it takes.
+fn calls() -> Vec<(Vec<&'static str>, &'static str)> {
+    let call = |object: [&'static str; 2], rest: &[&'static str]| {
+        ["call"].iter().chain(&object).chain(rest).copied().collect::<Vec<_>>()
+    };
+    let inject = ["org.kozo.Node1", "Inject", "sssva{sv}", "event", "tick", "", "s", "hello", "0"];
+    vec![
+        (call(NODE, &inject), "org.kozo.inject"),
+        (call(NODE, &["org.kozo.Node1", "Monitor", "a{sv}", "0"]), "org.kozo.monitor"),
+        (call(NODE, &["org.kozo.Node1", "Reload", "a{sv}", "0"]), "org.kozo.manage"),
+        (call(ROLE, &["org.kozo.Role1", "Start", "a{sv}", "0"]), "org.kozo.manage"),
+        (call(ROLE, &["org.kozo.Role1", "Stop", "a{sv}", "0"]), "org.kozo.manage"),
+        (call(ROLE, &["org.kozo.Role1", "Restart", "a{sv}", "0"]), "org.kozo.manage"),
+        (call(PEER, &["org.kozo.Peer1", "Connect", "a{sv}", "0"]), "org.kozo.manage"),
+        (call(PEER, &["org.kozo.Peer1", "Disconnect", "a{sv}", "0"]), "org.kozo.manage"),
+    ]
+}
+
+/// Only root can be somebody else.
+fn can_be_nobody() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("not run: only root can call as another user");
+    }
+    root
+}
+
+#[tokio::test]
+async fn without_polkit_others_may_look_and_no_more() {
+    if !can_be_nobody() {
+        return;
+    }
+    let bus = PrivateBus::start();
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let get = ["get-property", NODE[0], NODE[1], "org.kozo.Node1", "Roles"];
+    assert_eq!(as_nobody(&bus, &get).await, (true, "as 1 \"probe\"\n".to_owned()));
+    let (fine, tree) = as_nobody(&bus, &["tree", "--list", NODE[0]]).await;
+    assert!(fine && tree.contains("/org/kozo/Node1/peer/scribe\n"), "{tree}");
+    let (fine, members) = as_nobody(&bus, &["introspect", PEER[0], PEER[1]]).await;
+    assert!(fine && members.contains("emits-change"), "{members}");
+    let (fine, json) =
+        as_nobody(&bus, &["call", NODE[0], NODE[1], "org.kozo.Node1", "Describe"]).await;
+    assert!(fine && json.contains("scribe"), "{json}");
+    for (call, action) in calls() {
+        let (fine, text) = as_nobody(&bus, &call).await;
+        assert!(!fine && text.contains(action), "{call:?}: {text}");
+    }
+    // Nothing can be set, and nobody gets as far as the Node with it.
+    let set = ["set-property", NODE[0], NODE[1], "org.kozo.Node1", "Name", "s", "x"];
+    let (fine, text) = as_nobody(&bus, &set).await;
+    assert!(!fine && text.contains("Access"), "{text}");
+    let state = clock.running.node.role_status("probe").unwrap().state;
+    assert_eq!((&*state, clock.running.sent()), ("running", 0));
+}
+
+/// What polkit was asked.
+type Asked = Arc<Mutex<Vec<(String, String, String, u32)>>>;
+
+/// Something with polkit's name that answers as it was told, and remembers what it was asked.
+struct Authority {
+    asked: Asked,
+    yes: Vec<&'static str>,
+}
+
+type Subject = (String, HashMap<String, OwnedVariant>);
+
+#[interface(name = "org.freedesktop.PolicyKit1.Authority")]
+impl Authority {
+    fn check_authorization(
+        &self,
+        subject: Subject,
+        action: String,
+        _details: HashMap<String, String>,
+        flags: u32,
+        _cancellation: String,
+    ) -> ((bool, bool, HashMap<String, String>),) {
+        let name: &str = (&subject.1["name"]).try_into().unwrap();
+        let yes = self.yes.contains(&&*action);
+        self.asked.lock().unwrap().push((subject.0, name.to_owned(), action, flags));
+        ((yes, false, HashMap::new()),)
+    }
+}
+
+#[tokio::test]
+async fn polkit_is_asked_about_the_caller() {
+    if !can_be_nobody() {
+        return;
+    }
+    let bus = PrivateBus::start();
+    let asked = Asked::default();
+    let authority = Authority { asked: Arc::clone(&asked), yes: vec!["org.kozo.inject"] };
+    let polkit = Builder::address(&*bus.address)
+        .serve_at("/org/freedesktop/PolicyKit1/Authority", authority)
+        .name("org.freedesktop.PolicyKit1")
+        .build()
+        .await
+        .unwrap();
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&lab, "clock", &bus.address).await;
+    for (call, action) in calls() {
+        let (fine, text) = as_nobody(&bus, &call).await;
+        assert_eq!(fine, action == "org.kozo.inject", "{call:?}: {text}");
+        let (kind, name, asked, flags) = asked.lock().unwrap().pop().unwrap();
+        assert_eq!((&*kind, &*asked), ("system-bus-name", action));
+        // Neither the Node nor polkit itself: `busctl` allows that the user is asked.
+        assert_ne!(name, polkit.unique_name().unwrap().as_str());
+        assert!(name.starts_with(":1."), "{name}");
+        assert_eq!(flags, 1);
+    }
+    assert_eq!(clock.running.sent(), 1);
+    // Root is not asked about.
+    let client = kozo_client::Client::find(&crate::on_bus(&bus.address), None).await.unwrap();
+    soon(client.role("probe").stop()).await.unwrap();
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_control_socket_knows_who_is_calling() {
+    if !can_be_nobody() {
+        return;
+    }
+    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&lab, "clock").await;
+    // As if an administrator had opened it to everybody.
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&clock.socket, open.clone()).unwrap();
+    std::fs::set_permissions(clock.socket.parent().unwrap(), open).unwrap();
+    let socket = clock.socket.clone();
+    // Where it was built others may not be let in.
+    let helper = clock.socket.with_file_name("helper");
+    std::fs::copy(std::env::current_exe().unwrap(), &helper).unwrap();
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new(helper)
+            .args(["permission::call_as_nobody", "--exact", "--ignored", "--nocapture"])
+            .env("KOZO_TEST_SOCKET", socket)
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap()
+    });
+    let output = output.await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("looked, and was refused"), "{text}");
+}
+
+/// The other half of the test above, in a process of another user.
+#[tokio::test]
+#[ignore = "is run by the_control_socket_knows_who_is_calling"]
+async fn call_as_nobody() {
+    let socket = std::env::var_os("KOZO_TEST_SOCKET").unwrap();
+    let client = kozo_client::Client::at_socket(socket.as_ref()).await.unwrap();
+    assert_eq!(soon(client.describe()).await.unwrap().name, "clock");
+    let refused = soon(client.inject_json("event", "tick", None, "1")).await.unwrap_err();
+    assert!(
+        matches!(&refused, kozo_client::Error::NotAllowed(text) if text.contains("org.kozo.inject"))
+    );
+    let refused = soon(client.reload()).await.unwrap_err();
+    assert!(
+        matches!(&refused, kozo_client::Error::NotAllowed(text) if text.contains("org.kozo.manage"))
+    );
+    println!("looked, and was refused");
+}
