@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 
 use kozo::message::{Draft, Kind};
+use kozo::queue::Limits;
 use kozo::transport::memory::Network;
 use kozo_client::{Error, Filter, Injected, Monitored};
 use rmpv::Value;
@@ -58,7 +59,9 @@ async fn what_is_injected_arrives_as_it_was() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_by_name() {
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
+    let queue = Limits { length: 10, size: 1 << 20 };
+    let plan = Plan { queue, ..Plan::default() };
+    let lab = Lab::new(Network::new(), &["clock"], plan);
     let clock = Served::alone(&lab, "clock").await;
     let client = clock.client().await;
     let long = "x".repeat(256);
@@ -82,8 +85,8 @@ async fn what_makes_no_sense_is_refused_by_name() {
     let refused = soon(client.inject("event", "a", None, &descriptor, Default::default())).await;
     assert!(refused.unwrap_err().to_string().contains("file descriptor"));
 
-    // The probe's queue holds four mebibytes, and no message more than sixteen.
-    for size in [5 << 20, 17 << 20] {
+    // The probe's queue holds one mebibyte, and no message more than sixteen.
+    for size in [2 << 20, 17 << 20] {
         let data = Variant::from(vec![0_u8; size]);
         let refused = soon(client.inject("event", "a", None, &data, Default::default())).await;
         assert!(matches!(&refused, Err(Error::MessageTooLarge(_))), "{refused:?}");

@@ -1,5 +1,5 @@
-//! Nodes in one process, for tests: a System from a few words, a network between its Nodes, and a
-//! Role that tests send and receive with.
+//! Nodes in one process, for tests: a System from a few words, a network between its Nodes, and
+//! Roles that tests send and receive with.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -10,6 +10,10 @@
     clippy::indexing_slicing
 )]
 
+pub mod client;
+pub mod log;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,24 +23,34 @@ use kozo::config::{
     System, TransportConfig,
 };
 use kozo::interest::Interest;
+use kozo::message::{Draft, Message};
 use kozo::node::{Node, Surroundings, Types};
 use kozo::queue::Limits;
-use kozo::role::{Host, Role, RoleContext, RoleError, RoleType};
+use kozo::role::{Host, Role, RoleContext, RoleError, RoleType, SendError, Sent};
+use kozo::status::{PeerStatus, RoleStatus};
 use kozo::transport::memory::Network;
+use kozo::transport::{Priority, Transport};
+use rmpv::Value;
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// A Role type `probe` that wants everything and hands what it receives to the test.
-pub struct ProbeType {
-    pub interests: Vec<Interest>,
-    pub received: mpsc::UnboundedSender<kozo::message::Message>,
+/// How long anything may take that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A Role type `probe` that hands what it receives to the test, and a Role type `deaf` that receives
+/// nothing ever.
+struct KitType {
+    name: &'static str,
+    interests: Vec<Interest>,
+    received: mpsc::UnboundedSender<Message>,
 }
 
-impl RoleType for ProbeType {
+impl RoleType for KitType {
     fn schema(&self) -> Schema {
         Schema {
-            name: "probe".into(),
-            description: "Hands Messages to a test.".into(),
+            name: self.name.into(),
+            description: "Serves tests.".into(),
             options: Vec::new(),
             needs_storage: false,
         }
@@ -47,11 +61,14 @@ impl RoleType for ProbeType {
     }
 
     fn build(&self, _: &RoleConfig) -> Box<dyn Role> {
-        Box::new(Probe(self.received.clone()))
+        match self.name {
+            "deaf" => Box::new(Deaf),
+            _ => Box::new(Probe(self.received.clone())),
+        }
     }
 }
 
-struct Probe(mpsc::UnboundedSender<kozo::message::Message>);
+struct Probe(mpsc::UnboundedSender<Message>);
 
 impl Role for Probe {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
@@ -64,12 +81,31 @@ impl Role for Probe {
     }
 }
 
+struct Deaf;
+
+impl Role for Deaf {
+    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
+        Box::pin(async move {
+            context.stopped().await;
+            Ok(())
+        })
+    }
+}
+
 /// What a System of the kit is like.
 #[derive(Clone)]
 pub struct Plan {
     pub options: RootOptions,
+    /// What the probes want.
     pub interests: Vec<Interest>,
+    /// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of each Node.
     pub policy: fn(&str) -> (ConnectPolicy, ConnectPolicy),
+    /// The Roles of each Node, by name: `probe` or `deaf`.
+    pub roles: fn(&str) -> &'static [&'static str],
+    /// Bounds of the Roles' queues.
+    pub queue: Limits,
+    /// The Transport types of every Node.
+    pub transports: &'static [(&'static str, Priority)],
 }
 
 impl Default for Plan {
@@ -78,7 +114,24 @@ impl Default for Plan {
             options: RootOptions::default(),
             interests: vec![Interest::any()],
             policy: |_| (ConnectPolicy::Constant, ConnectPolicy::Constant),
+            roles: |_| &["probe"],
+            queue: Limits { length: 100_000, size: 64 * 1024 * 1024 },
+            transports: &[("memory", Priority::Best)],
         }
+    }
+}
+
+impl Plan {
+    /// Attempts to connect at most so many seconds apart.
+    pub fn retry(mut self, seconds: u64) -> Plan {
+        self.options.connection_retry = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Outgoing queues of so many Messages.
+    pub fn outgoing(mut self, length: usize) -> Plan {
+        self.options.outgoing_queue.length = length;
+        self
     }
 }
 
@@ -87,75 +140,167 @@ pub struct Lab {
     pub network: Network,
     pub system: Arc<System>,
     pub plan: Plan,
-    keys: Vec<Arc<PrivateKey>>,
+    keys: HashMap<String, Arc<PrivateKey>>,
 }
 
 /// A running Node and what its probe received.
 pub struct Running {
     pub node: Node,
-    pub received: mpsc::UnboundedReceiver<kozo::message::Message>,
+    pub name: String,
+    pub received: mpsc::UnboundedReceiver<Message>,
+}
+
+pub fn new_key() -> Arc<PrivateKey> {
+    Arc::new(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap())
 }
 
 impl Lab {
     pub fn new(network: Network, names: &[&str], plan: Plan) -> Lab {
-        let keys: Vec<_> = names
-            .iter()
-            .map(|_| Arc::new(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()))
-            .collect();
-        let nodes = names.iter().zip(&keys).map(|(name, key)| {
-            let (self_to_others, others_to_self) = (plan.policy)(name);
-            Arc::new(NodeConfig {
-                name: (*name).to_owned(),
-                private_key: "/nowhere".into(),
-                public_key: key.public_key().clone(),
-                role_storage: None,
-                self_to_others,
-                others_to_self,
-                options: plan.options.clone(),
-                roles: vec![RoleConfig {
-                    name: "probe".to_owned(),
-                    role_type: "probe".to_owned(),
-                    description: None,
-                    queue: Limits { length: 4096, size: 4 * 1024 * 1024 },
-                    options: Options::default(),
-                }],
-                transports: vec![TransportConfig {
-                    name: "memory".to_owned(),
-                    transport_type: "memory".to_owned(),
-                    options: Options(
-                        [("address".to_owned(), OptionValue::List(vec![(*name).to_owned()]))]
-                            .into(),
-                    ),
-                }],
-            })
-        });
-        Lab { network, system: Arc::new(System { nodes: nodes.collect() }), plan, keys }
+        let keys: HashMap<_, _> = names.iter().map(|name| (name.to_string(), new_key())).collect();
+        let node = |name: &&str| Arc::new(node_config(name, &plan, &keys[*name]));
+        let system = System { nodes: names.iter().map(node).collect() };
+        Lab { network, system: Arc::new(system), plan, keys }
+    }
+
+    /// Gives all Transports of a Node other options than those of the kit.
+    pub fn set_transports(&mut self, name: &str, transports: Vec<TransportConfig>) {
+        let mut nodes = self.system.nodes.clone();
+        let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
+        *node = Arc::new(NodeConfig { transports, ..NodeConfig::clone(node) });
+        self.system = Arc::new(System { nodes });
+    }
+
+    /// Takes the keys of another lab, whose Nodes have the same names.
+    pub fn adopt(&mut self, other: &Lab) {
+        self.keys.extend(other.keys.iter().map(|(name, key)| (name.clone(), Arc::clone(key))));
+        let node = |node: &Arc<NodeConfig>| {
+            let public_key = self.keys[&node.name].public_key().clone();
+            Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) })
+        };
+        self.system = Arc::new(System { nodes: self.system.nodes.iter().map(node).collect() });
+    }
+
+    pub fn key(&self, name: &str) -> Arc<PrivateKey> {
+        Arc::clone(&self.keys[name])
     }
 
     pub async fn start(&self, name: &str) -> Running {
-        let at = self.system.nodes.iter().position(|node| node.name == name).unwrap();
+        self.start_with(name, self.key(name), |_| {}).await
+    }
+
+    /// Starts a Node with this key, whatever the configuration says, and options changed on it alone.
+    pub async fn start_with(
+        &self,
+        name: &str,
+        private_key: Arc<PrivateKey>,
+        change: impl FnOnce(&mut RootOptions),
+    ) -> Running {
+        let mut config = NodeConfig::clone(self.system.node(name).unwrap());
+        change(&mut config.options);
         let (sender, received) = mpsc::unbounded_channel();
-        let probe = ProbeType { interests: self.plan.interests.clone(), received: sender };
-        let types = Types {
-            roles: vec![Arc::new(probe)],
-            transports: vec![self.network.transport_type(name)],
-        };
-        let local = LocalNode {
-            system: Arc::clone(&self.system),
-            config: Arc::clone(&self.system.nodes[at]),
-            private_key: Arc::clone(&self.keys[at]),
-        };
+        let local =
+            LocalNode { system: Arc::clone(&self.system), config: Arc::new(config), private_key };
         let surroundings = Surroundings {
-            types,
+            types: self.types(name, sender),
             print: Box::new(|_, _| {}),
+            passed: Default::default(),
             set_log_filter: Box::new(|_| Ok(())),
         };
-        Running { node: Node::start(local, surroundings).await.unwrap(), received }
+        let node = Node::start(local, surroundings).await.unwrap();
+        Running { node, name: name.to_owned(), received }
+    }
+
+    fn types(&self, node: &str, received: mpsc::UnboundedSender<Message>) -> Types {
+        let role = |name| {
+            let (interests, received) = (self.plan.interests.clone(), received.clone());
+            Arc::new(KitType { name, interests, received }) as Arc<dyn RoleType>
+        };
+        let named =
+            |&(name, priority): &(&str, Priority)| self.network.named_type(name, priority, node);
+        let memory = self.plan.transports.iter().map(named);
+        Types {
+            roles: vec![role("probe"), role("deaf")],
+            transports: memory.chain(kozo::transport::built_in()).collect(),
+        }
+    }
+
+    /// A Transport of this Node, for a test that connects by itself.
+    pub fn transport(&self, node: &str) -> Arc<dyn Transport> {
+        let (name, priority) = self.plan.transports[0];
+        let config = &self.system.node(node).unwrap().transports[0];
+        self.network.named_type(name, priority, node).build(config)
+    }
+
+    /// Starts two Nodes and waits until both say that they are joined.
+    pub async fn start_both(&self, a: &str, b: &str) -> (Running, Running) {
+        let (a, b) = (self.start(a).await, self.start(b).await);
+        a.until_up(&b.name).await;
+        b.until_up(&a.name).await;
+        (a, b)
     }
 }
 
+fn node_config(name: &str, plan: &Plan, key: &PrivateKey) -> NodeConfig {
+    let (self_to_others, others_to_self) = (plan.policy)(name);
+    let role = |role: &&str| RoleConfig {
+        name: role.to_string(),
+        role_type: role.to_string(),
+        description: None,
+        queue: plan.queue,
+        options: Options::default(),
+    };
+    let transport = |(transport, _): &(&str, Priority)| TransportConfig {
+        name: transport.to_string(),
+        transport_type: transport.to_string(),
+        options: Options([("address".to_owned(), OptionValue::List(vec![name.to_owned()]))].into()),
+    };
+    NodeConfig {
+        name: name.to_owned(),
+        private_key: "/nowhere".into(),
+        public_key: key.public_key().clone(),
+        role_storage: None,
+        self_to_others,
+        others_to_self,
+        options: plan.options.clone(),
+        roles: (plan.roles)(name).iter().map(role).collect(),
+        transports: plan.transports.iter().map(transport).collect(),
+    }
+}
+
+/// The number that [`Running::send`] put into a Message.
+pub fn number(message: &Message) -> u64 {
+    message.value().unwrap().as_u64().unwrap()
+}
+
 impl Running {
-    pub fn peer(&self, name: &str) -> kozo::status::PeerStatus {
+    /// Sends a numbered event.
+    pub fn send(&self, number: u64) -> Sent {
+        self.try_send(&Draft::event("tick").data(&Value::from(number))).unwrap()
+    }
+
+    pub fn try_send(&self, draft: &Draft<'_>) -> Result<Sent, SendError> {
+        self.node.send("probe", draft)
+    }
+
+    /// The next number that came from this Node, its own Messages aside.
+    pub async fn next(&mut self) -> (String, u64) {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.received.recv()).await;
+            let message = message.expect("a message comes in time").expect("the probe runs");
+            if message.origin().node != self.name {
+                return (message.origin().node.clone(), number(&message));
+            }
+        }
+    }
+
+    /// All numbers that have come from others so far.
+    pub fn numbers(&mut self) -> Vec<u64> {
+        let messages = std::iter::from_fn(|| self.received.try_recv().ok());
+        let others = messages.filter(|message| message.origin().node != self.name);
+        others.map(|message| number(&message)).collect()
+    }
+
+    pub fn peer(&self, name: &str) -> PeerStatus {
         self.node.status().peers.into_iter().find(|peer| peer.name == name).unwrap()
     }
 
@@ -169,17 +314,33 @@ impl Running {
         self.node.status().sent
     }
 
+    pub fn role(&self, name: &str) -> RoleStatus {
+        self.node.status().roles.into_iter().find(|role| role.name == name).unwrap()
+    }
+
+    /// Messages for this Peer that were dropped for this reason.
+    pub fn dropped(&self, peer: &str, reason: &str) -> u64 {
+        self.peer(peer).dropped.get(reason).copied().unwrap_or(0)
+    }
+
+    pub fn refused(&self, reason: &str) -> u64 {
+        self.node.status().refused.get(reason).copied().unwrap_or(0)
+    }
+
     /// Waits until the condition holds; panics with the status when it does not come to that.
     pub async fn until(&self, what: &str, condition: impl Fn(&Running) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE * 5;
         while !condition(self) {
-            let now = tokio::time::Instant::now();
-            assert!(now < deadline, "not {what}: {:#?}", self.node.status());
+            assert!(Instant::now() < deadline, "not {what}: {:#?}", self.node.status());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     pub async fn until_up(&self, peer: &str) {
         self.until(&format!("up to {peer}"), |node| node.peer(peer).state == "up").await;
+    }
+
+    pub async fn until_down(&self, peer: &str) {
+        self.until(&format!("down to {peer}"), |node| node.peer(peer).state != "up").await;
     }
 }

@@ -52,6 +52,11 @@ impl Default for Lookup {
     }
 }
 
+/// The Nodes that run here, as [`Lookup::running`] finds them where Nodes usually are.
+pub async fn running() -> Vec<Found> {
+    Lookup::default().running().await
+}
+
 /// A connection to a Node, to be spoken to under its name on the bus whichever way it leads.
 pub(crate) struct Connected {
     pub(crate) connection: Connection,

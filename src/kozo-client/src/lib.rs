@@ -16,5 +16,5 @@ pub mod status;
 
 pub use client::{Changes, Client, Injected, Reloaded};
 pub use error::{Error, Place};
-pub use find::{Found, Lookup, Way};
+pub use find::{Found, Lookup, Way, running};
 pub use monitor::{Filter, Monitor, Monitored, MonitoredMessage};

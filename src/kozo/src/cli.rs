@@ -1,14 +1,16 @@
 //! The command line of the daemon.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use tracing::{error, warn};
 
-use crate::config::{self, ConfigError};
-use crate::node::Types;
-use crate::{daemon, testnet};
+use crate::node::{SetLogFilter, Types};
+use crate::output::Output;
+use crate::service::journal;
+use crate::{class, config, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -80,14 +82,17 @@ pub struct LogArguments {
     #[arg(short, long, action = ArgAction::Count)]
     quiet: u8,
 
-    /// Log what this filter says, for instance `info,kozo::link=debug`.
-    #[arg(long, value_name = "FILTER", env = "KOZO_LOG", hide_env = false)]
+    /// Log what this filter says, for instance `info,kozo::link=debug`. Where none of these three is
+    /// given, KOZO_LOG in the environment can say it.
+    #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
 impl LogArguments {
     /// The filter that the arguments come to.
     pub fn filter(&self) -> String {
+        let from_environment =
+            || std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty());
         let level = match (self.verbose, self.quiet) {
             (_, 2..) => "error",
             (_, 1) => "warn",
@@ -97,7 +102,9 @@ impl LogArguments {
         };
         // Others' lines help only their developers.
         let own = || format!("warn,kozo={level}");
-        self.log.clone().unwrap_or_else(own)
+        let is_said = self.verbose > 0 || self.quiet > 0;
+        let given = self.log.clone().or_else(|| from_environment().filter(|_| !is_said));
+        given.unwrap_or_else(own)
     }
 }
 
@@ -125,35 +132,81 @@ pub fn run() -> ExitCode {
 fn run_node(arguments: &Arguments) -> ExitCode {
     let types = Types::built_in();
     let file = arguments.config.clone().unwrap_or_default();
+    if !arguments.check {
+        let name = arguments.node.as_deref().unwrap_or_default();
+        return start(&file, name, types, &arguments.log.filter());
+    }
     let loaded = match config::load(&file, arguments.node.as_deref(), &types.registry()) {
         Ok(loaded) => loaded,
-        Err(error) => return refuse(&error),
+        Err(error) => {
+            print_error(&error.render(log::is_coloured()));
+            return error.exit_code().into();
+        }
     };
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        print_error(warning);
     }
-    if arguments.check {
-        let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
-        let count = names.len();
-        println!("{} is fine: {count} nodes ({})", file.display(), names.join(", "));
-        return ExitCode::SUCCESS;
+    let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
+    let count = names.len();
+    let answer = format!("{} is fine: {count} nodes ({})\n", file.display(), names.join(", "));
+    // The exit code says the same to whoever does not read it.
+    let _ = std::io::stdout().write_all(answer.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Runs a Node, from its log on.
+fn start(file: &Path, name: &str, types: Types, filter: &str) -> ExitCode {
+    let stderr = match Output::start(std::io::stderr()) {
+        Ok(stderr) => stderr,
+        Err(error) => {
+            print_error(&format!("kozo: {error}"));
+            return exit::START.into();
+        }
+    };
+    let code = match log::start(filter, name, &stderr) {
+        Ok(set_log_filter) => start_node(file, name, types, set_log_filter),
+        Err(problem) => {
+            print_error(&format!("kozo: {problem}"));
+            exit::USAGE.into()
+        }
+    };
+    stderr.flush(daemon::LAST_LINES);
+    code
+}
+
+fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilter) -> ExitCode {
+    let loaded = match config::load(file, Some(name), &types.registry()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(class::CONFIGURATION_REFUSED, &error.render(log::is_coloured()));
+            return error.exit_code().into();
+        }
+    };
+    for warning in &loaded.warnings {
+        if journal::is_open() { warn!("{warning}") } else { print_error(warning) }
     }
     let Some(local) = loaded.local else { return exit::USAGE.into() };
-    match daemon::run(file, local, types, &arguments.log.filter()) {
+    match daemon::run(file.to_owned(), local, types, set_log_filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kozo: {error}");
+            complain(class::START_FAILED, &format!("kozo: {error}"));
             exit::START.into()
         }
     }
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("{}", error.render(std::io::stderr().is_terminal()).trim_end());
-    error.exit_code().into()
+/// Says something on standard error; when that is closed or full, the exit code has to do.
+fn print_error(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
 }
 
-fn run_testnet(directory: &std::path::Path) -> ExitCode {
+/// Says why there is no Node: to the journal where that is read, else as it is.
+fn complain(class: &str, text: &str) {
+    let text = text.trim_end();
+    if journal::is_open() { error!(class, "{text}") } else { print_error(text) }
+}
+
+fn run_testnet(directory: &Path) -> ExitCode {
     let result = std::env::current_exe().map_err(testnet::TestnetError::from).and_then(|program| {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         daemon::block_on(testnet::run(directory, &program, colour))?
@@ -161,7 +214,7 @@ fn run_testnet(directory: &std::path::Path) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kozo testnet: {error}");
+            print_error(&format!("kozo testnet: {error}"));
             exit::START.into()
         }
     }

@@ -1,25 +1,34 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use crate::bus::{self, Entrances};
+use crate::class;
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::log;
-use crate::node::{Node, StartError, Surroundings, Types};
+use crate::node::{Node, SetLogFilter, StartError, Surroundings, Types};
+use crate::output::Output;
+use crate::service::{Service, sockets};
 use crate::signals::{Asked, Signals};
+use crate::transport::tcp;
 
-/// Threads for what blocks: disks and name resolution.
-const BLOCKING_THREADS: usize = 8;
+/// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
+/// only as many as have something to do.
+const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
 
 /// Set in the environment of a daemon that is to stop when the program that started it ends, however
 /// that ends.
 pub const STOP_WITH_PARENT: &str = "KOZO_STOP_WITH_PARENT";
+
+/// How long the last lines may take to be written when the daemon ends.
+pub const LAST_LINES: Duration = Duration::from_millis(250);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +36,6 @@ pub enum DaemonError {
     /// The system gave no runtime, or no signals.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// The log filter makes no sense.
-    #[error("{0}")]
-    Log(String),
     /// The Node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -54,34 +60,48 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(file: PathBuf, local: LocalNode, types: Types, filter: &str) -> Result<(), DaemonError> {
-    let set_log_filter = log::start(filter).map_err(DaemonError::Log)?;
-    block_on(async move {
+pub fn run(
+    file: PathBuf,
+    local: LocalNode,
+    types: Types,
+    set_log_filter: SetLogFilter,
+) -> Result<(), DaemonError> {
+    let mut passed = sockets::take_over()?;
+    let socket = passed.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
+    let stdout = Output::start(io::stdout())?;
+    let lines = stdout.clone();
+    let ended = block_on(async move {
         let mut signals = Signals::new()?;
         if std::env::var_os(STOP_WITH_PARENT).is_some() {
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
         let name = local.config.name.clone();
+        // A line of a Role goes to standard output as it is.
+        let print = Box::new(move |_role: &str, line: &str| lines.line(line));
         let known = types.clone();
-        let surroundings = Surroundings { types, print: Box::new(print), set_log_filter };
-        let node = Node::start(local, surroundings).await?;
+        let surroundings = Surroundings { types, print, set_log_filter, passed };
+        let node = tokio::select! {
+            started = Node::start(local, surroundings) => started?,
+            // To listen may take long: at a name, when the name server hangs.
+            () = signals.stop() => return Ok(()),
+        };
         let control = Control { node: node.clone(), config: file, types: known };
-        let _bus = bus::start(control, Entrances::default()).await;
-        info!("node '{name}' runs");
+        let entrances = Entrances { socket, system_bus: None };
+        let _bus = bus::start(control, entrances).await;
+        let service = Service::start(&node);
+        info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {
             info!("opening log files anew");
             node.reopen();
         }
+        service.stopping();
         info!("stopping; a second signal stops at once");
         tokio::select! {
             () = node.stop() => {}
             () = signals.stop() => warn!("stopped at once"),
         }
         Ok(())
-    })?
-}
-
-/// A line of a Role goes to standard output as it is; who reads it may be gone.
-fn print(_role: &str, line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    });
+    stdout.flush(LAST_LINES);
+    ended?
 }

@@ -4,11 +4,12 @@
 //! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map; the
 //! modules depend on each other in one direction only:
 //!
-//! `message`, `interest`, `queue`, `status` know nobody · `config` knows `queue` · `wire` knows
+//! `class`, `message`, `interest`, `queue`, `status` know nobody · `config` knows `queue` · `wire` knows
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
-//! and `queue` · `node` joins them all.
+//! and `queue` · `node` joins them all · `service` and the program around it know `node`.
 
 pub mod bus;
+pub mod class;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -19,8 +20,10 @@ pub mod link;
 pub mod log;
 pub mod message;
 pub mod node;
+pub mod output;
 pub mod queue;
 pub mod role;
+pub mod service;
 pub mod signals;
 pub mod storage;
 pub mod testnet;

@@ -1,36 +1,56 @@
-//! What the daemon logs: readable lines on standard error.
+//! What the daemon logs: readable lines on standard error, or entries of the journal where that is
+//! what standard error leads to.
 
 use std::io::IsTerminal;
 
+use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
+use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::node::SetLogFilter;
+use crate::output::Output;
+use crate::service::journal::{self, CLASS};
 
-/// Starts logging what the filter lets through, for instance `info,kozo::link=debug`. To be called
-/// once.
+/// Starts logging what the filter lets through, for instance `info,kozo::link=debug`, in the name of a
+/// Node: to the journal where that is read, else to `stderr`. To be called once.
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(filter: &str) -> Result<SetLogFilter, String> {
+pub fn start(filter: &str, node: &str, stderr: &Output) -> Result<SetLogFilter, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let stderr = std::io::stderr;
-    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
-        .with_ansi(colour)
-        .with_target(false)
-        .with_timer(LocalTime);
+    let journal = journal::Journal::open(node);
+    let lines = journal.is_none().then(|| lines(stderr.clone()));
     tracing_subscriber::registry()
         .with(filter)
+        .with(journal)
         .with(lines)
         .try_init()
         .map_err(|error| error.to_string())?;
     Ok(Box::new(move |filter| handle.reload(parse(filter)?).map_err(|error| error.to_string())))
+}
+
+fn lines<S>(stderr: Output) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
+        .with_writer(move || stderr.clone())
+        .with_ansi(is_coloured() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .with_timer(LocalTime)
+        .fmt_fields(ForPeople)
+}
+
+/// Whether somebody sees colours on standard error.
+pub fn is_coloured() -> bool {
+    std::io::stderr().is_terminal()
 }
 
 fn parse(filter: &str) -> Result<Targets, String> {
@@ -50,8 +70,41 @@ impl FormatTime for LocalTime {
     }
 }
 
+/// The fields of a line, but for the class: people read the text.
+struct ForPeople;
+
+impl<'writer> FormatFields<'writer> for ForPeople {
+    fn format_fields<R: RecordFields>(
+        &self,
+        writer: Writer<'writer>,
+        fields: R,
+    ) -> std::fmt::Result {
+        let mut visitor = WithoutClass(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct WithoutClass<'writer>(DefaultVisitor<'writer>);
+
+impl Visit for WithoutClass<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() != CLASS {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.record_debug(field, value);
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -60,5 +113,36 @@ mod tests {
         assert!(parse("warn,kozo::link=debug").is_ok());
         let error = parse("kozo=loud").map_err(|error| error.contains("'kozo=loud'"));
         assert_eq!(error.err(), Some(true));
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_shows_its_fields_but_not_its_class() {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .with_target(false)
+            .without_time()
+            .fmt_fields(ForPeople);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let class = crate::class::LINK_UP;
+            tracing::info!(class, peer = "scribe", number = 3, "link {}", "up");
+        });
+        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(line, " INFO link up peer=\"scribe\" number=3\n");
     }
 }

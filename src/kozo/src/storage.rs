@@ -119,6 +119,7 @@ impl Storage {
                     .set_aside()
                     .map_err(|source| StorageError::SetAside { path: path.clone(), source })?;
                 tracing::warn!(
+                    class = crate::class::STORAGE_CORRUPT,
                     "{} is corrupt ({problem}); it is now {}, and its Role starts without it",
                     path.display(),
                     aside.display()

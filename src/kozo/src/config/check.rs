@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use russh::keys::{PrivateKey, PublicKey};
 
-use super::keys;
+use super::keys::{self, Keeper};
 use super::options::{Owner, entry, with_defaults};
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{Options, Registry};
@@ -151,9 +151,19 @@ impl<'a> Checker<'a> {
     }
 
     /// Reads the private key of the Node that is to run here.
-    pub(super) fn own_key(&mut self, private: &Entry, public: Option<(&PublicKey, &Span)>) {
+    pub(super) fn own_key(
+        &mut self,
+        node: &str,
+        private: &Entry,
+        public: Option<(&PublicKey, &Span)>,
+    ) {
         let Value::Scalar(path) = &private.value.value else { return };
-        match keys::private(path.as_ref().as_ref(), &private.value.span, public) {
+        let credential = keys::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), node);
+        let (path, keeper) = match &credential {
+            Some(credential) => (credential.as_path(), Keeper::Systemd),
+            None => (path.as_ref().as_ref(), Keeper::Mode),
+        };
+        match keys::private(path, keeper, &private.value.span, public) {
             Ok(key) => self.private_key = Some(key),
             Err(problems) => self.problems.extend(problems),
         }

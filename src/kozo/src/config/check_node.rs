@@ -26,7 +26,7 @@ impl Checker<'_> {
             && let Some(private) = entry(entries, "privateKey")
         {
             let at = entry(entries, "publicKey").map(|entry| entry.value.span.clone());
-            self.own_key(private, public_key.as_ref().zip(at.as_ref()));
+            self.own_key(name, private, public_key.as_ref().zip(at.as_ref()));
         }
 
         let for_node = match entry(entries, "overrideMainConfiguration") {

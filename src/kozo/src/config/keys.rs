@@ -1,8 +1,9 @@
 //! Public keys in the file, and the private key beside it.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key, parse_public_key_base64};
 
@@ -117,10 +118,28 @@ fn other_type(kind: &str, data: Option<&str>, refuse: impl Fn(String) -> Problem
     }
 }
 
+/// Where systemd has put the private key of a Node, if it has: `LoadCredential=NODE.key:PATH` reads what
+/// the service itself may not, and what it reads goes before the path in the file. `directory` is
+/// `$CREDENTIALS_DIRECTORY`.
+pub(super) fn credential(directory: Option<OsString>, node: &str) -> Option<PathBuf> {
+    let path = Path::new(&directory?).join(format!("{node}.key"));
+    path.is_file().then_some(path)
+}
+
+/// Who may read a private key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    /// Whoever its mode lets.
+    Mode,
+    /// Whoever systemd lets, by other means than its mode.
+    Systemd,
+}
+
 /// Reads a Node's own private key and makes sure that it belongs to its public key (given with its
 /// place) and to nobody else.
 pub(super) fn private(
     path: &Path,
+    keeper: Keeper,
     span: &Span,
     public: Option<(&PublicKey, &Span)>,
 ) -> Result<PrivateKey, Vec<Problem>> {
@@ -128,7 +147,7 @@ pub(super) fn private(
     let refuse = |title: String| Problem::new(span.clone(), title);
     let (secret, mode) = read(path).map_err(|error| vec![unreadable(&shown, &error, refuse)])?;
     let mut problems = Vec::new();
-    if mode & 0o077 != 0 {
+    if keeper == Keeper::Mode && mode & 0o077 != 0 {
         problems.push(
             refuse(format!("the private key {shown} is open to others than its owner"))
                 .note(format!("its mode is {:04o}", mode & 0o7777))
@@ -240,4 +259,22 @@ fn decode(secret: &[u8]) -> Result<PrivateKey, NoKey> {
         return Err(NoKey::Other(format!("keys of type {} cannot be used", key.algorithm())));
     }
     Ok(key)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_found_by_the_name_of_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("clock.key"), "").unwrap();
+        std::fs::create_dir(folder.path().join("scribe.key")).unwrap();
+        let find = |node| credential(Some(folder.path().into()), node);
+        assert_eq!(find("clock"), Some(folder.path().join("clock.key")));
+        assert_eq!(find("scribe"), None);
+        assert_eq!(find("injector"), None);
+        assert_eq!(credential(None, "clock"), None);
+    }
 }

@@ -151,8 +151,8 @@ impl Outgoing {
             let Some(message) = state.queue.pop() else { break };
             taken += message.body().len();
             batch.push(message);
+            state.sent += 1;
         }
-        state.sent += batch.len() as u64;
     }
 
     /// Whether something waits.
@@ -229,5 +229,139 @@ impl State {
         if count > 0 {
             *self.dropped.entry(reason).or_default() += count;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::{Draft, Origin};
+
+    fn message(size: usize) -> Message {
+        let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+        let data = vec![0xc0; size];
+        Message::encode(origin, "timer", 1, 1, &Draft::event("tick").encoded(&data)).unwrap()
+    }
+
+    fn open() -> Outgoing {
+        Outgoing::new(Limits { length: 8, size: 400 }, Gateway::Open)
+    }
+
+    fn dropped(outgoing: &Outgoing, reason: DropReason) -> u64 {
+        outgoing.counters().dropped.get(reason.name()).copied().unwrap_or(0)
+    }
+
+    /// Sends so many, as a session would take them.
+    fn send(outgoing: &Outgoing, messages: usize) {
+        for _ in 0..messages {
+            outgoing.push(message(1)).unwrap();
+            outgoing.take(&mut Vec::new(), usize::MAX);
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Push(usize),
+        Take(usize),
+        Set(Gateway),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        const GATEWAYS: [Gateway; 4] =
+            [Gateway::Open, Gateway::Hold, Gateway::Down, Gateway::Forbidden];
+        prop_oneof![
+            6 => (1_usize..500).prop_map(Step::Push),
+            3 => (1_usize..300).prop_map(Step::Take),
+            1 => proptest::sample::select(&GATEWAYS[..]).prop_map(Step::Set),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_sent_dropped_or_still_there(steps in vec(step(), 0..100)) {
+            let outgoing = open();
+            let (mut gateway, mut pushed) = (Gateway::Open, 0);
+            let mut batch = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Push(size) => match (outgoing.push(message(size)), gateway) {
+                        (Ok(Pushed::Queued { .. }), Gateway::Open | Gateway::Hold)
+                        | (Ok(Pushed::Dropped(DropReason::LinkDown)), Gateway::Down)
+                        | (Ok(Pushed::Dropped(DropReason::Policy)), Gateway::Forbidden) => {
+                            pushed += 1;
+                        }
+                        (Err(error), _) => prop_assert!(error.weight > error.size),
+                        (other, _) => prop_assert!(false, "{other:?} when {gateway:?}"),
+                    },
+                    Step::Take(bytes) => outgoing.take(&mut batch, bytes),
+                    Step::Set(new) => {
+                        outgoing.set_gateway(new);
+                        gateway = new;
+                    }
+                }
+                batch.clear();
+                let counters = outgoing.counters();
+                let dropped: u64 = counters.dropped.values().sum();
+                prop_assert_eq!(pushed, counters.sent + dropped + counters.length as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_run_did_not_get_is_lost_once() {
+        let outgoing = open();
+        outgoing.settle(None);
+        send(&outgoing, 10);
+        outgoing.settle(Some(7));
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 3);
+        outgoing.settle(Some(7));
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 3, "they are not lost again");
+        send(&outgoing, 5);
+        outgoing.acknowledge(9);
+        outgoing.settle(Some(11));
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
+    }
+
+    #[test]
+    fn of_a_run_that_is_over_all_that_it_did_not_say_it_has_is_lost() {
+        let outgoing = open();
+        outgoing.settle(None);
+        send(&outgoing, 10);
+        outgoing.acknowledge(6);
+        outgoing.settle(None);
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
+        send(&outgoing, 3);
+        outgoing.settle(Some(3));
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 4, "the new run has all of its own");
+    }
+
+    #[test]
+    fn a_peer_that_claims_more_than_it_was_sent_changes_nothing() {
+        let outgoing = open();
+        send(&outgoing, 2);
+        outgoing.acknowledge(u64::MAX);
+        send(&outgoing, 2);
+        outgoing.settle(None);
+        assert_eq!(dropped(&outgoing, DropReason::Lost), 2);
+    }
+
+    #[test]
+    fn a_batch_has_one_message_at_least_and_about_so_many_bytes() {
+        let outgoing = open();
+        for _ in 0..3 {
+            outgoing.push(message(100)).unwrap();
+        }
+        let mut batch = Vec::new();
+        outgoing.take(&mut batch, 1);
+        assert_eq!(batch.len(), 1);
+        outgoing.take(&mut batch, 1000);
+        assert_eq!(batch.len(), 3);
+        assert_eq!(outgoing.counters().sent, 3);
     }
 }

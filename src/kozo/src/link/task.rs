@@ -15,6 +15,7 @@ use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
 use super::writer;
 use crate::BoxFuture;
+use crate::class;
 use crate::config::RootOptions;
 use crate::transport::Priority;
 use crate::transport::session::SessionError;
@@ -227,7 +228,7 @@ impl Running {
             debug!(peer = name, "cannot connect: {error}");
         } else {
             self.unreachable = true;
-            info!(peer = name, "cannot connect yet: {error}");
+            info!(class = class::UNREACHABLE, peer = name, "cannot connect yet: {error}");
         }
     }
 
@@ -360,6 +361,7 @@ impl Running {
             if let Some(open) = self.current() {
                 peer.set_carrier(&open.transport, &open.address);
                 info!(
+                    class = class::LINK_UP,
                     peer = peer.name(),
                     transport = open.transport,
                     address = open.address,
@@ -378,7 +380,7 @@ impl Running {
             if *self.link.stop.borrow() {
                 debug!(peer = peer.name(), "link down: {reason}");
             } else {
-                warn!(peer = peer.name(), "link down: {reason}");
+                warn!(class = class::LINK_DOWN, peer = peer.name(), "link down: {reason}");
             }
             if peer.outgoing.has_messages() {
                 peer.outgoing.wanted.notify_one();

@@ -89,7 +89,8 @@ impl Writer {
             let echo = Echo { sent, received: self.received(), clock };
             wire::encode(&Control::Echo(echo), &mut self.buffer);
         }
-        if sayings.heartbeat {
+        // The last word on what has come: the other side need not take it for lost.
+        if sayings.heartbeat || sayings.bye.is_some() {
             let heartbeat = Heartbeat { sent: self.notes.now(), received: self.received() };
             wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
         }

@@ -7,6 +7,7 @@ use tracing::{debug, error, warn};
 
 use super::Node;
 use super::router::Router;
+use crate::class;
 use crate::link::{Carrier, Notice};
 use crate::transport::session::SessionError;
 use crate::transport::stream::Cutter;
@@ -39,6 +40,7 @@ impl Acceptor {
                     let address = self.listener.address();
                     if self.node.shared.router.may_say(&address, "accept").is_some() {
                         error!(
+                            class = class::ACCEPT_FAILED,
                             transport = self.transport_type,
                             "cannot accept on {address}: {problem}"
                         );
@@ -75,6 +77,9 @@ fn refuse(router: &Router, address: &str, refusal: &SessionError) {
     if !refusal.is_refusal() {
         debug!("a connection from {address} came to nothing: {refusal}");
     } else if let Some(more) = router.may_say("", refusal.cause()) {
-        warn!("refused a connection from {address}: {refusal} ({more} more before)");
+        warn!(
+            class = refusal.cause(),
+            "refused a connection from {address}: {refusal} ({more} more before)"
+        );
     }
 }

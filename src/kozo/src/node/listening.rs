@@ -51,6 +51,22 @@ impl Node {
         configs.iter().map(build).collect()
     }
 
+    /// Listens on a Transport, if it can be connected to.
+    pub(super) async fn listen(&self, built: &Built) -> Result<Option<Listening>, StartError> {
+        if !built.transport.can_accept() {
+            return Ok(None);
+        }
+        let name = &built.config.name;
+        let listener = match self.shared.surroundings.passed.of_transport(name) {
+            Ok(passed) => built.transport.listen(passed).await,
+            Err(error) => Err(error),
+        };
+        match listener {
+            Ok(listener) => Ok(Some(Listening { built: built.clone(), listener })),
+            Err(source) => Err(StartError::Listen { transport: name.clone(), source }),
+        }
+    }
+
     /// Accepts from now on.
     pub(super) fn accept(&self, listening: Listening) {
         let Listening { built: Built { config, transport }, listener } = listening;
@@ -63,16 +79,5 @@ impl Node {
         };
         let task = tokio::spawn(acceptor.run());
         self.live().acceptors.push(LiveAcceptor { config, task });
-    }
-}
-
-/// Listens on a Transport, if it can be connected to.
-pub(super) async fn listen(built: &Built) -> Result<Option<Listening>, StartError> {
-    if !built.transport.can_accept() {
-        return Ok(None);
-    }
-    match built.transport.listen().await {
-        Ok(listener) => Ok(Some(Listening { built: built.clone(), listener })),
-        Err(source) => Err(StartError::Listen { transport: built.config.name.clone(), source }),
     }
 }

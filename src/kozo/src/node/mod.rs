@@ -32,6 +32,7 @@ use crate::link::{Greeter, Peers};
 use crate::message::{Draft, Origin};
 use crate::role::{Host, Inbox, SendError, Sent};
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
+use crate::transport::Passed;
 use crate::transport::session::SessionError;
 use crate::transport::ssh::Ssh;
 pub use admission::Admission;
@@ -62,6 +63,8 @@ pub struct Surroundings {
     pub print: Print,
     /// How to change what is logged.
     pub set_log_filter: SetLogFilter,
+    /// Sockets for its Transports to listen on.
+    pub passed: Passed,
 }
 
 /// Why a Node did not start, or did not take another configuration.
@@ -186,7 +189,7 @@ impl Node {
         let transports = node.build(&config.transports)?;
         let mut listening = Vec::new();
         for built in &transports {
-            listening.extend(listening::listen(built).await?);
+            listening.extend(node.listen(built).await?);
         }
         node.live().transports = transports;
         let settling = others.iter().map(|other| node.add_link(other)).collect();
@@ -234,6 +237,14 @@ impl Node {
         self.shared.router.changes()
     }
 
+    /// Returns when every Peer that can be reached at once has been, or enough time has passed.
+    /// Cancel safe.
+    pub async fn settled(&self) {
+        let mut settled = self.shared.settled.subscribe();
+        // An error cannot be: the sender is ours.
+        let _ = settled.wait_for(|settled| *settled).await;
+    }
+
     /// The configuration that holds.
     pub fn local(&self) -> LocalNode {
         self.live().local.clone()
@@ -262,7 +273,7 @@ impl Node {
         let acceptors = std::mem::take(&mut self.live().acceptors);
         join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
         let roles: Vec<_> = self.live().roles.keys().cloned().collect();
-        join_all(roles.iter().map(|role| self.end_role(role))).await;
+        join_all(roles.iter().map(|role| self.halt_role(role))).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
         info!("stopped");

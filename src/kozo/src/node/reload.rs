@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::listening::{self, Built};
+use super::listening::Built;
 use super::router::Change;
 use super::{Node, StartError, greeter};
+use crate::class;
 use crate::config::{LocalNode, NodeConfig, TransportConfig};
 
 /// What a reload has done.
@@ -64,6 +65,7 @@ impl Node {
             names => names.join(", "),
         };
         info!(
+            class = class::RELOADED,
             "reloaded; changed roles: {}; changed peers: {}; changed transports: {}",
             changed(&done.roles),
             changed(&done.peers),
@@ -95,15 +97,12 @@ impl Node {
         let new: Vec<_> = transports.iter().filter(listens).collect();
         let mut listening = Vec::new();
         for built in &new {
-            match listening::listen(built).await {
+            match self.listen(built).await {
                 Ok(listens) => listening.extend(listens),
                 Err(error) => {
                     drop(listening);
                     for built in self.build(&old)? {
-                        listening::listen(&built)
-                            .await?
-                            .into_iter()
-                            .for_each(|old| self.accept(old));
+                        self.listen(&built).await?.into_iter().for_each(|old| self.accept(old));
                     }
                     return Err(error);
                 }

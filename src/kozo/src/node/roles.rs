@@ -10,6 +10,7 @@ use tracing::warn;
 use super::router::{Change, RoleId};
 use super::supervisor::Supervised;
 use super::{ControlError, Node, STOP, StartError};
+use crate::class;
 use crate::config::RoleConfig;
 use crate::role::RoleContext;
 use crate::status::RoleStatus;
@@ -70,21 +71,29 @@ impl Node {
         role.task = Some(tokio::spawn(async move { supervised.run(context).await }));
     }
 
-    /// Lets a Role come to its end, and withdraws what it wanted. One that does not end in time is
-    /// ended.
-    pub(super) async fn end_role(&self, name: &str) {
-        let ending = self.live().roles.get_mut(name).map(|role| {
+    /// Lets a Role come to its end. One that does not end in time is ended.
+    pub(super) async fn halt_role(&self, name: &str) {
+        let task = self.live().roles.get_mut(name).and_then(|role| {
             role.stop.send_replace(true);
             role.supervised.inbox.close();
-            (role.id, role.task.take())
+            role.task.take()
         });
-        let Some((id, task)) = ending else { return };
-        self.shared.router.remove_role(id);
         let Some(mut task) = task else { return };
         if timeout(STOP, &mut task).await.is_err() {
-            warn!(role = name, "did not stop when asked to, and was ended");
+            warn!(
+                class = class::ROLE_STUCK,
+                role = name,
+                "did not stop when asked to, and was ended"
+            );
             task.abort();
         }
+    }
+
+    /// Halts a Role, and no longer asks Peers for what it wanted.
+    pub(super) async fn end_role(&self, name: &str) {
+        let id = self.live().roles.get(name).map(|role| role.id);
+        id.into_iter().for_each(|id| self.shared.router.remove_role(id));
+        self.halt_role(name).await;
     }
 
     /// Starts a Role that does not run. Does nothing if it runs.

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 use tracing::warn;
 
 use super::complaints::Complaints;
+use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
 use crate::link::{Exchange, Peer, PeerId};
@@ -343,6 +344,7 @@ impl Exchange for Router {
         if let Some(more) = self.complaints.may_say(peer.name(), "forged") {
             let claimed = claimed.escape_debug();
             warn!(
+                class = class::FORGED,
                 peer = peer.name(),
                 "refused a message in the name of '{claimed}' ({more} more before)"
             );
@@ -359,7 +361,7 @@ impl Exchange for Router {
 
     fn complain(&self, peer: &str, error: &SessionError) {
         if let Some(more) = self.complaints.may_say(peer, error.cause()) {
-            warn!(peer, "refused: {error} ({more} more before)");
+            warn!(class = error.cause(), peer, "refused: {error} ({more} more before)");
         }
     }
 

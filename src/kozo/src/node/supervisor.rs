@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
+use crate::class;
 use crate::config::RoleConfig;
 use crate::interest::Interest;
 use crate::role::{Inbox, RoleContext, RoleError, RoleType};
@@ -79,6 +80,7 @@ impl Supervised {
                     }
                     let seconds = pause.as_secs();
                     error!(
+                        class = class::ROLE_FAILED,
                         role = self.config.name,
                         "failed: {problem}; it is started again in {seconds} s"
                     );

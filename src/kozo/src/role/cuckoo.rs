@@ -7,6 +7,7 @@ use super::show::{one_line, shown};
 use super::throttle::Throttle;
 use super::{LOG, Role, RoleContext, RoleError, RoleType, flag, option};
 use crate::BoxFuture;
+use crate::class;
 use crate::config::{OptionKind, Presence, RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
@@ -61,7 +62,9 @@ impl Role for CuckooRole {
                 }
                 Ok(None) => {}
                 // To print the ticks to come matters more than to know the last one.
-                Err(error) => tracing::warn!(role = %context.name, "{error}"),
+                Err(error) => {
+                    tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{error}")
+                }
             }
             let mut saver = Saver::new(storage);
             let mut throttle = Throttle::default();
@@ -76,13 +79,13 @@ impl Role for CuckooRole {
                     error = saver.work() => {
                         let problem = error.to_string();
                         if throttle.allows(&problem) {
-                            tracing::warn!(role = %context.name, "{problem}");
+                            tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{problem}");
                         }
                     }
                 }
             }
             if let Err(error) = saver.finish().await {
-                tracing::warn!(role = %context.name, "{error}");
+                tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{error}");
             }
             Ok(())
         })

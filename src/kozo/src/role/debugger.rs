@@ -197,13 +197,18 @@ impl DebuggerRole {
         let place = format!("{} for {} s", listener.shown(), self.timeout.as_secs());
         let password = match &self.password {
             Some(password) => {
-                tracing::warn!(role = %context.name, "the debug console is open at {place}");
+                tracing::warn!(
+                    class = crate::class::CONSOLE_OPEN,
+                    role = %context.name,
+                    "the debug console is open at {place}"
+                );
                 password.clone()
             }
             None => {
                 let password = random_password();
                 // Here and nowhere else: Log Messages go to other machines and into files.
                 tracing::warn!(
+                    class = crate::class::CONSOLE_OPEN,
                     role = %context.name,
                     "the debug console is open at {place}, with the password {password}"
                 );

@@ -183,7 +183,7 @@ impl LogFile {
         match self.try_flush() {
             Ok(()) => {
                 if self.failing && self.throttle.allows("written again") {
-                    tracing::info!(role = %self.role, "{} is written again", self.shown());
+                    tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} is written again", self.shown());
                 }
                 self.failing = false;
                 self.pause = FIRST_PAUSE;
@@ -208,7 +208,7 @@ impl LogFile {
 
     fn warn(&mut self, problem: &str) {
         if self.throttle.allows(problem) {
-            tracing::warn!(role = %self.role, "{problem}");
+            tracing::warn!(class = crate::class::FILE_TROUBLE, role = %self.role, "{problem}");
         }
     }
 
@@ -234,7 +234,7 @@ impl LogFile {
             self.ensure_open()?.file.write_all(&line)?;
             self.waiting.lost = 0;
             if self.throttle.allows("lines lost") {
-                tracing::warn!(role = %self.role, "{lost} lines for {} were lost", self.shown());
+                tracing::warn!(class = crate::class::LINES_LOST, role = %self.role, "{lost} lines for {} were lost", self.shown());
             }
         }
         Ok(())

@@ -17,6 +17,7 @@ use super::log_file::{Lines, LogFile, MAX_WAITING, Settings};
 use super::show::{one_line, shown};
 use super::{Role, RoleContext, RoleError, RoleType, flag, option};
 use crate::BoxFuture;
+use crate::class;
 use crate::config::{OptionKind, OptionValue, Presence, RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
@@ -311,7 +312,9 @@ impl Running {
         });
         match unwritten.await {
             Ok(0) => {}
-            Ok(count) => tracing::warn!(role = %self.context.name, "{count} lines are lost"),
+            Ok(count) => {
+                tracing::warn!(class = class::LINES_LOST, role = %self.context.name, "{count} lines are lost")
+            }
             Err(error) => return Err(RoleError(format!("writing failed: {error}"))),
         }
         Ok(())

@@ -88,6 +88,7 @@ impl Role for Injector {
             })?;
             if listener.is_exposed() {
                 tracing::warn!(
+                    class = crate::class::OPEN_TO_ALL,
                     role = %context.name,
                     "whoever reaches {} can send any Message: bindAddress is better {DEFAULT_ADDRESS}",
                     listener.shown()

@@ -6,17 +6,20 @@
 //! itself. `tcp` is built in; [`memory`] joins Nodes of one process.
 
 pub mod memory;
+pub mod passed;
 pub mod session;
 pub mod ssh;
 pub mod stream;
 pub mod tcp;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::BoxFuture;
 use crate::config::{Schema, TransportConfig};
+pub use passed::Passed;
 pub use stream::BoxStream;
 
 /// Which Transport to prefer where several reach a Peer.
@@ -75,8 +78,9 @@ pub trait Transport: Send + Sync {
     /// Whether it can be connected to.
     fn can_accept(&self) -> bool;
 
-    /// Starts to accept streams.
-    fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+    /// Starts to accept streams: on these sockets, which others have opened for it, as far as they
+    /// are what it would open itself.
+    fn listen(&self, passed: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 }
 
 /// The accepting end of a Transport.

@@ -1,21 +1,38 @@
 //! The Transport `tcp`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::warn;
 
 use super::{Connection, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
+use crate::class;
 use crate::config::{
     OptionKind, OptionSpec, OptionValue, Options, Presence, Schema, TransportConfig,
 };
 
 /// Port of the `tcp` Transport where the configuration names none.
 pub const DEFAULT_PORT: u16 = 6020;
+
+/// Names that are looked up at once. A name server that does not answer holds each of them for many
+/// seconds, in a thread that cannot be called back.
+pub const LOOKUPS: usize = 64;
+
+/// How long a name and then its addresses may take together. Systems ask their second name server
+/// after five seconds.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the addresses may take.
+const RACE: Duration = Duration::from_secs(5);
 
 /// Pause before the next address of a name is tried beside the one under way (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -68,6 +85,7 @@ impl TransportType for TcpType {
     fn build(&self, config: &TransportConfig) -> Arc<dyn Transport> {
         let backlog = config.options.integer("socketConnectionBacklog").unwrap_or(256);
         Arc::new(Tcp {
+            name: config.name.clone(),
             bind: config.options.text("bindAddress").unwrap_or_default().to_owned(),
             port: port(&config.options),
             backlog: u32::try_from(backlog).unwrap_or(256),
@@ -76,6 +94,7 @@ impl TransportType for TcpType {
 }
 
 struct Tcp {
+    name: String,
     bind: String,
     port: u16,
     backlog: u32,
@@ -103,22 +122,76 @@ impl Transport for Tcp {
         })
     }
 
+    fn connect_timeout(&self) -> Duration {
+        CONNECT
+    }
+
     fn can_accept(&self) -> bool {
         true
     }
 
-    fn listen(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+    fn listen(&self, passed: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
+            let passed: Vec<_> = passed.into_iter().map(take_over).collect::<io::Result<_>>()?;
             let listeners = match self.bind.as_str() {
-                "" => vec![listen_on_all(self.port, self.backlog)?],
-                name => lookup_host((name, self.port))
-                    .await?
-                    .map(|address| listen(address, self.backlog))
-                    .collect::<io::Result<Vec<_>>>()?,
+                "" => {
+                    let everywhere =
+                        |at: SocketAddr| at.ip().is_unspecified() && at.port() == self.port;
+                    let found = self.choose(passed, everywhere)?;
+                    if found.is_empty() {
+                        vec![listen_on_all(self.port, self.backlog)?]
+                    } else {
+                        found
+                    }
+                }
+                name => {
+                    let wanted: Vec<_> = lookup_host((name, self.port)).await?.collect();
+                    let mut found = self.choose(passed, |at| wanted.contains(&at))?;
+                    let there = addresses(&found)?;
+                    for address in wanted.into_iter().filter(|address| !there.contains(address)) {
+                        found.push(listen(address, self.backlog)?);
+                    }
+                    found
+                }
             };
             Ok(Box::new(Listeners(listeners)) as Box<dyn Listener>)
         })
     }
+}
+
+impl Tcp {
+    /// Those of the passed sockets that are where the configuration says.
+    fn choose(
+        &self,
+        passed: Vec<TcpListener>,
+        wanted: impl Fn(SocketAddr) -> bool,
+    ) -> io::Result<Vec<TcpListener>> {
+        let mut chosen = Vec::new();
+        for listener in passed {
+            let address = listener.local_addr()?;
+            if wanted(address) {
+                chosen.push(listener);
+            } else {
+                warn!(
+                    class = class::OTHER_PORT,
+                    transport = self.name,
+                    "not listening on the passed socket at {address}, as the configuration has \
+                     another address"
+                );
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn take_over(socket: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
 }
 
 fn port(options: &Options) -> u16 {
@@ -141,7 +214,34 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
         // RFC 7686, section 2: never ask DNS for these.
         return Err(io::Error::other("an .onion address needs the onion Transport"));
     }
-    let mut addresses = interleave(lookup_host(address).await?.collect()).into_iter();
+    let addresses = interleave(look_up(address).await?);
+    match timeout(RACE, race(addresses)).await {
+        Ok(result) => result,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// The addresses of a name, as the system knows them.
+async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
+    static THREADS: Semaphore = Semaphore::const_new(LOOKUPS);
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let address = address.to_owned();
+    let place = THREADS.acquire().await.map_err(io::Error::other)?;
+    let found = spawn_blocking(move || {
+        let found = address.to_socket_addrs().map(Iterator::collect);
+        // Only now, even if nobody waits for the answer any more: otherwise attempts would pile up
+        // behind a name server that hangs.
+        drop(place);
+        found
+    });
+    found.await.map_err(io::Error::other)?
+}
+
+/// The first of the addresses that answers; each is tried a little after the one before.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut addresses = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
@@ -234,6 +334,29 @@ mod tests {
         };
         let mixed = interleave(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]));
         assert_eq!(mixed, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+    }
+
+    fn tcp(bind: &str, port: u16) -> Tcp {
+        Tcp { name: "tcp".to_owned(), bind: bind.to_owned(), port, backlog: 16 }
+    }
+
+    #[tokio::test]
+    async fn a_passed_socket_is_listened_on_if_it_is_the_one_to_listen_on() {
+        let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = passed.local_addr().unwrap().port();
+        let copy = || vec![OwnedFd::from(passed.try_clone().unwrap())];
+        // A second socket could not be opened at this address.
+        let mut listener = tcp("127.0.0.1", port).listen(copy()).await.unwrap();
+        assert_eq!(listener.address(), format!("127.0.0.1:{port}"));
+        let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let accepted = listener.accept().await.unwrap();
+        assert_eq!(accepted.address, client.local_addr().unwrap().to_string());
+
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let other_port = other.local_addr().unwrap().port();
+        drop(other);
+        let listener = tcp("127.0.0.1", other_port).listen(copy()).await.unwrap();
+        assert_eq!(listener.address(), format!("127.0.0.1:{other_port}"));
     }
 
     #[tokio::test]

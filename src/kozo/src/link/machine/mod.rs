@@ -43,6 +43,8 @@ enum Part {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     offer: Offer,
+    /// When it greeted.
+    since: Instant,
     part: Part,
     finish_said: bool,
     finished: bool,
@@ -216,6 +218,7 @@ impl Machine {
         }
         let mut known = Known {
             offer,
+            since: now,
             part: Part::Offered(now + DECISION),
             finish_said: false,
             finished: false,
@@ -272,7 +275,7 @@ impl Machine {
 
     /// Takes a session into use, in place of the present one if there is one.
     fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(offer) = self.known(id).map(|known| known.offer) else { return };
+        let Some(Known { offer, since, .. }) = self.known(id).copied() else { return };
         if self.rules.decider {
             actions.push(Action::SayUse(id));
         }
@@ -292,7 +295,10 @@ impl Machine {
         self.wanted = false;
         self.down_since = None;
         self.backoff.reset();
-        (self.heard, self.beat) = (Some(now), Some(now));
+        // A session that waited while the one before it was silent may be as dead: it has what is left
+        // of the three heartbeats, but one in any case.
+        let one_left = now.checked_sub(self.rules.heartbeat * (SILENT_HEARTBEATS - 1));
+        (self.heard, self.beat) = (Some(since).max(one_left), Some(now));
         self.look_for_better(now);
     }
 
@@ -565,3 +571,8 @@ impl Machine {
         self.sessions.retain(|known| known.offer.id != id);
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The systemd generator: reads the configuration of a System and writes what systemd has to know of
+//! its Nodes.
+//!
+//! Systemd runs it early in every boot and on every `systemctl daemon-reload`, with the folder to write to
+//! as its first argument (see systemd.generator(7)). Nothing it finds may stop that: whatever is wrong
+//! becomes one line in the kernel's log, and the exit code is always 0. It reads the one file, looks which
+//! drop-ins are installed, and asks nobody.
+//!
+//! It writes for every Node of the file; which of them run on this machine is what `systemctl enable`
+//! says. Types of Roles and Transports need not be known here: their options are taken as they are
+//! written, and what they ask of systemd is in the drop-ins that come with them.
+
+mod units;
+mod write;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use kozo::config::{self, ConfigError, Registry};
+
+/// The configuration, where all Nodes of this machine have it.
+const CONFIG: &str = "/etc/kozo/kozo.yml";
+
+/// What Roles and Transports ask of systemd: `role-TYPE.conf` and `transport-TYPE.conf`.
+const DROP_INS: &str = "/usr/lib/kozo/drop-ins";
+
+fn main() {
+    // What a panic has to say would go nowhere but to the console of a machine that boots.
+    std::panic::set_hook(Box::new(|_| {}));
+    let all = std::panic::catch_unwind(|| {
+        let Some(out) = std::env::args_os().nth(1).map(PathBuf::from) else {
+            return Err("it is run by systemd, with the folder to write to".to_owned());
+        };
+        generate(Path::new(CONFIG), Path::new(DROP_INS), &out)
+    });
+    match all {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => say(&problem),
+        Err(_) => say("it failed; no Node has its sockets"),
+    }
+}
+
+/// Writes for all Nodes of a file. One line says what went wrong.
+fn generate(config: &Path, drop_ins: &Path, out: &Path) -> Result<(), String> {
+    let loaded =
+        config::load(config, None, &Registry::default()).map_err(|error| in_a_line(&error))?;
+    for node in &loaded.system.nodes {
+        let units = units::of_node(node, config);
+        write::node(&node.name, &units, drop_ins, out)
+            .map_err(|error| format!("cannot write for Node '{}': {error}", node.name))?;
+    }
+    Ok(())
+}
+
+/// What is wrong first, and where.
+fn in_a_line(error: &ConfigError) -> String {
+    let text = error.render(false);
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or("it cannot be used");
+    match lines.find_map(|line| line.strip_prefix("--> ").or(line.strip_prefix("= note: "))) {
+        Some(place) => format!("{what} ({place})"),
+        None => what.to_owned(),
+    }
+}
+
+/// One line for the kernel's log, the only one that there is so early; where there is none (in a
+/// container), for standard error.
+fn say(problem: &str) {
+    let line: String = problem.chars().filter(|c| !c.is_control()).take(300).collect();
+    // 28: a warning (4) of a daemon (3).
+    let entry = format!("<28>kozo-generator: {line}\n");
+    let kernel = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
+    if kernel.and_then(|mut log| log.write_all(entry.as_bytes())).is_err() {
+        // Nobody else to tell.
+        let _ = writeln!(std::io::stderr(), "kozo-generator: {line}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use super::*;
+
+    const SYSTEM: &str = "\
+system:
+  clock:
+    privateKey: /var/lib/kozo/clock key
+    publicKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT1wTqcxP8JEZ/8l1rrKs+1Trp8IGbBxgRFVdqVhUp/
+    roles:
+      timer1:
+        type: timer
+        tick: 1
+      log:
+        type: logger
+        file: /srv/100% logs/kozo.log
+    transports:
+      tcp:
+        address: clock
+        bindAddress: 10.0.0.1
+        port: 6021
+      my lan:
+        type: tcp
+        address: clock
+        bindAddress: fe80::1
+        socketConnectionBacklog: 12
+      named:
+        type: tcp
+        address: clock
+        bindAddress: clock.local
+  scribe:
+    privateKey: keys/relative
+    publicKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN2F7XNs10b9Jt5d2zPIdCHpjJrmbcwIM4PWmThvJCIT
+    roleStorage: /var/lib/kozo/storage
+    transports:
+      tcp:
+        address: scribe
+";
+
+    /// Everything below a folder, links as `-> target`.
+    fn tree(folder: &Path) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap().map(Result::unwrap) {
+                let (path, kind) = (entry.path(), entry.file_type().unwrap());
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_symlink() {
+                    let target = fs::read_link(&path).unwrap();
+                    found.insert(name, format!("-> {}", target.display()));
+                } else {
+                    found.insert(name, fs::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_node_gets_what_it_needs_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, drop_ins, out) = (
+            folder.path().join("kozo.yml"),
+            folder.path().join("drop-ins"),
+            folder.path().join("out"),
+        );
+        fs::create_dir(&drop_ins).unwrap();
+        fs::create_dir(&out).unwrap();
+        for name in ["role-logger", "role-motion_detect", "transport-tcp"] {
+            fs::write(drop_ins.join(format!("{name}.conf")), "").unwrap();
+        }
+        fs::write(&config, SYSTEM).unwrap();
+        generate(&config, &drop_ins, &out).unwrap();
+
+        let found = tree(&out);
+        let names: Vec<_> = found.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "kozo-transport@clock:my\\x20lan.socket",
+                "kozo-transport@clock:tcp.socket",
+                "kozo-transport@scribe:tcp.socket",
+                "kozo@clock.service.d/50-kozo-generator.conf",
+                "kozo@clock.service.d/role-logger.conf",
+                "kozo@clock.service.d/transport-tcp.conf",
+                "kozo@clock.socket.d/50-kozo-generator.conf",
+                "kozo@scribe.service.d/50-kozo-generator.conf",
+                "kozo@scribe.service.d/transport-tcp.conf",
+                "kozo@scribe.socket.d/50-kozo-generator.conf",
+            ]
+        );
+        let text = |name: &str| found.get(name).unwrap().as_str();
+        let has = |name: &str, line: &str| {
+            assert!(text(name).lines().any(|found| found == line), "{line}\n{}", text(name));
+        };
+        let target = text("kozo@clock.service.d/role-logger.conf");
+        assert_eq!(target, format!("-> {}", drop_ins.join("role-logger.conf").display()));
+
+        let service = "kozo@clock.service.d/50-kozo-generator.conf";
+        has(service, "LoadCredential=clock.key:/var/lib/kozo/clock key");
+        has(service, "ReadWritePaths=\"-/srv/100%% logs\"");
+        let both = "Wants=kozo-transport@clock:tcp.socket kozo-transport@clock:my\\x20lan.socket";
+        has(service, both);
+        has("kozo@clock.socket.d/50-kozo-generator.conf", both);
+        let scribe = text("kozo@scribe.service.d/50-kozo-generator.conf");
+        assert!(!scribe.contains("LoadCredential=") && !scribe.contains("ReadWritePaths="));
+
+        let tcp = "kozo-transport@clock:tcp.socket";
+        has(tcp, "Service=kozo@clock.service");
+        has(tcp, "ListenStream=10.0.0.1:6021");
+        has(tcp, "FileDescriptorName=tcp");
+        let lan = "kozo-transport@clock:my\\x20lan.socket";
+        has(lan, "ListenStream=[fe80::1]:6020");
+        has(lan, "FileDescriptorName=my%%20lan");
+        has(lan, "Backlog=12");
+        has("kozo-transport@scribe:tcp.socket", "ListenStream=6020");
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("kozo.yml");
+        let out = folder.path().join("out");
+        fs::create_dir(&out).unwrap();
+        let refused = |text: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(&config, text).unwrap();
+            }
+            let problem = generate(&config, folder.path(), &out).unwrap_err();
+            assert!(!problem.contains('\n') && tree(&out).is_empty(), "{problem}");
+            problem
+        };
+        let place = config.display();
+        assert!(refused(None).contains("No such file"));
+        assert!(refused(Some("system:\n\tclock:\n")).contains(&format!("{place}:2:1")));
+        let misspelt = SYSTEM.replace("roleStorage", "roleStorrage");
+        let line = 1 + SYSTEM.lines().position(|line| line.contains("roleStorage")).unwrap();
+        assert!(refused(Some(&misspelt)).contains(&format!("{place}:{line}:5")));
+        assert!(refused(Some("")).contains("empty"));
+    }
+}

@@ -1,0 +1,99 @@
+//! Every Message that was sent is received, or dropped for a reason that is counted.
+
+use std::time::Duration;
+
+use kozo::message::Draft;
+use kozo::queue::Limits;
+use kozo::role::SendError;
+use kozo::transport::memory::Network;
+use rmpv::Value;
+use tokio::time::sleep;
+
+use crate::kit::{Lab, Plan};
+
+#[tokio::test(start_paused = true)]
+async fn sessions_cut_with_messages_under_way_lose_what_is_counted_as_lost() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let mut sent = 0;
+    let mut send = |many: u64| {
+        for _ in 0..many {
+            clock.send(sent);
+            sent += 1;
+        }
+    };
+    for round in 0..30 {
+        for _ in 0..20 {
+            send(17 * (round % 5) + 3);
+            tokio::task::yield_now().await;
+        }
+        // What is sent now gets as far as the stream.
+        lab.network.freeze("clock", "scribe");
+        send(3);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        lab.network.cut("clock", "scribe");
+        lab.network.thaw("clock", "scribe");
+        send(5);
+        clock.until_down("scribe").await;
+        send(5);
+        lab.network.heal("clock", "scribe");
+        clock.until_up("scribe").await;
+        scribe.until_up("clock").await;
+    }
+    send(1);
+    sleep(Duration::from_secs(1)).await;
+    let received = scribe.numbers();
+    assert!(received.is_sorted_by(|a, b| a < b), "in order, each once");
+    let peer = clock.peer("scribe");
+    let dropped: u64 = peer.dropped.values().sum();
+    assert_eq!(received.len() as u64 + dropped, sent, "{peer:?}");
+    for reason in ["lost", "link_down"] {
+        assert!(clock.dropped("scribe", reason) > 0, "{reason}");
+    }
+    assert_eq!(peer.sent - clock.dropped("scribe", "lost"), received.len() as u64);
+    assert_eq!(scribe.peer("clock").received, received.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_for_a_queue_is_refused_and_costs_no_other() {
+    let mut plan = Plan { queue: Limits { length: 10, size: 20_000 }, ..Plan::default() };
+    plan.options.outgoing_queue = Limits { length: 10, size: 10_000 };
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    clock.send(1);
+    for (size, who, bound) in [(15_000, "peer 'scribe'", 10_000), (25_000, "role 'probe'", 20_000)]
+    {
+        let data = Value::from(vec![0_u8; size]);
+        let error = clock.try_send(&Draft::event("picture").data(&data)).unwrap_err();
+        match error {
+            SendError::TooLarge { weight, size: holds, subscriber } => {
+                assert!(weight > size);
+                assert_eq!((holds, subscriber.as_str()), (bound, who));
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let sent = clock.send(2);
+    assert_eq!(sent.counter, 2, "what was refused has no number");
+    assert_eq!((scribe.next().await.1, scribe.next().await.1), (1, 2));
+    assert!(clock.peer("scribe").dropped.is_empty());
+    assert_eq!(clock.role("probe").dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_for_the_receiving_role_is_counted_there() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let small = Plan { queue: Limits { length: 10, size: 1000 }, ..Plan::default() };
+    let mut narrow = Lab::new(lab.network.clone(), &["clock", "scribe"], small);
+    narrow.adopt(&lab);
+    let clock = lab.start("clock").await;
+    let mut scribe = narrow.start("scribe").await;
+    clock.until_up("scribe").await;
+    let data = Value::from(vec![0_u8; 2000]);
+    clock.try_send(&Draft::event("picture").data(&data)).unwrap();
+    clock.send(1);
+    assert_eq!(scribe.next().await.1, 1);
+    assert_eq!(scribe.refused("too_large"), 1);
+}

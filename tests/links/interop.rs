@@ -1,0 +1,179 @@
+//! Any SSH client reaches the subsystem: the one of OpenSSH does.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use bytes::BytesMut;
+use kozo::config::{OptionValue, Options, TransportConfig};
+use kozo::interest::Interest;
+use kozo::transport::memory::Network;
+use kozo::wire::{self, Control, Decoder, Frame};
+use russh::keys::ssh_key::LineEnding;
+
+use crate::kit::client::{hello, messages};
+use crate::kit::{Lab, Plan, Running, number};
+
+/// A Node that listens on TCP, and what another one needs to reach it by `ssh`.
+struct Place {
+    lab: Lab,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+        let options = [
+            ("address", OptionValue::List(vec!["127.0.0.1".to_owned()])),
+            ("bindAddress", OptionValue::Text("127.0.0.1".to_owned())),
+            ("port", OptionValue::Integer(i64::from(port))),
+        ];
+        let options = options.map(|(name, value)| (name.to_owned(), value));
+        let transport_type = "tcp".to_owned();
+        let tcp = TransportConfig {
+            name: "tcp".to_owned(),
+            transport_type,
+            options: Options(options.into()),
+        };
+        lab.set_transports("scribe", vec![tcp]);
+        let folder = tempfile::tempdir().unwrap();
+        lab.key("clock").write_openssh_file(folder.path().join("key"), LineEnding::LF).unwrap();
+        let host_key = lab.key("scribe").public_key().to_openssh().unwrap();
+        let known = format!("[127.0.0.1]:{port} {host_key}\n");
+        std::fs::write(folder.path().join("known"), known).unwrap();
+        Place { lab, port, folder }
+    }
+
+    /// `ssh` with the subsystem on its standard input and output.
+    fn ssh(&self, options: &[&str]) -> Child {
+        let path = |name| self.folder.path().join(name).display().to_string();
+        Command::new("ssh")
+            .args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i", &path("key")])
+            .args(["-o", &format!("UserKnownHostsFile={}", path("known"))])
+            .args(["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"])
+            .args(["-o", "BatchMode=yes"])
+            .args(options)
+            .args(["-s", "clock@127.0.0.1", "kozo"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap()
+    }
+}
+
+fn has_ssh() -> bool {
+    let found = Command::new("ssh").arg("-V").stderr(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("NOT TESTED: sessions with OpenSSH: there is no `ssh` here");
+    }
+    found
+}
+
+/// Reads frames until one of them is what is looked for.
+fn read<T>(
+    output: &mut ChildStdout,
+    decoder: &mut Decoder,
+    mut take: impl FnMut(Frame) -> Option<T>,
+) -> T {
+    let mut buffer = vec![0; 65536];
+    loop {
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            if let Some(found) = take(frame) {
+                return found;
+            }
+        }
+        let length = output.read(&mut buffer).unwrap();
+        assert_ne!(length, 0, "the session has ended");
+        decoder.feed(&buffer[..length]);
+    }
+}
+
+fn greeting() -> BytesMut {
+    let mut bytes = BytesMut::new();
+    wire::encode(&Control::Hello(&hello(7)), &mut bytes);
+    wire::encode(&Control::Interest(&[Interest::any()]), &mut bytes);
+    wire::encode(&Control::Use, &mut bytes);
+    bytes
+}
+
+#[tokio::test]
+async fn openssh_gets_a_hello() {
+    if !has_ssh() {
+        return;
+    }
+    let place = Place::new();
+    let scribe = place.lab.start("scribe").await;
+    let mut ssh = place.ssh(&[]);
+    let mut output = ssh.stdout.take().unwrap();
+    let read = tokio::task::spawn_blocking(move || {
+        read(&mut output, &mut Decoder::default(), |frame| match frame {
+            Frame::Hello(hello) => Some(hello),
+            _ => None,
+        })
+    });
+    let hello = read.await.unwrap();
+    assert_eq!((hello.version, hello.boot), (wire::VERSION, boot(&scribe)));
+    assert!(hello.features.is_empty());
+    drop(ssh.stdin.take());
+    ssh.kill().unwrap();
+    ssh.wait().unwrap();
+}
+
+fn boot(node: &Running) -> u64 {
+    use kozo::role::Host;
+    node.node.status().boot
+}
+
+/// Keys are renewed all the while Messages flow in both directions.
+#[tokio::test]
+async fn openssh_renews_keys_under_load() {
+    const MESSAGES: u64 = 3000;
+    if !has_ssh() {
+        return;
+    }
+    let place = Place::new();
+    let mut scribe = place.lab.start("scribe").await;
+    let mut ssh = place.ssh(&["-o", "RekeyLimit=64K"]);
+    let (mut input, mut output) = (ssh.stdin.take().unwrap(), ssh.stdout.take().unwrap());
+    let writer = thread::spawn(move || {
+        input.write_all(&greeting()).unwrap();
+        let counters: Vec<u64> = (1..=MESSAGES).collect();
+        for messages in messages("clock", 7, &counters).chunks(10) {
+            let mut bytes = BytesMut::new();
+            wire::encode_messages(messages, &mut bytes);
+            // Something to renew keys for; this kind is not known and skipped.
+            bytes.extend_from_slice(&[200, 0, 4, 0, 0]);
+            bytes.extend_from_slice(&[7; 1024]);
+            input.write_all(&bytes).unwrap();
+        }
+        input
+    });
+    let reader = thread::spawn(move || {
+        let mut numbers = Vec::new();
+        read(&mut output, &mut Decoder::default(), |frame| {
+            if let Frame::Messages(messages) = frame {
+                numbers.extend(messages.map(|message| number(&message.unwrap())));
+            }
+            (numbers.len() as u64 == MESSAGES).then(|| std::mem::take(&mut numbers))
+        })
+    });
+    scribe.until_up("clock").await;
+    for number in 0..MESSAGES {
+        // As fast as the queue is emptied, so that nothing is dropped.
+        scribe.until("room", |node| node.peer("clock").queue_length < 100).await;
+        scribe.send(number);
+    }
+    for number in 1..=MESSAGES {
+        assert_eq!(scribe.next().await, ("clock".to_owned(), number));
+    }
+    let join = tokio::task::spawn_blocking(|| (writer.join(), reader.join()));
+    let (input, came) = join.await.unwrap();
+    assert_eq!(came.unwrap(), (0..MESSAGES).collect::<Vec<_>>());
+    drop(input);
+    ssh.kill().unwrap();
+    ssh.wait().unwrap();
+}

@@ -1,0 +1,16 @@
+//! Links between Nodes of one process: tier 2 of the tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod accounts;
+mod cuts;
+mod forgery;
+mod interop;
+mod mesh;
+mod moves;
+mod policies;
+mod refusals;
+mod sessions;
+mod slow;

@@ -1,0 +1,66 @@
+//! Links move to the best Transport there is.
+
+use std::time::Duration;
+
+use kozo::transport::Priority;
+use kozo::transport::memory::Network;
+use tokio::time::sleep;
+
+use crate::kit::{Lab, Plan, Running};
+
+const WAYS: &[(&str, Priority)] = &[("radio", Priority::Bad), ("wire", Priority::Best)];
+
+/// Sends both ways for so long, as fast as the queues take it.
+async fn talk(clock: &Running, scribe: &Running, seconds: u64, sent: &mut u64) {
+    for _ in 0..seconds * 1000 {
+        clock.send(*sent);
+        scribe.send(*sent);
+        *sent += 1;
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_under_load_loses_and_overtakes_nothing() {
+    for network in [Network::new(), Network::vouching()] {
+        let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
+        let lab = Lab::new(network, &["clock", "scribe"], plan);
+        lab.network.close("wire");
+        let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+        assert_eq!(clock.peer("scribe").transport.as_deref(), Some("radio"));
+        let mut sent = 0;
+        talk(&clock, &scribe, 1, &mut sent).await;
+        lab.network.open("wire");
+        talk(&clock, &scribe, 4, &mut sent).await;
+        for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+            assert_eq!(node.peer(other).transport.as_deref(), Some("wire"));
+            assert_eq!(node.peer(other).sessions, 1, "it was never down");
+        }
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(lab.network.streams("clock", "scribe"), 1, "the old session is gone");
+        for (node, other) in [(&mut scribe, "clock"), (&mut clock, "scribe")] {
+            assert_eq!(node.numbers(), (0..sent).collect::<Vec<_>>());
+            assert!(node.peer(other).dropped.is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worse_way_is_taken_when_the_better_one_breaks() {
+    let plan = Plan { transports: WAYS, ..Plan::default() };
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    assert_eq!(clock.peer("scribe").transport.as_deref(), Some("wire"));
+    lab.network.close("wire");
+    clock.until_down("scribe").await;
+    let began = tokio::time::Instant::now();
+    clock.until_up("scribe").await;
+    scribe.until_up("clock").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(clock.peer("scribe").transport.as_deref(), Some("radio"));
+    clock.send(1);
+    assert_eq!(scribe.next().await.1, 1);
+    lab.network.open("wire");
+    let moved = |node: &Running| node.peer("scribe").transport.as_deref() == Some("wire");
+    clock.until("back on the wire", moved).await;
+}

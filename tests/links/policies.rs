@@ -1,0 +1,131 @@
+//! The table of connection policies, row by row, as two Nodes live it.
+
+use std::time::Duration;
+
+use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
+use kozo::transport::memory::Network;
+use tokio::time::sleep;
+
+use crate::kit::{Lab, Plan, Running};
+
+/// What a Node of this name says of others, and of itself.
+type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);
+
+/// The policies of Alice and Bob towards each other: Alice's `selfToOthers` and Bob's `othersToSelf`.
+const ROWS: [Policies; 9] = [
+    |node| if node == "alice" { (Constant, Never) } else { (Never, Constant) },
+    |node| if node == "alice" { (Constant, Never) } else { (Never, OnDemand) },
+    |node| if node == "alice" { (Constant, Never) } else { (Never, Never) },
+    |node| if node == "alice" { (OnDemand, Never) } else { (Never, Constant) },
+    |node| if node == "alice" { (OnDemand, Never) } else { (Never, OnDemand) },
+    |node| if node == "alice" { (OnDemand, Never) } else { (Never, Never) },
+    |node| if node == "alice" { (Never, Never) } else { (Never, Constant) },
+    |node| if node == "alice" { (Never, Never) } else { (Never, OnDemand) },
+    |_| (Never, Never),
+];
+
+/// What each row comes to, in the same order.
+const MEANING: [ConnectPolicy; 9] =
+    [Constant, OnDemand, Never, OnDemand, OnDemand, Never, Never, Never, Never];
+
+#[tokio::test(start_paused = true)]
+async fn nine_rows() {
+    for (row, meaning) in ROWS.into_iter().zip(MEANING) {
+        // Both orders of names, for the rule that picks a session goes by them.
+        for (alice, bob) in [("alice", "bob"), ("alice", "aaron")] {
+            let lab =
+                Lab::new(Network::new(), &[alice, bob], Plan { policy: row, ..Plan::default() });
+            let (alice, bob) = (lab.start(alice).await, lab.start(bob).await);
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(bob.send(0).peers, 0);
+            assert_eq!(bob.dropped("alice", "policy"), 1, "nothing flows the other way");
+            match meaning {
+                Constant => constant(&lab, &alice, bob).await,
+                OnDemand => on_demand(&lab, &alice, bob).await,
+                Never => never(&lab, &alice, bob).await,
+            }
+        }
+    }
+}
+
+async fn constant(lab: &Lab, alice: &Running, mut bob: Running) {
+    assert_eq!(alice.peer(&bob.name).state, "up", "without any message");
+    assert_eq!(alice.send(1).peers, 1);
+    assert_eq!(bob.next().await.1, 1);
+    lab.network.cut("alice", &bob.name);
+    alice.until_down(&bob.name).await;
+    assert_eq!((alice.send(2).peers, alice.send(3).unreachable), (0, 1));
+    assert_eq!(alice.dropped(&bob.name, "link_down"), 2);
+    lab.network.heal("alice", &bob.name);
+    alice.until_up(&bob.name).await;
+    alice.send(4);
+    assert_eq!(bob.next().await.1, 4, "what was sent during the cut is gone");
+}
+
+async fn on_demand(lab: &Lab, alice: &Running, mut bob: Running) {
+    assert_eq!(alice.peer(&bob.name).state, "idle");
+    assert_eq!(bob.peer("alice").state, "disabled");
+    assert_eq!(lab.network.streams("alice", &bob.name), 0);
+    assert_eq!(alice.send(1).peers, 1, "it is queued");
+    assert_eq!(bob.next().await.1, 1, "the very message that made it connect");
+    assert_eq!(alice.peer(&bob.name).state, "up");
+
+    lab.network.cut("alice", &bob.name);
+    alice.until_down(&bob.name).await;
+    assert_eq!(alice.peer(&bob.name).state, "idle");
+    lab.network.heal("alice", &bob.name);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(alice.peer(&bob.name).state, "idle", "until the next message");
+    alice.send(2);
+    assert_eq!(bob.next().await.1, 2);
+
+    lab.network.cut("alice", &bob.name);
+    alice.until_down(&bob.name).await;
+    alice.send(3);
+    alice.send(4);
+    sleep(Duration::from_secs(60)).await;
+    assert_ne!(alice.peer(&bob.name).state, "idle", "it is tried again and again");
+    assert_eq!(alice.peer(&bob.name).queue_length, 2);
+    lab.network.heal("alice", &bob.name);
+    assert_eq!(bob.next().await.1, 3, "they waited for the link they call for");
+    assert_eq!(bob.next().await.1, 4);
+    assert!(alice.peer(&bob.name).dropped.is_empty());
+}
+
+async fn never(lab: &Lab, alice: &Running, mut bob: Running) {
+    for node in [(alice, &bob), (&bob, alice)] {
+        assert_eq!(node.0.peer(&node.1.name).state, "disabled");
+    }
+    assert_eq!((alice.send(1).peers, alice.send(2).unreachable), (0, 1));
+    assert_eq!(alice.dropped(&bob.name, "policy"), 2);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(lab.network.streams("alice", &bob.name), 0);
+    assert_eq!(bob.numbers(), [0_u64; 0]);
+}
+
+/// The directions share a session, and not their policies.
+#[tokio::test(start_paused = true)]
+async fn each_direction_by_itself() {
+    let policy = |node: &str| match node {
+        "alice" => (OnDemand, Constant),
+        _ => (Constant, Constant),
+    };
+    let lab = Lab::new(Network::new(), &["alice", "bob"], Plan { policy, ..Plan::default() });
+    let (mut alice, mut bob) = lab.start_both("alice", "bob").await;
+    assert_eq!((alice.peer("bob").policy_out, alice.peer("bob").policy_in).0, "ondemand");
+    bob.send(1);
+    assert_eq!(alice.next().await.1, 1);
+    alice.send(2);
+    assert_eq!(bob.next().await.1, 2);
+    alice.until("one session", |_| lab.network.streams("alice", "bob") == 1).await;
+
+    lab.network.cut("alice", "bob");
+    alice.until_down("bob").await;
+    bob.until_down("alice").await;
+    alice.send(3);
+    bob.send(4);
+    assert_eq!((alice.dropped("bob", "link_down"), bob.dropped("alice", "link_down")), (0, 1));
+    lab.network.heal("alice", "bob");
+    assert_eq!(bob.next().await.1, 3);
+    assert_eq!(alice.numbers(), [0_u64; 0]);
+}

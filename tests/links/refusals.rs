@@ -1,0 +1,185 @@
+//! Who is not let in, and what is logged about it.
+
+use std::time::Duration;
+
+use kozo::transport::memory::Network;
+use kozo::transport::session::SessionError;
+use tokio::time::sleep;
+
+use crate::kit::client::Client;
+use crate::kit::log::Log;
+use crate::kit::{Lab, Plan, new_key};
+
+fn lab() -> Lab {
+    Lab::new(Network::new(), &["clock", "porter", "scribe"], Plan::default().retry(1))
+}
+
+fn fingerprint(key: &russh::keys::PrivateKey) -> String {
+    kozo::transport::ssh::fingerprint(key.public_key())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strangers_key() {
+    let (log, lab) = (Log::new(), lab());
+    let scribe = lab.start("scribe").await;
+    let stranger = new_key();
+    for name in ["clock", "clock", "nobody\u{1b}[31m"] {
+        let key = stranger.clone();
+        let lab = as_client(&lab, name);
+        let refused = Client::connect(&lab, name, key, "scribe").await.err().unwrap();
+        assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
+    }
+    log.until("refused a connection").await;
+    let line = log.one("refused a connection");
+    assert!(line.contains("which belongs to no Node, was presented for 'clock'"), "{line}");
+    assert!(line.contains(&fingerprint(&stranger)), "{line}");
+
+    sleep(Duration::from_secs(61)).await;
+    let name = "nobody\u{1b}[31m";
+    let _ = Client::connect(&as_client(&lab, name), name, stranger, "scribe").await;
+    log.until("(2 more before)").await;
+    let lines = log.lines("refused a connection");
+    assert_eq!(lines.len(), 2, "one a minute");
+    assert!(lines[1].contains("(2 more before)"), "{}", lines[1]);
+    assert!(lines[1].contains(r"'nobody\u{1b}[31m'"), "{}", lines[1]);
+    assert_ne!(scribe.peer("clock").state, "up");
+}
+
+/// The same lab, in which a test connects under a name that is in no configuration.
+fn as_client(lab: &Lab, name: &str) -> Lab {
+    let names = ["clock", "porter", "scribe", name];
+    let names = if lab.system.node(name).is_some() { &names[..3] } else { &names[..] };
+    let mut other = Lab::new(lab.network.clone(), names, lab.plan.clone());
+    other.adopt(lab);
+    other
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_right_key_under_another_name() {
+    let (log, lab) = (Log::new(), lab());
+    let _scribe = lab.start("scribe").await;
+    for name in ["porter", "scribe"] {
+        let refused = Client::connect(&lab, name, lab.key("clock"), "scribe").await.err().unwrap();
+        assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
+    }
+    log.until("refused a connection").await;
+    let line = log.one("refused a connection");
+    assert!(line.contains("the key of 'clock' was presented for 'porter'"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_host_key() {
+    let (log, lab) = (Log::new(), lab());
+    let changed = new_key();
+    let _scribe = lab.start_with("scribe", changed.clone(), |_| {}).await;
+    let clock = lab.start("clock").await;
+    sleep(Duration::from_secs(50)).await;
+    let line = log.one("its host key is");
+    assert!(line.contains("peer=\"scribe\""), "{line}");
+    assert!(line.contains(&format!("its host key is {}", fingerprint(&changed))), "{line}");
+    assert!(line.contains(&fingerprint(&lab.key("scribe"))), "{line}");
+    // It is refused in the other direction as well.
+    let line = log.one("which belongs to no Node");
+    assert!(line.contains("presented for 'scribe'"), "{line}");
+    let line = log.one("it refused our key");
+    assert!(line.contains("peer=\"clock\"") && line.contains(&fingerprint(&changed)), "{line}");
+    assert_ne!(clock.peer("scribe").state, "up");
+    assert!(clock.peer("scribe").last_error.unwrap().contains("its host key is"));
+
+    sleep(Duration::from_secs(600)).await;
+    let lines = log.lines("its host key is");
+    assert!((9..=11).contains(&lines.len()), "one a minute: {}", lines.len());
+    let kept_back: u64 = lines.iter().map(|line| more_before(line)).sum();
+    assert!(kept_back > 300, "it is tried every second");
+}
+
+fn more_before(line: &str) -> u64 {
+    let (_, rest) = line.rsplit_once('(').unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cipher_that_the_other_side_does_not_have() {
+    let (log, lab) = (Log::new(), lab());
+    let cipher = |name: &'static str| {
+        move |options: &mut kozo::config::RootOptions| options.cipher = Some(name.to_owned())
+    };
+    let clock = lab.start_with("clock", lab.key("clock"), cipher("aes256-ctr")).await;
+    let modern = cipher("chacha20-poly1305@openssh.com");
+    let _scribe = lab.start_with("scribe", lab.key("scribe"), modern).await;
+    sleep(Duration::from_secs(50)).await;
+    let lines = log.lines("no common cipher");
+    assert_eq!(lines.len(), 4, "each side, calling and called: {lines:#?}");
+    for line in lines {
+        assert!(line.contains("aes256-ctr") && line.contains("chacha20-poly1305"), "{line}");
+    }
+    assert_ne!(clock.peer("scribe").state, "up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mac_that_the_other_side_does_not_have() {
+    let (log, lab) = (Log::new(), lab());
+    let mac = |name: &'static str| {
+        move |options: &mut kozo::config::RootOptions| options.hmac = Some(name.to_owned())
+    };
+    let _clock = lab.start_with("clock", lab.key("clock"), mac("hmac-sha1")).await;
+    let _scribe = lab.start_with("scribe", lab.key("scribe"), mac("hmac-sha2-256")).await;
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!(log.lines("no common MAC").len(), 4, "{}", log.text());
+}
+
+/// Whatever one side insists on, a side that leaves the choice open can do.
+#[tokio::test(start_paused = true)]
+async fn every_cipher_and_mac_is_spoken_with_who_has_all() {
+    let ciphers = [
+        "aes256-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+        "aes128-gcm@openssh.com",
+        "aes256-ctr",
+    ];
+    let macs = [
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512",
+        "hmac-sha2-256",
+        "hmac-sha1-etm@openssh.com",
+        "hmac-sha1",
+    ];
+    let ciphers = ciphers.map(|cipher| (Some(cipher), None));
+    let macs = macs.map(|mac| (Some("aes256-ctr"), Some(mac)));
+    for (cipher, mac) in ciphers.into_iter().chain(macs) {
+        let lab = lab();
+        let change = |options: &mut kozo::config::RootOptions| {
+            options.cipher = cipher.map(str::to_owned);
+            options.hmac = mac.map(str::to_owned);
+        };
+        let clock = lab.start_with("clock", lab.key("clock"), change).await;
+        let mut scribe = lab.start("scribe").await;
+        clock.until_up("scribe").await;
+        clock.send(1);
+        assert_eq!(scribe.next().await.1, 1, "{cipher:?}, {mac:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_the_policies_keep_out() {
+    use kozo::config::ConnectPolicy::Never;
+    let (log, mut plan) = (Log::new(), Plan::default());
+    plan.policy = |_| (Never, Never);
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let _scribe = lab.start("scribe").await;
+    let refused = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.err().unwrap();
+    assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
+    log.until("refused a connection").await;
+    assert!(log.one("refused a connection").contains("the connection policies forbid"));
+}
+
+/// A Peer that is merely away is no refusal: one line, not one a minute.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_away_is_mentioned_once() {
+    let (log, lab) = (Log::new(), lab());
+    let _clock = lab.start("clock").await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(log.lines("cannot connect yet").len(), 2, "{}", log.text());
+    assert_eq!(log.lines("refused:").len(), 0, "{}", log.text());
+}

@@ -1,0 +1,111 @@
+//! Two Nodes come together, whoever calls whom.
+
+use futures_util::future::join_all;
+use kozo::message::Draft;
+use kozo::transport::memory::Network;
+use rmpv::Value;
+
+use crate::kit::{Lab, Plan, Running};
+
+#[tokio::test]
+async fn a_message_reaches_the_other_node_as_it_was_sent() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let value = Value::Array(vec![Value::from("Cuckoo"), Value::from(3), Value::Nil]);
+    let draft = Draft::order("open").channel(Some("door")).data(&value);
+    let sent = clock.try_send(&draft).unwrap();
+    assert_eq!((sent.roles, sent.peers, sent.unreachable), (1, 1, 0));
+    let message = scribe.received.recv().await.unwrap();
+    assert_eq!(message.to_string(), "order open from probe@clock on door");
+    assert_eq!(message.value().unwrap(), value);
+    assert_eq!(message.counter(), sent.counter);
+}
+
+/// Both start at the same instant, and both dial: one session comes of it. What is sent as soon as
+/// both say that the link is up arrives, in order and once.
+#[tokio::test]
+async fn nodes_that_start_together_have_one_session() {
+    for _ in 0..25 {
+        join_all((0..8).map(|_| start_together())).await;
+    }
+}
+
+async fn start_together() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
+    let (mut clock, mut scribe) = tokio::join!(lab.start("clock"), lab.start("scribe"));
+    while ![&clock, &scribe].iter().all(|node| node.node_is_up()) {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..300 {
+        clock.send(number);
+        scribe.send(number);
+        if number % 20 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for number in 0..300 {
+        assert_eq!(scribe.next().await, ("clock".to_owned(), number));
+        assert_eq!(clock.next().await, ("scribe".to_owned(), number));
+    }
+    clock.until("one session", |_| lab.network.streams("clock", "scribe") == 1).await;
+    for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+        let peer = node.peer(other);
+        assert_eq!((peer.state.as_str(), peer.sessions), ("up", 1));
+        assert_eq!((peer.sent, peer.received), (300, 300));
+        assert!(peer.dropped.is_empty(), "{:?}", peer.dropped);
+    }
+    // It is the same session on both sides, for it works both ways.
+    clock.send(300);
+    scribe.send(300);
+    assert_eq!(scribe.next().await.1, 300);
+    assert_eq!(clock.next().await.1, 300);
+    tokio::join!(clock.node.stop(), scribe.node.stop());
+    assert_eq!(lab.network.streams("clock", "scribe"), 0, "nothing is left of it");
+}
+
+impl Running {
+    fn node_is_up(&self) -> bool {
+        use kozo::role::Host;
+        self.node.status().peers.iter().all(|peer| peer.state == "up")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_sides_measure_the_round_trip_at_once_and_again() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+        let began = tokio::time::Instant::now();
+        node.until("measured", |node| node.peer(other).round_trip_time.is_some()).await;
+        assert!(began.elapsed().as_secs() < 1);
+        assert!(node.peer(other).clock_skew.unwrap().abs() < 1_000_000, "one machine, one clock");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_sends_what_is_queued_and_leaves_nothing_behind() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    for number in 0..1000 {
+        clock.send(number);
+    }
+    clock.node.stop().await;
+    assert_eq!(lab.network.streams("clock", "scribe"), 0);
+    scribe.until_down("clock").await;
+    assert_eq!(scribe.numbers(), (0..1000).collect::<Vec<_>>());
+    assert!(scribe.peer("clock").last_error.unwrap().contains("the node stops"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hears_nothing_does_not_keep_a_node_from_stopping() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, _scribe) = lab.start_both("clock", "scribe").await;
+    lab.network.freeze("clock", "scribe");
+    clock.send(1);
+    let began = tokio::time::Instant::now();
+    clock.node.stop().await;
+    assert!(began.elapsed().as_secs() < 5);
+    lab.network.thaw("clock", "scribe");
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(lab.network.streams("clock", "scribe"), 0, "its sessions end with it");
+}

@@ -1,0 +1,66 @@
+//! Whoever is slow makes nobody else wait.
+
+use std::time::Duration;
+
+use kozo::queue::Limits;
+use kozo::transport::memory::Network;
+use tokio::time::{Instant, sleep};
+
+use crate::kit::{Lab, Plan};
+
+#[tokio::test(start_paused = true)]
+async fn a_deaf_role_loses_its_own_messages_only() {
+    let plan = Plan {
+        roles: |node| if node == "scribe" { &["deaf", "probe"] } else { &["probe"] },
+        queue: Limits { length: 16, size: 1024 * 1024 },
+        ..Plan::default()
+    };
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    for number in 0..1000 {
+        clock.send(number);
+        assert_eq!(scribe.next().await.1, number);
+    }
+    let deaf = scribe.role("deaf");
+    assert_eq!((deaf.received, deaf.dropped, deaf.queue_length), (1000, 984, 16));
+    assert_eq!(scribe.role("probe").dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_delays_nobody() {
+    let lab = Lab::new(Network::new(), &["clock", "porter", "scribe"], Plan::default());
+    let (clock, mut porter) = lab.start_both("clock", "porter").await;
+    let mut scribe = lab.start("scribe").await;
+    clock.until_up("scribe").await;
+    porter.until_up("scribe").await;
+    lab.network.freeze("clock", "scribe");
+    let began = Instant::now();
+    // Enough to fill the stream and the session's window several times.
+    let data = rmpv::Value::from(vec![0_u8; 100_000]);
+    for number in 0..100 {
+        clock.try_send(&kozo::message::Draft::event("picture").data(&data)).unwrap();
+        clock.send(number);
+        let picture = porter.received.recv().await.unwrap();
+        assert_eq!(picture.message_type(), "picture");
+        assert_eq!(porter.next().await.1, number);
+    }
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(clock.dropped("scribe", "queue_full") > 0, "{:?}", clock.peer("scribe"));
+    assert!(clock.peer("scribe").queue_size <= 4 * 1024 * 1024);
+    assert!(clock.peer("porter").dropped.is_empty());
+    scribe.send(7);
+    assert_eq!(porter.next().await.1, 7);
+
+    // What comes after the thaw is in order, and ends with the newest.
+    lab.network.thaw("clock", "scribe");
+    sleep(Duration::from_secs(1)).await;
+    let came = std::iter::from_fn(|| scribe.received.try_recv().ok());
+    let counters: Vec<_> = came
+        .filter(|message| message.origin().node == "clock")
+        .map(|message| message.counter())
+        .collect();
+    assert!(counters.is_sorted_by(|a, b| a < b));
+    assert_eq!(counters.last(), Some(&200));
+    let dropped = clock.dropped("scribe", "queue_full");
+    assert_eq!(counters.len() as u64 + dropped, 200);
+}

@@ -1,0 +1,163 @@
+//! The command line: what it takes, what it says, how it ends.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::process::Output;
+
+use nix::sys::signal::Signal;
+
+use super::support::{Lab, Program, kozo, until};
+
+fn lab() -> Lab {
+    Lab::new("").node("clock", "timer: {tick: 50ms}").node("scribe", "").write()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    kozo(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, text: &str) -> String {
+    let output = run(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(text), "no '{text}' in:\n{said}");
+    assert!(output.stdout.is_empty(), "errors are not for standard output");
+    said
+}
+
+#[test]
+fn wrong_usage_is_explained() {
+    let lab = lab();
+    let config = lab.config();
+    let config = config.to_str().unwrap();
+    fails(&[], 1, "Usage: kozo");
+    fails(&[config], 1, "<NODE>");
+    fails(&[config, "clock", "scribe"], 1, "'scribe'");
+    fails(&[config, "clock", "--verbos"], 1, "--verbose");
+    fails(&[config, "clock", "-q", "-v"], 1, "cannot be used with");
+    fails(&[config, "clock", "--log", "kozo=loud"], 1, "the log filter 'kozo=loud' makes no sense");
+}
+
+#[test]
+fn each_kind_of_failure_has_its_code() {
+    let lab = lab();
+    let config = lab.config();
+    let config = config.to_str().unwrap();
+    fails(&["/nowhere/config.yml", "clock"], 2, "/nowhere/config.yml");
+    fails(&[config, "scirbe"], 4, "did you mean `scribe`?");
+    let other = lab.path().join("other.yml");
+    fs::write(&other, "system: [").unwrap();
+    fails(&[other.to_str().unwrap(), "clock"], 3, "other.yml:1:");
+    fs::write(&other, "sytem: {}").unwrap();
+    fails(&[other.to_str().unwrap(), "clock"], 1, "did you mean `system`?");
+
+    let _taken = TcpListener::bind((lab.address("clock"), 6020)).unwrap();
+    let place = format!("{}:6020", lab.address("clock"));
+    let said = fails(&[config, "clock"], 5, "transport 'tcp' cannot listen");
+    assert!(said.contains(&place) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_configuration_can_be_checked() {
+    let lab = lab();
+    let config = lab.config();
+    let config = config.to_str().unwrap();
+    for arguments in [&["--check", config][..], &["--check", config, "clock"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains("is fine: 2 nodes (clock, scribe)"));
+        assert!(output.stderr.is_empty(), "{}", stderr(&output));
+    }
+    fails(&["--check", config, "scirbe"], 4, "did you mean `scribe`?");
+    // Its key is looked at only where its Node is asked for.
+    fs::remove_file(lab.key("clock")).unwrap();
+    assert_eq!(run(&["--check", config]).status.code(), Some(0));
+    assert_eq!(run(&["--check", config, "scribe"]).status.code(), Some(0));
+    fails(&["--check", config, "clock"], 1, "clock.key");
+}
+
+#[test]
+fn what_nobody_can_read_changes_no_exit_code() {
+    let lab = lab();
+    let config = lab.config();
+    let code = |arguments: &[&OsStr]| {
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        kozo(arguments).stdout(full()).stderr(full()).status().unwrap().code()
+    };
+    assert_eq!(code(&["--check".as_ref(), config.as_ref()]), Some(0));
+    assert_eq!(code(&["--check".as_ref(), "/nowhere".as_ref()]), Some(2));
+    assert_eq!(code(&[]), Some(1));
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = stdout(&help);
+    for part in ["Usage: kozo", "CONFIG", "NODE", "--check", "SIGHUP", "Exit codes"] {
+        assert!(text.contains(part), "no {part} in:\n{text}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(stdout(&version), format!("kozo {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn logs_as_much_as_is_asked_for() {
+    let lab = lab();
+    let config = lab.config();
+    let config = config.to_str().unwrap();
+    // The last line that each says before it runs on, and one that it must not say.
+    let cases: [(&[&str], Option<&str>, &str); 6] = [
+        (&[], Some("INFO node 'clock' runs"), "DEBUG"),
+        (&["-q"], None, "INFO"),
+        (&["-qq"], None, "INFO"),
+        (&["-v"], Some("DEBUG"), "TRACE"),
+        (&["--log", "kozo::node=info"], Some("INFO listening on"), "DEBUG"),
+        (&["--log", "off"], None, "INFO"),
+    ];
+    for (arguments, expected, unexpected) in cases {
+        let all = [&[config, "clock"], arguments].concat();
+        let mut node = Program::start("clock", &mut kozo(all));
+        match expected {
+            Some(part) => drop(node.log.wait_for(part)),
+            None => until("ready for signals", || {
+                let text = fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
+                let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+                let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+                (caught & (1 << 14) != 0).then_some(())
+            }),
+        }
+        let (status, _) = node.stop(Signal::SIGTERM);
+        assert!(status.success(), "{arguments:?}: {status}");
+        let log: String = node.log.whole().into_iter().map(|line| line.text + "\n").collect();
+        assert!(!log.contains(unexpected), "{arguments:?}: {log}");
+    }
+}
+
+#[test]
+fn the_environment_gives_a_filter_too() {
+    let lab = lab();
+    let arguments = [lab.config().into_os_string(), "clock".into()];
+    let mut command = kozo(&arguments);
+    let node = Program::start("clock", command.env("KOZO_LOG", "kozo=debug"));
+    node.log.wait_for("DEBUG");
+    drop(node);
+    // Who types something means it.
+    let mut command = kozo(&arguments);
+    let node = Program::start("clock", command.arg("-v").env("KOZO_LOG", "off"));
+    node.log.wait_for("DEBUG");
+    let mut command = kozo(&arguments);
+    let output = command.env("KOZO_LOG", "kozo=loud").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
