@@ -12,11 +12,11 @@ testnet: $(KOZO) ## Build the daemon and run three Nodes on this machine, until 
 	$(KOZO) testnet
 
 .PHONY: build
-build: $(KOZO) ## Build the daemon, as it is installed.
+build: $(KOZO) ## Build the programs, as they are installed.
 
 .PHONY: $(KOZO)
 $(KOZO):
-	cargo build --locked --release --bin kozo --bin kozoctl
+	cargo build --locked --release --workspace --bins
 
 # The man pages and the completions of shells, each where it is installed below /usr/share.
 PAGES := target/pages
@@ -29,14 +29,18 @@ pages: $(KOZO) ## Write man pages and completions below target/pages.
 test: ## Install what the tests need, and run all of them.
 	tests/run
 
+.PHONY: lab
+lab: $(KOZO) ## Boot Debian machines and try the service in them (as root).
+	tests/lab/run
+
 .PHONY: check
 check: ## Formatting and lints only.
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: unit
 unit: ## Tests only, without the slow rest.
-	cargo nextest run --locked
+	cargo nextest run --locked --workspace
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.

@@ -118,11 +118,11 @@ fn wrong_usage_is_told_without_a_node() {
     }
 }
 
-/// Makes a command of these arguments.
-type Run<'a> = Box<dyn Fn(&[&str]) -> Command + 'a>;
+/// Makes a call of kozoctl with these arguments.
+type Kozoctl<'a> = Box<dyn Fn(&[&str]) -> Command + 'a>;
 
 /// The program as another user runs it, who cannot get at the Node: none but root can become one.
-fn stranger(system: &System) -> Run<'_> {
+fn stranger(system: &System) -> Kozoctl<'_> {
     let place = &system.place;
     if geteuid().is_root() {
         // A copy, since the folder where the program was built may be closed to others.

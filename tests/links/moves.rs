@@ -45,6 +45,50 @@ async fn moving_under_load_loses_and_overtakes_nothing() {
     }
 }
 
+/// What is still under way on the old session comes before what is sent on the new one.
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_session_carries_still_comes_first() {
+    let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    lab.network.close("wire");
+    let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    lab.network.open("wire");
+    lab.network.freeze_one("radio", "clock", "scribe");
+    let mut sent = 0;
+    talk(&clock, &scribe, 4, &mut sent).await;
+    assert!(lab.network.streams("clock", "scribe") >= 2, "they have met on the wire");
+    for node in [&mut clock, &mut scribe] {
+        assert_eq!(node.numbers(), [0_u64; 0], "all of it waits for the radio");
+    }
+    lab.network.thaw("clock", "scribe");
+    talk(&clock, &scribe, 1, &mut sent).await;
+    sleep(Duration::from_secs(1)).await;
+    for (node, other) in [(&mut scribe, "clock"), (&mut clock, "scribe")] {
+        assert_eq!(node.numbers(), (0..sent).collect::<Vec<_>>());
+        assert!(node.peer(other).dropped.is_empty());
+        assert_eq!(node.peer(other).transport.as_deref(), Some("wire"));
+    }
+}
+
+/// The old session never comes to its end: it is given up, and the new one is used.
+#[tokio::test(start_paused = true)]
+async fn a_dead_session_does_not_hold_up_a_better_one() {
+    let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    lab.network.close("wire");
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    clock.send(1);
+    assert_eq!(scribe.next().await.1, 1);
+    lab.network.open("wire");
+    lab.network.freeze_one("radio", "clock", "scribe");
+    let moved = |node: &Running| node.peer("scribe").transport.as_deref() == Some("wire");
+    clock.until("on the wire", moved).await;
+    clock.send(2);
+    let began = tokio::time::Instant::now();
+    assert_eq!(scribe.next().await.1, 2);
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     let plan = Plan { transports: WAYS, ..Plan::default() };

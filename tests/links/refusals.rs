@@ -183,3 +183,26 @@ async fn a_peer_that_is_away_is_mentioned_once() {
     assert_eq!(log.lines("cannot connect yet").len(), 2, "{}", log.text());
     assert_eq!(log.lines("refused:").len(), 0, "{}", log.text());
 }
+
+/// Two machines with one name and key: one of them has the link, and the log says so, at most once a
+/// minute. They do not take it from each other for ever.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_runs_twice() {
+    // Both orders of names, for the rule that picks a session goes by them.
+    for twin in ["alarm", "scribe"] {
+        let (log, lab) = (Log::new(), Lab::new(Network::new(), &["clock", twin], Plan::default()));
+        let clock = lab.start("clock").await;
+        let first = lab.start(twin).await;
+        clock.until_up(twin).await;
+        let second = lab.start(twin).await;
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(clock.peer(twin).state, "up");
+        assert!(clock.peer(twin).sessions <= 3, "{:?}", clock.peer(twin));
+        let lines = log.lines(&format!("two machines run as '{twin}'"));
+        assert!((2..=6).contains(&lines.len()), "{}", log.text());
+        // When one of them is gone, the other one is welcome.
+        second.node.stop().await;
+        first.until_up("clock").await;
+        clock.until_up(twin).await;
+    }
+}

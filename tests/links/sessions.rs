@@ -1,5 +1,7 @@
 //! Two Nodes come together, whoever calls whom.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use kozo::message::Draft;
 use kozo::transport::memory::Network;
@@ -106,6 +108,28 @@ async fn a_peer_that_hears_nothing_does_not_keep_a_node_from_stopping() {
     clock.node.stop().await;
     assert!(began.elapsed().as_secs() < 5);
     lab.network.thaw("clock", "scribe");
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(lab.network.streams("clock", "scribe"), 0, "its sessions end with it");
+}
+
+/// More than the stream holds, in both directions at the same time: nobody waits for ever.
+#[tokio::test(start_paused = true)]
+async fn both_directions_can_be_full_at_once() {
+    for network in [Network::new(), Network::vouching()] {
+        let lab = Lab::new(network, &["clock", "scribe"], Plan::default());
+        let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+        let data = Value::from(vec![0_u8; 100_000]);
+        for _ in 0..40 {
+            for node in [&clock, &scribe] {
+                node.try_send(&Draft::event("picture").data(&data)).unwrap();
+            }
+        }
+        let second = tokio::time::Instant::now() + Duration::from_secs(1);
+        for node in [&mut clock, &mut scribe] {
+            for _ in 0..80 {
+                let message = tokio::time::timeout_at(second, node.received.recv()).await;
+                assert_eq!(message.expect("at once").unwrap().message_type(), "picture");
+            }
+        }
+    }
 }

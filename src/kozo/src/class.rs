@@ -37,6 +37,8 @@ classes! {
     STRANGER = "stranger", "1c8f2002e5984939b555e0be42b1fa7b";
     /// A Node gave another's name.
     WRONG_NAME = "wrong-name", "87af48bc5633491797f6a3db68682875";
+    /// Two machines run as the same Node.
+    TWIN = "twin", "bcfb79c1c00942db8084ebe058c17c59";
     /// A Peer has another host key than it should.
     HOST_KEY = "host-key", "1cae453da8344be4a86e99bc33329965";
     /// A Peer does not accept this Node's key.
@@ -108,6 +110,7 @@ mod tests {
             SessionError::KeyRefused(text()),
             SessionError::Stranger { user: text(), key: text() },
             SessionError::WrongName { user: text(), owner: text() },
+            SessionError::Twin(text()),
             SessionError::Policy(text()),
             SessionError::Protocol(text()),
         ];

@@ -3,12 +3,9 @@
 
 use std::io::IsTerminal;
 
-use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
-use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
@@ -16,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::node::SetLogFilter;
 use crate::output::Output;
-use crate::service::journal::{self, CLASS};
+use crate::service::journal::{ForPeople, Journal};
 
 /// Starts logging what the filter lets through, for instance `info,kozo::link=debug`, in the name of a
 /// Node: to the journal where that is read, else to `stderr`. To be called once.
@@ -25,7 +22,7 @@ use crate::service::journal::{self, CLASS};
 /// What is wrong with the filter.
 pub fn start(filter: &str, node: &str, stderr: &Output) -> Result<SetLogFilter, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let journal = journal::Journal::open(node);
+    let journal = Journal::open(node);
     let lines = journal.is_none().then(|| lines(stderr.clone()));
     tracing_subscriber::registry()
         .with(filter)
@@ -67,35 +64,6 @@ struct LocalTime;
 impl FormatTime for LocalTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
         write!(writer, "{}", jiff::Zoned::now().strftime("%H:%M:%S%.3f"))
-    }
-}
-
-/// The fields of a line, but for the class: people read the text.
-struct ForPeople;
-
-impl<'writer> FormatFields<'writer> for ForPeople {
-    fn format_fields<R: RecordFields>(
-        &self,
-        writer: Writer<'writer>,
-        fields: R,
-    ) -> std::fmt::Result {
-        let mut visitor = WithoutClass(DefaultVisitor::new(writer, true));
-        fields.record(&mut visitor);
-        visitor.0.finish()
-    }
-}
-
-struct WithoutClass<'writer>(DefaultVisitor<'writer>);
-
-impl Visit for WithoutClass<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() != CLASS {
-            self.0.record_str(field, value);
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.record_debug(field, value);
     }
 }
 

@@ -82,6 +82,8 @@ fn count(number: usize) -> u32 {
 
 /// A Node of a Kōzō System. Its Roles are the objects below role/, its Peers those below peer/; all
 /// texts that are names stand there encoded as sd_bus_path_encode(3) does.
+// The arguments are those of the D-Bus methods, and what zbus knows of the call.
+#[allow(clippy::too_many_arguments)]
 #[interface(name = "org.kozo.Node1")]
 impl NodeObject {
     /// Send a Message, in the name of a Role "inject" of this Node. Takes org.kozo.inject.

@@ -1,11 +1,11 @@
 //! The task of a link: carries out what its state machine says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::dial::{Candidate, dial};
@@ -29,6 +29,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Most questions for the round-trip time that wait for an answer.
 const MOST_PINGS: usize = 64;
+
+/// Replaced runs of a Peer that are remembered.
+const REPLACED: usize = 8;
 
 /// Everything that a link needs.
 pub struct Link {
@@ -63,6 +66,7 @@ impl Link {
             state: State::Disabled,
             sessions: HashMap::new(),
             settled: None,
+            replaced: VecDeque::new(),
             dialling: None,
             unreachable: false,
             pings: Vec::new(),
@@ -105,6 +109,8 @@ struct Running {
     sessions: HashMap<SessionId, Open>,
     /// The Peer's run for which what it received is counted.
     settled: Option<u64>,
+    /// Runs of the Peer that a later one has replaced.
+    replaced: VecDeque<u64>,
     dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
@@ -232,7 +238,32 @@ impl Running {
         }
     }
 
+    /// Whether this leads to a run of the Peer that is still there though another one has replaced it:
+    /// two daemons with one name and key would replace each other for ever.
+    fn is_twin(&self, greeted: &Greeted) -> bool {
+        self.state == State::Up && self.replaced.contains(&greeted.hello.boot)
+    }
+
+    fn turn_away(&mut self, greeted: Greeted) {
+        let peer = Arc::clone(&self.link.peer);
+        let twin = SessionError::Twin(peer.name().to_owned());
+        self.link.greeter.exchange.complain(peer.name(), &twin);
+        let (dialled, cutter) = (greeted.dialled, greeted.session.cutter.clone());
+        greeted.notes.leave(|say| say.bye = Some(Reason::Twin.text()));
+        tokio::spawn(async move {
+            // However full its stream is, it ends.
+            let _ = timeout(GOODBYE, writer::run(greeted, peer)).await;
+            cutter.cut();
+        });
+        if dialled {
+            self.handle(Event::DialFailed);
+        }
+    }
+
     fn greeted(&mut self, greeted: Greeted) {
+        if self.is_twin(&greeted) {
+            return self.turn_away(greeted);
+        }
         let id = greeted.id;
         let own_boot = self.link.greeter.peers.origin.boot;
         let offer = Offer {
@@ -276,6 +307,10 @@ impl Running {
         let mut was = std::mem::replace(&mut self.state, state);
         if was == State::Up && self.leads_elsewhere() {
             // The link was down, only nobody noticed: what waited was for the run before.
+            self.replaced.extend(self.settled);
+            if self.replaced.len() > REPLACED {
+                self.replaced.pop_front();
+            }
             self.link.peer.set_error(Reason::Restarted.text().to_owned());
             was = State::Waiting;
             self.changed(State::Up, was);

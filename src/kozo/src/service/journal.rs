@@ -1,15 +1,19 @@
 //! Log lines as entries of the journal, with fields of their own.
 //!
 //! The fields of a line (`peer`, `role`, `transport`, …) become `KOZO_PEER`, `KOZO_ROLE` and so on;
-//! every entry has `KOZO_NODE`, and one that has a class its `MESSAGE_ID`.
+//! every entry has `KOZO_NODE`, and one that has a class its `MESSAGE_ID`. The text of an entry is the same
+//! as on a terminal, because that is what people read of it.
 
 use std::env;
 
 use nix::sys::stat::fstat;
-use tracing::field::{Field, Visit};
+use tracing::field::{Field, Value, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_journald::{Layer as Journald, Priority, PriorityMappings};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -83,23 +87,74 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut found = ClassOf(&self.classes, None);
+        let mut found = Found { values: vec![None; event.metadata().fields().len()], class: None };
         event.record(&mut found);
-        found.1.unwrap_or(&self.unclassed).on_event(event, context);
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _ = ForPeople.format_fields(Writer::new(&mut text), event);
+        let message = event.metadata().fields().field("message").map(|field| field.index());
+        let values = found.values.iter().enumerate().map(|(at, value)| {
+            let value = if Some(at) == message { Some(&text) } else { value.as_ref() };
+            value.map(|value| value as &dyn Value)
+        });
+        let values: Vec<_> = values.collect();
+        let values = event.metadata().fields().value_set_all(&values);
+        let of_class = self.classes.iter().find(|(class, _)| found.class.as_deref() == Some(class));
+        let layer = of_class.map_or(&self.unclassed, |(_, layer)| layer);
+        layer.on_event(&Event::new(event.metadata(), &values), context);
     }
 }
 
-/// Finds what sends lines of the class that a line has.
-struct ClassOf<'a>(&'a [(&'static str, Journald)], Option<&'a Journald>);
+/// The values of a line as texts, in the order of its fields.
+struct Found {
+    values: Vec<Option<String>>,
+    class: Option<String>,
+}
 
-impl Visit for ClassOf<'_> {
+impl Visit for Found {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == CLASS {
-            self.1 = self.0.iter().find(|(class, _)| *class == value).map(|(_, layer)| layer);
+            self.class = Some(value.to_owned());
+        }
+        if let Some(place) = self.values.get_mut(field.index()) {
+            *place = Some(value.to_owned());
         }
     }
 
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if let Some(place) = self.values.get_mut(field.index()) {
+            *place = Some(format!("{value:?}"));
+        }
+    }
+}
+
+/// A line as people read it: the text, then its fields but for the class.
+pub struct ForPeople;
+
+impl<'writer> FormatFields<'writer> for ForPeople {
+    fn format_fields<R: RecordFields>(
+        &self,
+        writer: Writer<'writer>,
+        fields: R,
+    ) -> std::fmt::Result {
+        let mut visitor = WithoutClass(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct WithoutClass<'writer>(DefaultVisitor<'writer>);
+
+impl Visit for WithoutClass<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() != CLASS {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.record_debug(field, value);
+    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ pub enum SessionError {
         /// The Node that the key belongs to.
         owner: String,
     },
+    /// Two daemons with the same name and key.
+    #[error("two machines run as '{0}' with the same key: one of them was turned away")]
+    Twin(String),
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
@@ -116,6 +119,7 @@ impl SessionError {
             SessionError::KeyRefused(_) => "key-refused",
             SessionError::Stranger { .. } => "stranger",
             SessionError::WrongName { .. } => "wrong-name",
+            SessionError::Twin(_) => "twin",
             SessionError::Policy(_) => "policy",
             SessionError::Closed(_) => "closed",
             SessionError::Protocol(_) => "protocol",

@@ -25,6 +25,8 @@ const DECISION: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 /// Sessions that may wait for the decider at once; the oldest goes when there is one more.
 const MOST_OFFERED: usize = 4;
+/// A link that stays up for so long has recovered.
+const STEADY: Duration = Duration::from_secs(5);
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
 
@@ -66,6 +68,7 @@ pub struct Machine {
     closed: bool,
     /// The session in use is to be finished by then, and is closed if it is not.
     closing: Option<Instant>,
+    up_since: Option<Instant>,
     down_since: Option<Instant>,
     backoff: Backoff,
     heard: Option<Instant>,
@@ -88,6 +91,7 @@ impl Machine {
             stopping: false,
             closed: false,
             closing: None,
+            up_since: None,
             down_since: None,
             heard: None,
             beat: None,
@@ -293,8 +297,7 @@ impl Machine {
             actions.push(Action::StopDialling);
         }
         self.wanted = false;
-        self.down_since = None;
-        self.backoff.reset();
+        self.up_since = Some(now);
         // A session that waited while the one before it was silent may be as dead: it has what is left
         // of the three heartbeats, but one in any case.
         let one_left = now.checked_sub(self.rules.heartbeat * (SILENT_HEARTBEATS - 1));
@@ -407,6 +410,10 @@ impl Machine {
             return self.adopt(id, now, actions);
         }
         self.down_since = Some(now);
+        // A link that does not stay up gets no quick attempt each time.
+        if self.up_since.take().is_some_and(|since| now >= since + STEADY) {
+            self.backoff.reset();
+        }
         (self.heard, self.beat, self.retry_at) = (None, None, None);
         // A search for a better Transport may be under way: it serves as the next attempt.
         self.try_again(now);

@@ -139,6 +139,8 @@ pub enum Reason {
     Moved,
     /// It leads to an earlier run of the Peer.
     Restarted,
+    /// It leads to a run of the Peer that another one, which is still there, has replaced.
+    Twin,
     /// Somebody wants no link.
     Asked,
     /// This Node stops.
@@ -154,6 +156,7 @@ impl Reason {
             Reason::Undecided => "the peer did not choose this session",
             Reason::Moved => "another session has taken over",
             Reason::Restarted => "the peer was started again",
+            Reason::Twin => "another machine runs as this node, with its key",
             Reason::Asked => "closed by request",
             Reason::Stopping => "the node stops",
         }

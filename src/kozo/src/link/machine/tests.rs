@@ -336,7 +336,12 @@ fn pauses_between_attempts_are_bounded_and_never_end() {
     let mut machine = machine.up(offer(1));
     machine.tell(Event::Ended(1));
     let pause = machine.machine.deadline().unwrap() - machine.now;
-    assert!(pause < Duration::from_secs(1), "it begins anew");
+    assert!(pause >= Duration::from_millis(750), "it was up for no time at all");
+    let mut machine = machine.up(offer(2));
+    machine.now += Duration::from_secs(5);
+    machine.tell(Event::Ended(2));
+    let pause = machine.machine.deadline().unwrap() - machine.now;
+    assert!(pause < Duration::from_millis(750), "it begins anew");
 }
 
 #[test]

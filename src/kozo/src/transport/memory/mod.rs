@@ -36,7 +36,8 @@ struct Shared {
     listening: HashMap<(String, String), mpsc::Sender<Connection>>,
     apart: HashSet<(String, String)>,
     closed: HashSet<String>,
-    ice: HashMap<(String, String), Ice>,
+    /// By Transport type and pair of Nodes.
+    ice: HashMap<(String, (String, String)), Ice>,
     /// By pair of Nodes: the type that made it, and how to end it.
     streams: HashMap<(String, String), Vec<(String, Cutter)>>,
 }
@@ -82,12 +83,19 @@ impl Network {
 
     /// From now on no byte passes between two Nodes, and nobody is told; attempts to connect hang.
     pub fn freeze(&self, a: &str, b: &str) {
-        self.lock().ice(a, b).set(true);
+        let mut shared = self.lock();
+        shared.types().iter().for_each(|name| shared.ice(name, a, b).set(true));
+    }
+
+    /// The same, of the Transports of one type.
+    pub fn freeze_one(&self, transport_type: &str, a: &str, b: &str) {
+        self.lock().ice(transport_type, a, b).set(true);
     }
 
     /// What was frozen goes on, with everything that was under way.
     pub fn thaw(&self, a: &str, b: &str) {
-        self.lock().ice(a, b).set(false);
+        let mut shared = self.lock();
+        shared.types().iter().for_each(|name| shared.ice(name, a, b).set(false));
     }
 
     /// Cuts two Nodes apart: their streams break, and no new ones can be made.
@@ -115,7 +123,7 @@ impl Network {
     }
 
     async fn connect(&self, name: &str, from: &str, to: &str) -> io::Result<Connection> {
-        let mut frozen = self.lock().ice(from, to).watch();
+        let mut frozen = self.lock().ice(name, from, to).watch();
         // The network holds the other end as long as it exists.
         let _ = frozen.wait_for(|frozen| !frozen).await;
         self.connect_now(name, from, to)
@@ -126,7 +134,7 @@ impl Network {
         if shared.apart.contains(&pair(from, to)) || shared.closed.contains(name) {
             return Err(io::ErrorKind::HostUnreachable.into());
         }
-        let ice = shared.ice(from, to).clone();
+        let ice = shared.ice(name, from, to).clone();
         let place = (name.to_owned(), to.to_owned());
         let listening = shared.listening.get(&place).ok_or(io::ErrorKind::ConnectionRefused)?;
         let (near, far) = tokio::io::duplex(STREAM_BUFFER);
@@ -152,8 +160,13 @@ fn pair(a: &str, b: &str) -> (String, String) {
 }
 
 impl Shared {
-    fn ice(&mut self, a: &str, b: &str) -> &Ice {
-        self.ice.entry(pair(a, b)).or_default()
+    fn ice(&mut self, transport_type: &str, a: &str, b: &str) -> &Ice {
+        self.ice.entry((transport_type.to_owned(), pair(a, b))).or_default()
+    }
+
+    /// The types that somebody listens with.
+    fn types(&self) -> HashSet<String> {
+        self.listening.keys().map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertific
 use russh::{ChannelId, ChannelMsg, client};
 use tokio::io::BufReader;
 
+use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
 use crate::transport::session::{Flow, Session, SessionError, Sink, Writer};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
@@ -24,6 +25,7 @@ pub async fn connect(
 ) -> Result<Session, SessionError> {
     let cutter = Cutter::new();
     let stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
+    let stream = Unblocked::new(stream);
     let refusal = Arc::new(Mutex::new(None));
     let handler = Client { key: key.clone(), sink, refusal: Arc::clone(&refusal) };
     let guard = CutOnDrop(Some(cutter.clone()));

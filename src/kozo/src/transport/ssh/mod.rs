@@ -7,6 +7,7 @@
 
 mod client;
 mod server;
+mod unblocked;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use russh::{Channel, ChannelId, ChannelWriteHalf};
 use tokio::io::BufReader;
 use tokio::sync::oneshot;
 
+use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh};
 use crate::transport::session::{Flow, Gate, Session, SessionError, Sink, Writer};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
@@ -35,8 +36,9 @@ pub async fn accept(
         opened: Some(opened),
     };
     let config = Arc::clone(&ssh.server);
-    let mut running =
-        server::run_stream(config, stream, server).await.map_err(|HandlerError(error)| error)?;
+    let mut running = server::run_stream(config, Unblocked::new(stream), server)
+        .await
+        .map_err(|HandlerError(error)| error)?;
     let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (peer, writer) = tokio::select! {
         biased;

@@ -1,0 +1,154 @@
+//! A stream that takes what is written to it at once.
+//!
+//! The loop of a russh session does not read while it waits for a write. Two of them, joined by a
+//! stream that is full in both directions, would wait for each other until the heartbeats give up. So
+//! what the stream does not take yet is kept here, and goes out while the loop reads. How much that
+//! can be is bounded by the window that the other side grants, and by [`MOST`] whatever it grants.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that are kept at most.
+const MOST: usize = 4 * super::WINDOW as usize;
+
+/// Room that stays when all has gone out.
+const KEPT: usize = 16 * 1024;
+
+/// The stream. Both directions are to be used from the same task.
+pub(super) struct Unblocked<S> {
+    inner: S,
+    waiting: BytesMut,
+}
+
+impl<S: AsyncWrite + Unpin> Unblocked<S> {
+    pub(super) fn new(inner: S) -> Unblocked<S> {
+        Unblocked { inner, waiting: BytesMut::new() }
+    }
+
+    /// Hands on what waits, as far as the stream takes it.
+    fn drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.waiting.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.waiting.is_empty() {
+            let written = Pin::new(&mut self.inner).poll_write(context, &self.waiting);
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.waiting.advance(written),
+            }
+        }
+        if self.waiting.capacity() > KEPT {
+            self.waiting = BytesMut::new();
+        }
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unblocked<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // An error of the writing direction shows in the next write.
+        let _ = self.drain(context);
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unblocked<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let drained = self.drain(context)?;
+        if drained.is_ready()
+            && let Poll::Ready(written) = Pin::new(&mut self.inner).poll_write(context, bytes)
+        {
+            return Poll::Ready(written);
+        }
+        let room = MOST.saturating_sub(self.waiting.len());
+        let Some(taken) = bytes.get(..bytes.len().min(room)).filter(|taken| !taken.is_empty())
+        else {
+            return Poll::Pending;
+        };
+        self.waiting.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.drain(context)?.is_pending() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.drain(context))?;
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_stream_does_not_take_goes_out_while_reading() {
+        let (near, mut far) = duplex(1000);
+        let mut near = Unblocked::new(near);
+        let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        for piece in sent.chunks(777) {
+            near.write_all(piece).await.unwrap();
+            near.flush().await.unwrap();
+        }
+        let mut came = vec![0; sent.len()];
+        let read_far = async {
+            far.read_exact(&mut came).await.unwrap();
+            far.write_all(b"thanks").await.unwrap();
+        };
+        let mut answer = [0; 6];
+        let (_, read) = tokio::join!(read_far, near.read_exact(&mut answer));
+        read.unwrap();
+        assert_eq!((&came, &answer), (&sent, b"thanks"));
+        assert!(near.waiting.capacity() <= KEPT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_a_bound() {
+        let (near, _far) = duplex(1000);
+        let mut near = Unblocked::new(near);
+        let all = vec![0; 2 * MOST];
+        let written = tokio::time::timeout(std::time::Duration::from_secs(1), near.write_all(&all));
+        assert!(written.await.is_err());
+        assert_eq!(near.waiting.len(), MOST);
+    }
+
+    #[tokio::test]
+    async fn everything_is_out_before_the_end() {
+        let (near, mut far) = duplex(10);
+        let mut near = Unblocked::new(near);
+        near.write_all(&[7; 1000]).await.unwrap();
+        let mut came = Vec::new();
+        let (shut, read) = tokio::join!(near.shutdown(), far.read_to_end(&mut came));
+        shut.unwrap();
+        assert_eq!((read.unwrap(), came), (1000, vec![7; 1000]));
+    }
+
+    #[tokio::test]
+    async fn a_broken_stream_is_noticed() {
+        let (near, far) = duplex(10);
+        let mut near = Unblocked::new(near);
+        near.write_all(&[7; 1000]).await.unwrap();
+        drop(far);
+        assert!(near.write_all(&[7; 10]).await.is_err());
+    }
+}

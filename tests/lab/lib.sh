@@ -1,0 +1,168 @@
+# Booted Debian machines for tests: functions to be used by the scenarios beside this file.
+#
+# A machine is a systemd-nspawn container with its own systemd, D-Bus, polkit and journal, made of a root
+# file system that is built once and cached, with an overlay of its own on top. All of it is gone when
+# the script ends, however it ends.
+#
+#   machine NAME               makes a machine with everything of Kōzō installed, not yet booted
+#   put NAME PATH              writes standard input to a file of a machine, booted or not
+#   boot NAME                  boots it and waits until it runs; again after `power_off`
+#   at NAME COMMAND...         runs a command in it
+#   power_off NAME             as an administrator does
+#   not COMMAND...             fails when it succeeds (a `!` would not end a script)
+#   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
+#
+# Booted machines see each other by their names, on a bridge of their own.
+
+# What is in the root file system; another list is another file system.
+lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2
+lab_suite=bookworm
+lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
+
+lab_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+lab_bridge=kozo$$
+lab_run=
+declare -A lab_nspawn=() lab_leader=() lab_number=()
+
+lab_begin() {
+    lab_root=$lab_cache/$lab_suite-$(printf %s "$lab_packages" | sha256sum | cut -c -12)
+    mkdir -p "$lab_cache"
+    (
+        flock 9
+        [ -d "$lab_root" ] && exit
+        echo "Building a root file system in $lab_root"
+        rm -rf "$lab_root.new"
+        mmdebstrap --quiet --variant=important --include="$lab_packages" \
+            "$lab_suite" "$lab_root.new"
+        mv "$lab_root.new" "$lab_root"
+    ) 9>"$lab_cache/lock"
+    trap lab_end EXIT
+    lab_run=$(mktemp -d /run/kozo-lab.XXXXXX)
+    ip link add "$lab_bridge" type bridge
+    ip link set "$lab_bridge" up
+}
+
+lab_end() {
+    local code=$? name
+    trap - EXIT
+    for name in "${!lab_number[@]}"; do
+        if [ $code -ne 0 ] && [ -n "${lab_leader[$name]:-}" ]; then
+            printf '\n== journal of %s\n' "$name"
+            at "$name" journalctl --no-pager -b -n ${LABN:-80} -o short-precise || true
+        fi
+        lab_kill "$name"
+        umount "$lab_run/$name/root"
+        umount "$lab_run/$name"
+    done
+    ip link delete "$lab_bridge" 2>/dev/null || true
+    [ -z "$lab_run" ] || rm -rf --one-file-system "$lab_run"
+    exit $code
+}
+
+lab_kill() { # NAME
+    local process=${lab_nspawn[$1]:-}
+    [ -n "$process" ] || return 0
+    kill -KILL "${lab_leader[$1]:-$process}" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+    lab_nspawn[$1]='' lab_leader[$1]=''
+}
+
+lab_files() { # FOLDER: installs Kōzō there, as its packages will
+    local tree
+    install -D -t "$1/usr/bin" "$lab_top/target/release/kozo"
+    install -D -t "$1/usr/lib/systemd/system-generators" "$lab_top/target/release/kozo-generator"
+    for tree in systemd dbus; do
+        [ -d "$lab_top/$tree" ] && cp -rT "$lab_top/$tree" "$1"
+    done
+    mkdir -p "$1/etc/kozo"
+    systemd-sysusers --root="$1" 2>/dev/null
+    journalctl --root="$1" --update-catalog
+}
+
+machine() { # NAME
+    local folder=$lab_run/$1
+    lab_number[$1]=$((${#lab_number[@]} + 1))
+    mkdir "$folder"
+    mount -t tmpfs tmpfs "$folder"
+    mkdir "$folder/upper" "$folder/work" "$folder/root"
+    mount -t overlay overlay -o "lowerdir=$lab_root,upperdir=$folder/upper,workdir=$folder/work" \
+        "$folder/root"
+    lab_files "$folder/root"
+    echo "$1" > "$folder/root/etc/hostname"
+}
+
+put() { # NAME PATH
+    if [ -n "${lab_leader[$1]:-}" ]; then
+        at "$1" sh -c 'mkdir -p "$(dirname "$1")" && cat > "$1"' put "$2"
+    else
+        mkdir -p "$(dirname "$lab_run/$1/root$2")"
+        cat > "$lab_run/$1/root$2"
+    fi
+}
+
+boot() { # NAME
+    local name=$1 other
+    # Each in a control group of its own, or their systemds would take each other's for theirs.
+    setsid systemd-nspawn --quiet --boot --directory="$lab_run/$name/root" \
+        --machine="$name-$$" --register=no --keep-unit --resolv-conf=off \
+        --network-bridge="$lab_bridge" --console=pipe \
+        </dev/null >"$lab_run/$name/console" 2>&1 &
+    lab_nspawn[$name]=$!
+    eventually 20 lab_find_leader "$name"
+    eventually 60 lab_is_running "$name"
+    at "$name" ip address add "10.77.0.${lab_number[$name]}/24" dev host0
+    at "$name" ip link set host0 up
+    for other in "${!lab_number[@]}"; do
+        echo "10.77.0.${lab_number[$other]} $other"
+    done | at "$name" tee -a /etc/hosts >/dev/null
+}
+
+# The child of systemd-nspawn that is process 1 in there: there are others, for a moment.
+lab_find_leader() { # NAME
+    local child
+    for child in $(pgrep -P "${lab_nspawn[$1]}"); do
+        if grep -qsE '^NSpid:.*\s1$' "/proc/$child/status"; then
+            lab_leader[$1]=$child
+            return
+        fi
+    done
+    return 1
+}
+
+lab_is_running() { # NAME
+    case $(at "$1" systemctl is-system-running 2>/dev/null) in
+        running | degraded) ;;
+        *) return 1 ;;
+    esac
+}
+
+at() { # NAME COMMAND...
+    local leader=${lab_leader[$1]}
+    shift
+    nsenter --target "$leader" --all --wdns=/ env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"
+}
+
+power_off() { # NAME
+    at "$1" systemctl poweroff
+    wait "${lab_nspawn[$1]}" || true
+    lab_nspawn[$1]='' lab_leader[$1]=''
+}
+
+eventually() { # SECONDS COMMAND...
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        if [ $SECONDS -ge $deadline ]; then
+            echo "not within the time: $*" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+not() { # COMMAND...
+    if "$@"; then
+        echo "succeeded, but should not have: $*" >&2
+        return 1
+    fi
+}

@@ -1,0 +1,307 @@
+# The Node as a service: started, watched, confined and described by systemd.
+
+prepare() {
+    keys=$(mktemp -d "$lab_run/keys.XXXX")
+    local name
+    for name in clock scribe other; do
+        ssh-keygen -q -t ed25519 -N '' -C '' -f "$keys/$name"
+    done
+    machine one
+    system | put one /etc/kozo/kozo.yml
+    echo '127.0.0.1 scribe.lab' >> "$lab_run/one/root/etc/hosts"
+    for name in clock scribe; do
+        install -D -m 0600 "$keys/$name" "$lab_run/one/root/etc/kozo/keys/$name"
+    done
+    boot one
+    at one mkdir /home/probe
+    # A folder that only this configuration knows of.
+    at one install -d -o kozo -g kozo '/srv/kozo logs'
+}
+
+system() { # the configuration
+    cat <<END
+heartbeat: 1
+system:
+    clock:
+        privateKey: /etc/kozo/keys/clock
+        publicKey: $(cat "$keys/clock.pub")
+        roles:
+            timer1:
+                type: timer
+                tick: 1
+        transports:
+            tcp:
+                address: 127.0.0.1
+    scribe:
+        privateKey: /etc/kozo/keys/scribe
+        publicKey: $(cat "$keys/scribe.pub")
+        roleStorage: /var/lib/kozo/storage
+        roles:
+            cuckoo:
+                timer: timer1
+                log: true
+            logger:
+                file: /var/log/kozo/scribe.log
+            second:
+                type: logger
+                file: /srv/kozo logs/second.log
+        transports:
+            tcp lan:
+                type: tcp
+                address: scribe.lab
+                port: 6021
+END
+}
+
+# A property of the Node's service.
+of() { # NODE PROPERTY
+    at one systemctl show --value -p "$2" "kozo@$1.service"
+}
+
+is() { # NODE PROPERTY VALUE
+    [ "$(of "$1" "$2")" = "$3" ]
+}
+
+fresh() { # NODE...: exactly these run, as if nothing had been before
+    at one systemctl stop 'kozo*@*.socket' 'kozo@*.service'
+    at one systemctl reset-failed
+    local node
+    for node in "$@"; do
+        at one systemctl start "kozo@$node"
+    done
+}
+
+scenario_start_returns_when_the_node_is_ready() {
+    fresh scribe clock
+    is clock ActiveState active
+    is clock StatusText '1/1 peers up, 1 role'
+    eventually 5 is scribe StatusText '1/1 peers up, 3 roles'
+    at one systemctl status --no-pager kozo@clock > "$lab_run/status"
+    grep -q 'Status: "1/1 peers up, 1 role"' "$lab_run/status"
+}
+
+scenario_start_fails_when_the_node_cannot_start() {
+    fresh
+    # A port that is taken: neither systemd nor the Node can listen.
+    at one systemd-run -q --unit=taker --socket-property=ListenStream=127.0.0.1:6020 /bin/true
+    not at one systemctl start kozo@clock 2>/dev/null
+    eventually 5 said kozo@clock 'MESSAGE_ID=4e3dd837bdcf43858220da155dd44c46'
+    at one systemctl stop taker.socket
+    # It goes on trying.
+    eventually 10 is clock ActiveState active
+}
+
+scenario_the_status_line_is_kept() {
+    fresh scribe clock
+    at one systemctl stop kozo@scribe
+    eventually 10 is clock StatusText '0/1 peers up, 1 role'
+    at one systemctl start kozo@scribe
+    eventually 10 is clock StatusText '1/1 peers up, 1 role'
+}
+
+scenario_a_stopped_node_stays_stopped_whoever_dials() {
+    fresh scribe clock
+    at one systemctl stop kozo@scribe
+    eventually 10 is clock StatusText '0/1 peers up, 1 role'
+    not at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6021' 2>/dev/null
+    is scribe ActiveState inactive
+}
+
+scenario_a_peer_starts_a_node_of_which_only_the_socket_runs() {
+    fresh
+    at one systemctl start kozo@scribe.socket
+    is scribe ActiveState inactive
+    at one systemctl start kozo@clock
+    eventually 10 is scribe StatusText '1/1 peers up, 3 roles'
+    # The sockets that it listens on are those of systemd, no others.
+    [ "$(at one ss -Hltn 'sport = :6021' | wc -l)" = 1 ]
+    # And a client at the control socket starts one, too.
+    fresh
+    at one systemctl start kozo@scribe.socket
+    at one timeout 1 busctl --address=unix:path=/run/kozo/scribe/bus list >/dev/null 2>&1 || true
+    eventually 10 is scribe ActiveState active
+}
+
+scenario_a_restart_refuses_nobody() {
+    fresh scribe
+    at one rm -f /tmp/enough
+    # At least a thousand, and on until the last restart is over.
+    at one bash -c '
+        for ((i = 0; i < 1000 || ! $(test -e /tmp/enough; echo $((1 - $?))); i++)); do
+            exec 3<>/dev/tcp/127.0.0.1/6021 || exit
+            exec 3>&-
+        done
+        echo $i connections
+    ' > "$lab_run/connections" 2>&1 &
+    local connecting=$! before
+    before=$(of scribe ExecMainPID)
+    at one systemctl restart kozo@scribe
+    at one systemctl restart kozo@scribe
+    at one touch /tmp/enough
+    wait $connecting
+    grep -qE '^[0-9]{4,} connections$' "$lab_run/connections"
+    not is scribe ExecMainPID "$before"
+}
+
+scenario_a_node_that_hangs_is_restarted() {
+    fresh clock
+    at one mkdir -p /run/systemd/system/kozo@clock.service.d
+    printf '[Service]\nWatchdogSec=1s\nTimeoutAbortSec=1s\nRestartSec=0\n' |
+        put one /run/systemd/system/kozo@clock.service.d/watchdog.conf
+    at one systemctl daemon-reload
+    at one systemctl restart kozo@clock
+    local before
+    before=$(of clock ExecMainPID)
+    # One that does not hang is left alone.
+    at one sleep 3
+    is clock ExecMainPID "$before"
+    at one kill -STOP "$before"
+    eventually 15 is clock NRestarts 1
+    eventually 15 is clock ActiveState active
+    not is clock ExecMainPID "$before"
+    at one rm -r /run/systemd/system/kozo@clock.service.d
+    at one systemctl daemon-reload
+}
+
+scenario_the_private_key_is_a_credential() {
+    fresh clock
+    not at one runuser -u kozo -- cat /etc/kozo/keys/clock 2>/dev/null
+    local process
+    process=$(of clock ExecMainPID)
+    [ "$(at one stat -c %U "/proc/$process")" = kozo ]
+    at one cmp /run/credentials/kozo@clock.service/clock.key /etc/kozo/keys/clock
+}
+
+scenario_a_node_has_what_its_own_roles_need() {
+    fresh clock scribe
+    at one systemctl cat kozo@scribe > "$lab_run/scribe"
+    at one systemctl cat kozo@clock > "$lab_run/clock"
+    grep -q /role-logger.conf "$lab_run/scribe"
+    not grep -q /role-logger.conf "$lab_run/clock"
+    grep -qx 'LoadCredential=clock.key:/etc/kozo/keys/clock' "$lab_run/clock"
+    is clock LogsDirectory ''
+    is scribe LogsDirectory kozo
+    at one systemctl list-sockets --no-pager > "$lab_run/sockets"
+    grep -qE '^\[::\]:6020 +kozo-transport@clock:tcp.socket' "$lab_run/sockets"
+    grep -qF 'kozo-transport@scribe:tcp\x20lan.socket' "$lab_run/sockets"
+}
+
+scenario_two_nodes_of_one_file_run_side_by_side() {
+    fresh scribe clock
+    eventually 10 at one grep -q 'Cuckoo!' /var/log/kozo/scribe.log
+    is clock NRestarts 0
+    is scribe NRestarts 0
+}
+
+scenario_the_target_has_all_enabled_nodes_also_at_boot() {
+    fresh
+    at one systemctl --quiet enable kozo.target kozo@clock.service kozo@scribe.service
+    power_off one
+    boot one
+    eventually 10 is clock StatusText '1/1 peers up, 1 role'
+    is scribe ActiveState active
+    at one systemctl stop kozo.target
+    is scribe ActiveState inactive
+    is clock ActiveState inactive
+    at one systemctl start kozo.target
+    is scribe ActiveState active
+    is clock ActiveState active
+    at one systemctl --quiet disable kozo.target kozo@clock.service kozo@scribe.service
+}
+
+scenario_the_sandbox_is_tight_and_the_node_works_in_it() {
+    fresh scribe clock
+    local exposure process
+    for node in clock scribe; do
+        exposure=$(at one systemd-analyze security --no-pager kozo@$node.service |
+            sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
+        echo "            exposure of $node: $exposure"
+        awk "BEGIN { exit !($exposure <= 1.5) }"
+    done
+    # A file of the logger, one in a folder that only the configuration knows of, storage, and a name
+    # of /etc/hosts.
+    eventually 10 at one grep -q 'Cuckoo!' /var/log/kozo/scribe.log
+    eventually 10 at one grep -q 'Cuckoo!' '/srv/kozo logs/second.log'
+    eventually 10 at one sh -c '[ -n "$(ls /var/lib/kozo/storage)" ]'
+    is clock StatusText '1/1 peers up, 1 role'
+    process=$(of scribe ExecMainPID)
+    at one grep -qE '^NoNewPrivs:\s1$' "/proc/$process/status"
+    at one grep -qE '^Seccomp:\s2$' "/proc/$process/status"
+    at one grep -qE '^CapBnd:\s0+$' "/proc/$process/status"
+    local folder
+    for folder in / /usr /etc/kozo /var/lib /srv; do
+        not at one nsenter -t "$process" -m touch "$folder/probe" 2>/dev/null
+    done
+    for folder in /dev/kmsg /dev/mem /proc/sys /home/probe; do
+        not at one nsenter -t "$process" -m test -e "$folder"
+    done
+}
+
+# Whether the journal has an entry of a unit.
+said() { # UNIT MATCH...
+    local unit=$1
+    shift
+    [ -n "$(at one journalctl -q -u "$unit" -o cat "$@")" ]
+}
+
+scenario_the_journal_has_fields() {
+    fresh scribe clock
+    at one systemctl stop kozo@scribe
+    eventually 5 said kozo@clock KOZO_PEER=scribe KOZO_CLASS=link-down PRIORITY=4
+    local entry
+    entry=$(at one journalctl -o json KOZO_PEER=scribe KOZO_CLASS=link-up | tail -n 1)
+    for field in '"KOZO_NODE":"clock"' '"KOZO_TRANSPORT":"tcp"' '"PRIORITY":"6"' \
+        '"SYSLOG_IDENTIFIER":"kozo"' '"MESSAGE_ID":"' '"_SYSTEMD_UNIT":"kozo@clock.service"' \
+        '"MESSAGE":"link up peer='; do
+        grep -qF "$field" <<< "$entry"
+    done
+    said kozo@clock KOZO_TRANSPORT=tcp
+}
+
+scenario_the_journal_explains_a_refused_key() {
+    fresh scribe
+    # Somebody who knows all but the key of clock.
+    system | sed "s|$(cut -d' ' -f2 "$keys/clock.pub")|$(cut -d' ' -f2 "$keys/other.pub")|; s|/etc/kozo/keys/clock|/root/other|" |
+        put one /root/other.yml
+    at one sh -c 'umask 077; cat > /root/other' < "$keys/other"
+    at one timeout 10 kozo /root/other.yml clock >/dev/null 2>&1 &
+    local stranger=$!
+    eventually 10 said kozo@scribe KOZO_CLASS=stranger
+    at one journalctl -x -u kozo@scribe KOZO_CLASS=stranger > "$lab_run/explained"
+    grep -q 'belongs to no Node, was presented' "$lab_run/explained"
+    grep -q 'Subject: Node scribe refused a key' "$lab_run/explained"
+    grep -q 'Somebody has connected with a key' "$lab_run/explained"
+    kill $stranger
+    wait $stranger || true
+}
+
+scenario_a_bad_file_never_stops_a_boot() {
+    fresh
+    machine two
+    put two /etc/kozo/kozo.yml <<< ''
+    mkdir -p "$lab_run/two/root/etc/systemd/system/multi-user.target.wants"
+    ln -s /usr/lib/systemd/system/kozo.target \
+        "$lab_run/two/root/etc/systemd/system/multi-user.target.wants/kozo.target"
+    local generator=/usr/lib/systemd/system-generators/kozo-generator number=0 text
+    for text in missing '' $'system:\n\tclock:' 'system: [1' $'\xff\xfe\x00' \
+        "$(system | sed 's/publicKey/pubicKey/')" "$(head -c 5000000 /dev/zero | tr '\0' ' ')"; do
+        if [ "$text" = missing ]; then
+            rm "$lab_run/two/root/etc/kozo/kozo.yml"
+        else
+            put two /etc/kozo/kozo.yml <<< "$text"
+        fi
+        boot two
+        at two systemctl is-active -q multi-user.target kozo.target
+        # Where there is no kernel log, the line goes to standard error.
+        mkdir -p "$lab_run/two/root/tmp/out"
+        at two mkdir -p /run/out
+        at two sh -c "$generator /run/out 2>&1" > "$lab_run/line"
+        [ "$(wc -l < "$lab_run/line")" = 1 ]
+        [ -z "$(at two ls /run/out)" ]
+        not at two systemctl start kozo@clock 2>/dev/null
+        [ "$(at two systemctl show --value -p NRestarts kozo@clock)" = 0 ]
+        power_off two
+        number=$((number + 1))
+    done
+    [ $number = 7 ]
+}
