@@ -1,7 +1,7 @@
 //! What is logged on this thread while a test runs.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::subscriber::DefaultGuard;
 
@@ -27,6 +27,13 @@ pub struct Log {
 
 impl Log {
     pub fn new() -> Log {
+        // Whether anybody wants a line is remembered for all threads at once: while tests come and go
+        // somebody always has to.
+        static SOMEBODY: Once = Once::new();
+        SOMEBODY.call_once(|| {
+            let nowhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
+            tracing::subscriber::set_global_default(nowhere).unwrap();
+        });
         let text = Text::default();
         let writer = text.clone();
         let subscriber = tracing_subscriber::fmt()
