@@ -18,6 +18,13 @@ build: $(KOZO) ## Build the programs, as they are installed.
 $(KOZO):
 	cargo build --locked --release --workspace --bins
 
+# The man pages and the completions of shells, each where it is installed below /usr/share.
+PAGES := target/pages
+
+.PHONY: pages
+pages: $(KOZO) ## Write man pages and completions below target/pages.
+	packaging/pages target/release/kozoctl $(PAGES)
+
 .PHONY: test
 test: ## Install what the tests need, and run all of them.
 	tests/run

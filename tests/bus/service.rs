@@ -129,6 +129,8 @@ async fn a_reload_touches_only_what_changed_and_a_bad_file_nothing() {
     let clock = testnet.client("clock").await;
     assert_eq!(clock.way(), &Way::SystemBus);
     testnet.until_up(&clock, "scribe").await;
+    // The others are compared too.
+    testnet.until_up(&clock, "injector").await;
     let nothing = soon(clock.reload()).await.unwrap();
     assert_eq!(nothing, kozo_client::Reloaded::default());
     let before = soon(clock.describe()).await.unwrap();

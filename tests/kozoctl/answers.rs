@@ -40,21 +40,21 @@ fn json_keeps_its_shape() {
     let system = System::running();
     let place = &system.place;
     // So that everything that is measured has been measured.
-    place.answer(&["-n", "clock", "ping", "scribe"]);
+    place.answer(&["-n", "attic", "ping", "cellar"]);
     for (name, arguments) in [
-        ("status", &["-n", "clock", "status"][..]),
-        ("roles", &["-n", "clock", "roles"]),
-        ("role", &["-n", "scribe", "role", "logger"]),
-        ("role-restart", &["-n", "scribe", "role", "logger", "restart"]),
-        ("peers", &["-n", "clock", "peers"]),
-        ("peer", &["-n", "clock", "peer", "scribe"]),
-        ("peer-connect", &["-n", "clock", "peer", "scribe", "connect"]),
-        ("ping", &["-n", "clock", "ping", "scribe"]),
-        ("wait", &["-n", "clock", "wait", "peer=scribe:up", "role=timer1"]),
-        ("inject", &["-n", "clock", "inject", "log", "log", "\"hello\""]),
-        ("monitor", &["-n", "clock", "monitor", "tick", "--count", "1"]),
-        ("reload", &["-n", "clock", "reload"]),
-        ("config-check", &["config", "check", "kozo.yml", "clock"]),
+        ("status", &["-n", "attic", "status"][..]),
+        ("roles", &["-n", "attic", "roles"]),
+        ("role", &["-n", "cellar", "role", "logger"]),
+        ("role-restart", &["-n", "cellar", "role", "logger", "restart"]),
+        ("peers", &["-n", "attic", "peers"]),
+        ("peer", &["-n", "attic", "peer", "cellar"]),
+        ("peer-connect", &["-n", "attic", "peer", "cellar", "connect"]),
+        ("ping", &["-n", "attic", "ping", "cellar"]),
+        ("wait", &["-n", "attic", "wait", "peer=cellar:up", "role=timer1"]),
+        ("inject", &["-n", "attic", "inject", "log", "log", "\"hello\""]),
+        ("monitor", &["-n", "attic", "monitor", "tick", "--count", "1"]),
+        ("reload", &["-n", "attic", "reload"]),
+        ("config-check", &["config", "check", "kozo.yml", "attic"]),
         ("config-show", &["config", "show", "kozo.yml"]),
         ("config-new", &["config", "new", "new.yml", "-n", "third"]),
         ("keygen", &["keygen", "fourth.key"]),
@@ -65,35 +65,35 @@ fn json_keeps_its_shape() {
     let failing = |arguments: &[&str]| {
         serde_json::from_slice::<Value>(&place.run(&[arguments, &["--json"]].concat()).stdout)
     };
-    let late = ["-n", "clock", "wait", "peer=scribe:idle", "--timeout", "10ms"];
+    let late = ["-n", "attic", "wait", "peer=cellar:idle", "--timeout", "10ms"];
     snapshot("wait-in-vain", &failing(&late).unwrap());
-    snapshot("config-check-refused", &failing(&["config", "check", "clock.key"]).unwrap());
+    snapshot("config-check-refused", &failing(&["config", "check", "attic.key"]).unwrap());
 }
 
 #[test]
 fn people_see_what_is_true() {
     let system = System::running();
     let place = &system.place;
-    let status = place.answer(&["-n", "clock"]);
-    assert!(status.starts_with("clock  kozo "), "{status}");
+    let status = place.answer(&["-n", "attic"]);
+    assert!(status.starts_with("attic  kozo "), "{status}");
     assert!(
         status.contains("Roles: 1 running\n") && status.contains("Peers: 1 of 1 up\n"),
         "{status}"
     );
-    let roles = place.answer(&["-n", "scribe", "roles"]);
+    let roles = place.answer(&["-n", "cellar", "roles"]);
     let lines: Vec<Vec<&str>> =
         roles.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][..3], ["ROLE", "TYPE", "STATE"]);
     assert_eq!(lines[1][..3], ["cuckoo", "cuckoo", "running"]);
     assert_eq!(lines[2][..3], ["logger", "logger", "running"]);
-    let role = place.answer(&["-n", "scribe", "role", "logger"]);
+    let role = place.answer(&["-n", "cellar", "role", "logger"]);
     assert!(role.contains("State: running\n"), "{role}");
     assert!(role.contains("Description: Keeps what is logged\n"), "{role}");
-    let peers = place.answer(&["-n", "clock", "peers"]);
+    let peers = place.answer(&["-n", "attic", "peers"]);
     let peer: Vec<_> = peers.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(peer[..2], ["scribe", "up"]);
+    assert_eq!(peer[..2], ["cellar", "up"]);
     assert!(peers.contains("tcp   127.0.0.1:"), "{peers}");
-    let peer = place.answer(&["-n", "clock", "peer", "scribe"]);
+    let peer = place.answer(&["-n", "attic", "peer", "cellar"]);
     assert!(
         peer.contains("State: up for ") && peer.contains("out constant, in constant"),
         "{peer}"
@@ -103,7 +103,7 @@ fn people_see_what_is_true() {
 #[test]
 fn what_is_not_for_a_terminal_is_plain() {
     let system = System::running();
-    for arguments in [&["-n", "clock", "status"][..], &["-n", "clock", "peers"]] {
+    for arguments in [&["-n", "attic", "status"][..], &["-n", "attic", "peers"]] {
         let answer = system.place.answer(arguments);
         assert!(!answer.contains('\x1b') && !answer.contains(['│', '─', '|']), "{answer}");
         assert!(answer.lines().all(|line| !line.ends_with(' ')), "{answer}");
@@ -115,7 +115,7 @@ fn a_terminal_has_colours_unless_told_otherwise() {
     let system = System::running();
     // script(1) gives a program a terminal.
     let on_terminal = |before: &str| {
-        let script = format!("{before} script -qec 'kozoctl -n clock roles' /dev/null");
+        let script = format!("{before} script -qec 'kozoctl -n attic roles' /dev/null");
         text(&system.place.bash(&script).stdout)
     };
     assert!(on_terminal("TERM=xterm").contains("\x1b["));
@@ -128,7 +128,7 @@ fn roles_and_links_obey() {
     let system = System::running();
     let place = &system.place;
     let role = |action: &[&str]| {
-        let arguments = [&["-n", "clock", "role", "timer1"], action].concat();
+        let arguments = [&["-n", "attic", "role", "timer1"], action].concat();
         place.json(&arguments)["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(role(&["stop"]), "stopped");
@@ -136,17 +136,17 @@ fn roles_and_links_obey() {
     assert_eq!(role(&["stop"]), "stopped");
     assert_eq!(role(&[]), "stopped");
     role(&["start"]);
-    place.answer(&["-n", "clock", "wait", "role=timer1:running"]);
+    place.answer(&["-n", "attic", "wait", "role=timer1:running"]);
     role(&["restart"]);
-    place.answer(&["-n", "clock", "wait", "role=timer1:running"]);
-    let sessions = || place.json(&["-n", "clock", "peer", "scribe"])["sessions"].as_u64().unwrap();
+    place.answer(&["-n", "attic", "wait", "role=timer1:running"]);
+    let sessions = || place.json(&["-n", "attic", "peer", "cellar"])["sessions"].as_u64().unwrap();
     let before = sessions();
-    place.answer(&["-n", "clock", "peer", "scribe", "disconnect"]);
-    place.answer(&["-n", "scribe", "wait", "peer=clock:waiting", "--timeout", "60s"]);
-    let told = place.failure(&["-n", "clock", "ping", "scribe"], 1);
-    assert!(told.contains("no link to 'scribe'"), "{told}");
-    place.answer(&["-n", "clock", "peer", "scribe", "connect"]);
-    place.answer(&["-n", "clock", "wait", "peer=scribe:up", "--timeout", "60s"]);
+    place.answer(&["-n", "attic", "peer", "cellar", "disconnect"]);
+    place.answer(&["-n", "cellar", "wait", "peer=attic:waiting", "--timeout", "60s"]);
+    let told = place.failure(&["-n", "attic", "ping", "cellar"], 1);
+    assert!(told.contains("no link to 'cellar'"), "{told}");
+    place.answer(&["-n", "attic", "peer", "cellar", "connect"]);
+    place.answer(&["-n", "attic", "wait", "peer=cellar:up", "--timeout", "60s"]);
     assert_eq!(sessions(), before + 1);
 }
 
@@ -154,17 +154,17 @@ fn roles_and_links_obey() {
 fn a_changed_configuration_is_applied_and_a_broken_one_is_not() {
     let system = System::running();
     let place = &system.place;
-    assert_eq!(place.answer(&["-n", "clock", "reload"]), "nothing has changed\n");
-    let since = || place.json(&["-n", "clock", "peer", "scribe"])["since"].clone();
+    assert_eq!(place.answer(&["-n", "attic", "reload"]), "nothing has changed\n");
+    let since = || place.json(&["-n", "attic", "peer", "cellar"])["since"].clone();
     let before = since();
     let timer2 = "timer2: {type: timer, tick: 1h}\n            timer1:";
     system.edit("timer1:", timer2);
-    let reloaded = place.json(&["-n", "clock", "reload"]);
+    let reloaded = place.json(&["-n", "attic", "reload"]);
     assert_eq!(reloaded["roles"], json!(["timer2"]));
-    place.answer(&["-n", "clock", "wait", "role=timer2", "role=timer1", "peer=scribe"]);
+    place.answer(&["-n", "attic", "wait", "role=timer2", "role=timer1", "peer=cellar"]);
     system.edit("tick: 200ms", "tock: 200ms");
-    let told = place.failure(&["-n", "clock", "reload"], 1);
+    let told = place.failure(&["-n", "attic", "reload"], 1);
     assert!(told.contains("did you mean `tick`?") && told.contains("kozo.yml:10:17"), "{told}");
-    assert_eq!(place.json(&["-n", "clock", "role", "timer1"])["state"], "running");
+    assert_eq!(place.json(&["-n", "attic", "role", "timer1"])["state"], "running");
     assert_eq!(since(), before);
 }

@@ -1,6 +1,9 @@
-//! Completions, in a real bash.
+//! Completions, in the shells themselves.
 
-use crate::kit::{System, text};
+use std::path::Path;
+use std::process::Command;
+
+use crate::kit::{KOZOCTL, System, both, text};
 
 /// What bash offers at the end of a line, which it has split into words as it does.
 fn offered(system: &System, words: &[&str]) -> Vec<String> {
@@ -23,17 +26,63 @@ fn offered(system: &System, words: &[&str]) -> Vec<String> {
 fn bash_offers_the_names_that_there_are() {
     let system = System::running();
     let of = |words: &[&str]| offered(&system, words);
-    let role = of(&["kozoctl", "-n", "scribe", "role", ""]);
+    let role = of(&["kozoctl", "-n", "cellar", "role", ""]);
     assert_eq!(role[..2], ["cuckoo", "logger"], "{role:?}");
-    assert_eq!(of(&["kozoctl", "-n", "scribe", "role", "lo"]), ["logger"]);
-    assert_eq!(of(&["kozoctl", "--node", "clock", "role", "t"]), ["timer1"]);
-    assert_eq!(of(&["kozoctl", "-n", "clock", "peer", "s"]), ["scribe"]);
-    assert_eq!(of(&["kozoctl", "-n", "clock", "ping", "s"]), ["scribe"]);
-    assert_eq!(of(&["kozoctl", "-n", "scribe", "role", "logger", "st"]), ["start", "stop"]);
+    assert_eq!(of(&["kozoctl", "-n", "cellar", "role", "lo"]), ["logger"]);
+    assert_eq!(of(&["kozoctl", "--node", "attic", "role", "t"]), ["timer1"]);
+    assert_eq!(of(&["kozoctl", "-n", "attic", "peer", "c"]), ["cellar"]);
+    assert_eq!(of(&["kozoctl", "-n", "attic", "ping", "c"]), ["cellar"]);
+    assert_eq!(of(&["kozoctl", "-n", "cellar", "role", "logger", "st"]), ["start", "stop"]);
     let nodes = of(&["kozoctl", "-n", ""]);
-    assert!(["clock", "scribe"].iter().all(|node| nodes.iter().any(|n| n == node)), "{nodes:?}");
+    assert!(["attic", "cellar"].iter().all(|node| nodes.iter().any(|n| n == node)), "{nodes:?}");
     assert_eq!(of(&["kozoctl", "mon"]), ["monitor"]);
     assert_eq!(of(&["kozoctl", "inject", "o"]), ["order"]);
     // Where nothing is to be had, nothing is said.
     assert_eq!(of(&["kozoctl", "-n", "nobody", "role", "x"]), [""; 1]);
+}
+
+#[test]
+fn fish_offers_them_too() {
+    let system = System::running();
+    let complete = |line: &str| {
+        let script = format!("kozoctl completion fish | source; complete --do-complete '{line}'");
+        let output = system.place.bash(&format!("HOME=$PWD fish -c {script:?}"));
+        assert_eq!(text(&output.stderr), "");
+        let offered = text(&output.stdout);
+        let words = offered.lines().filter_map(|line| line.split('\t').next());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("kozoctl -n cellar role lo"), ["logger"]);
+    assert_eq!(complete("kozoctl -n attic peer c"), ["cellar"]);
+    assert_eq!(complete("kozoctl -n attic wait peer=cellar:u"), ["peer=cellar:up"]);
+}
+
+#[test]
+fn zsh_offers_them_too() {
+    let system = System::running();
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/pages");
+    let made = Command::new(pages).arg(KOZOCTL).arg(system.place.path().join("pages")).output();
+    assert!(made.unwrap().status.success());
+    // As a user has it, and as it is when it was installed.
+    for setup in [
+        "autoload -U compinit; compinit -u; source <(kozoctl completion zsh)",
+        "fpath=($PWD/pages/zsh/vendor-completions $fpath); autoload -U compinit; compinit -u",
+    ] {
+        // Its completions are only to be had from one that thinks that it has a terminal.
+        let script = format!(
+            r#"timeout 60 zsh -f <<'END'
+            zmodload zsh/zpty
+            zpty shell 'HOME=$PWD TERM=dumb zsh -f -i'
+            zpty -w shell 'PS1=; {setup}'
+            zpty -w shell 'unsetopt zle_bracketed_paste; print rea''dy'
+            zpty -r shell line '*ready*'
+            zpty -n -w shell $'kozoctl -n cellar role lo\t; print do''ne'
+            zpty -w shell ''
+            zpty -r shell line '*done*'
+            print -r -- $line
+END"#
+        );
+        let output = system.place.bash(&script);
+        assert!(text(&output.stdout).contains("role logger"), "{setup}: {}", both(&output));
+    }
 }

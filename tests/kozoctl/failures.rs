@@ -17,12 +17,12 @@ const COMMANDS: &[&[&str]] = &[
     &["role", "timer1"],
     &["role", "timer1", "restart"],
     &["peers"],
-    &["peer", "scribe"],
-    &["peer", "scribe", "connect"],
+    &["peer", "cellar"],
+    &["peer", "cellar", "connect"],
     &["inject", "event", "tick"],
     &["monitor", "--count", "1"],
-    &["wait", "peer=scribe:up"],
-    &["ping", "scribe"],
+    &["wait", "peer=cellar:up"],
+    &["ping", "cellar"],
     &["reload"],
 ];
 
@@ -30,18 +30,18 @@ const COMMANDS: &[&[&str]] = &[
 fn without_a_daemon_it_says_where_it_looked_and_what_to_run() {
     let place = Place::new();
     for command in COMMANDS {
-        let told = place.failure(&[&["-n", "clock"], *command].concat(), 3);
-        assert!(told.starts_with("kozoctl: node 'clock' does not run here\n"), "{told}");
-        assert!(told.contains("run/kozo/clock/bus: No such file"), "{told}");
-        assert!(told.contains("kozo CONFIG clock\n"), "{told}");
+        let told = place.failure(&[&["-n", "attic"], *command].concat(), 3);
+        assert!(told.starts_with("kozoctl: node 'attic' does not run here\n"), "{told}");
+        assert!(told.contains("run/kozo/attic/bus: No such file"), "{told}");
+        assert!(told.contains("kozo CONFIG attic\n"), "{told}");
     }
 }
 
 #[test]
 fn a_dead_node_is_as_none() {
     let mut system = System::running();
-    system.kill("clock");
-    let told = system.place.failure(&["-n", "clock", "status"], 3);
+    system.kill("attic");
+    let told = system.place.failure(&["-n", "attic", "status"], 3);
     assert!(told.contains("Connection refused"), "{told}");
 }
 
@@ -49,7 +49,7 @@ fn a_dead_node_is_as_none() {
 fn several_nodes_are_listed() {
     let system = System::running();
     let told = system.place.failure(&["roles"], 2);
-    assert!(told.contains("clock") && told.contains("scribe"), "{told}");
+    assert!(told.contains("attic") && told.contains("cellar"), "{told}");
     assert!(told.contains("kozoctl --node "), "{told}");
 }
 
@@ -71,7 +71,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
         ),
         (
             "peer 'nobody'",
-            "scribe",
+            "cellar",
             &[
                 &["peer", "nobody"],
                 &["peer", "nobody", "connect"],
@@ -82,7 +82,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
         ),
     ] {
         for command in commands {
-            let told = system.place.failure(&[&["-n", "clock"], *command].concat(), 5);
+            let told = system.place.failure(&[&["-n", "attic"], *command].concat(), 5);
             assert!(told.contains(what) && told.contains(known), "{command:?}: {told}");
         }
     }
@@ -91,7 +91,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
 #[test]
 fn nobody_is_interested() {
     let system = System::running();
-    let inject = ["-n", "clock", "inject", "event", "nothing"];
+    let inject = ["-n", "attic", "inject", "event", "nothing"];
     let output = system.place.run(&inject);
     assert_eq!(output.status.code(), Some(6));
     assert!(output.stdout.is_empty() && text(&output.stderr).contains("nobody is interested"));
@@ -106,11 +106,11 @@ fn wrong_usage_is_told_without_a_node() {
     for (arguments, part) in [
         (&["inject", "event", "x", "not json"][..], "the data not json is not JSON"),
         (&["inject", "evnt", "x"], "possible values: event"),
-        (&["wait", "peer=scribe:running"], "none of the states"),
+        (&["wait", "peer=cellar:running"], "none of the states"),
         (&["wait"], "required"),
         (&["role", "timer1", "dance"], "possible values: start"),
         (&["role", "timer1", "stop", "--watch"], "cannot be used with"),
-        (&["ping", "scribe", "--count", "0"], "0 is not in"),
+        (&["ping", "cellar", "--count", "0"], "0 is not in"),
         (&["frobnicate"], "unrecognized subcommand"),
     ] {
         let told = place.failure(arguments, 2);
@@ -140,7 +140,7 @@ fn stranger(system: &System) -> Kozoctl<'_> {
             command
         })
     } else {
-        let folder = place.path().join("run/kozo/clock");
+        let folder = place.path().join("run/kozo/attic");
         fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
         Box::new(move |arguments| place.command(arguments))
     }
@@ -151,11 +151,11 @@ fn a_stranger_may_not() {
     let system = System::running();
     let stranger = stranger(&system);
     for command in COMMANDS {
-        let output = stranger(&[&["-n", "clock"], *command].concat()).output().unwrap();
+        let output = stranger(&[&["-n", "attic"], *command].concat()).output().unwrap();
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{command:?}: {told}");
         assert!(told.contains("Permission denied"), "{told}");
     }
-    let folder = system.place.path().join("run/kozo/clock");
+    let folder = system.place.path().join("run/kozo/attic");
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
 }

@@ -96,7 +96,8 @@ impl Place {
     }
 }
 
-/// Two Nodes: clock, whose timer ticks five times a second, and scribe, which listens to it.
+/// Two Nodes, called as no other in any test, since those of this user are found wherever they run:
+/// attic, whose timer ticks five times a second, and cellar, which listens to it.
 pub(crate) struct System {
     pub(crate) place: Place,
     nodes: Vec<(String, Child)>,
@@ -109,13 +110,13 @@ impl System {
         let key =
             |node: &str| place.answer(&["keygen", &format!("{node}.key")]).trim_end().to_owned();
         let sockets = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [clock, scribe] = sockets.map(|socket| socket.local_addr().unwrap().port());
+        let [attic, cellar] = sockets.map(|socket| socket.local_addr().unwrap().port());
         let text = CONFIG
             .replace("FOLDER", &place.path().to_string_lossy())
-            .replace("CLOCK_KEY", &key("clock"))
-            .replace("SCRIBE_KEY", &key("scribe"))
-            .replace("CLOCK_PORT", &clock.to_string())
-            .replace("SCRIBE_PORT", &scribe.to_string());
+            .replace("ATTIC_KEY", &key("attic"))
+            .replace("CELLAR_KEY", &key("cellar"))
+            .replace("ATTIC_PORT", &attic.to_string())
+            .replace("CELLAR_PORT", &cellar.to_string());
         fs::write(place.path().join("kozo.yml"), text).unwrap();
         System { place, nodes: Vec::new() }
     }
@@ -123,9 +124,9 @@ impl System {
     /// With both Nodes, and the link between them up.
     pub(crate) fn running() -> System {
         let mut system = System::prepared();
-        system.start("clock");
-        system.start("scribe");
-        for (node, peer) in [("clock", "scribe"), ("scribe", "clock")] {
+        system.start("attic");
+        system.start("cellar");
+        for (node, peer) in [("attic", "cellar"), ("cellar", "attic")] {
             system.place.answer(&["-n", node, "wait", &format!("peer={peer}"), "--timeout", "60s"]);
         }
         system
@@ -172,9 +173,9 @@ impl Drop for System {
 const CONFIG: &str = "\
 heartbeat: 1s
 system:
-    clock:
-        privateKey: FOLDER/clock.key
-        publicKey: CLOCK_KEY
+    attic:
+        privateKey: FOLDER/attic.key
+        publicKey: ATTIC_KEY
         roles:
             timer1:
                 type: timer
@@ -184,23 +185,23 @@ system:
             tcp:
                 address: 127.0.0.1
                 bindAddress: 127.0.0.1
-                port: CLOCK_PORT
-    scribe:
-        privateKey: FOLDER/scribe.key
-        publicKey: SCRIBE_KEY
+                port: ATTIC_PORT
+    cellar:
+        privateKey: FOLDER/cellar.key
+        publicKey: CELLAR_KEY
         roleStorage: FOLDER/storage
         roles:
             cuckoo:
                 timer: timer1
                 log: false
             logger:
-                file: FOLDER/scribe.log
+                file: FOLDER/cellar.log
                 description: Keeps what is logged
         transports:
             tcp:
                 address: 127.0.0.1
                 bindAddress: 127.0.0.1
-                port: SCRIBE_PORT
+                port: CELLAR_PORT
 ";
 
 pub(crate) fn text(bytes: &[u8]) -> String {

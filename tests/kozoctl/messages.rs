@@ -38,16 +38,16 @@ impl Drop for Monitor {
     }
 }
 
-/// Returns when a Message of this type that clock sends goes to scribe: when its monitor is known.
+/// Returns when a Message of this type that attic sends goes to cellar: when its monitor is known.
 fn until_wanted(system: &System, message_type: &str) {
-    let inject = ["-n", "clock", "inject", "event", message_type, "\"first\""];
+    let inject = ["-n", "attic", "inject", "event", message_type, "\"first\""];
     until("the monitor's interest arrives", || system.place.run(&inject).status.success());
 }
 
 #[test]
 fn data_arrives_as_it_was_sent() {
     let system = System::running();
-    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "pro?e", "--json"]);
+    let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "pro?e", "--json"]);
     until_wanted(&system, "probe");
     assert_eq!(serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"], "first");
     for data in [
@@ -60,13 +60,13 @@ fn data_arrives_as_it_was_sent() {
         json!(null),
         json!(-5),
     ] {
-        let inject = ["-n", "clock", "inject", "event", "probe", "--channel", "kitchen"];
+        let inject = ["-n", "attic", "inject", "event", "probe", "--channel", "kitchen"];
         system.place.answer(&[&inject[..], &[&data.to_string()]].concat());
         let seen: Value = serde_json::from_str(&monitor.line()).unwrap();
         assert_eq!(seen["data"], data);
         assert_eq!(seen["channel"], "kitchen");
         assert_eq!((&seen["kind"], &seen["type"]), (&json!("event"), &json!("probe")));
-        assert_eq!(seen["node"], "clock");
+        assert_eq!(seen["node"], "attic");
         // What was seen can be sent again.
         let again = seen["data"].to_string();
         system.place.answer(&[&inject[..], &[&again]].concat());
@@ -77,15 +77,15 @@ fn data_arrives_as_it_was_sent() {
 #[test]
 fn data_may_be_pairs_or_come_from_standard_input() {
     let system = System::running();
-    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "door", "--json"]);
+    let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "door", "--json"]);
     until_wanted(&system, "door");
     monitor.line();
     let data = || serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"].clone();
-    let door = ["-n", "clock", "inject", "order", "door"];
+    let door = ["-n", "attic", "inject", "order", "door"];
     let pairs = ["open=true", "room=3", "by=the cat"];
     system.place.answer(&[&door[..], &pairs].concat());
     assert_eq!(data(), json!({"open": true, "room": 3, "by": "the cat"}));
-    let output = system.place.bash("echo '[1, 2]' | kozoctl -n clock inject order door -");
+    let output = system.place.bash("echo '[1, 2]' | kozoctl -n attic inject order door -");
     assert!(output.status.success());
     assert_eq!(data(), json!([1, 2]));
     system.place.answer(&door);
@@ -95,13 +95,13 @@ fn data_may_be_pairs_or_come_from_standard_input() {
 #[test]
 fn people_see_one_harmless_line_for_each() {
     let system = System::running();
-    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "door"]);
+    let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "door"]);
     until_wanted(&system, "door");
-    assert!(monitor.line().ends_with(" event door inject@clock: first"));
+    assert!(monitor.line().ends_with(" event door inject@attic: first"));
     let data = r#"{"said": "\u001b[2J\n", "bytes": {"$base64": "AA=="}}"#;
-    system.place.answer(&["-n", "clock", "inject", "event", "door", "-c", "kit\nchen", data]);
+    system.place.answer(&["-n", "attic", "inject", "event", "door", "-c", "kit\nchen", data]);
     let line = monitor.line();
-    let wanted = r#" event door [kit\nchen] inject@clock: {"bytes":{"$base64":"AA=="},"said":"\u001b[2J\n"}"#;
+    let wanted = r#" event door [kit\nchen] inject@attic: {"bytes":{"$base64":"AA=="},"said":"\u001b[2J\n"}"#;
     assert!(line.ends_with(wanted), "{line}");
 }
 
@@ -110,16 +110,16 @@ fn only_what_is_asked_for_is_shown() {
     let system = System::running();
     let place = &system.place;
     let one = |filter: &[&str]| {
-        let arguments = [&["-n", "scribe", "monitor", "--count", "1"], filter].concat();
+        let arguments = [&["-n", "cellar", "monitor", "--count", "1"], filter].concat();
         place.json(&arguments)
     };
-    for filter in [&["t*k"][..], &["--role", "timer?"], &["--from", "cl*"], &["-k", "event"]] {
+    for filter in [&["t*k"][..], &["--role", "timer?"], &["--from", "at*"], &["-k", "event"]] {
         let seen = one(filter);
         assert_eq!((&seen["type"], &seen["role"]), (&json!("tick"), &json!("timer1")));
     }
     // The others are there, and not shown.
-    let monitor = Monitor::start(&system, &["-n", "scribe", "monitor", "--channel", "hall"]);
-    let inject = ["-n", "clock", "inject", "event", "door", "-c", "hall"];
+    let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "--channel", "hall"]);
+    let inject = ["-n", "attic", "inject", "event", "door", "-c", "hall"];
     until("the monitor's interest arrives", || place.run(&inject).status.success());
     assert!(monitor.line().contains("door [hall]"));
 }
@@ -130,12 +130,12 @@ fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
     let place = &system.place;
     assert!(place.bash("mkfifo go").status.success());
     // A reader that reads one line, and the others when it is told to.
-    let script = "kozoctl -n clock monitor flood --json |
+    let script = "kozoctl -n attic monitor flood --json |
                   { head -c 100; read -r _ < go; cat; } > seen";
     let mut reader = place.bash_command(script).spawn().unwrap();
     let seen = || std::fs::read_to_string(place.path().join("seen")).unwrap_or_default();
     let big = format!("\"{}\"", "x".repeat(100_000));
-    let flood = ["-n", "clock", "inject", "event", "flood", &big];
+    let flood = ["-n", "attic", "inject", "event", "flood", &big];
     until("the monitor sees one", || {
         place.run(&flood);
         seen().contains("boot")
@@ -153,8 +153,8 @@ fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
 #[test]
 fn a_monitor_ends_with_its_node() {
     let mut system = System::running();
-    let mut monitor = Monitor::start(&system, &["-n", "clock", "monitor"]);
+    let mut monitor = Monitor::start(&system, &["-n", "attic", "monitor"]);
     monitor.line();
-    system.kill("clock");
+    system.kill("attic");
     assert_eq!(ended(&mut monitor.child).code(), Some(3));
 }

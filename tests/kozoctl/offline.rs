@@ -54,7 +54,7 @@ fn what_is_shown_is_a_configuration_that_means_the_same() {
         place.json(&["config", "show", "kozo.yml"])
     );
     let json = place.json(&["config", "show", "kozo.yml"]);
-    assert_eq!(json["system"]["clock"]["roles"]["timer1"]["tick"], 0.2);
+    assert_eq!(json["system"]["attic"]["roles"]["timer1"]["tick"], 0.2);
     assert_eq!(json["heartbeat"], 1);
 }
 
@@ -77,11 +77,11 @@ fn mistakes_are_shown_where_they_are() {
 #[test]
 fn keys_are_those_that_ssh_knows() {
     let place = Place::new();
-    let public = place.answer(&["keygen", "clock.key", "--comment", "the clock"]);
+    let public = place.answer(&["keygen", "attic.key", "--comment", "the attic"]);
     let mut read = Command::new("ssh-keygen");
-    read.args(["-y", "-f"]).arg(place.path().join("clock.key"));
+    read.args(["-y", "-f"]).arg(place.path().join("attic.key"));
     assert_eq!(text(&read.output().unwrap().stdout), public);
-    assert!(public.starts_with("ssh-ed25519 ") && public.ends_with(" the clock\n"), "{public}");
+    assert!(public.starts_with("ssh-ed25519 ") && public.ends_with(" the attic\n"), "{public}");
 }
 
 #[test]

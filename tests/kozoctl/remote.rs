@@ -28,16 +28,16 @@ fn the_command_runs_there_as_it_was_given_here() {
     let place = &system.place;
     ssh(place);
     let run = |line: &str| place.bash(&format!("PATH=$PWD:$PATH; {line}"));
-    let output = run("kozoctl -H pi -n clock roles --json");
+    let output = run("kozoctl -H pi -n attic roles --json");
     let there: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(there[0]["name"], "timer1");
     let arguments = fs::read_to_string(place.path().join("arguments")).unwrap();
-    assert_eq!(arguments, "--\npi\nkozoctl -n clock roles --json\n");
+    assert_eq!(arguments, "--\npi\nkozoctl -n attic roles --json\n");
     // Exit codes, standard input and whatever a shell might take apart arrive.
     let output =
-        run("echo '\"x\"' | kozoctl --host=pi -n clock inject event \"it's \\$HOME; x\" -");
+        run("echo '\"x\"' | kozoctl --host=pi -n attic inject event \"it's \\$HOME; x\" -");
     assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
-    let output = run("kozoctl -n clock role 'no \"body\"' -Hpi");
+    let output = run("kozoctl -n attic role 'no \"body\"' -Hpi");
     assert_eq!(output.status.code(), Some(5));
     assert!(text(&output.stderr).contains("no role 'no \"body\"'"));
     let output = run("kozoctl -H away status");

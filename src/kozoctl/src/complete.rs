@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
-use kozo_client::Client;
 use kozo_client::status::NodeStatus;
+use kozo_client::{Client, Lookup};
 use tokio::time::timeout;
 
 use crate::cli::Shell;
@@ -38,7 +38,7 @@ pub(crate) fn script(shell: Shell, output: Output) -> Result<(), Failure> {
 
 /// Names of Nodes that run here.
 pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
-    let running = patiently(async { Some(kozo_client::Lookup::default().running().await) });
+    let running = patiently(async { Some(Lookup::default().running().await) });
     let names = running.unwrap_or_default().into_iter().map(|found| found.node);
     candidates(names, current)
 }

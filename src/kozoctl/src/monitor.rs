@@ -43,7 +43,11 @@ async fn follow(
         let Some(line) = monitor.next_line().await.map_err(broken)? else {
             return Err(Error::Gone("it has stopped".to_owned()).into());
         };
-        let broken = |error| Failure::failed(format_args!("the node wrote '{line}': {error}"));
+        let broken = |error: serde_json::Error| match error.is_eof() {
+            // It ended in the middle of a line.
+            true => Error::Gone("it has stopped".to_owned()).into(),
+            false => Failure::failed(format_args!("the node wrote nonsense: {error}")),
+        };
         match serde_json::from_str(&line).map_err(broken)? {
             Monitored::Skipped { .. } if output.json => output.line(&line)?,
             Monitored::Skipped { skipped } => {
