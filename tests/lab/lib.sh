@@ -50,13 +50,22 @@ lab_end() {
             printf '\n== journal of %s\n' "$name"
             at "$name" journalctl --no-pager -b -n ${LABN:-80} -o short-precise || true
         fi
-        lab_kill "$name"
-        umount "$lab_run/$name/root"
-        umount "$lab_run/$name"
     done
+    lab_clear
     ip link delete "$lab_bridge" 2>/dev/null || true
     [ -z "$lab_run" ] || rm -rf --one-file-system "$lab_run"
     exit $code
+}
+
+lab_clear() { # ends all machines, and forgets them
+    local name
+    for name in "${!lab_number[@]}"; do
+        lab_kill "$name"
+        umount "$lab_run/$name/root"
+        umount "$lab_run/$name"
+        rmdir "$lab_run/$name"
+    done
+    lab_number=()
 }
 
 lab_kill() { # NAME
