@@ -15,7 +15,7 @@
 # Booted machines see each other by their names, on a bridge of their own.
 
 # What is in the root file system; another list is another file system.
-lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2
+lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2,openssh-client
 lab_suite=bookworm
 lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
 

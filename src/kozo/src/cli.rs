@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use tracing::{error, warn};
 
@@ -49,6 +50,10 @@ struct Arguments {
     /// The Node to run; optional with --check.
     #[arg(required_unless_present = "check")]
     node: Option<String>,
+
+    /// Words that have no meaning, to be told so.
+    #[arg(hide = true)]
+    more: Vec<String>,
 
     /// Check the configuration, for NODE too if one is given, and start nothing.
     #[arg(long)]
@@ -123,6 +128,13 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    if let Some(word) = arguments.more.first() {
+        let told = format!(
+            "'{word}' is one word too many: a configuration file and the name of one Node are all"
+        );
+        let _ = Arguments::command().error(ErrorKind::TooManyValues, told).print();
+        return exit::USAGE.into();
+    }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
         None => run_node(&arguments),

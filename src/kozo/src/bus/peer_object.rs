@@ -132,7 +132,8 @@ impl PeerObject {
         Ok(self.status()?.policy_in)
     }
 
-    /// Type of the Transport that carries the link; empty while it is not up.
+    /// Type of the Transport that carries the link; empty while it is not up. While the link moves to a
+    /// better one it is the old one, until nothing of this side is on its way there any more.
     #[zbus(property)]
     fn transport(&self) -> fdo::Result<String> {
         Ok(self.status()?.transport.unwrap_or_default())

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::machine::SessionId;
+use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Exchange, Notice, Peer};
 use crate::message::Origin;
@@ -86,6 +86,9 @@ impl Inbound {
                 self.tell(|read| read.finished = true)?;
             }
             Frame::Bye(reason) => {
+                if reason == Reason::Twin.text() {
+                    return Err(SessionError::TurnedAway(reason.to_owned()));
+                }
                 let reason = reason.escape_debug();
                 return Err(SessionError::Stream(format!("closed by the peer: {reason}")));
             }

@@ -217,11 +217,15 @@ impl Peer {
         self.outgoing.set_gateway(gateway);
     }
 
-    /// Remembers what carries the link.
-    pub fn set_carrier(&self, transport: &str, address: &str) {
+    /// Remembers what carries the Messages of this side. True if that is another session than before,
+    /// of a link that is up already.
+    pub fn set_carrier(&self, transport: &str, address: &str) -> bool {
         let mut seen = self.lock();
-        seen.transport = Some(transport.to_owned());
-        seen.address = Some(address.to_owned());
+        let now = (Some(transport.to_owned()), Some(address.to_owned()));
+        let before = (seen.transport.take(), seen.address.take());
+        let moved = seen.state == State::Up && before != now;
+        (seen.transport, seen.address) = now;
+        moved
     }
 
     /// The Peer at this moment.

@@ -168,7 +168,10 @@ impl Running {
                 if self.machine.current() == Some(id) {
                     self.link.peer.set_error(reason.to_string());
                 }
-                self.handle(Event::Ended(id));
+                self.handle(match reason {
+                    SessionError::TurnedAway(_) => Event::TurnedAway(id),
+                    _ => Event::Ended(id),
+                });
             }
         }
     }
@@ -352,7 +355,10 @@ impl Running {
             Action::Finish { id, drain } => self.note(id, |notes| notes.finish(drain)),
             Action::Activate(id) => {
                 if let Some(open) = self.sessions.get(&id) {
-                    self.link.peer.set_carrier(&open.transport, &open.address);
+                    let peer = &self.link.peer;
+                    if peer.set_carrier(&open.transport, &open.address) {
+                        self.link.greeter.exchange.link_changed(peer);
+                    }
                     open.notes.set_active(true);
                 }
             }

@@ -24,7 +24,7 @@ mod throttle;
 mod timer;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmpv::Value;
 use tokio::sync::watch;
@@ -36,6 +36,7 @@ use crate::message::{Draft, Message, MessageError};
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
+pub(crate) use throttle::Throttle;
 
 /// The option of most types that says whether they send Log Messages.
 const LOG: &str = "log";
@@ -183,6 +184,8 @@ pub struct RoleContext {
     pub reopen: watch::Receiver<u64>,
     /// Becomes true when the links to all Peers have settled, see [`RoleContext::settled`].
     pub settled: watch::Receiver<bool>,
+    /// What the Role itself need not say, said about its Log Messages.
+    pub(crate) complaints: Arc<Mutex<Throttle>>,
 }
 
 impl RoleContext {
@@ -220,10 +223,12 @@ impl RoleContext {
         Ok(sent)
     }
 
-    /// Sends a Log Message with this text.
+    /// Sends a Log Message with this text. That it could not be sent is said at most once a minute.
     pub async fn log(&self, text: &str) {
         let draft = Draft::new(crate::message::Kind::Log, "log").data(&Value::from(text));
-        if let Err(error) = self.send(draft).await {
+        if let Err(error) = self.send(draft).await
+            && self.complaints.lock().unwrap_or_else(PoisonError::into_inner).allows("log")
+        {
             tracing::warn!(role = %self.name, "cannot send a log message: {error}");
         }
     }

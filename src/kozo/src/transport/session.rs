@@ -92,6 +92,9 @@ pub enum SessionError {
     /// Two daemons with the same name and key.
     #[error("two machines run as '{0}' with the same key: one of them was turned away")]
     Twin(String),
+    /// The other side has the link with another daemon of this Node's name and key.
+    #[error("closed by the peer: {0}")]
+    TurnedAway(String),
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
@@ -120,6 +123,7 @@ impl SessionError {
             SessionError::Stranger { .. } => "stranger",
             SessionError::WrongName { .. } => "wrong-name",
             SessionError::Twin(_) => "twin",
+            SessionError::TurnedAway(_) => "turned-away",
             SessionError::Policy(_) => "policy",
             SessionError::Closed(_) => "closed",
             SessionError::Protocol(_) => "protocol",
@@ -130,7 +134,10 @@ impl SessionError {
     pub fn is_refusal(&self) -> bool {
         let expected = matches!(
             self,
-            SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_)
+            SessionError::Stream(_)
+                | SessionError::Timeout(_)
+                | SessionError::TurnedAway(_)
+                | SessionError::Closed(_)
         );
         !expected
     }
