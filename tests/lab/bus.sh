@@ -186,8 +186,6 @@ scenario_errors_have_names_and_say_what_is_wrong() {
         $root org.kozo.Node1 Inject 'sssva{sv}' event tick '' s x 1 frequency s high
     refuses org.kozo.Error.InvalidArgument 'the data is no JSON' \
         $root org.kozo.Node1 Inject 'sssva{sv}' event tick '' s '[1' 1 encoding s json
-    refuses org.kozo.Error.MessageTooLarge 'the queue' \
-        $root org.kozo.Node1 Inject 'sssva{sv}' log log '' s "$(head -c 100000 /dev/zero | tr '\0' x)" 0
     refuses org.kozo.Error.Failed 'no link to' $root/peer/scribe org.kozo.Peer1 Ping 'a{sv}' 0
     refuses org.freedesktop.DBus.Error.UnknownObject nobody \
         $root/role/nobody org.kozo.Role1 Stop 'a{sv}' 0

@@ -83,24 +83,54 @@ scenario_a_restart_refuses_nobody() {
 
 scenario_a_reload_touches_only_what_has_changed() {
     fresh scribe clock
+    local since
+    since=$(link_of_clock)
     at one cp /etc/kozo/kozo.yml /root/before.yml
+    # Another Role, and another Node, whose machine is not there.
     at one sed -i 's/^            timer1:/            timer2:\n                type: timer\n                tick: 60\n&/' \
         /etc/kozo/kozo.yml
-    at one systemctl reload kozo@clock
-    is clock StatusText '1/1 peers up, 3 roles'
+    at one tee -a /etc/kozo/kozo.yml >/dev/null <<END
+    third:
+        privateKey: /etc/kozo/keys/third
+        publicKey: $(cat "$(keys)/other.pub")
+        transports:
+            tcp:
+                address: 127.0.0.1
+                port: 6029
+END
+    # Long enough for a link that began anew to say so.
+    at one sleep 1
+    at one systemctl reload kozo@clock 2>/dev/null
+    is clock StatusText '1/2 peers up, 3 roles'
+    at one kozoctl -n clock wait role=timer2:running role=timer1:running --timeout 5s
+    [ "$(link_of_clock)" = "$since" ]
     said kozo@clock KOZO_CLASS=reloaded
     # A file that is refused changes nothing, and says where it is wrong.
+    local pid
+    pid=$(of clock ExecMainPID)
     at one sed -i 's/tick: 60/tock: 60/' /etc/kozo/kozo.yml
     not at one systemctl reload kozo@clock 2>/dev/null
     is clock ActiveState active
-    is clock StatusText '1/1 peers up, 3 roles'
-    at one journalctl -q -u kozo@clock KOZO_CLASS=reload-refused > "$lab_run/refused"
-    grep -qE '/etc/kozo/kozo.yml:[0-9]+:[0-9]+' "$lab_run/refused"
+    is clock ExecMainPID "$pid"
+    is clock StatusText '1/2 peers up, 3 roles'
+    at one kozoctl -n clock wait role=timer2:running --timeout 5s
+    [ "$(link_of_clock)" = "$since" ]
+    at one journalctl -q -u kozo@clock -p err KOZO_CLASS=reload-refused > "$lab_run/refused"
+    grep -qE '/etc/kozo/kozo.yml:9:17' "$lab_run/refused"
     local run
     run=$(of clock InvocationID)
     not said kozo@clock "_SYSTEMD_INVOCATION_ID=$run" KOZO_CLASS=link-down
+    # And back.
     at one cp /root/before.yml /etc/kozo/kozo.yml
+    at one systemctl reload kozo@clock 2>/dev/null
+    is clock StatusText '1/1 peers up, 2 roles'
+    [ "$(link_of_clock)" = "$since" ]
     at one systemctl daemon-reload
+}
+
+# Since when the link from clock to scribe is up, and how often it has come up.
+link_of_clock() {
+    at one busctl get-property org.kozo.Node1.clock /org/kozo/Node1/peer/scribe org.kozo.Peer1 Since Sessions
 }
 
 scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
