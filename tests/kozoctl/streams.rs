@@ -29,7 +29,9 @@ fn a_closed_output_is_no_reason_to_panic() {
 #[test]
 fn a_full_disk_is_told() {
     let system = System::running();
-    for (number, line) in lines().iter().enumerate() {
+    // One has nothing to say when all is well.
+    let says_nothing = |line: &String| line.contains(" wait ") && !line.ends_with("--json");
+    for (number, line) in lines().iter().filter(|line| !says_nothing(line)).enumerate() {
         let command = anew(line, 2 * number);
         let output = system.place.bash(&format!("kozoctl {command} >/dev/full"));
         let told = text(&output.stderr);

@@ -81,6 +81,24 @@ scenario_a_restart_refuses_nobody() {
     [ "$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")" = "$since" ]
 }
 
+scenario_a_node_that_dials_meets_no_closed_port_during_a_restart() {
+    fresh scribe clock
+    at one rm -f /tmp/enough
+    # Whenever the link is down it is tried at once, so that many attempts fall into the restarts.
+    at one sh -c 'until [ -e /tmp/enough ]; do kozoctl -n clock peer scribe connect; done' \
+        > "$lab_run/connections" 2>&1 &
+    local connecting=$! sessions
+    for _ in 1 2 3; do
+        at one systemctl restart kozo@scribe
+    done
+    at one touch /tmp/enough
+    wait $connecting
+    at one kozoctl -n clock wait peer=scribe:up --timeout 10s
+    sessions=$(link_of_clock | sed -n '2s/^t //p')
+    [ "$sessions" -ge 4 ]
+    not said kozo@clock "_SYSTEMD_INVOCATION_ID=$(of clock InvocationID)" KOZO_CLASS=unreachable
+}
+
 scenario_a_reload_touches_only_what_has_changed() {
     fresh scribe clock
     local since
