@@ -27,11 +27,11 @@ pub(crate) const OF_A_NODE: &[&str] = &[
     "reload",
 ];
 
-/// What needs none; `NEW` is a file that is not there.
+/// What needs none; `NEW` is a name that is not there.
 pub(crate) const OF_NO_NODE: &[&str] = &[
     "config check kozo.yml",
     "config show kozo.yml",
-    "config new NEW -n third",
+    "config new NEW.yml -n NEW",
     "keygen NEW",
     "completion bash",
     "completion zsh",
@@ -46,7 +46,7 @@ pub(crate) fn lines() -> Vec<String> {
     plain.iter().flat_map(|line| [line.clone(), format!("{line} --json")]).collect()
 }
 
-/// The command with a file that was not there before in the place of `NEW`.
+/// The command with a name that was not there before in the place of `NEW`.
 pub(crate) fn anew(line: &str, number: usize) -> String {
     line.replace("NEW", &format!("new-{number}"))
 }
