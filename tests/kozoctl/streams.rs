@@ -98,30 +98,17 @@ fn watching_shows_every_change() {
 }
 
 #[test]
-fn help_fits_eighty_columns_and_leaves_nothing_out() {
+fn help_fits_eighty_columns() {
     let place = Place::new();
-    let mut commands = vec![Vec::new()];
-    let mut seen = 0;
-    while let Some(command) = commands.pop() {
+    let groups = ["", "config"].map(str::to_owned);
+    for command in commands::named_by_help(&place).into_iter().chain(groups) {
         for option in ["--help", "-h"] {
-            let arguments = [&command[..], &[option.to_owned()]].concat();
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let arguments: Vec<_> = command.split_whitespace().chain([option]).collect();
             let help = place.answer(&arguments);
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
             }
             assert!(help.contains("Usage: kozoctl"), "{arguments:?}");
-            if option == "-h" {
-                let below = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-                let below = below.lines().take_while(|line| !line.is_empty());
-                let names = below.filter_map(|line| {
-                    let name = line.strip_prefix("  ")?;
-                    name.split_whitespace().next().filter(|_| !name.starts_with(' '))
-                });
-                commands.extend(names.map(|name| [&command[..], &[name.to_owned()]].concat()));
-            }
         }
-        seen += 1;
     }
-    assert_eq!(seen, 17, "commands with help");
 }

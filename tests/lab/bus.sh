@@ -112,10 +112,16 @@ is_value() { # OBJECT INTERFACE PROPERTY VALUE
 
 # Records what goes over the bus in $lab_run/seen, until `unwatch`.
 watch() { # OPTION...
-    : > "$lab_run/watching"
-    at one busctl monitor "$@" > "$lab_run/seen" 2> "$lab_run/watching" &
+    : > "$lab_run/seen"
+    at one busctl monitor --match "interface='org.kozo.Lab'" "$@" \
+        > "$lab_run/seen" 2> "$lab_run/watching" &
     watching=$!
-    eventually 10 grep -q Monitoring "$lab_run/watching"
+    eventually 10 sees_a_signal
+}
+
+sees_a_signal() {
+    at one busctl emit /org/kozo/lab org.kozo.Lab Here
+    [ -s "$lab_run/seen" ]
 }
 
 unwatch() {

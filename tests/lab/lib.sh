@@ -12,11 +12,12 @@
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
-# Booted machines see each other by their names, on a bridge of their own.
+# Booted machines see each other by their names, on a bridge of their own. They are of Debian 12, or of
+# what $KOZO_LAB_SUITE says, for instance trixie.
 
 # What is in the root file system; another list is another file system.
 lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2,openssh-client
-lab_suite=bookworm
+lab_suite=${KOZO_LAB_SUITE:-bookworm}
 lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
 
 lab_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
