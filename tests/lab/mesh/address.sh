@@ -5,6 +5,7 @@ machines clock:bookworm scribe:trixie
 for name in clock scribe; do
     at "$name" sed -i "s/address: $(mesh_address scribe)/address: scribe.lab/" /etc/kozo/kozo.yml
     echo "$(mesh_address scribe) scribe.lab" | at "$name" tee -a /etc/hosts >/dev/null
+    at "$name" systemctl daemon-reload
     at "$name" systemctl reload "kozo@$name"
 done
 linked 10

@@ -33,6 +33,16 @@ mesh=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 declare -A mesh_suite=()
 mesh_names=()
 
+# Says which step has failed, of a trap on ERR.
+mesh_failed() { # COMMAND
+    local frame
+    [ $BASH_SUBSHELL -eq 0 ] || return 0
+    printf 'failed: %s\n' "$1" >&2
+    for ((frame = 1; frame < ${#BASH_SOURCE[@]}; frame++)); do
+        printf '    in %s:%s\n' "${BASH_SOURCE[frame]##*/}" "${BASH_LINENO[frame - 1]}" >&2
+    done
+}
+
 # A machine of a suite with the layers on top of its root file system, the uppermost first.
 mesh_machine() { # NAME SUITE [LAYER]
     local folder=$lab_run/$1 lower
@@ -47,7 +57,7 @@ mesh_machine() { # NAME SUITE [LAYER]
     echo "$1" > "$folder/root/etc/hostname"
     tr -d - < /proc/sys/kernel/random/uuid > "$folder/root/etc/machine-id"
     # It has no way out: what it installs comes from our repository.
-    rm -f "$folder"/root/etc/apt/sources.list{,.d/*}
+    [ -n "${3:-}" ] || rm -f "$folder"/root/etc/apt/sources.list{,.d/*}
     mesh_suite[$1]=$2
 }
 
@@ -94,10 +104,11 @@ mesh_configuration() {
 		        roles:
 		            message_injector:
 		                log: false
-		            timer1:
+		            ticks-of-$name:
 		                type: timer
 		                log: false
 		            cuckoo:
+		                timer: ticks-of-$name
 		                log: false
 		            logger:
 		                file: /var/log/kozo/$name.log
@@ -158,15 +169,15 @@ unplug() { # NAME
     ip link set "$(mesh_port "$1")" down
 }
 
-silence() { # NAME: the port neither takes nor gives anything, and nobody is told
-    ip link set "$(mesh_port "$1")" type bridge_slave state 0
+silence() { # NAME: its cable leads nowhere, and nobody is told
+    ip link set "$(mesh_port "$1")" nomaster
 }
 
 heal() { # NAME
     local port
     port=$(mesh_port "$1")
     ip link set "$port" up
-    ip link set "$port" type bridge_slave state 3
+    ip link set "$port" master "$lab_bridge"
 }
 
 now() {
@@ -233,8 +244,8 @@ accounted() {
     touch "$lab_run/ends"
     for name in "${mesh_names[@]}"; do
         ledger "$name"
-        cp "$lab_run/$name/root/var/sent/log" "$lab_run/sent.$name"
-        cp "$lab_run/$name/root/var/log/kozo/$name.log" "$lab_run/got.$name"
+        at "$name" cat /var/sent/log > "$lab_run/sent.$name"
+        at "$name" cat "/var/log/kozo/$name.log" > "$lab_run/got.$name"
     done
     "$mesh/account" "$lab_run" "${mesh_names[@]}"
 }

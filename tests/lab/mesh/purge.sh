@@ -1,25 +1,30 @@
 # Removing stops the Node and keeps what is its user's; purging leaves nothing.
 
 machines clock:bookworm scribe:trixie
+show() {
+    cat "$lab_run/said"
+    false
+}
+
 traffic
 sleep 2
 rm "$lab_run/traffic"
 for name in clock scribe; do
     at "$name" systemctl stop sender
-    at "$name" apt-get -q -y remove kozo kozoctl > "$lab_run/removed" 2>&1
-    not grep -iE 'warning|error|not empty' "$lab_run/removed"
+    at "$name" apt-get -q -y remove kozo kozoctl > "$lab_run/said" 2>&1 || show
+    not grep -iE 'warning|error|not empty' "$lab_run/said"
     [ -z "$(at "$name" pgrep -x kozo)" ]
     [ -z "$(at "$name" systemctl list-units --plain --no-legend 'kozo*')" ]
     at "$name" test -s "/var/log/kozo/$name.log"
     at "$name" test -s /etc/kozo/kozo.yml -a -s "/etc/kozo/$name.key"
     # What was installed again goes on with it.
-    at "$name" apt-get -q -y install kozo kozoctl > "$lab_run/installed" 2>&1
+    at "$name" apt-get -q -y install kozo kozoctl > "$lab_run/said" 2>&1 || show
     at "$name" systemctl is-active --quiet "kozo@$name"
 done
 linked 10
 for name in clock scribe; do
-    at "$name" apt-get -q -y purge kozo kozoctl > "$lab_run/purged" 2>&1
-    not grep -iE 'warning|error|not empty' "$lab_run/purged"
+    at "$name" apt-get -q -y purge kozo kozoctl > "$lab_run/said" 2>&1 || show
+    not grep -iE 'warning|error|not empty' "$lab_run/said"
     [ -z "$(at "$name" pgrep -x kozo)" ]
     # All that has its name, or belongs to nobody any more. The repository was here before.
     left=$(at "$name" find / -xdev \( -iname '*kozo*' -o -nouser -o -nogroup \) \
