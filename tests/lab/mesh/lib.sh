@@ -67,7 +67,7 @@ mesh_layer() { # SUITE
 }
 
 machines() { # NAME:SUITE...
-    local name which booting=()
+    local name which
     for which in "$@"; do
         name=${which%:*}
         mesh_names+=("$name")
@@ -76,6 +76,9 @@ machines() { # NAME:SUITE...
         install -m 0600 "$lab_run/$name/key" "$lab_run/$name/root/etc/kozo/$name.key"
         install "$mesh/sender" "$lab_run/$name/root/usr/local/bin/sender"
         mkdir "$lab_run/$name/root/var/sent"
+        # The journal is for what happens; what the loggers print is in their files too.
+        printf '[Service]\nEnvironment=KOZO_LOG=warn,kozo=info,kozo::daemon=warn\n' |
+            put "$name" /etc/systemd/system/kozo@.service.d/quiet.conf
     done
     for name in "${mesh_names[@]}"; do
         mesh_configuration | put "$name" /etc/kozo/kozo.yml
