@@ -11,14 +11,20 @@
 #                                order, or counted as dropped by the Node that dropped it
 #   linked SECONDS               all Nodes are connected, within this time
 #   parted SECONDS NAME          no other Node has a link to this one, within this time
-#   unplug NAME / silence NAME     its link at the bridge is down / nothing passes there, but it looks well
+#   unplug NAME / silence NAME   its link at the bridge is down / nothing passes there, but it looks well
 #   heal NAME                    it is as before
-#   crash NAME / restart NAME / reboot NAME
+#   crash NAME / restart NAME / reboot NAME / lose_power NAME
+#   readdress NAME ADDRESS       it has another address, and its name leads there
+#   fill NAME / free NAME        its disk is full / has room again
+#   jump NAME TIME               its Node sees a clock that is so far off: +1d, -1h, +0. For machines that were
+#                                made with OWN_CLOCKS=yes
+#   install_packages NAME FOLDER   those in this folder of the machine
 #   said NAME MATCH...           the journal has such an entry of its Node
 #   now, add TIME SECONDS        a time, for these:
 #   delivered_between T1 T2 [PATTERN] / missing_after T [PATTERN]
 #                                after `accounted`: how many Messages, from one Node to another as the pattern
-#                                FROM-TO says#
+#                                FROM-TO says
+#
 # And those of ../lib.sh: at, put, not, eventually. HEARTBEAT is that of the System, in seconds.
 
 # shellcheck source=../lib.sh
@@ -27,10 +33,14 @@
 # What a minimal Debian with systemd and D-Bus has; the last are for the lab alone.
 lab_packages=systemd,systemd-sysv,dbus,iproute2,procps,libfaketime
 
-HEARTBEAT=${HEARTBEAT:-1}
+HEARTBEAT=1
+OWN_CLOCKS=
+
+# What a machine may write, to its memory.
+MESH_DISK=400m
 
 mesh=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-declare -A mesh_suite=()
+declare -A mesh_suite=() mesh_address=()
 mesh_names=()
 
 # Says which step has failed, of a trap on ERR.
@@ -50,7 +60,7 @@ mesh_machine() { # NAME SUITE [LAYER]
     [ -z "${3:-}" ] || lower=$3:$lower
     lab_number[$1]=$((${#lab_number[@]} + 1))
     mkdir "$folder"
-    mount -t tmpfs tmpfs "$folder"
+    mount -t tmpfs -o size=$MESH_DISK tmpfs "$folder"
     mkdir "$folder/upper" "$folder/work" "$folder/root"
     mount -t overlay overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" \
         "$folder/root"
@@ -72,26 +82,63 @@ machines() { # NAME:SUITE...
         name=${which%:*}
         mesh_names+=("$name")
         mesh_machine "$name" "${which#*:}" "$(mesh_layer "${which#*:}")"
+        mesh_address[$name]=10.77.0.${lab_number[$name]}
         ssh-keygen -q -t ed25519 -N '' -C '' -f "$lab_run/$name/key"
         install -m 0600 "$lab_run/$name/key" "$lab_run/$name/root/etc/kozo/$name.key"
         install "$mesh/sender" "$lab_run/$name/root/usr/local/bin/sender"
-        mkdir "$lab_run/$name/root/var/sent"
-        # The journal is for what happens; what the loggers print is in their files too.
-        printf '[Service]\nEnvironment=KOZO_LOG=warn,kozo=info,kozo::daemon=warn\n' |
-            put "$name" /etc/systemd/system/kozo@.service.d/quiet.conf
+        touch "$lab_run/sent.$name"
+        cp -r "$MESH_LAYERS/next" "$lab_run/$name/root/srv/kozo-next"
+        mesh_service "$name"
     done
     for name in "${mesh_names[@]}"; do
         mesh_configuration | put "$name" /etc/kozo/kozo.yml
     done
     for name in "${mesh_names[@]}"; do
-        boot "$name"
+        mesh_boot "$name"
         at "$name" systemctl --quiet enable --now "kozo@$name"
     done
     linked 20
 }
 
-mesh_address() { # NAME
-    echo "10.77.0.${lab_number[$1]}"
+# What is different here from a Node at its user's.
+mesh_service() { # NAME
+    {
+        echo '[Service]'
+        # The journal is for what happens; what the loggers print is in their files too.
+        echo 'Environment=KOZO_LOG=warn,kozo=info,kozo::daemon=warn'
+        # One clock for all on this machine: only the Node is made to see another one.
+        [ -z "$OWN_CLOCKS" ] || cat <<-'UNIT'
+			Environment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
+			Environment=FAKETIME_TIMESTAMP_FILE=/etc/kozo/clock FAKETIME_NO_CACHE=1
+			Environment=FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
+			UNIT
+    } | put "$1" /etc/systemd/system/kozo@.service.d/lab.conf
+    echo +0 | put "$1" /etc/kozo/clock
+}
+
+mesh_boot() { # NAME
+    boot "$1"
+    mesh_readdress "$1"
+}
+
+mesh_readdress() { # NAME: its address, and all names in all machines that run, are as they should be
+    local name
+    at "$1" ip address flush dev host0 scope global
+    at "$1" ip address add "${mesh_address[$1]}/24" dev host0
+    for name in "${mesh_names[@]}"; do
+        [ -n "${lab_leader[$name]:-}" ] || continue
+        {
+            echo 127.0.0.1 localhost
+            for other in "${mesh_names[@]}"; do
+                echo "${mesh_address[$other]} $other"
+            done
+        } | put "$name" /etc/hosts
+    done
+}
+
+readdress() { # NAME ADDRESS
+    mesh_address[$1]=$2
+    mesh_readdress "$1"
 }
 
 mesh_configuration() {
@@ -119,7 +166,7 @@ mesh_configuration() {
 		                rotateEvery: 0
 		        transports:
 		            tcp:
-		                address: $(mesh_address "$name")
+		                address: $name
 		YAML
     done
 }
@@ -220,12 +267,48 @@ restart() { # NAME
 reboot() { # NAME
     mesh_end_of "$1"
     power_off "$1"
-    boot "$1"
+    mesh_back "$1"
+}
+
+lose_power() { # NAME
+    mesh_end_of "$1"
+    lab_kill "$1"
+    mesh_back "$1"
+}
+
+mesh_back() { # NAME: it boots again, and sends again if it did
+    mesh_boot "$1"
     [ ! -e "$lab_run/traffic" ] || mesh_send "$1"
 }
 
+install_packages() { # NAME FOLDER
+    mesh_end_of "$1"
+    at "$1" sh -c 'dpkg --install "$1"/*.deb' sh "$2" > "$lab_run/installed.$1" 2>&1 || {
+        cat "$lab_run/installed.$1"
+        return 1
+    }
+}
+
+fill() { # NAME
+    at "$1" sh -c 'cat /dev/zero > /var/fill' 2>/dev/null || true
+}
+
+free() { # NAME
+    at "$1" rm /var/fill
+}
+
+jump() { # NAME TIME
+    # Whole, as the Node looks at any time.
+    echo "$2" | put "$1" /etc/kozo/clock.new
+    at "$1" mv /etc/kozo/clock.new /etc/kozo/clock
+}
+
+# Its list is kept outside of the machine, which may be without power, or have a full disk.
 mesh_send() { # NAME
-    at "$1" systemd-run --quiet --unit=sender /usr/local/bin/sender "$1" "$(cat "$lab_run/traffic")"
+    local last
+    last=$(tail -n 1 "$lab_run/sent.$1")
+    at "$1" /usr/local/bin/sender "$1" "$(cat "$lab_run/traffic")" "${last%% *}" \
+        </dev/null >> "$lab_run/sent.$1" 2>/dev/null &
 }
 
 traffic() { # [RATE]
@@ -236,18 +319,22 @@ traffic() { # [RATE]
     done
 }
 
-accounted() {
+no_more_traffic() {
     local name
     rm "$lab_run/traffic"
     for name in "${mesh_names[@]}"; do
-        at "$name" systemctl stop sender
+        at "$name" pkill -x sender
     done
+}
+
+accounted() {
+    local name
+    no_more_traffic
     # Until what was sent is written, and until each knows what the others have got.
     sleep $((3 + 2 * HEARTBEAT))
     touch "$lab_run/ends"
     for name in "${mesh_names[@]}"; do
         ledger "$name"
-        at "$name" cat /var/sent/log > "$lab_run/sent.$name"
         at "$name" cat "/var/log/kozo/$name.log" > "$lab_run/got.$name"
     done
     "$mesh/account" "$lab_run" "${mesh_names[@]}"

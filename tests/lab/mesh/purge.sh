@@ -15,9 +15,8 @@ show() {
 
 traffic
 sleep 2
-rm "$lab_run/traffic"
+no_more_traffic
 for name in clock scribe; do
-    at "$name" systemctl stop sender
     at "$name" apt-get -q -y remove kozo kozoctl > "$lab_run/said" 2>&1 || show
     quiet
     [ -z "$(at "$name" pgrep -x kozo)" ]
