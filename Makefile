@@ -16,7 +16,7 @@ build: $(KOZO) ## Build the programs, as they are installed.
 
 .PHONY: $(KOZO)
 $(KOZO):
-	cargo build --locked --release --workspace --bins
+	packaging/build
 
 # The man pages and the completions of shells, each where it is installed below /usr/share.
 PAGES := target/pages
@@ -25,13 +25,26 @@ PAGES := target/pages
 pages: $(KOZO) ## Write man pages and completions below target/pages.
 	packaging/pages target/release/kozoctl $(PAGES)
 
+.PHONY: packages
+packages: ## Build the Debian packages, and the apt repository of them in target/apt.
+	packaging/packages
+
 .PHONY: test
 test: ## Install what the tests need, and run all of them.
 	tests/run
 
 .PHONY: lab
-lab: $(KOZO) ## Boot Debian machines and try the service in them (as root).
+lab: packages ## Boot Debian machines and try the service and the packages in them (as root).
 	tests/lab/run
+	tests/lab/mesh/run
+
+# How long it goes on, and what begins its sequence of faults; it prints what it chose.
+SOAK_MINUTES ?= 60
+SOAK_SEED ?=
+
+.PHONY: soak
+soak: packages ## Three machines under traffic and random faults for SOAK_MINUTES (default 60).
+	tests/lab/mesh/soak $(SOAK_MINUTES) $(SOAK_SEED)
 
 .PHONY: check
 check: ## Formatting and lints only.

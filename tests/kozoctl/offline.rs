@@ -1,44 +1,17 @@
 //! What works without a Node: configurations, keys, pages.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use crate::kit::{Place, System, text};
 
 #[test]
-fn a_first_configuration_is_one_that_runs() {
+fn keys_that_exist_are_left_alone() {
     let place = Place::new();
-    let answer =
-        place.answer(&["config", "new", "kozo.yml", "-n", "attic", "--address", "127.0.0.1"]);
-    assert!(answer.contains("attic.key") && answer.contains("kozo kozo.yml attic"), "{answer}");
-    let mode = fs::metadata(place.path().join("attic.key")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let checked = place.answer(&["config", "check", "kozo.yml", "attic"]);
-    assert_eq!(checked, "kozo.yml is fine: 1 node (attic)\n");
-    assert!(fs::read_to_string(place.path().join("kozo.yml")).unwrap().contains("# The Nodes"));
-}
-
-#[test]
-fn what_exists_is_left_alone_and_halves_are_not_left_behind() {
-    let place = Place::new();
-    let file = |name: &str| place.path().join(name);
-    fs::write(file("kozo.yml"), "precious").unwrap();
-    let told = place.failure(&["config", "new", "kozo.yml", "-n", "attic"], 1);
-    assert!(told.contains("kozo.yml exists already"), "{told}");
-    assert_eq!(fs::read_to_string(file("kozo.yml")).unwrap(), "precious");
-    assert!(!file("attic.key").exists());
-    fs::write(file("cellar.key"), "precious").unwrap();
-    place.failure(&["config", "new", "other.yml", "-n", "cellar"], 1);
+    fs::write(place.path().join("cellar.key"), "precious").unwrap();
     place.failure(&["keygen", "cellar.key"], 1);
-    assert_eq!(fs::read_to_string(file("cellar.key")).unwrap(), "precious");
-    assert!(!file("other.yml").exists());
-    let told = place.failure(&["config", "new", "bad.yml", "-n", "no such name"], 1);
-    assert!(told.contains("no such name"), "{told}");
-    assert!(!file("no such name.key").exists() && !file("bad.yml").exists());
-    let told = place.failure(&["config", "new", "missing/kozo.yml", "-n", "attic"], 1);
-    assert!(told.contains("missing"), "{told}");
+    assert_eq!(fs::read_to_string(place.path().join("cellar.key")).unwrap(), "precious");
 }
 
 #[test]

@@ -25,18 +25,24 @@ lab_bridge=kozo$$
 lab_run=
 declare -A lab_nspawn=() lab_leader=() lab_number=()
 
-lab_begin() {
-    lab_root=$lab_cache/$lab_suite-$(printf %s "$lab_packages" | sha256sum | cut -c -12)
+# The root file system of the suite, which is built if it is not there.
+lab_base() { # SUITE: says where it is
+    local root
+    root=$lab_cache/$1-$(printf %s "$lab_packages" | sha256sum | cut -c -12)
     mkdir -p "$lab_cache"
     (
         flock 9
-        [ -d "$lab_root" ] && exit
-        echo "Building a root file system in $lab_root"
-        rm -rf "$lab_root.new"
-        mmdebstrap --quiet --variant=important --include="$lab_packages" \
-            "$lab_suite" "$lab_root.new"
-        mv "$lab_root.new" "$lab_root"
+        [ -d "$root" ] && exit
+        echo "Building a root file system in $root" >&2
+        rm -rf "$root.new"
+        mmdebstrap --quiet --variant=important --include="$lab_packages" "$1" "$root.new" >&2
+        mv "$root.new" "$root"
     ) 9>"$lab_cache/lock"
+    echo "$root"
+}
+
+lab_begin() {
+    lab_root=$(lab_base "$lab_suite")
     trap lab_end EXIT
     lab_run=$(mktemp -d /run/kozo-lab.XXXXXX)
     ip link add "$lab_bridge" type bridge

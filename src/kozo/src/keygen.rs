@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::{self, LineEnding};
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, PrivateKey, PublicKey, load_secret_key};
 
 /// Why there is no new key.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,14 @@ pub enum KeygenError {
     /// The key cannot be made.
     #[error("cannot make a key: {0}")]
     Make(#[from] ssh_key::Error),
+    /// The file cannot be read, or is no private key, or has a passphrase.
+    #[error("cannot read the key {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: russh::keys::Error,
+    },
 }
 
 /// Makes an Ed25519 key pair, writes the private key to a new file in OpenSSH's format, readable by
@@ -58,12 +66,19 @@ pub fn generate(path: &Path, comment: &str) -> Result<PublicKey, KeygenError> {
     Ok(key.public_key().clone())
 }
 
+/// The public half of a private key that is there already.
+///
+/// # Errors
+/// When the file cannot be read, or is not a private key without a passphrase.
+pub fn public_half(path: &Path) -> Result<PublicKey, KeygenError> {
+    let unread = |source| KeygenError::Read { path: path.to_owned(), source };
+    Ok(load_secret_key(path, None).map_err(unread)?.public_key().clone())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-
-    use russh::keys::load_secret_key;
 
     use super::*;
 
@@ -76,6 +91,7 @@ mod tests {
         assert!(fs::read_to_string(&path).unwrap().starts_with("-----BEGIN OPENSSH PRIVATE KEY"));
         let private = load_secret_key(&path, None).unwrap();
         assert_eq!(private.public_key(), &public);
+        assert_eq!(public_half(&path).unwrap(), public);
         let line = public.to_openssh().unwrap();
         assert!(line.starts_with("ssh-ed25519 ") && line.ends_with(" kozo-clock"), "{line}");
     }

@@ -10,6 +10,7 @@ use clap_complete::ArgValueCompleter;
 use kozo::message::Kind;
 
 use crate::complete;
+use crate::config::{RoleArgument, Setting};
 use crate::wait::Condition;
 
 /// Where the configuration of a machine is.
@@ -228,17 +229,59 @@ pub(crate) enum Config {
         #[arg(default_value = CONFIG, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Write a first configuration with one Node, and a key for it.
+    /// Make a Node for this machine: its key, and its block in the configuration.
     ///
-    /// The Node is named by --node, or else after this machine. What exists is never overwritten.
-    New {
-        /// The new file. The key is put beside it.
-        #[arg(default_value = CONFIG, value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// Where others reach this machine: names and addresses, separated by commas.
-        #[arg(long, value_name = "ADDRESS")]
-        address: Option<String>,
-    },
+    /// Answers with the block that the other machines need, for `kozoctl config add-peer` there. A
+    /// configuration that is there keeps all that is in it; a Node that is there is left as it is. What
+    /// is missing is asked for at a terminal.
+    New(NewNode),
+    /// Add the Nodes of other machines to the configuration.
+    ///
+    /// All that is in it stays as it is, comments and order too. Nothing is written that would be
+    /// refused, and a Node that is there already is left alone.
+    AddPeer(AddPeer),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewNode {
+    /// The name of the Node.
+    #[arg(value_name = "NODE")]
+    pub(crate) name: Option<String>,
+    /// Where others reach this machine: names and addresses, separated by commas.
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<String>,
+    /// A Role of the Node, for instance timer1=timer; the type is the name if it is not given.
+    #[arg(short, long, value_name = "NAME[=TYPE]")]
+    pub(crate) role: Vec<RoleArgument>,
+    /// An option of such a Role, for instance timer1.tick=5s.
+    #[arg(short, long, value_name = "ROLE.OPTION=VALUE")]
+    pub(crate) set: Vec<Setting>,
+    /// Where the Node listens; 6020, or the next one that no other Node of this machine has.
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// The private key: one that is there, or a new one. Usually in the folder `keys` beside the
+    /// configuration.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// The configuration.
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG,
+        value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddPeer {
+    /// What `kozoctl config new` answers on another machine, or a whole configuration; - is
+    /// standard input.
+    #[arg(required = true, value_name = "BLOCK", value_hint = ValueHint::FilePath)]
+    pub(crate) blocks: Vec<PathBuf>,
+    /// Replace Nodes that are there and different.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// The configuration.
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG,
+        value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -67,7 +67,7 @@ fn without_host(arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Writes an argument so that any shell takes it as it is.
-fn quote(argument: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn quote(argument: &[u8], out: &mut Vec<u8>) {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(byte);
     if !argument.is_empty() && argument.iter().all(plain) {
         out.extend_from_slice(argument);

@@ -7,10 +7,12 @@
 //!
 //! The way of a file: `tree` (YAML to a tree with places) · `check`, `check_node`, `options` (the
 //! tree against the `tables` and schemas, `value` by value, `keys` too) · `report` (everything that
-//! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML.
+//! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML. `edit`
+//! changes a file as people do: by lines.
 
 mod check;
 mod check_node;
+pub mod edit;
 mod error;
 mod keys;
 mod options;

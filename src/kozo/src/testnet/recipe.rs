@@ -1,9 +1,9 @@
 //! The configuration of a testnet: the seeds' clock and scribe, and a Node to inject Messages with.
 
-use std::fmt::Write as _;
-
 use russh::keys::PublicKey;
 use russh::keys::ssh_key;
+
+use crate::config::edit::scalar as word;
 
 /// The line at the start of a configuration by which a testnet knows its own.
 pub(super) const MARK: &str = "# Made by `kozo testnet`.";
@@ -106,27 +106,6 @@ system:
                 port: {injector_port}
 "#
     ))
-}
-
-/// A text as YAML takes it: as it is if nothing in it could be misread, else in quotes.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.');
-    if text.chars().all(plain) {
-        return text.to_owned();
-    }
-    let mut out = String::from('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => out.extend(['\\', char]),
-            // Control characters, and the line ends that only Unicode knows.
-            _ if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                let _ = write!(out, "\\U{:08x}", u32::from(char));
-            }
-            _ => out.push(char),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

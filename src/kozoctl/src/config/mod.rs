@@ -1,6 +1,12 @@
 //! `kozoctl config`: everything about the file that describes the System, without a daemon.
 
+mod add_peer;
+mod ask;
+mod change;
+mod draft;
 mod new;
+mod next;
+mod place;
 mod show;
 
 use std::path::Path;
@@ -13,6 +19,15 @@ use crate::cli::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, say, stderr_colour};
 
+pub(crate) use draft::{RoleArgument, Setting};
+
+/// What a new file begins with.
+const HEADER: &str = "\
+# The configuration of a Kōzō System: all of its machines have the same.
+# `kozoctl config check FILE` finds what is wrong with it; kozo.yml(5) lists all options.
+
+";
+
 /// Runs a command about the configuration; `node` is the one named by `--node`.
 ///
 /// # Errors
@@ -21,7 +36,8 @@ pub(crate) fn run(command: &Config, node: Option<&str>, output: Output) -> Resul
     match command {
         Config::Check { file, local } => check(file, local.as_deref().or(node), output),
         Config::Show { file } => show(file, output),
-        Config::New { file, address } => new::run(file, node, address.as_deref(), output),
+        Config::New(command) => new::run(command, node, output),
+        Config::AddPeer(command) => add_peer::run(command, output),
     }
 }
 
@@ -74,8 +90,12 @@ fn show(file: &Path, output: Output) -> Result<(), Failure> {
 /// Loads a file and tells its warnings.
 fn load(file: &Path, node: Option<&str>) -> Result<Loaded, ConfigError> {
     let loaded = config::load(file, node, &Types::built_in().registry())?;
-    loaded.warnings.iter().for_each(|warning| say(warning));
+    warn(&loaded.warnings);
     Ok(loaded)
+}
+
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| say(warning));
 }
 
 fn refused(error: &ConfigError) -> Failure {

@@ -1,172 +1,365 @@
-//! `kozoctl config new`: a configuration to begin with, and the key that goes with it.
+//! `kozoctl config new`: a Node for this machine, with its key, in a new configuration or in one that
+//! is there already.
 
-use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use kozo::config::edit::{self, NodeText};
+use kozo::config::{NodeConfig, System};
 use kozo::keygen;
+use kozo::node::Types;
 use serde_json::json;
 
+use super::draft::{Draft, RoleArgument};
+use super::place::{Place, make_folder, unwritten};
+use super::{HEADER, ask, change, next, refused};
+use crate::cli::NewNode;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, say};
 
-/// Writes the file and the key, and says what is to be done next.
+/// Where a Node listens unless it is told otherwise.
+const PORT: u16 = kozo::transport::tcp::DEFAULT_PORT;
+
+/// Writes the Node and its key, shows the block that the other machines need, and says what is to be
+/// done next. A Node that is there already, as it is asked for, is left alone and shown again.
 ///
 /// # Errors
-/// When either exists, cannot be written, or there is no name for the Node. Then neither is there.
-pub(super) fn run(
-    file: &Path,
-    node: Option<&str>,
-    address: Option<&str>,
-    output: Output,
-) -> Result<(), Failure> {
-    let host = host_name();
-    let node = match node {
-        Some(node) => node.to_owned(),
-        None => short_name(&host).ok_or_else(|| {
-            Failure::failed(format_args!("this machine's name '{host}' is none for a Node"))
-                .hint("Name the Node: kozoctl config new --node NAME")
-        })?,
-    };
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let folder = fs::canonicalize(folder).map_err(|error| {
-        Failure::failed(format_args!("cannot write into {}: {error}", folder.display()))
-    })?;
-    if file.exists() {
-        return Err(Failure::failed(format_args!(
-            "{} exists already, and is not overwritten",
-            file.display()
-        )));
+/// When something is missing and nobody can be asked, when the Node is there and different, and when
+/// anything is refused or cannot be written. Then nothing is.
+pub(super) fn run(command: &NewNode, node: Option<&str>, output: Output) -> Result<(), Failure> {
+    let roles = || command.role.iter().map(|role| &role.name);
+    if let Some(set) = command.set.iter().find(|set| !roles().any(|role| *role == set.role)) {
+        let told = format!("--set names the Role '{0}', but no --role does", set.role);
+        return Err(Failure::usage(told).hint(format!("Add it: --role {}=TYPE", set.role)));
     }
-    let key = folder.join(format!("{node}.key"));
-    let public = keygen::generate(&key, &format!("kozo-{node}")).map_err(Failure::failed)?;
-    let public = public.to_openssh().map_err(Failure::failed);
-    let written = public.and_then(|public| {
-        let address = address.unwrap_or(&host);
-        let text = text(&node, &key, &public, address);
-        accepted(file, &text)?;
-        write(file, &text)?;
-        Ok(public)
-    });
-    let public = written.inspect_err(|_| {
-        // Half of the two would stand in the way of the next attempt.
-        let _ = fs::remove_file(&key);
-    })?;
-    let answer = json!({
-        "file": file.to_string_lossy(),
-        "node": node,
-        "privateKey": key.to_string_lossy(),
-        "publicKey": public,
-    });
-    Ok(output.answer(&answer, &next_steps(file, &node, &key))?)
-}
-
-/// Nothing is written that the daemon would refuse, such as a bad name.
-fn accepted(file: &Path, text: &str) -> Result<(), Failure> {
-    let registry = kozo::node::Types::built_in().registry();
-    let checked = kozo::config::check(&file.to_string_lossy(), text, None, &registry);
-    checked.map(|_| ()).map_err(|error| Failure::failed(error.render(false).trim_end()))
-}
-
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(file)
-        .and_then(|mut open| open.write_all(text.as_bytes()));
-    written
-        .map_err(|error| Failure::failed(format_args!("cannot write {}: {error}", file.display())))
-}
-
-fn host_name() -> String {
-    nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The name of the machine without its domain, if a Node can be called so.
-fn short_name(host: &str) -> Option<String> {
-    let short = host.split('.').next()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    (!short.is_empty() && short.chars().all(plain)).then(|| short.to_owned())
-}
-
-fn next_steps(file: &Path, node: &str, key: &Path) -> String {
-    let mut text = String::new();
-    let (file, key) = (file.display(), key.display());
-    // Writing to memory cannot fail.
-    let _ = writeln!(text, "{file}  the configuration of the System, with the Node {node}");
-    let _ = writeln!(text, "{key}  the private key of {node}: it stays on this machine");
-    let _ = writeln!(text);
-    let _ = writeln!(text, "Add the other Nodes to the file, and copy it to all machines. Then:");
-    let _ = writeln!(text, "  kozoctl config check {file} {node}");
-    let service = Path::new(crate::cli::CONFIG) == PathBuf::from(file.to_string());
-    let _ = if service {
-        write!(text, "  systemctl enable --now kozo@{node}")
+    let place = Place::open(&command.file)?;
+    let old = place.read()?;
+    let text = old.as_deref().unwrap_or(HEADER);
+    let names = edit::names(&place.shown, text).map_err(|error| refused(&error))?;
+    let (node, asked) = node_name(command, node)?;
+    let (answer, written) = if names.contains(&node) {
+        (again(command, &node, &place, text)?, false)
     } else {
-        write!(text, "  kozo {file} {node}")
+        (make(command, &node, asked, &place, text, !names.is_empty())?, true)
     };
-    text
+    if written {
+        next::tell_systemd(&place);
+    }
+    let block = format!(
+        "# Node {node}, for the other machines: {}\n{}",
+        "kozoctl config add-peer -",
+        answer.node.block()
+    );
+    let shown = json!({
+        "file": place.path.to_string_lossy(),
+        "node": node,
+        "privateKey": answer.private_key.to_string_lossy(),
+        "publicKey": answer.public_key,
+        "block": block,
+        "changed": written,
+    });
+    output.answer(&shown, block.trim_end())?;
+    tell(&place, &node, &answer, written);
+    Ok(())
 }
 
-/// The text of the file.
-fn text(node: &str, key: &Path, public: &str, address: &str) -> String {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let (key, address) = (quoted(&key.to_string_lossy()), quoted(address));
-    let node = quoted(node);
-    format!(
-        "\
-# The configuration of a Kōzō System. All of its machines have the same file.
-# `kozoctl config check` finds what is wrong with it; kozo.yml(5) lists all options.
+/// What is shown of a Node.
+struct Answer {
+    node: NodeText,
+    private_key: PathBuf,
+    public_key: String,
+}
 
-# A Node that is silent for three heartbeats is taken for dead.
-heartbeat: 10s
+/// The name of the Node, and whether it was asked for.
+fn node_name(command: &NewNode, node: Option<&str>) -> Result<(String, bool), Failure> {
+    match (command.name.as_deref(), node) {
+        (Some(name), Some(other)) if name != other => {
+            let told = format!("the Node is called '{name}' and by --node '{other}'");
+            Err(Failure::usage(told))
+        }
+        (Some(name), _) | (None, Some(name)) => Ok((name.to_owned(), false)),
+        (None, None) if ask::possible() => {
+            let host = ask::host_name();
+            let default = ask::node_name(&host).unwrap_or_default();
+            let name = ask::question("Name of this machine's Node", default, |answer| {
+                ask::check_node_name(answer).map(|()| answer.to_owned())
+            })?;
+            Ok((name, true))
+        }
+        (None, None) => Err(missing("NODE")),
+    }
+}
 
-# The Nodes, by name.
-system:
-    {node}:
-        # Its private key, on its own machine only.
-        privateKey: {key}
-        # Its public key: who it is to all others.
-        publicKey: {public}
-        # What it does. The type of a Role is its name, unless it has a `type`.
-        roles:
-            # Sends an event `tick` every minute.
-            timer1:
-                type: timer
-                tick: 60s
-        transports:
-            # Where the others reach it: names and addresses, separated by commas.
-            tcp:
-                address: {address}
+fn missing(what: &str) -> Failure {
+    Failure::usage(format_args!("{what} is missing, and there is no terminal to ask at"))
+        .hint("kozoctl config new NODE --address ADDRESS [--role NAME[=TYPE]]…")
+}
 
-    # Another Node. Make its key on its own machine with `kozoctl keygen`, which shows the
-    # public half.
-    # scribe:
-    #     privateKey: /etc/kozo/scribe.key
-    #     publicKey: ssh-ed25519 AAAA…
-    #     roleStorage: /var/lib/kozo/scribe
-    #     roles:
-    #         # Prints the ticks, and remembers the last one.
-    #         cuckoo:
-    #             timer: timer1
-    #     transports:
-    #         tcp:
-    #             address: scribe.local
-"
+fn address(command: &NewNode) -> Result<(String, bool), Failure> {
+    if !command.address.is_empty() {
+        return Ok((command.address.join(", "), false));
+    }
+    if !ask::possible() {
+        return Err(missing("--address"));
+    }
+    let question = "Where others reach it: names and addresses, separated by commas";
+    let address = ask::question(question, &ask::addresses(&ask::host_name()), |answer| {
+        if answer.is_empty() {
+            Err("There has to be one.".to_owned())
+        } else {
+            Ok(answer.to_owned())
+        }
+    })?;
+    Ok((address, true))
+}
+
+/// Who was asked for something has not read what else there is.
+fn roles(command: &NewNode, asked: bool) -> Result<Vec<RoleArgument>, Failure> {
+    if !asked || !command.role.is_empty() {
+        return Ok(command.role.clone());
+    }
+    let registry = Types::built_in().registry();
+    let types: Vec<_> = registry.roles.iter().map(|schema| &*schema.name).collect();
+    say(&format!("Types of Roles: {}", types.join(", ")));
+    ask::question(
+        "Roles, as NAME=TYPE or TYPE, separated by spaces; none if left empty",
+        "",
+        |answer| {
+            let parts = answer.split([' ', ',']).filter(|part| !part.is_empty());
+            let roles: Vec<RoleArgument> = parts.map(str::parse).collect::<Result<_, _>>()?;
+            match roles.iter().find(|role| !types.contains(&&*role.role_type)) {
+                Some(role) => Err(format!("There is no type '{}'.", role.role_type)),
+                None => Ok(roles),
+            }
+        },
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn machines_name_their_nodes() {
-        assert_eq!(short_name("pi-4.example.org").as_deref(), Some("pi-4"));
-        assert_eq!(short_name(""), None);
-        assert_eq!(short_name("küche"), None);
+/// Makes a Node.
+fn make(
+    command: &NewNode,
+    node: &str,
+    asked: bool,
+    place: &Place,
+    old: &str,
+    has_nodes: bool,
+) -> Result<Answer, Failure> {
+    let (address, asked_too) = address(command)?;
+    let roles = roles(command, asked || asked_too)?;
+    let before = has_nodes.then(|| change::checked(&place.shown, old, None)).transpose()?;
+    let port = match command.port {
+        Some(port) => port,
+        None => free_port(before.as_deref()),
+    };
+    let key = Key::at(key_path(command, node, place)?, node)?;
+    let made = (|| {
+        let public_key = key.public.clone();
+        let draft = Draft {
+            node,
+            private_key: &key.path,
+            public_key: &public_key,
+            roles: &roles,
+            settings: &command.set,
+            address: &address,
+            port: (port != PORT).then_some(port),
+        };
+        let indent = edit::indentation(&place.shown, old).map_err(|error| refused(&error))?;
+        let text = draft.text(place, &Types::built_in().registry(), indent);
+        let source = format!("Node {node}");
+        let change = change::put(&place.shown, old, std::slice::from_ref(&text), &source, false)?;
+        // As its daemon will: with the key, and with no mercy for types that are not here.
+        change::checked(&format!("{} with {source}", place.shown), &change.text, Some(node))?;
+        change::tell_warnings(&place.shown, &change.text);
+        place.write(&change.text)?;
+        Ok(Answer { node: text, private_key: key.path.clone(), public_key })
+    })();
+    match made {
+        Ok(answer) => Ok(answer),
+        Err(failure) => {
+            key.remove();
+            Err(failure)
+        }
     }
+}
+
+/// A Node that is there already: fine, if it is this machine's and nothing else was asked for.
+fn again(command: &NewNode, node: &str, place: &Place, text: &str) -> Result<Answer, Failure> {
+    let system = change::checked(&place.shown, text, None)?;
+    let none = || Failure::failed(format_args!("there is no Node {node} in {}", place.shown));
+    let is = system.node(node).ok_or_else(none)?;
+    if !is.private_key.exists() {
+        let told = format!(
+            "Node {node} is in {} already, but its private key {} is not on this machine",
+            place.shown,
+            is.private_key.display()
+        );
+        return Err(Failure::failed(told)
+            .hint("It belongs to another machine: call the Node of this one by another name.")
+            .hint(format!(
+                "If its key is lost: remove Node {node} from the file, and begin again."
+            )));
+    }
+    change::checked(&place.shown, text, Some(node))?;
+    let all = edit::nodes(&place.shown, text).map_err(|error| refused(&error))?;
+    let there = all.into_iter().find(|it| it.name == node).ok_or_else(none)?;
+    let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
+    differs(command, is, place, text)?;
+    Ok(Answer { node: there, private_key: is.private_key.clone(), public_key })
+}
+
+/// Fails if the command line asks for something else than what is there. What it does not speak of may
+/// have been changed since.
+fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Result<(), Failure> {
+    let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
+    let private_key = match &command.key {
+        Some(_) => key_path(command, &is.name, place)?,
+        None => is.private_key.clone(),
+    };
+    // Other Nodes may count on what is there.
+    let mut roles = command.role.clone();
+    for role in &is.roles {
+        if !roles.iter().any(|asked| asked.name == role.name) {
+            let (name, role_type) = (role.name.clone(), role.role_type.clone());
+            roles.push(RoleArgument { name, role_type });
+        }
+    }
+    let draft = Draft {
+        node: &is.name,
+        private_key: &private_key,
+        public_key: &public_key,
+        roles: &roles,
+        settings: &command.set,
+        address: &if command.address.is_empty() {
+            "localhost".to_owned()
+        } else {
+            command.address.join(", ")
+        },
+        port: command.port,
+    };
+    let wanted = draft.text(place, &Types::built_in().registry(), 4);
+    let wanted = edit::replace(&place.shown, text, &wanted).map_err(|error| refused(&error))?;
+    let wanted = change::checked(&format!("{} as asked for", place.shown), &wanted, None)?;
+    let Some(wanted) = wanted.node(&is.name) else { return Ok(()) };
+    let mut difference = change::difference(is, wanted);
+    difference.options.retain(|(option, _, _)| asked_for(command, option));
+    if difference.options.is_empty() {
+        return Ok(());
+    }
+    let told = difference.told(&place.shown);
+    Err(Failure::failed(told).hint(format!("To change it, edit {}.", place.shown)))
+}
+
+/// Whether the command line speaks of an option of the Node.
+fn asked_for(command: &NewNode, option: &str) -> bool {
+    match option {
+        "privateKey" => command.key.is_some(),
+        "transports" | "transports.tcp" | "transports.tcp.address" => !command.address.is_empty(),
+        "transports.tcp.port" => command.port.is_some(),
+        "roles" => !command.role.is_empty(),
+        option => {
+            let named = |role: &RoleArgument| {
+                option == format!("roles.{}", role.name)
+                    || option == format!("roles.{}.type", role.name)
+            };
+            command.role.iter().any(named)
+                || command
+                    .set
+                    .iter()
+                    .any(|set| option == format!("roles.{}.{}", set.role, set.option))
+        }
+    }
+}
+
+/// The first port that no other Node of this machine listens at: those whose private key is here.
+fn free_port(system: Option<&System>) -> u16 {
+    let nodes = system.map(|system| system.nodes.as_slice()).unwrap_or_default();
+    let here = nodes.iter().filter(|node| node.private_key.exists());
+    let taken: Vec<i64> = here
+        .flat_map(|node| &node.transports)
+        .filter_map(|transport| transport.options.integer("port"))
+        .collect();
+    (PORT..u16::MAX).find(|port| !taken.contains(&i64::from(*port))).unwrap_or(PORT)
+}
+
+/// Where the private key of the Node is, or will be: absolute, since the daemon may run anywhere.
+fn key_path(command: &NewNode, node: &str, place: &Place) -> Result<PathBuf, Failure> {
+    match &command.key {
+        Some(path) => std::path::absolute(path).map_err(Failure::failed),
+        // A name that is no name of a file is refused before long.
+        None => Ok(place.folder.join("keys").join(node.replace('/', "_"))),
+    }
+}
+
+/// A private key on disk.
+struct Key {
+    path: PathBuf,
+    /// The line of its public half.
+    public: String,
+    /// Whether it was made just now.
+    new: bool,
+    /// The folder that was made for it.
+    folder: Option<PathBuf>,
+}
+
+impl Key {
+    /// Takes the key that is there, or else makes one that nobody but its owner can read.
+    fn at(path: PathBuf, node: &str) -> Result<Key, Failure> {
+        let there = fs::symlink_metadata(&path);
+        let new = matches!(&there, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let mut made = None;
+        let public = if new {
+            if let Some(folder) = path.parent()
+                && make_folder(folder, 0o700).map_err(|error| unmade(folder, &error))?
+            {
+                made = Some(folder.to_owned());
+            }
+            keygen::generate(&path, &format!("kozo-{node}"))
+        } else {
+            keygen::public_half(&path)
+        };
+        let public = public.map_err(|error| match error {
+            keygen::KeygenError::Write { path, source } => unmade(&path, &source),
+            error => Failure::failed(error),
+        });
+        let public = public.and_then(|key| key.to_openssh().map_err(Failure::failed));
+        let mut key = Key { path, public: String::new(), new, folder: made };
+        match public {
+            Ok(public) => key.public = public,
+            Err(failure) => {
+                key.remove();
+                return Err(failure);
+            }
+        }
+        Ok(key)
+    }
+
+    /// Removes what was made. Half of a Node would stand in the way of the next attempt.
+    fn remove(&self) {
+        if self.new {
+            let _ = fs::remove_file(&self.path);
+        }
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn unmade(path: &Path, error: &io::Error) -> Failure {
+    unwritten(&path.to_string_lossy(), error)
+}
+
+/// Says what was done, and what is left to do.
+fn tell(place: &Place, node: &str, answer: &Answer, written: bool) {
+    let (file, key) = (&place.shown, answer.private_key.display());
+    if written {
+        say(&format!("\nNode {node} is in {file}; its private key, {key}, stays on this machine."));
+    } else {
+        say(&format!("\nNode {node} is in {file} already: nothing was changed."));
+    }
+    let (add, start) = (next::add_peer(place), next::start(place, node));
+    say("What to do next:");
+    say(&format!("  on all other machines, with its block:  {add}"));
+    say(&format!("  here, with their blocks:                {add}"));
+    say(&format!("  then start the Node:                    {start}"));
 }

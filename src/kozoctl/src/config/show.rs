@@ -59,6 +59,12 @@ pub(super) fn system(system: &System, numbers: Numbers) -> Item {
     Item::Block(file)
 }
 
+/// One Node by itself, with the options of the top level as they hold for it.
+pub(super) fn node(node: &NodeConfig) -> Item {
+    let writer = Writer { numbers: Numbers::Units };
+    writer.node(node, writer.root(&node.options))
+}
+
 struct Writer {
     numbers: Numbers,
 }

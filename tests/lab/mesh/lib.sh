@@ -1,0 +1,352 @@
+# Several machines on a bridge, with Kōzō installed from its packages: the words that scenarios are made of.
+#
+# A scenario is a file beside this one: what it is about as a comment, then `machines`, then what is done to
+# them and what must be so, one step a line. It fails at the first step that fails.
+#
+#   machines NAME:SUITE...       makes and boots machines, each with a Node of its name, and waits until all
+#                                of them are connected. Each Node writes the Log Messages of all into
+#                                /var/log/kozo/NAME.log, and takes Messages at the port of its injector
+#   traffic [RATE]               from now on every Node sends numbered Messages, RATE (100) a second
+#   accounted                    stops the traffic, and looks that each Message was delivered once and in
+#                                order, or counted as dropped by the Node that dropped it
+#   linked SECONDS               all Nodes are connected, within this time
+#   parted SECONDS NAME          no other Node has a link to this one, within this time
+#   unplug NAME / silence NAME   its link at the bridge is down / nothing passes there, but it looks well
+#   heal NAME                    it is as before
+#   crash NAME / restart NAME / reboot NAME / lose_power NAME
+#   readdress NAME ADDRESS       it has another address, and its name leads there
+#   fill NAME / free NAME        its disk is full / has room again
+#   jump NAME TIME               its Node sees a clock that is so far off: +1d, -1h, +0. For machines that were
+#                                made with OWN_CLOCKS=yes
+#   install_packages NAME FOLDER   those in this folder of the machine
+#   said NAME MATCH...           the journal has such an entry of its Node
+#   now, add TIME SECONDS        a time, for these:
+#   delivered_between T1 T2 [PATTERN] / missing_after T [PATTERN]
+#                                after `accounted`: how many Messages, from one Node to another as the pattern
+#                                FROM-TO says
+#
+# And those of ../lib.sh: at, put, not, eventually. HEARTBEAT is that of the System, in seconds.
+
+# shellcheck source=../lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+# What a minimal Debian with systemd and D-Bus has; the last are for the lab alone.
+lab_packages=systemd,systemd-sysv,dbus,iproute2,procps,libfaketime
+
+HEARTBEAT=1
+OWN_CLOCKS=
+
+# What a machine may write, to its memory.
+MESH_DISK=400m
+
+mesh=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+declare -A mesh_suite=() mesh_address=()
+mesh_names=()
+
+# Says which step has failed, of a trap on ERR.
+mesh_failed() { # COMMAND
+    local frame
+    [ $BASH_SUBSHELL -eq 0 ] || return 0
+    printf 'failed: %s\n' "$1" >&2
+    for ((frame = 1; frame < ${#BASH_SOURCE[@]}; frame++)); do
+        printf '    in %s:%s\n' "${BASH_SOURCE[frame]##*/}" "${BASH_LINENO[frame - 1]}" >&2
+    done
+}
+
+# A machine of a suite with the layers on top of its root file system, the uppermost first.
+mesh_machine() { # NAME SUITE [LAYER]
+    local folder=$lab_run/$1 lower
+    lower=$(lab_base "$2")
+    [ -z "${3:-}" ] || lower=$3:$lower
+    lab_number[$1]=$((${#lab_number[@]} + 1))
+    mkdir "$folder"
+    mount -t tmpfs -o size=$MESH_DISK tmpfs "$folder"
+    mkdir "$folder/upper" "$folder/work" "$folder/root"
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" \
+        "$folder/root"
+    echo "$1" > "$folder/root/etc/hostname"
+    tr -d - < /proc/sys/kernel/random/uuid > "$folder/root/etc/machine-id"
+    # It has no way out: what it installs comes from our repository.
+    [ -n "${3:-}" ] || rm -f "$folder"/root/etc/apt/sources.list{,.d/*}
+    mesh_suite[$1]=$2
+}
+
+# The layer that the installation has left, see `run`.
+mesh_layer() { # SUITE
+    echo "$MESH_LAYERS/$1"
+}
+
+machines() { # NAME:SUITE...
+    local name which
+    for which in "$@"; do
+        name=${which%:*}
+        mesh_names+=("$name")
+        mesh_machine "$name" "${which#*:}" "$(mesh_layer "${which#*:}")"
+        mesh_address[$name]=10.77.0.${lab_number[$name]}
+        ssh-keygen -q -t ed25519 -N '' -C '' -f "$lab_run/$name/key"
+        install -m 0600 "$lab_run/$name/key" "$lab_run/$name/root/etc/kozo/$name.key"
+        install "$mesh/sender" "$lab_run/$name/root/usr/local/bin/sender"
+        touch "$lab_run/sent.$name"
+        cp -r "$MESH_LAYERS/next" "$lab_run/$name/root/srv/kozo-next"
+        mesh_service "$name"
+    done
+    for name in "${mesh_names[@]}"; do
+        mesh_configuration | put "$name" /etc/kozo/kozo.yml
+    done
+    for name in "${mesh_names[@]}"; do
+        mesh_boot "$name"
+        at "$name" systemctl --quiet enable --now "kozo@$name"
+    done
+    linked 20
+}
+
+# What is different here from a Node at its user's.
+mesh_service() { # NAME
+    {
+        echo '[Service]'
+        # The journal is for what happens; what the loggers print is in their files too.
+        echo 'Environment=KOZO_LOG=warn,kozo=info,kozo::daemon=warn'
+        # One clock for all on this machine: only the Node is made to see another one.
+        [ -z "$OWN_CLOCKS" ] || cat <<-'UNIT'
+			Environment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
+			Environment=FAKETIME_TIMESTAMP_FILE=/etc/kozo/clock FAKETIME_NO_CACHE=1
+			Environment=FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
+			UNIT
+    } | put "$1" /etc/systemd/system/kozo@.service.d/lab.conf
+    echo +0 | put "$1" /etc/kozo/clock
+}
+
+mesh_boot() { # NAME
+    boot "$1"
+    mesh_readdress "$1"
+}
+
+mesh_readdress() { # NAME: its address, and all names in all machines that run, are as they should be
+    local name
+    at "$1" ip address flush dev host0 scope global
+    at "$1" ip address add "${mesh_address[$1]}/24" dev host0
+    for name in "${mesh_names[@]}"; do
+        [ -n "${lab_leader[$name]:-}" ] || continue
+        {
+            echo 127.0.0.1 localhost
+            for other in "${mesh_names[@]}"; do
+                echo "${mesh_address[$other]} $other"
+            done
+        } | put "$name" /etc/hosts
+    done
+}
+
+readdress() { # NAME ADDRESS
+    mesh_address[$1]=$2
+    mesh_readdress "$1"
+}
+
+mesh_configuration() {
+    local name
+    echo "heartbeat: $HEARTBEAT"
+    echo 'system:'
+    for name in "${mesh_names[@]}"; do
+        cat <<-YAML
+		    $name:
+		        privateKey: /etc/kozo/$name.key
+		        publicKey: $(cat "$lab_run/$name/key.pub")
+		        roleStorage: /var/lib/kozo/storage
+		        roles:
+		            message_injector:
+		                log: false
+		            ticks-of-$name:
+		                type: timer
+		                log: false
+		            cuckoo:
+		                timer: ticks-of-$name
+		                log: false
+		            logger:
+		                file: /var/log/kozo/$name.log
+		                flushEvery: 1
+		                rotateEvery: 0
+		        transports:
+		            tcp:
+		                address: $name
+		YAML
+    done
+}
+
+others() { # NAME
+    local name
+    for name in "${mesh_names[@]}"; do
+        [ "$name" = "$1" ] || echo "$name"
+    done
+}
+
+linked() { # SECONDS [NAME...]: links of these are up, on both sides; of all if none is named
+    local seconds=$1 name deadline=$((SECONDS + $1))
+    shift
+    [ $# -gt 0 ] || set -- "${mesh_names[@]}"
+    for name in "${mesh_names[@]}"; do
+        # shellcheck disable=SC2046 # one condition each
+        at "$name" kozoctl wait $(others "$name" | sed 's/.*/peer=&:up/') \
+            --timeout "$((deadline > SECONDS ? deadline - SECONDS : 1))s" >/dev/null || {
+            echo "not connected after $seconds s, seen from $name" >&2
+            at "$name" kozoctl peers >&2
+            return 1
+        }
+    done
+}
+
+mesh_state() { # NAME PEER
+    at "$1" kozoctl --json peer "$2" | jq -r .state
+}
+
+mesh_is_parted() { # NAME
+    local other
+    for other in $(others "$1"); do
+        [ "$(mesh_state "$other" "$1")" != up ] || return 1
+    done
+}
+
+parted() { # SECONDS NAME
+    eventually "$1" mesh_is_parted "$2"
+}
+
+# The bridge's end of a machine's cable.
+mesh_port() { # NAME
+    local index
+    index=$(at "$1" cat /sys/class/net/host0/iflink)
+    ip -o link | sed -nE "s/^$index: ([^:@]+).*/\1/p"
+}
+
+unplug() { # NAME
+    ip link set "$(mesh_port "$1")" down
+}
+
+silence() { # NAME: its cable leads nowhere, and nobody is told
+    ip link set "$(mesh_port "$1")" nomaster
+}
+
+heal() { # NAME
+    local port
+    port=$(mesh_port "$1")
+    ip link set "$port" up
+    ip link set "$port" master "$lab_bridge"
+}
+
+now() {
+    echo "$EPOCHREALTIME"
+}
+
+add() { # TIME SECONDS
+    awk -v time="$1" -v seconds="$2" 'BEGIN { printf "%.6f\n", time + seconds }'
+}
+
+said() { # NAME MATCH...: its journal has such an entry of its Node
+    local name=$1
+    shift
+    [ -n "$(at "$name" journalctl -q -u "kozo@$name" -o cat "$@")" ]
+}
+
+# What a Node has counted, for the account: before it ends, and at last.
+ledger() { # NAME
+    at "$1" kozoctl --json status >> "$lab_run/ledger.$1" || true
+}
+
+mesh_end_of() { # NAME: what a process has in its hands when it ends is gone with it
+    ledger "$1"
+    echo "$1 $(now)" >> "$lab_run/ends"
+}
+
+crash() { # NAME
+    mesh_end_of "$1"
+    at "$1" systemctl kill --signal=KILL --kill-whom=main "kozo@$1"
+}
+
+restart() { # NAME
+    mesh_end_of "$1"
+    at "$1" systemctl restart "kozo@$1"
+}
+
+reboot() { # NAME
+    mesh_end_of "$1"
+    power_off "$1"
+    mesh_back "$1"
+}
+
+lose_power() { # NAME
+    mesh_end_of "$1"
+    lab_kill "$1"
+    mesh_back "$1"
+}
+
+mesh_back() { # NAME: it boots again, and sends again if it did
+    mesh_boot "$1"
+    [ ! -e "$lab_run/traffic" ] || mesh_send "$1"
+}
+
+install_packages() { # NAME FOLDER
+    mesh_end_of "$1"
+    at "$1" sh -c 'dpkg --install "$1"/*.deb' sh "$2" > "$lab_run/installed.$1" 2>&1 || {
+        cat "$lab_run/installed.$1"
+        return 1
+    }
+}
+
+fill() { # NAME
+    at "$1" sh -c 'cat /dev/zero > /var/fill' 2>/dev/null || true
+}
+
+free() { # NAME
+    at "$1" rm /var/fill
+}
+
+jump() { # NAME TIME
+    # Whole, as the Node looks at any time.
+    echo "$2" | put "$1" /etc/kozo/clock.new
+    at "$1" mv /etc/kozo/clock.new /etc/kozo/clock
+}
+
+# Its list is kept outside of the machine, which may be without power, or have a full disk.
+mesh_send() { # NAME
+    local last
+    last=$(tail -n 1 "$lab_run/sent.$1")
+    at "$1" /usr/local/bin/sender "$1" "$(cat "$lab_run/traffic")" "${last%% *}" \
+        </dev/null >> "$lab_run/sent.$1" 2>/dev/null &
+}
+
+traffic() { # [RATE]
+    local name
+    echo "${1:-100}" > "$lab_run/traffic"
+    for name in "${mesh_names[@]}"; do
+        mesh_send "$name"
+    done
+}
+
+no_more_traffic() {
+    local name
+    rm "$lab_run/traffic"
+    for name in "${mesh_names[@]}"; do
+        at "$name" pkill -x sender
+    done
+}
+
+accounted() {
+    local name
+    no_more_traffic
+    # Until what was sent is written, and until each knows what the others have got.
+    sleep $((3 + 2 * HEARTBEAT))
+    touch "$lab_run/ends"
+    for name in "${mesh_names[@]}"; do
+        ledger "$name"
+        at "$name" cat "/var/log/kozo/$name.log" > "$lab_run/got.$name"
+    done
+    "$mesh/account" "$lab_run" "${mesh_names[@]}"
+}
+
+# After `accounted`: Messages sent between two times, between those Nodes whose names, FROM-TO, match.
+delivered_between() { # T1 T2 [PATTERN]
+    # shellcheck disable=SC2086 # a pattern
+    awk -v a="$1" -v b="$2" '$2 > a && $2 < b && $3 == "delivered"' "$lab_run"/fate.${3:-*} | wc -l
+}
+
+missing_after() { # T [PATTERN]
+    # shellcheck disable=SC2086 # a pattern
+    awk -v a="$1" '$2 > a && $3 != "delivered"' "$lab_run"/fate.${2:-*} | wc -l
+}
