@@ -5,6 +5,7 @@
 mod answers;
 mod completion;
 mod failures;
+mod first_steps;
 mod kit;
 mod messages;
 mod offline;
