@@ -32,7 +32,8 @@ pub(crate) const OF_A_NODE: &[&str] = &[
 pub(crate) const OF_NO_NODE: &[&str] = &[
     "config check kozo.yml",
     "config show kozo.yml",
-    "config new NEW.yml -n NEW",
+    "config new NEW --address 127.0.0.1 --file NEW.yml",
+    "config add-peer kozo.yml --file kozo.yml",
     "keygen NEW",
     "completion bash",
     "completion zsh",

@@ -6,6 +6,7 @@ mod answers;
 mod commands;
 mod completion;
 mod failures;
+mod first_steps;
 mod kit;
 mod messages;
 mod offline;

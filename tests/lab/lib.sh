@@ -9,6 +9,7 @@
 #   boot NAME                  boots it and waits until it runs; again after `power_off`
 #   at NAME COMMAND...         runs a command in it
 #   power_off NAME             stops it in an orderly way
+#   blocks CHAPTER FOLDER      writes the code blocks of a chapter of the README into files of a folder
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
@@ -185,4 +186,21 @@ not() { # COMMAND...
         echo "succeeded, but should not have: $*" >&2
         return 1
     fi
+}
+
+blocks() { # CHAPTER FOLDER: the files are called `NUMBER INFO`
+    mkdir "$2"
+    awk -v chapter="## $1" -v folder="$2" '
+        /^## / { wanted = $0 == chapter }
+        /^```/ && wanted {
+            if (file) {
+                close(file)
+                file = ""
+            } else {
+                file = sprintf("%s/%02d %s", folder, ++count, substr($0, 4))
+            }
+            next
+        }
+        file { print > file }
+        END { exit !count }' "$lab_top/README.md"
 }

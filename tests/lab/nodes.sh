@@ -7,7 +7,6 @@
 #   of NODE PROPERTY             a property of a Node's service on machine one
 #   is NODE PROPERTY VALUE       whether it has this value
 #   said UNIT MATCH...           whether the journal of machine one has such an entry of a unit
-#   blocks CHAPTER FOLDER        writes the code blocks of a chapter of the README into files of a folder
 #
 # The configuration can be had otherwise: $clock_at and $scribe_at are the addresses of the two.
 
@@ -104,21 +103,4 @@ said() { # UNIT MATCH...
     local unit=$1
     shift
     [ -n "$(at one journalctl -q -u "$unit" -o cat "$@")" ]
-}
-
-blocks() { # CHAPTER FOLDER: the files are called `NUMBER INFO`
-    mkdir "$2"
-    awk -v chapter="## $1" -v folder="$2" '
-        /^## / { wanted = $0 == chapter }
-        /^```/ && wanted {
-            if (file) {
-                close(file)
-                file = ""
-            } else {
-                file = sprintf("%s/%02d %s", folder, ++count, substr($0, 4))
-            }
-            next
-        }
-        file { print > file }
-        END { exit !count }' "$lab_top/README.md"
 }

@@ -135,18 +135,21 @@ pub fn add(name: &str, text: &str, nodes: &[NodeText]) -> Result<String, ConfigE
     let region = layout.region(system);
     let root_column = layout.own_line(&system.span).map_or(0, |(_, column)| column);
     let end = layout.content_end(region.clone(), root_column);
+    // A comment right above a Node would be taken for its own.
+    let start = layout.line_start(end.saturating_sub(1));
+    let comment = text.get(start..end).is_some_and(|line| line.trim_start().starts_with('#'));
     let mut lines = String::new();
     match &system.value.value {
         Value::Nothing if text.get(system.value.span.clone()).is_none_or(str::is_empty) => {
             layout.write(&mut lines, nodes, root_column + INDENT, None);
-            Ok(layout.with(end, false, &lines))
+            Ok(layout.with(end, comment, &lines))
         }
         Value::Block(entries) if !layout.is_flow(&system.value) => {
             let places = layout.nodes(entries, &region)?;
             let column = places.first().map_or(root_column + INDENT, |place| place.column);
             let apart = layout.are_apart(&places, region.start);
             layout.write(&mut lines, nodes, column, Some(apart));
-            Ok(layout.with(end, apart, &lines))
+            Ok(layout.with(end, apart || comment, &lines))
         }
         _ => Err(layout.in_braces(&system.span)),
     }
@@ -401,23 +404,19 @@ fn lines(text: &str, region: Span) -> impl Iterator<Item = (usize, &str)> {
 
 /// Whether a value is written out within a region: no alias leads out of it.
 fn within(tree: &Tree, region: &Span, text: &str) -> bool {
-    let inside = |span: &Span| {
-        span.is_empty() || (region.start <= span.start && span.end <= region.end.max(span.start))
-    };
+    let starts = |span: &Span| region.contains(&span.start);
     match &tree.value {
         Value::Nothing => true,
         Value::Scalar(_) => {
             let alias = text.get(tree.span.start..).is_some_and(|rest| rest.starts_with('*'));
-            inside(&tree.span) && !alias
+            starts(&tree.span) && !alias
         }
         Value::List(items) => {
-            region.contains(&tree.span.start) && items.iter().all(|item| within(item, region, text))
+            starts(&tree.span) && items.iter().all(|item| within(item, region, text))
         }
         Value::Block(entries) => {
-            region.contains(&tree.span.start)
-                && entries
-                    .iter()
-                    .all(|entry| inside(&entry.span) && within(&entry.value, region, text))
+            let inside = |entry: &Entry| starts(&entry.span) && within(&entry.value, region, text);
+            starts(&tree.span) && entries.iter().all(inside)
         }
     }
 }
