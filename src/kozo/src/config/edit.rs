@@ -45,6 +45,22 @@ impl NodeText {
 /// # Errors
 /// When it is not YAML, has no Nodes, or they cannot be taken out of it.
 pub fn nodes(name: &str, text: &str) -> Result<Vec<NodeText>, ConfigError> {
+    taken_out(name, text, |_| true)
+}
+
+/// One Node of a text, as [`nodes`] takes it out; none if it is not there.
+///
+/// # Errors
+/// As [`nodes`], but whatever the other Nodes are.
+pub fn node(name: &str, text: &str, node: &str) -> Result<Option<NodeText>, ConfigError> {
+    Ok(taken_out(name, text, |other| other == node)?.pop())
+}
+
+fn taken_out(
+    name: &str,
+    text: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<NodeText>, ConfigError> {
     let layout = Layout::of(name, text)?;
     let Some(Tree { value: Value::Block(entries), .. }) = &layout.root else {
         let problem = Problem::new(0..0, "there is no Node in it");
@@ -63,6 +79,9 @@ pub fn nodes(name: &str, text: &str) -> Result<Vec<NodeText>, ConfigError> {
     let places = layout.nodes(entries, &region)?;
     let mut out = Vec::with_capacity(places.len());
     for (index, place) in places.iter().enumerate() {
+        if !wanted(&place.entry.name) {
+            continue;
+        }
         let next = places.get(index + 1).map_or(region.end, |next| next.line);
         let end = layout.content_end(place.line..next, place.column);
         if !within(&place.entry.value, &(place.line..end), text) {
@@ -407,10 +426,8 @@ fn within(tree: &Tree, region: &Span, text: &str) -> bool {
     let starts = |span: &Span| region.contains(&span.start);
     match &tree.value {
         Value::Nothing => true,
-        Value::Scalar(_) => {
-            let alias = text.get(tree.span.start..).is_some_and(|rest| rest.starts_with('*'));
-            starts(&tree.span) && !alias
-        }
+        // An alias of a single value has its own place.
+        Value::Scalar(_) => !text.get(tree.span.start..).is_some_and(|rest| rest.starts_with('*')),
         Value::List(items) => {
             starts(&tree.span) && items.iter().all(|item| within(item, region, text))
         }
