@@ -134,7 +134,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn new() -> Machine {
+    fn new(node: &str) -> Machine {
         let machine = Machine { folder: tempfile::tempdir().unwrap() };
         let kozoctl = Path::new(KOZO).with_file_name("kozoctl");
         assert!(kozoctl.exists(), "the client is not built: cargo build --bin kozoctl");
@@ -142,8 +142,13 @@ impl Machine {
             ("sudo", "exec \"$@\"".to_owned()),
             (
                 "kozoctl",
+                // Other Nodes may run here, which are no affair of this machine.
                 format!(
-                    "[ \"$1\" = config ] && set -- \"$@\" --file kozo.yml; exec '{}' \"$@\"",
+                    "case $1 in
+                        config) set -- \"$@\" --file kozo.yml ;;
+                        *) set -- --node {node} \"$@\" ;;
+                    esac
+                    exec '{}' \"$@\"",
                     kozoctl.display()
                 ),
             ),
@@ -191,7 +196,7 @@ impl Drop for Machine {
 
 #[test]
 fn two_machines_work_as_written() {
-    let machines = [("clock", Machine::new()), ("scribe", Machine::new())];
+    let machines = ["clock", "scribe"].map(|name| (name, Machine::new(name)));
     let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
     let mut shown = String::new();
