@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::queue::Limits;
 use kozo::role::SendError;
 use kozo::transport::memory::Network;
+use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use rmpv::Value;
 use tokio::time::sleep;
 
+use crate::kit::client::{Client, hello};
 use crate::kit::{Lab, Plan};
 
 #[tokio::test(start_paused = true)]
@@ -96,4 +99,27 @@ async fn a_message_too_large_for_the_receiving_role_is_counted_there() {
     clock.send(1);
     assert_eq!(scribe.next().await.1, 1);
     assert_eq!(scribe.refused("too_large"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = lab.start("clock").await;
+    // A run that knows this one of clock already has had a session with it that came to nothing.
+    for (boot, received_boot, messages) in [(7, 0, 100), (8, clock.boot(), 10), (9, 0, 1)] {
+        let mut scribe = Client::connect(&lab, "scribe", lab.key("scribe"), "clock").await.unwrap();
+        scribe.say(&Control::Hello(&Hello { received_boot, ..hello(boot) })).await;
+        scribe.say(&Control::Interest(&[Interest::any()])).await;
+        clock.until_up("scribe").await;
+        let sent = clock.peer("scribe").sent + messages;
+        (0..messages).for_each(|number| {
+            clock.send(number);
+        });
+        clock.until("all is sent", |clock| clock.peer("scribe").sent == sent).await;
+        scribe.say(&Control::Heartbeat(Heartbeat { sent: 77, received: messages })).await;
+        scribe.frame(|frame| matches!(frame, Frame::Echo(echo) if echo.sent == 77).then_some(())).await;
+        drop(scribe);
+        clock.until_down("scribe").await;
+    }
+    assert_eq!(clock.dropped("scribe", "lost"), 0);
 }

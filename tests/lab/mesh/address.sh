@@ -4,7 +4,7 @@ machines clock:bookworm scribe:trixie
 traffic
 sleep 2
 readdress scribe 10.77.0.99
-parted $((3 * HEARTBEAT + 2)) scribe
+parted $((3 * HEARTBEAT + 1)) scribe
 linked 10
 back=$(now)
 sleep 3

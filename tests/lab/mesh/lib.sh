@@ -249,29 +249,38 @@ ledger() { # NAME
     at "$1" kozoctl --json status >> "$lab_run/ledger.$1" || true
 }
 
-mesh_end_of() { # NAME: what a process has in its hands when it ends is gone with it
+# What a process has in its hands when it ends is gone with it. It ends between these two.
+mesh_ends() { # NAME
     ledger "$1"
+    mesh_ended "$1"
+}
+
+mesh_ended() { # NAME
     echo "$1 $(now)" >> "$lab_run/ends"
 }
 
 crash() { # NAME
-    mesh_end_of "$1"
+    mesh_ends "$1"
     at "$1" systemctl kill --signal=KILL --kill-whom=main "kozo@$1"
 }
 
 restart() { # NAME
-    mesh_end_of "$1"
+    mesh_ends "$1"
     at "$1" systemctl restart "kozo@$1"
+    mesh_ended "$1"
 }
 
 reboot() { # NAME
-    mesh_end_of "$1"
+    mesh_ends "$1"
+    # What came into the machine by nsenter would be stopped with all else there, and never go on.
+    at "$1" pkill -x sender || true
     power_off "$1"
+    mesh_ended "$1"
     mesh_back "$1"
 }
 
 lose_power() { # NAME
-    mesh_end_of "$1"
+    mesh_ends "$1"
     lab_kill "$1"
     mesh_back "$1"
 }
@@ -282,11 +291,12 @@ mesh_back() { # NAME: it boots again, and sends again if it did
 }
 
 install_packages() { # NAME FOLDER
-    mesh_end_of "$1"
+    mesh_ends "$1"
     at "$1" sh -c 'dpkg --install "$1"/*.deb' sh "$2" > "$lab_run/installed.$1" 2>&1 || {
         cat "$lab_run/installed.$1"
         return 1
     }
+    mesh_ended "$1"
 }
 
 fill() { # NAME

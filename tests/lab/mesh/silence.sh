@@ -4,7 +4,7 @@ machines clock:trixie scribe:bookworm third:trixie
 traffic
 sleep 3
 silence third
-parted $((3 * HEARTBEAT + 2)) third
+parted $((3 * HEARTBEAT + 1)) third
 gone=$(now)
 sleep 60
 healed=$(now)

@@ -6,8 +6,9 @@ sleep 2
 before=$(at third systemctl show --value -p ExecMainPID kozo@third)
 stored=$(at third find /var/lib/kozo -type f -newermt 2000-01-01)
 at third sh -c 'rm -r /srv/kozo && mv /srv/kozo-next /srv/kozo'
-mesh_end_of third
+mesh_ends third
 at third sh -c 'apt-get -q update && apt-get -q -y upgrade' > "$lab_run/upgraded" 2>&1
+mesh_ended third
 at third dpkg-query -W -f '${Version}\n' kozo | grep -q next
 not [ "$(at third systemctl show --value -p ExecMainPID kozo@third)" = "$before" ]
 linked 5

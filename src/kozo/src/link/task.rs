@@ -341,6 +341,9 @@ impl Running {
             return;
         };
         if was != State::Up {
+            // A run that was not settled with before has had nothing of what was sent to another, even
+            // if it knows this one already from a session that came to nothing.
+            let received = received.filter(|_| self.settled.is_none_or(|known| known == boot));
             self.settled = Some(boot);
             self.link.peer.outgoing.settle(received);
         }
