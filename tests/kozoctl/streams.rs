@@ -137,5 +137,5 @@ fn help_fits_eighty_columns_and_leaves_nothing_out() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 17, "commands with help");
+    assert_eq!(seen, 18, "commands with help");
 }
