@@ -23,6 +23,7 @@ pub(crate) const OF_A_NODE: &[&str] = &[
     "peer cellar connect",
     "wait peer=cellar role=timer1",
     "ping cellar",
+    "bench cellar --time 100ms",
     "inject log log 1",
     "monitor --count 1",
     "reload",

@@ -116,12 +116,13 @@ async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
     assert_eq!(clock.peer("scribe").transport.as_deref(), Some("wire"));
     lab.network.close("wire");
-    clock.until_down("scribe").await;
     let began = tokio::time::Instant::now();
-    clock.until_up("scribe").await;
-    scribe.until_up("clock").await;
+    let on_the_radio = |peer: &'static str| {
+        move |node: &Running| node.peer(peer).transport.as_deref() == Some("radio")
+    };
+    clock.until("on the radio", on_the_radio("scribe")).await;
+    scribe.until("on the radio", on_the_radio("clock")).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(clock.peer("scribe").transport.as_deref(), Some("radio"));
     clock.send(1);
     assert_eq!(scribe.next().await.1, 1);
     lab.network.open("wire");

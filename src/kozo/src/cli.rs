@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::node::{SetLogFilter, Types};
 use crate::output::Output;
 use crate::service::journal;
-use crate::{class, config, daemon, log, testnet};
+use crate::{bench, class, config, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -74,6 +74,12 @@ enum Command {
         #[arg(default_value = testnet::DEFAULT_DIRECTORY)]
         dir: PathBuf,
     },
+    /// Play a part in a benchmark between processes.
+    ///
+    /// Each process is a whole Node. It says what it measured on standard output, and ends when standard
+    /// input is closed.
+    #[command(hide = true)]
+    Bench(bench::Arguments),
 }
 
 /// What is logged.
@@ -137,6 +143,7 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
+        Some(Command::Bench(bench)) => run_bench(bench, &arguments.log.filter()),
         None => run_node(&arguments),
     }
 }
@@ -227,6 +234,20 @@ fn run_testnet(directory: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&format!("kozo testnet: {error}"));
+            exit::START.into()
+        }
+    }
+}
+
+fn run_bench(arguments: &bench::Arguments, filter: &str) -> ExitCode {
+    let result = Output::start(std::io::stderr()).map_err(|error| error.to_string());
+    // What a part has to say is on standard output; below a warning, the log would only cost time.
+    let filter = if filter == "warn,kozo=info" { "warn" } else { filter };
+    let result = result.and_then(|stderr| log::start(filter, "bench", &stderr));
+    match result.and_then(|_| bench::run(arguments).map_err(|error| error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&format!("kozo bench: {error}"));
             exit::START.into()
         }
     }

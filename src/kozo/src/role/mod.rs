@@ -33,6 +33,7 @@ use crate::BoxFuture;
 use crate::config::{OptionKind, OptionSpec, OptionValue, Presence, RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
+use crate::queue::Room;
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
@@ -124,8 +125,17 @@ pub enum SendError {
     },
 }
 
+/// What became of a Message that was to be sent only if there is room for it.
+#[derive(Debug)]
+pub enum Offered {
+    /// It was sent.
+    Sent(Sent),
+    /// It was not: a queue is full.
+    Full(Room),
+}
+
 /// What became of a Message that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Its counter: with the Node's name and boot number, its id.
     pub counter: u64,
@@ -149,6 +159,13 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When it is not valid, or too large for a queue.
     fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError>;
+
+    /// Sends a Message in the name of a Role if nothing has to be dropped for it, in the queues of
+    /// others.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError>;
 
     /// The Node at this moment.
     fn status(&self) -> NodeStatus;
@@ -194,6 +211,12 @@ impl RoleContext {
         self.inbox.receive().await
     }
 
+    /// All Messages that are there, behind what is in `batch` already; waits for one if there is none.
+    /// False once the Role is to stop and its queue is empty. Cancel safe.
+    pub async fn receive_many(&self, batch: &mut Vec<Message>) -> bool {
+        self.inbox.receive_many(batch).await
+    }
+
     /// Returns when the Role is to stop. Cancel safe.
     pub async fn stopped(&self) {
         let mut stop = self.stop.clone();
@@ -221,6 +244,27 @@ impl RoleContext {
             tokio::task::yield_now().await;
         }
         Ok(sent)
+    }
+
+    /// Sends a Message, and waits before that until all queues that it goes into have room: nothing is
+    /// dropped for it. A link that is down and not made on demand is not waited for, and once the Role
+    /// is to stop nothing is. Cancel safe: the Message is then not sent.
+    ///
+    /// Two Roles that send to each other like this, and receive nothing meanwhile, would wait for each
+    /// other for ever.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_waiting(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
+        loop {
+            match self.host.offer(&self.name, &draft)? {
+                Offered::Sent(sent) => return Ok(sent),
+                Offered::Full(room) => tokio::select! {
+                    () = room.wait() => {}
+                    () = self.stopped() => return self.host.send(&self.name, &draft),
+                },
+            }
+        }
     }
 
     /// Sends a Log Message with this text. That it could not be sent is said at most once a minute.

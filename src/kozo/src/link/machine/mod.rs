@@ -26,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Sessions that may wait for the decider at once; the oldest goes when there is one more.
 const MOST_OFFERED: usize = 4;
 /// A link that stays up for so long has recovered.
-const STEADY: Duration = Duration::from_secs(5);
+const STEADY: Duration = Duration::from_millis(500);
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
 
@@ -202,7 +202,10 @@ impl Machine {
         };
         if wanted && !self.is_ending() {
             let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
-            self.retry_at = Some(now + self.backoff.next(down_for, (self.random)()));
+            let pause = self.backoff.next(down_for, (self.random)());
+            // Nothing leads there, and nothing will but another configuration.
+            let nowhere = self.rules.best.is_none();
+            self.retry_at = Some(now + if nowhere { self.rules.retry } else { pause });
         }
     }
 
@@ -414,6 +417,8 @@ impl Machine {
         let steady = self.up_since.take().is_some_and(|since| now >= since + STEADY);
         if steady {
             self.backoff.reset();
+        } else {
+            self.backoff.go_on();
         }
         // Where this side is not wanted it was not really up.
         if steady || !turned_away {
