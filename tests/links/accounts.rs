@@ -117,7 +117,9 @@ async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had
         });
         clock.until("all is sent", |clock| clock.peer("scribe").sent == sent).await;
         scribe.say(&Control::Heartbeat(Heartbeat { sent: 77, received: messages })).await;
-        scribe.frame(|frame| matches!(frame, Frame::Echo(echo) if echo.sent == 77).then_some(())).await;
+        scribe
+            .frame(|frame| matches!(frame, Frame::Echo(echo) if echo.sent == 77).then_some(()))
+            .await;
         drop(scribe);
         clock.until_down("scribe").await;
     }
