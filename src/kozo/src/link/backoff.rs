@@ -14,7 +14,7 @@ const SHARE: u32 = 64;
 /// meets silence lasts for seconds by itself.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// The same for a link that does not stay up when it is made.
+/// The same for a link that does not stay up when it is made, or that somebody refuses.
 const UNSTEADY: Duration = Duration::from_secs(1);
 
 /// Pauses that double from a millisecond up to a limit.
@@ -35,7 +35,7 @@ impl Backoff {
     /// 1 and spreads the pause by a quarter in either direction: Nodes that lost each other at the same
     /// moment should not come back at the same moment for ever.
     pub fn next(&mut self, down_for: Duration, random: f64) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.failures.min(16));
+        let doubled = FIRST.saturating_mul(1 << self.failures.min(30));
         self.failures = self.failures.saturating_add(1);
         let short = if self.unsteady { UNSTEADY } else { SHORT };
         let share = (down_for / SHARE).max(short);
@@ -51,7 +51,7 @@ impl Backoff {
         (self.failures, self.unsteady) = (0, false);
     }
 
-    /// The link was up, but not for long: it does not begin anew.
+    /// The link was up, but not for long, or somebody refused it: there is no hurry.
     pub fn go_on(&mut self) {
         self.unsteady = true;
     }
@@ -95,6 +95,13 @@ mod tests {
         assert_eq!(backoff.next(Duration::ZERO, 0.5), UNSTEADY);
         backoff.reset();
         assert_eq!(backoff.next(Duration::ZERO, 0.5), FIRST);
+    }
+
+    #[test]
+    fn a_limit_of_hours_is_reached() {
+        let mut backoff = Backoff::new(Duration::from_secs(7200));
+        let pauses = (0..40).map(|_| backoff.next(Duration::from_secs(1_000_000), 0.5));
+        assert_eq!(pauses.last(), Some(Duration::from_secs(7200)));
     }
 
     #[test]

@@ -234,7 +234,8 @@ impl Running {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
                 self.link.settled = None;
-                self.handle(Event::DialFailed);
+                let refused = error.is_refusal();
+                self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
             }
             None => {}
         }
@@ -271,7 +272,7 @@ impl Running {
             cutter.cut();
         });
         if dialled {
-            self.handle(Event::DialFailed);
+            self.handle(Event::DialRefused);
         }
     }
 
