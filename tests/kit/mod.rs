@@ -38,8 +38,9 @@ use tokio::time::Instant;
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A Role type `probe` that hands what it receives to the test, and a Role type `deaf` that receives
-/// nothing ever.
+/// A Role type `probe` that hands what it receives to the test, a Role type `deaf` that receives nothing
+/// ever, and a Role type `steady` that sends [`STEADY`] numbered Messages of a kilobyte once all links have
+/// settled, and waits for room for each.
 struct KitType {
     name: &'static str,
     interests: Vec<Interest>,
@@ -57,12 +58,13 @@ impl RoleType for KitType {
     }
 
     fn interests(&self, _: &RoleConfig) -> Vec<Interest> {
-        self.interests.clone()
+        if self.name == "steady" { Vec::new() } else { self.interests.clone() }
     }
 
     fn build(&self, _: &RoleConfig) -> Box<dyn Role> {
         match self.name {
             "deaf" => Box::new(Deaf),
+            "steady" => Box::new(Steady),
             _ => Box::new(Probe(self.received.clone())),
         }
     }
@@ -92,6 +94,24 @@ impl Role for Deaf {
     }
 }
 
+/// Messages that a Role of type `steady` sends.
+pub const STEADY: u64 = 2000;
+
+struct Steady;
+
+impl Role for Steady {
+    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
+        Box::pin(async move {
+            context.settled().await;
+            for number in 0..STEADY {
+                let data = Value::Array(vec![Value::from(number), Value::from(vec![0; 1000])]);
+                context.send_waiting(Draft::event("tick").data(&data)).await.unwrap();
+            }
+            Ok(())
+        })
+    }
+}
+
 /// What a System of the kit is like.
 #[derive(Clone)]
 pub struct Plan {
@@ -100,7 +120,7 @@ pub struct Plan {
     pub interests: Vec<Interest>,
     /// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of each Node.
     pub policy: fn(&str) -> (ConnectPolicy, ConnectPolicy),
-    /// The Roles of each Node, by name: `probe` or `deaf`.
+    /// The Roles of each Node, by name: `probe`, `deaf` or `steady`.
     pub roles: fn(&str) -> &'static [&'static str],
     /// Bounds of the Roles' queues.
     pub queue: Limits,
@@ -219,7 +239,7 @@ impl Lab {
             |&(name, priority): &(&str, Priority)| self.network.named_type(name, priority, node);
         let memory = self.plan.transports.iter().map(named);
         Types {
-            roles: vec![role("probe"), role("deaf")],
+            roles: vec![role("probe"), role("deaf"), role("steady")],
             transports: memory.chain(kozo::transport::built_in()).collect(),
         }
     }
@@ -267,9 +287,10 @@ fn node_config(name: &str, plan: &Plan, key: &PrivateKey) -> NodeConfig {
     }
 }
 
-/// The number that [`Running::send`] put into a Message.
+/// The number that [`Running::send`] or a Role of type `steady` put into a Message.
 pub fn number(message: &Message) -> u64 {
-    message.value().unwrap().as_u64().unwrap()
+    let value = message.value().unwrap();
+    value.as_array().map_or(&value, |values| &values[0]).as_u64().unwrap()
 }
 
 impl Running {

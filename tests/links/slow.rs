@@ -6,7 +6,7 @@ use kozo::queue::Limits;
 use kozo::transport::memory::Network;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Lab, Plan};
+use crate::kit::{Lab, Plan, STEADY};
 
 #[tokio::test(start_paused = true)]
 async fn a_deaf_role_loses_its_own_messages_only() {
@@ -63,4 +63,50 @@ async fn a_peer_that_takes_nothing_delays_nobody() {
     assert_eq!(counters.last(), Some(&200));
     let dropped = clock.dropped("scribe", "queue_full");
     assert_eq!(counters.len() as u64 + dropped, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_loses_nothing() {
+    let plan = Plan {
+        roles: |node| if node == "clock" { &["steady"] } else { &["probe"] },
+        queue: Limits { length: 16, size: 1024 * 1024 },
+        ..Plan::default().outgoing(16)
+    };
+    let lab = Lab::new(Network::new(), &["clock", "porter", "scribe"], plan);
+    let (mut porter, mut scribe) = (lab.start("porter").await, lab.start("scribe").await);
+    let clock = lab.start("clock").await;
+    scribe.until("some have come", |node| node.peer("clock").received > 0).await;
+    // The slowest holds up the sender, and nobody else.
+    lab.network.freeze("clock", "porter");
+    sleep(Duration::from_secs(5)).await;
+    lab.network.thaw("clock", "porter");
+    for number in 0..STEADY {
+        let expected = ("clock".to_owned(), number);
+        assert_eq!((scribe.next().await, porter.next().await), (expected.clone(), expected));
+    }
+    for peer in ["porter", "scribe"] {
+        assert_eq!(clock.dropped(peer, "queue_full"), 0);
+    }
+    assert_eq!((scribe.role("probe").dropped, porter.role("probe").dropped), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_not_kept_from_stopping() {
+    let plan = Plan {
+        roles: |node| if node == "clock" { &["steady"] } else { &["probe"] },
+        ..Plan::default().outgoing(16)
+    };
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let scribe = lab.start("scribe").await;
+    let clock = lab.start("clock").await;
+    clock.until("done", |node| node.role("steady").state == "finished").await;
+    lab.network.freeze("clock", "scribe");
+    clock.node.start_role("steady").await.unwrap();
+    let waits = |node: &crate::kit::Running| node.peer("scribe").queue_length == 16;
+    clock.until("full", waits).await;
+    let began = Instant::now();
+    clock.node.stop_role("steady").await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(clock.role("steady").state, "stopped");
+    drop(scribe);
 }

@@ -307,4 +307,26 @@ mod tests {
         assert_eq!(queue.push(Item(2, 1)), Ok(Dropped { count: 1, bytes: 1 }));
         assert_eq!(queue.pop(), Some(Item(2, 1)));
     }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_when_the_queue_is_half_empty() {
+        let mut queue = RollingQueue::new(Limits { length: 4, size: 100 });
+        let mut waiters = Waiters::default();
+        for _ in 0..4 {
+            queue.push(Item(0, 10)).unwrap();
+        }
+        let rooms = [waiters.join(), waiters.join()];
+        queue.pop();
+        waiters.wake_if_half_empty(&queue);
+        assert!(rooms.iter().all(|room| room.waiting.has_changed().is_ok()), "not yet");
+        queue.pop();
+        waiters.wake_if_half_empty(&queue);
+        // Woken before they wait, they do not wait.
+        for room in rooms {
+            room.wait().await;
+        }
+        let late = waiters.join();
+        drop(waiters);
+        late.wait().await;
+    }
 }

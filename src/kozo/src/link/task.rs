@@ -123,6 +123,10 @@ struct Running {
 impl Running {
     async fn run(mut self) {
         self.handle(Event::Start);
+        // A timer would take a millisecond or two for what is due at once.
+        if self.machine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            self.time();
+        }
         if matches!(self.state, State::Disabled | State::Idle) {
             self.link.settled = None;
         }
@@ -231,7 +235,8 @@ impl Running {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
                 self.link.settled = None;
-                self.handle(Event::DialFailed);
+                let refused = error.is_refusal();
+                self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
             }
             None => {}
         }
@@ -268,7 +273,7 @@ impl Running {
             cutter.cut();
         });
         if dialled {
-            self.handle(Event::DialFailed);
+            self.handle(Event::DialRefused);
         }
     }
 

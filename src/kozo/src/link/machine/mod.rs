@@ -146,6 +146,10 @@ impl Machine {
             Event::Start => self.start(now),
             Event::Wanted => self.want(&mut actions),
             Event::DialFailed => self.dial_failed(now),
+            Event::DialRefused => {
+                self.backoff.go_on();
+                self.dial_failed(now);
+            }
             Event::Ready(offer) => self.ready(offer, now, &mut actions),
             Event::Use(id) => self.used(id, now, &mut actions),
             Event::Finish(id) => self.peer_finish(id, &mut actions),

@@ -77,6 +77,9 @@ pub enum Event {
     Wanted,
     /// An attempt came to nothing.
     DialFailed,
+    /// An attempt led to somebody who refused it, or whom this side refused: the next one will hardly do
+    /// better.
+    DialRefused,
     /// A session was made, by either side.
     Ready(Offer),
     /// The decider chose this session.

@@ -470,3 +470,18 @@ fn events_of_unknown_sessions_mean_nothing() {
     }
     assert_eq!(machine.machine.current(), Some(1));
 }
+
+#[test]
+fn there_is_no_hurry_to_be_refused_again() {
+    for (event, hurry) in [(Event::DialFailed, true), (Event::DialRefused, false)] {
+        let mut machine = decider();
+        let mut pause = Duration::ZERO;
+        for _ in 0..12 {
+            let due = machine.machine.deadline().unwrap() - machine.now;
+            assert_eq!(machine.pass(due), [Action::Dial(None)]);
+            machine.tell(event);
+            pause = machine.machine.deadline().unwrap() - machine.now;
+        }
+        assert_eq!(pause < Duration::from_millis(50), hurry, "{event:?}: {pause:?}");
+    }
+}

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{ChannelId, ChannelMsg, client};
-use tokio::io::BufReader;
 
+use super::read_ahead::ReadAhead;
 use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
 use crate::transport::session::{Session, SessionError, Sink, Writer, feed};
@@ -24,7 +24,7 @@ pub async fn connect(
     sink: Box<dyn Sink>,
 ) -> Result<Session, SessionError> {
     let cutter = Cutter::new();
-    let stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
+    let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
     let (stream, backlog) = Unblocked::new(stream);
     let refusal = Arc::new(Mutex::new(None));
     let handler = Client { key: key.clone(), sink, refusal: Arc::clone(&refusal) };

@@ -6,6 +6,7 @@
 //! of `russh` stays in here.
 
 mod client;
+mod read_ahead;
 mod server;
 mod unblocked;
 

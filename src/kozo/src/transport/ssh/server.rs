@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::keys::PublicKey;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelWriteHalf};
-use tokio::io::BufReader;
 use tokio::sync::oneshot;
 
+use super::read_ahead::ReadAhead;
 use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh};
 use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed};
@@ -24,7 +24,7 @@ pub async fn accept(
     gate: Box<dyn Gate>,
     cutter: Cutter,
 ) -> Result<Session, SessionError> {
-    let stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
+    let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
     let (opened, open) = oneshot::channel();
     let refusal = Arc::new(Mutex::new(None));
     let server = Server {
