@@ -59,22 +59,24 @@ pub async fn dial(
                 return Err(summary(failures));
             }
             None => None,
-            Some(_) if attempts.is_empty() => Some(Duration::ZERO),
             Some(priority) if Some(priority) == last => Some(STAGGER),
             Some(_) => Some(LOWER),
         };
-        tokio::select! {
-            biased;
-            Some(result) = attempts.next(), if !attempts.is_empty() => match result {
-                Ok(greeted) => return Ok(greeted),
-                Err(error) => {
-                    failures.push(error);
-                    if next.is_none() || next != last {
-                        continue;
+        // The first one at once: even no time at all takes a timer a millisecond.
+        if !attempts.is_empty() {
+            tokio::select! {
+                biased;
+                Some(result) = attempts.next() => match result {
+                    Ok(greeted) => return Ok(greeted),
+                    Err(error) => {
+                        failures.push(error);
+                        if next.is_none() || next != last {
+                            continue;
+                        }
                     }
-                }
-            },
-            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+                },
+                () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            }
         }
         if let Some(candidate) = rest.next() {
             last = next;

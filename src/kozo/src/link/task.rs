@@ -123,6 +123,10 @@ struct Running {
 impl Running {
     async fn run(mut self) {
         self.handle(Event::Start);
+        // A timer would take a millisecond or two for what is due at once.
+        if self.machine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            self.time();
+        }
         if matches!(self.state, State::Disabled | State::Idle) {
             self.link.settled = None;
         }
