@@ -55,6 +55,12 @@ check: ## Formatting and lints only.
 unit: ## Tests only, without the slow rest.
 	cargo nextest run --locked --workspace
 
+.PHONY: bench
+bench: ## Measure single steps, and compare with the run before; then a mesh, and a link with a long delay.
+	cargo bench --locked -p kozo --bench micro
+	cargo bench --locked -p kozo --bench mesh
+	cargo bench --locked -p kozo --bench delay
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.
 	tests/fuzz $(or $(SECONDS_EACH),60)

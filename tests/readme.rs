@@ -1,7 +1,10 @@
-//! The tour of the README, run as it is written.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! The tour of the README, and its first steps on two machines, run as they are written.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -12,13 +15,13 @@ use nix::unistd::Pid;
 
 const KOZO: &str = env!("CARGO_BIN_EXE_kozo");
 
-/// The code blocks of the tour: what is behind the three backticks, and what is between.
-fn blocks() -> Vec<(String, String)> {
+/// The code blocks of a chapter: what is behind the three backticks, and what is between.
+fn blocks(chapter: &str) -> Vec<(String, String)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(file).unwrap();
-    let (_, tour) = readme.split_once("\n## Tour\n").expect("a chapter 'Tour'");
-    let (tour, _) = tour.split_once("\n## ").expect("a chapter behind the tour");
-    tour.split("```")
+    let (_, text) = readme.split_once(&format!("\n## {chapter}\n")).expect("this chapter");
+    let (text, _) = text.split_once("\n## ").expect("a chapter behind it");
+    text.split("```")
         .skip(1)
         .step_by(2)
         .map(|block| block.split_once('\n').unwrap())
@@ -87,7 +90,7 @@ fn the_tour_works_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = None;
     let mut shown = String::new();
-    for (info, script) in blocks() {
+    for (info, script) in blocks("Tour") {
         match info.as_str() {
             "sh in one terminal" => {
                 let testnet = Terminal::open(&script, folder.path());
@@ -120,6 +123,97 @@ fn the_tour_works_as_written() {
         "ssh-ed25519",
         "Cuckoo! timer1@clock",
     ] {
+        assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
+    }
+}
+
+/// What stands for a machine: a folder with programs that come before those of the system. The
+/// configuration is in the folder, `sudo` is nobody, and `systemctl` knows how to start a Node.
+struct Machine {
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new(node: &str) -> Machine {
+        let machine = Machine { folder: tempfile::tempdir().unwrap() };
+        let kozoctl = Path::new(KOZO).with_file_name("kozoctl");
+        assert!(kozoctl.exists(), "the client is not built: cargo build --bin kozoctl");
+        for (name, script) in [
+            ("sudo", "exec \"$@\"".to_owned()),
+            (
+                "kozoctl",
+                // Other Nodes may run here, which are no affair of this machine.
+                format!(
+                    "case $1 in
+                        config) set -- \"$@\" --file kozo.yml ;;
+                        *) set -- --node {node} \"$@\" ;;
+                    esac
+                    exec '{}' \"$@\"",
+                    kozoctl.display()
+                ),
+            ),
+            (
+                "systemctl",
+                "[ \"$1 $2\" = 'enable --now' ] || exit 1
+                kozo kozo.yml \"${3#kozo@}\" >log 2>&1 & echo $! >pid"
+                    .to_owned(),
+            ),
+        ] {
+            let path = machine.path().join("bin").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        }
+        machine
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs lines of the README, and returns all that they said.
+    fn run(&self, script: &str) -> String {
+        let path = format!("PATH=\"{}:$PATH\"\n", self.path().join("bin").display());
+        let mut command = bash(&(path + script), self.path());
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/kozo-test-bus");
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let log = std::fs::read_to_string(self.path().join("log")).unwrap_or_default();
+        assert!(output.status.success(), "{script}\n{text}\n{log}");
+        text
+    }
+}
+
+/// Its Node stops with it.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let pid = std::fs::read_to_string(self.path().join("pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| pid.trim().parse().ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+}
+
+#[test]
+fn two_machines_work_as_written() {
+    let machines = ["clock", "scribe"].map(|name| (name, Machine::new(name)));
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
+    let mut shown = String::new();
+    for (info, script) in blocks("Two machines") {
+        if info == "yaml" {
+            continue;
+        }
+        let name = info.strip_prefix("sh on ").unwrap();
+        let at = machines.iter().position(|(machine, _)| *machine == name).unwrap();
+        let here = format!("127.0.0.1 --port {}", ports[at]);
+        shown += &machines[at].1.run(&script.replace(&format!("{name}.local"), &here));
+        // What somebody takes across.
+        let block = format!("{name}.yml");
+        let other = &machines[1 - at].1;
+        std::fs::copy(machines[at].1.path().join(&block), other.path().join(&block)).unwrap();
+    }
+    for promised in ["clock: added to", "scribe: added to", "stays on this machine", "tick"] {
         assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
     }
 }

@@ -144,6 +144,8 @@ async fn a_reload_touches_only_what_changed_and_a_bad_file_nothing() {
     assert_eq!((&*done.roles, &*done.peers), (&["another-1.x".to_owned()][..], &[][..]));
     let after = soon(clock.describe()).await.unwrap();
     assert_eq!(after.roles.len(), before.roles.len() + 1);
+    // In the order of the configuration, whenever they came.
+    assert_eq!([&*after.roles[0].name, &*after.roles[1].name], ["another-1.x", "timer1"]);
     for (before, after) in before.peers.iter().zip(&after.peers) {
         assert_eq!((&before.state, before.since), (&after.state, after.since));
     }

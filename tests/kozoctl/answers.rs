@@ -56,7 +56,7 @@ fn json_keeps_its_shape() {
         ("reload", &["-n", "attic", "reload"]),
         ("config-check", &["config", "check", "kozo.yml", "attic"]),
         ("config-show", &["config", "show", "kozo.yml"]),
-        ("config-new", &["config", "new", "new.yml", "-n", "third"]),
+        ("config-new", &["config", "new", "third", "--file", "new.yml", "--address", "127.0.0.1"]),
         ("keygen", &["keygen", "fourth.key"]),
     ] {
         snapshot(name, &place.json(arguments));

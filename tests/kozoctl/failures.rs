@@ -6,31 +6,21 @@ use std::process::Command;
 
 use nix::unistd::geteuid;
 
+use crate::commands::OF_A_NODE;
 use crate::kit::{KOZOCTL, Place, System, text};
 
-/// Every command that needs a Node.
-const COMMANDS: &[&[&str]] = &[
-    &[],
-    &["status"],
-    &["status", "--watch"],
-    &["roles"],
-    &["role", "timer1"],
-    &["role", "timer1", "restart"],
-    &["peers"],
-    &["peer", "cellar"],
-    &["peer", "cellar", "connect"],
-    &["inject", "event", "tick"],
-    &["monitor", "--count", "1"],
-    &["wait", "peer=cellar:up"],
-    &["ping", "cellar"],
-    &["reload"],
-];
+/// Every command that needs a Node, as it is to be called.
+fn commands() -> impl Iterator<Item = Vec<&'static str>> {
+    let watching = ["status --watch", "role timer1 --watch", "monitor tick --json"];
+    let lines = OF_A_NODE.iter().copied().chain(watching);
+    lines.map(|line| ["-n", "attic"].into_iter().chain(line.split_whitespace()).collect())
+}
 
 #[test]
 fn without_a_daemon_it_says_where_it_looked_and_what_to_run() {
     let place = Place::new();
-    for command in COMMANDS {
-        let told = place.failure(&[&["-n", "attic"], *command].concat(), 3);
+    for command in commands() {
+        let told = place.failure(&command, 3);
         assert!(told.starts_with("kozoctl: node 'attic' does not run here\n"), "{told}");
         assert!(told.contains("run/kozo/attic/bus: No such file"), "{told}");
         assert!(told.contains("kozo CONFIG attic\n"), "{told}");
@@ -150,8 +140,8 @@ fn stranger(system: &System) -> Kozoctl<'_> {
 fn a_stranger_may_not() {
     let system = System::running();
     let stranger = stranger(&system);
-    for command in COMMANDS {
-        let output = stranger(&[&["-n", "attic"], *command].concat()).output().unwrap();
+    for command in commands() {
+        let output = stranger(&command).output().unwrap();
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{command:?}: {told}");
         assert!(told.contains("Permission denied"), "{told}");

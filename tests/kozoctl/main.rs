@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod answers;
+mod commands;
 mod completion;
 mod failures;
+mod first_steps;
 mod kit;
 mod messages;
 mod offline;

@@ -158,3 +158,20 @@ fn a_monitor_ends_with_its_node() {
     system.kill("attic");
     assert_eq!(ended(&mut monitor.child).code(), Some(3));
 }
+
+#[test]
+fn a_link_is_measured() {
+    let system = System::running();
+    system.place.answer(&["-n", "attic", "wait", "peer=cellar:up"]);
+    let told =
+        system.place.answer(&["-n", "attic", "bench", "cellar", "--time", "300ms", "--json"]);
+    let result: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert!(number(&result["bytes"]) >= 64 * 1024, "{told}");
+    assert!(number(&result["best_bytes_per_second"]) >= number(&result["bytes_per_second"]));
+    let round_trip = &result["round_trip_time"];
+    assert!(number(&round_trip["least"]) <= number(&round_trip["median"]), "{told}");
+    let told = system.place.answer(&["-n", "attic", "bench", "cellar", "--time", "100ms"]);
+    assert!(told.contains("round trip") && told.contains("MB/s"), "{told}");
+    system.place.failure(&["-n", "attic", "bench", "nobody"], 5);
+}

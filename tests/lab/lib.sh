@@ -9,14 +9,16 @@
 #   boot NAME                  boots it and waits until it runs; again after `power_off`
 #   at NAME COMMAND...         runs a command in it
 #   power_off NAME             stops it in an orderly way
+#   blocks CHAPTER FOLDER      writes the code blocks of a chapter of the README into files of a folder
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
-# Booted machines see each other by their names, on a bridge of their own.
+# Booted machines see each other by their names, on a bridge of their own. They are of Debian 12, or of
+# what $KOZO_LAB_SUITE says, for instance trixie.
 
 # What is in the root file system; another list is another file system.
-lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2
-lab_suite=bookworm
+lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2,openssh-client
+lab_suite=${KOZO_LAB_SUITE:-bookworm}
 lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
 
 lab_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -184,4 +186,21 @@ not() { # COMMAND...
         echo "succeeded, but should not have: $*" >&2
         return 1
     fi
+}
+
+blocks() { # CHAPTER FOLDER: the files are called `NUMBER INFO`
+    mkdir "$2"
+    awk -v chapter="## $1" -v folder="$2" '
+        /^## / { wanted = $0 == chapter }
+        /^```/ && wanted {
+            if (file) {
+                close(file)
+                file = ""
+            } else {
+                file = sprintf("%s/%02d %s", folder, ++count, substr($0, 4))
+            }
+            next
+        }
+        file { print > file }
+        END { exit !count }' "$lab_top/README.md"
 }

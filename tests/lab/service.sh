@@ -1,83 +1,18 @@
 # The Node as a service: started, watched, confined and described by systemd.
 
 prepare() {
-    keys=$(mktemp -d "$lab_run/keys.XXXX")
-    local name
-    for name in clock scribe other; do
-        ssh-keygen -q -t ed25519 -N '' -C '' -f "$keys/$name"
-    done
-    machine one
-    system | put one /etc/kozo/kozo.yml
-    echo '127.0.0.1 scribe.lab' >> "$lab_run/one/root/etc/hosts"
-    for name in clock scribe; do
-        install -D -m 0600 "$keys/$name" "$lab_run/one/root/etc/kozo/keys/$name"
-    done
+    install_nodes one clock scribe
     boot one
     at one mkdir /home/probe
-    # A folder that only this configuration knows of.
-    at one install -d -o kozo -g kozo '/srv/kozo logs'
-}
-
-system() { # the configuration
-    cat <<END
-heartbeat: 1
-system:
-    clock:
-        privateKey: /etc/kozo/keys/clock
-        publicKey: $(cat "$keys/clock.pub")
-        roles:
-            timer1:
-                type: timer
-                tick: 1
-        transports:
-            tcp:
-                address: 127.0.0.1
-    scribe:
-        privateKey: /etc/kozo/keys/scribe
-        publicKey: $(cat "$keys/scribe.pub")
-        roleStorage: /var/lib/kozo/storage
-        roles:
-            cuckoo:
-                timer: timer1
-                log: true
-            logger:
-                file: /var/log/kozo/scribe.log
-            second:
-                type: logger
-                file: /srv/kozo logs/second.log
-        transports:
-            tcp lan:
-                type: tcp
-                address: scribe.lab
-                port: 6021
-END
-}
-
-# A property of the Node's service.
-of() { # NODE PROPERTY
-    at one systemctl show --value -p "$2" "kozo@$1.service"
-}
-
-is() { # NODE PROPERTY VALUE
-    [ "$(of "$1" "$2")" = "$3" ]
-}
-
-fresh() { # NODE...: exactly these run, as if nothing had been before
-    at one systemctl stop 'kozo*@*.socket' 'kozo@*.service'
-    at one systemctl reset-failed
-    local node
-    for node in "$@"; do
-        at one systemctl start "kozo@$node"
-    done
 }
 
 scenario_start_returns_when_the_node_is_ready() {
     fresh scribe clock
     is clock ActiveState active
-    is clock StatusText '1/1 peers up, 1 role'
+    is clock StatusText '1/1 peers up, 2 roles'
     eventually 5 is scribe StatusText '1/1 peers up, 3 roles'
     at one systemctl status --no-pager kozo@clock > "$lab_run/status"
-    grep -q 'Status: "1/1 peers up, 1 role"' "$lab_run/status"
+    grep -q 'Status: "1/1 peers up, 2 roles"' "$lab_run/status"
 }
 
 scenario_start_fails_when_the_node_cannot_start() {
@@ -94,15 +29,15 @@ scenario_start_fails_when_the_node_cannot_start() {
 scenario_the_status_line_is_kept() {
     fresh scribe clock
     at one systemctl stop kozo@scribe
-    eventually 10 is clock StatusText '0/1 peers up, 1 role'
+    eventually 10 is clock StatusText '0/1 peers up, 2 roles'
     at one systemctl start kozo@scribe
-    eventually 10 is clock StatusText '1/1 peers up, 1 role'
+    eventually 10 is clock StatusText '1/1 peers up, 2 roles'
 }
 
 scenario_a_stopped_node_stays_stopped_whoever_dials() {
     fresh scribe clock
     at one systemctl stop kozo@scribe
-    eventually 10 is clock StatusText '0/1 peers up, 1 role'
+    eventually 10 is clock StatusText '0/1 peers up, 2 roles'
     not at one bash -c 'exec 3<>/dev/tcp/127.0.0.1/6021' 2>/dev/null
     is scribe ActiveState inactive
 }
@@ -146,26 +81,74 @@ scenario_a_restart_refuses_nobody() {
     [ "$(at one systemctl show -p ActiveEnterTimestampMonotonic "$socket")" = "$since" ]
 }
 
+scenario_a_node_that_dials_meets_no_closed_port_during_a_restart() {
+    fresh scribe clock
+    at one rm -f /tmp/enough
+    # Whenever the link is down it is tried at once, so that many attempts fall into the restarts.
+    at one sh -c 'until [ -e /tmp/enough ]; do kozoctl -n clock peer scribe connect; done' \
+        > "$lab_run/connections" 2>&1 &
+    local connecting=$! sessions
+    for _ in 1 2 3; do
+        at one systemctl restart kozo@scribe
+    done
+    at one touch /tmp/enough
+    wait $connecting
+    at one kozoctl -n clock wait peer=scribe:up --timeout 10s
+    sessions=$(link_of_clock | sed -n '2s/^t //p')
+    [ "$sessions" -ge 4 ]
+    not said kozo@clock "_SYSTEMD_INVOCATION_ID=$(of clock InvocationID)" KOZO_CLASS=unreachable
+}
+
 scenario_a_reload_touches_only_what_has_changed() {
     fresh scribe clock
+    local since
+    since=$(link_of_clock)
     at one cp /etc/kozo/kozo.yml /root/before.yml
+    # Another Role, and another Node, whose machine is not there.
     at one sed -i 's/^            timer1:/            timer2:\n                type: timer\n                tick: 60\n&/' \
         /etc/kozo/kozo.yml
-    at one systemctl reload kozo@clock
-    is clock StatusText '1/1 peers up, 2 roles'
+    at one tee -a /etc/kozo/kozo.yml >/dev/null <<END
+    third:
+        privateKey: /etc/kozo/keys/third
+        publicKey: $(cat "$(keys)/other.pub")
+        transports:
+            tcp:
+                address: 127.0.0.1
+                port: 6029
+END
+    # Long enough for a link that began anew to say so.
+    at one sleep 1
+    at one systemctl reload kozo@clock 2>/dev/null
+    is clock StatusText '1/2 peers up, 3 roles'
+    at one kozoctl -n clock wait role=timer2:running role=timer1:running --timeout 5s
+    [ "$(link_of_clock)" = "$since" ]
     said kozo@clock KOZO_CLASS=reloaded
     # A file that is refused changes nothing, and says where it is wrong.
+    local pid
+    pid=$(of clock ExecMainPID)
     at one sed -i 's/tick: 60/tock: 60/' /etc/kozo/kozo.yml
     not at one systemctl reload kozo@clock 2>/dev/null
     is clock ActiveState active
-    is clock StatusText '1/1 peers up, 2 roles'
-    at one journalctl -q -u kozo@clock KOZO_CLASS=reload-refused > "$lab_run/refused"
-    grep -qE '/etc/kozo/kozo.yml:[0-9]+:[0-9]+' "$lab_run/refused"
+    is clock ExecMainPID "$pid"
+    is clock StatusText '1/2 peers up, 3 roles'
+    at one kozoctl -n clock wait role=timer2:running --timeout 5s
+    [ "$(link_of_clock)" = "$since" ]
+    at one journalctl -q -u kozo@clock -p err KOZO_CLASS=reload-refused > "$lab_run/refused"
+    grep -qE '/etc/kozo/kozo.yml:9:17' "$lab_run/refused"
     local run
     run=$(of clock InvocationID)
     not said kozo@clock "_SYSTEMD_INVOCATION_ID=$run" KOZO_CLASS=link-down
+    # And back.
     at one cp /root/before.yml /etc/kozo/kozo.yml
+    at one systemctl reload kozo@clock 2>/dev/null
+    is clock StatusText '1/1 peers up, 2 roles'
+    [ "$(link_of_clock)" = "$since" ]
     at one systemctl daemon-reload
+}
+
+# Since when the link from clock to scribe is up, and how often it has come up.
+link_of_clock() {
+    at one busctl get-property org.kozo.Node1.clock /org/kozo/Node1/peer/scribe org.kozo.Peer1 Since Sessions
 }
 
 scenario_a_node_listens_where_its_file_says_even_if_its_socket_does_not() {
@@ -239,7 +222,7 @@ scenario_the_target_has_all_enabled_nodes_also_at_boot() {
     at one systemctl --quiet enable kozo.target kozo@clock.service kozo@scribe.service
     power_off one
     boot one
-    eventually 10 is clock StatusText '1/1 peers up, 1 role'
+    eventually 10 is clock StatusText '1/1 peers up, 2 roles'
     is scribe ActiveState active
     at one systemctl stop kozo.target
     is scribe ActiveState inactive
@@ -264,7 +247,7 @@ scenario_the_sandbox_is_tight_and_the_node_works_in_it() {
     eventually 10 at one grep -q 'Cuckoo!' /var/log/kozo/scribe.log
     eventually 10 at one grep -q 'Cuckoo!' '/srv/kozo logs/second.log'
     eventually 10 at one sh -c '[ -n "$(ls /var/lib/kozo/storage)" ]'
-    is clock StatusText '1/1 peers up, 1 role'
+    is clock StatusText '1/1 peers up, 2 roles'
     process=$(of scribe ExecMainPID)
     at one grep -qE '^NoNewPrivs:\s1$' "/proc/$process/status"
     at one grep -qE '^Seccomp:\s2$' "/proc/$process/status"
@@ -276,13 +259,6 @@ scenario_the_sandbox_is_tight_and_the_node_works_in_it() {
     for folder in /dev/kmsg /dev/mem /proc/sys /home/probe; do
         not at one nsenter -t "$process" -m test -e "$folder"
     done
-}
-
-# Whether the journal has an entry of a unit.
-said() { # UNIT MATCH...
-    local unit=$1
-    shift
-    [ -n "$(at one journalctl -q -u "$unit" -o cat "$@")" ]
 }
 
 scenario_the_journal_has_fields() {
@@ -303,9 +279,9 @@ scenario_the_journal_has_fields() {
 scenario_the_journal_explains_a_refused_key() {
     fresh scribe
     # Somebody who knows all but the key of clock.
-    system | sed "s|$(cut -d' ' -f2 "$keys/clock.pub")|$(cut -d' ' -f2 "$keys/other.pub")|; s|/etc/kozo/keys/clock|/root/other|" |
+    system | sed "s|$(cut -d' ' -f2 "$(keys)/clock.pub")|$(cut -d' ' -f2 "$(keys)/other.pub")|; s|/etc/kozo/keys/clock|/root/other|" |
         put one /root/other.yml
-    at one sh -c 'umask 077; cat > /root/other' < "$keys/other"
+    at one sh -c 'umask 077; cat > /root/other' < "$(keys)/other"
     at one timeout 10 kozo /root/other.yml clock >/dev/null 2>&1 &
     local stranger=$!
     eventually 10 said kozo@scribe KOZO_CLASS=stranger

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kozo::message::{Head, Message};
 use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use tokio::time::sleep;
@@ -42,8 +43,10 @@ async fn nobody_passes_on_what_is_anothers() {
     let mut scribe = lab.start("scribe").await;
     let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
     let own = &messages("clock", 7, &[1])[0];
-    let relayed =
-        kozo::message::Message::parse(own.origin().clone(), 1, own.body().clone()).unwrap();
+    let (kind, origin) = (own.kind(), own.origin().clone());
+    let head = Head::new(origin, 1, kind, own.role(), own.message_type(), own.channel()).unwrap();
+    let data = own.data().to_vec().into();
+    let relayed = Message::new(head.into(), own.counter(), own.timestamp(), data).unwrap();
     client.send(&[relayed]).await;
     client.send(&messages("clock", 7, &[2])).await;
     assert_eq!(scribe.next().await.1, 2);
@@ -121,12 +124,21 @@ async fn a_goodbye_says_why() {
 async fn garbage_closes_the_session_and_nothing_else() {
     let mut too_large = vec![3, 0xff, 0xff, 0xff, 0xff];
     too_large.extend([0; 100]);
-    let empty_message =
-        [&[3, 16, 0, 0, 0, 5][..], b"clock", &[7, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let origin = [&[5][..], b"clock", &[7, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let with_origin = |rest: &[u8]| {
+        let length = u32::try_from(origin.len() + rest.len()).unwrap().to_le_bytes();
+        [&[3][..], &length, &origin, rest].concat()
+    };
     for (garbage, reason) in [
         (vec![3, 1, 0, 0, 0, 200], "malformed messages"),
         (too_large, "a frame of 4294967295 bytes"),
-        (empty_message, "malformed message: "),
+        (with_origin(&[0]), "malformed messages"),
+        (
+            with_origin(&[0, 9, 1, b't', 1, b'x', 0]),
+            "malformed message: kind number 9 does not exist",
+        ),
+        (with_origin(&[0, 0, 0, 1, b'x', 0, 1, 1, 1, 7]), "malformed message: the role is 0 bytes"),
+        (with_origin(&[1, 1, 1, 7]), "malformed messages"),
         (vec![1, 0, 0, 0, 0], "malformed hello"),
         (vec![2, 1, 0, 0, 0, 9], "malformed interest"),
     ] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kozo::transport::Priority;
 use kozo::transport::memory::Network;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::kit::{Lab, Plan, Running};
 
@@ -42,6 +42,26 @@ async fn moving_under_load_loses_and_overtakes_nothing() {
             assert_eq!(node.numbers(), (0..sent).collect::<Vec<_>>());
             assert!(node.peer(other).dropped.is_empty());
         }
+    }
+}
+
+/// Whoever watches a link is told when it is carried by something else, though it was never down.
+#[tokio::test(start_paused = true)]
+async fn a_move_is_told() {
+    let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2);
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    lab.network.close("wire");
+    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+        let mut changes = node.node.changes();
+        lab.network.open("wire");
+        let moved = async {
+            while node.peer(other).transport.as_deref() != Some("wire") {
+                changes.recv().await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(30), moved).await.expect("a change is told");
+        assert_eq!(node.peer(other).sessions, 1, "it was never down");
     }
 }
 
@@ -96,12 +116,13 @@ async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
     assert_eq!(clock.peer("scribe").transport.as_deref(), Some("wire"));
     lab.network.close("wire");
-    clock.until_down("scribe").await;
     let began = tokio::time::Instant::now();
-    clock.until_up("scribe").await;
-    scribe.until_up("clock").await;
+    let on_the_radio = |peer: &'static str| {
+        move |node: &Running| node.peer(peer).transport.as_deref() == Some("radio")
+    };
+    clock.until("on the radio", on_the_radio("scribe")).await;
+    scribe.until("on the radio", on_the_radio("clock")).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(clock.peer("scribe").transport.as_deref(), Some("radio"));
     clock.send(1);
     assert_eq!(scribe.next().await.1, 1);
     lab.network.open("wire");

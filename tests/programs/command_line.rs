@@ -42,7 +42,8 @@ fn wrong_usage_is_explained() {
     let config = config.to_str().unwrap();
     fails(&[], 1, "Usage: kozo");
     fails(&[config], 1, "<NODE>");
-    fails(&[config, "clock", "scribe"], 1, "'scribe'");
+    let said = fails(&[config, "clock", "scribe"], 1, "'scribe' is one word too many");
+    assert!(said.contains("Usage: kozo [OPTIONS] <CONFIG> [NODE]\n"), "{said}");
     fails(&[config, "clock", "--verbos"], 1, "--verbose");
     fails(&[config, "clock", "-q", "-v"], 1, "cannot be used with");
     fails(&[config, "clock", "--log", "kozo=loud"], 1, "the log filter 'kozo=loud' makes no sense");

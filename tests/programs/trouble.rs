@@ -35,6 +35,24 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
     is_unharmed(a, &b);
 }
 
+/// Its Log Messages are larger than the whole queue of the logger.
+#[test]
+fn a_role_that_cannot_log_says_so_once() {
+    let message = "x".repeat(5000);
+    let roles = format!(
+        "timer: {{tick: 20ms, message: {message}}}, cuckoo: {{log: false}}, \
+         logger: {{file: /dev/null, messageQueueSize: 4KiB}}"
+    );
+    let a = Lab::new("").node("a", &roles).write();
+    let a = a.start("a");
+    let mut seen = 0;
+    for _ in 0..20 {
+        a.printed.wait_after(seen, "Cuckoo! timer@a");
+        seen = a.printed.len();
+    }
+    assert_eq!(a.log.count("cannot send a log message: the message takes "), 1, "{}", a.log.text());
+}
+
 #[test]
 fn a_disk_that_has_room_again_gets_the_lines() {
     let place = tempfile::tempdir().unwrap();

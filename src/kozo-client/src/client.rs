@@ -319,6 +319,17 @@ impl Peer<'_> {
         self.known(answer(proxy.ping(Options::new())).await)
     }
 
+    /// Sends it so many bytes of nothing, at most 64 MiB, whenever there is nothing else to send, and
+    /// measures how long they take until it has answered that all have come, in microseconds.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub async fn fill(&self, bytes: u64) -> Result<u64, Error> {
+        let proxy = self.proxy().await?;
+        let options = Options::from([("padding", bytes.into())]);
+        self.known(answer(proxy.ping(options)).await)
+    }
+
     async fn proxy(&self) -> Result<Peer1Proxy<'_>, Error> {
         let builder = Peer1Proxy::builder(&self.client.connection)
             .destination(&*self.client.destination)

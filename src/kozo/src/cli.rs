@@ -4,13 +4,14 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use tracing::{error, warn};
 
 use crate::node::{SetLogFilter, Types};
 use crate::output::Output;
 use crate::service::journal;
-use crate::{class, config, daemon, log, testnet};
+use crate::{bench, class, config, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -50,6 +51,10 @@ struct Arguments {
     #[arg(required_unless_present = "check")]
     node: Option<String>,
 
+    /// Words that have no meaning, to be told so.
+    #[arg(hide = true)]
+    more: Vec<String>,
+
     /// Check the configuration, for NODE too if one is given, and start nothing.
     #[arg(long)]
     check: bool,
@@ -69,6 +74,12 @@ enum Command {
         #[arg(default_value = testnet::DEFAULT_DIRECTORY)]
         dir: PathBuf,
     },
+    /// Play a part in a benchmark between processes.
+    ///
+    /// Each process is a whole Node. It says what it measured on standard output, and ends when standard
+    /// input is closed.
+    #[command(hide = true)]
+    Bench(bench::Arguments),
 }
 
 /// What is logged.
@@ -123,8 +134,16 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    if let Some(word) = arguments.more.first() {
+        let told = format!(
+            "'{word}' is one word too many: a configuration file and the name of one Node are all"
+        );
+        let _ = Arguments::command().error(ErrorKind::TooManyValues, told).print();
+        return exit::USAGE.into();
+    }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
+        Some(Command::Bench(bench)) => run_bench(bench, &arguments.log.filter()),
         None => run_node(&arguments),
     }
 }
@@ -215,6 +234,20 @@ fn run_testnet(directory: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&format!("kozo testnet: {error}"));
+            exit::START.into()
+        }
+    }
+}
+
+fn run_bench(arguments: &bench::Arguments, filter: &str) -> ExitCode {
+    let result = Output::start(std::io::stderr()).map_err(|error| error.to_string());
+    // What a part has to say is on standard output; below a warning, the log would only cost time.
+    let filter = if filter == "warn,kozo=info" { "warn" } else { filter };
+    let result = result.and_then(|stderr| log::start(filter, "bench", &stderr));
+    match result.and_then(|_| bench::run(arguments).map_err(|error| error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&format!("kozo bench: {error}"));
             exit::START.into()
         }
     }

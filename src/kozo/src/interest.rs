@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::message::{Kind, Message};
+use crate::message::{Head, Kind, Message};
 
 /// A pattern over names: `*` stands for any run of characters, `?` for any one, `\` takes away the
 /// meaning of the character behind it.
@@ -140,20 +140,25 @@ impl Interest {
 
     /// Whether this Message is wanted.
     pub fn matches(&self, message: &Message) -> bool {
-        self.message_type.matches(message.message_type()) && self.matches_besides_type(message)
+        self.matches_head(message.head())
     }
 
-    fn matches_besides_type(&self, message: &Message) -> bool {
-        self.kind.is_none_or(|kind| kind == message.kind())
-            && self.role.matches(message.role())
-            && self.node.matches(&message.origin().node)
+    /// Whether Messages with this head are wanted.
+    pub fn matches_head(&self, head: &Head) -> bool {
+        self.message_type.matches(head.message_type()) && self.matches_besides_type(head)
+    }
+
+    fn matches_besides_type(&self, head: &Head) -> bool {
+        self.kind.is_none_or(|kind| kind == head.kind())
+            && self.role.matches(head.role())
+            && self.node.matches(&head.origin().node)
             && self.channel.as_ref().is_none_or(|pattern| {
-                message.channel().is_some_and(|channel| pattern.matches(channel))
+                head.channel().is_some_and(|channel| pattern.matches(channel))
             })
     }
 }
 
-/// Finds the subscribers that want a Message. `S` names a subscriber.
+/// Finds the subscribers that want Messages with some head. `S` names a subscriber.
 #[derive(Debug)]
 pub struct InterestIndex<S> {
     by_type: HashMap<Box<str>, Vec<(S, Interest)>>,
@@ -190,22 +195,22 @@ impl<S: Copy + PartialEq> InterestIndex<S> {
         self.by_pattern.retain(|(other, _)| *other != subscriber);
     }
 
-    /// Puts every subscriber that wants the Message into `found`, each once. Clears `found` first.
-    pub fn find(&self, message: &Message, found: &mut Vec<S>) {
+    /// Puts every subscriber that wants Messages with this head into `found`, each once. Clears `found`
+    /// first.
+    pub fn find(&self, head: &Head, found: &mut Vec<S>) {
         found.clear();
         let mut add = |subscriber: S| {
             if !found.contains(&subscriber) {
                 found.push(subscriber);
             }
         };
-        for (subscriber, interest) in self.by_type.get(message.message_type()).into_iter().flatten()
-        {
-            if interest.matches_besides_type(message) {
+        for (subscriber, interest) in self.by_type.get(head.message_type()).into_iter().flatten() {
+            if interest.matches_besides_type(head) {
                 add(*subscriber);
             }
         }
         for (subscriber, interest) in &self.by_pattern {
-            if interest.matches(message) {
+            if interest.matches_head(head) {
                 add(*subscriber);
             }
         }
@@ -309,7 +314,7 @@ mod tests {
             wanted.retain(|(subscriber, _)| *subscriber != removed);
             let mut found = vec![99];
             for message in messages {
-                index.find(&message, &mut found);
+                index.find(message.head(), &mut found);
                 found.sort_unstable();
                 let matching = wanted.iter().filter(|(_, interests)| {
                     interests.iter().any(|interest| interest.matches(&message))

@@ -8,6 +8,7 @@
 //! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
 //! and `queue` · `node` joins them all · `service` and the program around it know `node`.
 
+pub mod bench;
 pub mod bus;
 pub mod class;
 pub mod cli;

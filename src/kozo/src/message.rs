@@ -1,21 +1,12 @@
 //! Messages: what Roles send to each other.
 //!
-//! A [`Message`] is encoded exactly once, when its Role sends it, and from then on is an immutable,
-//! cheaply cloned slice of bytes: local Roles, every link's queue and the wire all share it. The
-//! fields are read out of those bytes on demand. Knows nobody; the frames around it are `wire`'s.
-//!
-//! Body layout, all integers little-endian:
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 1 | kind (low 4 bits), bit 7 set when there is a channel |
-//! | 8 | counter: the how-manieth Message of the origin Node since its boot, from 1 |
-//! | 8 | timestamp: microseconds since the Unix epoch, by the origin's clock |
-//! | 1 + n | name of the sending Role |
-//! | 1 + n | type |
-//! | 1 + n | channel, only when bit 7 of the first byte is set |
-//! | rest | data, one MessagePack value |
+//! A [`Message`] is what was said, once: its data, encoded when its Role sends it and from then on an
+//! immutable slice of bytes that all its clones share, with its counter and time. All that many
+//! Messages have in common (who sends them, what they are about) is their [`Head`], made once and
+//! shared too: to see that two Messages go the same way takes one comparison of pointers. Knows
+//! nobody; how Messages look on a wire is `wire`'s.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,7 +23,7 @@ pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Nesting of arrays and maps in data beyond which it is refused.
 const MAX_DEPTH: usize = 128;
 
-const HAS_CHANNEL: u8 = 0x80;
+/// What a Message takes besides its names and its data: kind, counter, time.
 const FIXED: usize = 1 + 8 + 8;
 
 /// What a Message is about.
@@ -112,9 +103,9 @@ pub enum MessageError {
     /// Larger than [`MAX_MESSAGE`].
     #[error("the message takes {0} bytes: the most is {MAX_MESSAGE}")]
     TooLarge(usize),
-    /// The body ends before the named field does.
-    #[error("the message ends within its {0}")]
-    Truncated(&'static str),
+    /// There is no data at all, not even nil.
+    #[error("the message has no data")]
+    NoData,
     /// A kind number that does not exist.
     #[error("kind number {0} does not exist")]
     KindNumber(u8),
@@ -141,7 +132,46 @@ pub struct Draft<'a> {
     kind: Kind,
     message_type: &'a str,
     channel: Option<&'a str>,
-    data: std::borrow::Cow<'a, [u8]>,
+    data: Data<'a>,
+}
+
+/// The data of a draft.
+#[derive(Clone, Debug)]
+enum Data<'a> {
+    /// One MessagePack value, encoded.
+    Encoded(Cow<'a, [u8]>),
+    /// Bytes that become a MessagePack value when the Message is encoded.
+    Bytes(&'a [u8]),
+}
+
+impl Data<'_> {
+    fn encoded_len(&self) -> usize {
+        match self {
+            Data::Encoded(data) => data.len(),
+            Data::Bytes(bytes) => bin_header(bytes.len()).1 + bytes.len(),
+        }
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            Data::Encoded(data) => out.put_slice(data),
+            Data::Bytes(bytes) => {
+                let (header, length) = bin_header(bytes.len());
+                out.put_slice(header.get(..length).unwrap_or_default());
+                out.put_slice(bytes);
+            }
+        }
+    }
+}
+
+/// What MessagePack puts before so many bytes (`bin 8`, `bin 16`, `bin 32`), and how long that is.
+fn bin_header(length: usize) -> ([u8; 5], usize) {
+    let [.., b3, b2, b1, b0] = length.to_be_bytes();
+    match length {
+        0..=0xff => ([0xc4, b0, 0, 0, 0], 2),
+        0x100..=0xffff => ([0xc5, b1, b0, 0, 0], 3),
+        _ => ([0xc6, b3, b2, b1, b0], 5),
+    }
 }
 
 /// MessagePack for nil, the data of a draft that was given none.
@@ -150,7 +180,7 @@ const NIL: &[u8] = &[0xc0];
 impl<'a> Draft<'a> {
     /// A draft of any kind, without channel and with nil as data.
     pub fn new(kind: Kind, message_type: &'a str) -> Self {
-        Draft { kind, message_type, channel: None, data: std::borrow::Cow::Borrowed(NIL) }
+        Draft { kind, message_type, channel: None, data: Data::Encoded(Cow::Borrowed(NIL)) }
     }
 
     /// Something happened.
@@ -181,7 +211,7 @@ impl<'a> Draft<'a> {
         let mut encoded = Vec::with_capacity(64);
         // Writing to memory cannot fail.
         if rmpv::encode::write_value(&mut encoded, value).is_ok() {
-            self.data = std::borrow::Cow::Owned(encoded);
+            self.data = Data::Encoded(Cow::Owned(encoded));
         }
         self
     }
@@ -189,100 +219,89 @@ impl<'a> Draft<'a> {
     /// Sets the data, already encoded as one MessagePack value.
     #[must_use]
     pub fn encoded(mut self, data: &'a [u8]) -> Self {
-        self.data = std::borrow::Cow::Borrowed(data);
+        self.data = Data::Encoded(Cow::Borrowed(data));
         self
     }
 
-    /// Bytes that the encoded Message will take, sent by a Role of this name.
-    pub fn encoded_len(&self, role: &str) -> usize {
-        let channel = self.channel.map_or(0, |channel| 1 + channel.len());
-        FIXED + 1 + role.len() + 1 + self.message_type.len() + channel + self.data.len()
+    /// Sets the data: these bytes, as a MessagePack value of their own.
+    #[must_use]
+    pub fn bytes(mut self, bytes: &'a [u8]) -> Self {
+        self.data = Data::Bytes(bytes);
+        self
+    }
+
+    /// The head of the Message, sent by a Role of this name.
+    ///
+    /// # Errors
+    /// When a name is empty or too long.
+    pub fn head(&self, origin: Arc<Origin>, role: &str) -> Result<Head, MessageError> {
+        Head::new(origin, 0, self.kind, role, self.message_type, self.channel)
+    }
+
+    /// Whether this is the head of the Message, sent from here by a Role of this name.
+    pub fn has_head(&self, head: &Head, role: &str) -> bool {
+        self.names(role) == head.names()
+    }
+
+    /// Bytes of the data, encoded.
+    pub fn data_len(&self) -> usize {
+        self.data.encoded_len()
+    }
+
+    /// Appends the data, encoded.
+    pub fn put_data(&self, out: &mut BytesMut) {
+        self.data.put(out);
+    }
+
+    /// What decides who wants it, the origin aside.
+    pub(crate) fn names<'b>(&'b self, role: &'b str) -> Names<'b> {
+        (self.kind, role, self.message_type, self.channel)
     }
 }
 
-/// An immutable Message; cloning it copies no data.
-#[derive(Clone)]
-pub struct Message {
+/// Kind, Role, type and channel.
+pub(crate) type Names<'a> = (Kind, &'a str, &'a str, Option<&'a str>);
+
+/// What Messages have in common that one Role sends about one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Head {
     origin: Arc<Origin>,
     hops: u8,
     kind: Kind,
-    type_start: u16,
-    type_end: u16,
-    data_start: u16,
-    body: Bytes,
+    role: Box<str>,
+    message_type: Box<str>,
+    channel: Option<Box<str>>,
 }
 
-impl Message {
-    /// Encodes a draft.
+impl Head {
+    /// A head of these parts.
     ///
     /// # Errors
-    /// When a name is empty or too long, or the whole is over [`MAX_MESSAGE`].
-    pub fn encode(
+    /// When a name is empty or longer than [`MAX_NAME`].
+    pub fn new(
         origin: Arc<Origin>,
+        hops: u8,
+        kind: Kind,
         role: &str,
-        counter: u64,
-        timestamp: u64,
-        draft: &Draft<'_>,
-    ) -> Result<Message, MessageError> {
-        let length = draft.encoded_len(role);
-        if length > MAX_MESSAGE {
-            return Err(MessageError::TooLarge(length));
-        }
-        let mut body = BytesMut::with_capacity(length);
-        let flag = if draft.channel.is_some() { HAS_CHANNEL } else { 0 };
-        body.put_u8(draft.kind.number() | flag);
-        body.put_u64_le(counter);
-        body.put_u64_le(timestamp);
-        put_name(&mut body, "role", role)?;
-        put_name(&mut body, "type", draft.message_type)?;
-        if let Some(channel) = draft.channel {
-            put_name(&mut body, "channel", channel)?;
-        }
-        body.put_slice(&draft.data);
-        Message::parse(origin, 0, body.freeze())
-    }
-
-    /// Reads the body of a Message as [`encode`](Self::encode) wrote it. The data is looked at only
-    /// when asked for.
-    ///
-    /// # Errors
-    /// When a field is missing, too long or not UTF-8, or the kind does not exist.
-    pub fn parse(origin: Arc<Origin>, hops: u8, body: Bytes) -> Result<Message, MessageError> {
-        if body.len() > MAX_MESSAGE {
-            return Err(MessageError::TooLarge(body.len()));
-        }
-        let first = *body.first().ok_or(MessageError::Truncated("kind"))?;
-        let number = first & !HAS_CHANNEL;
-        let kind = Kind::from_number(number).ok_or(MessageError::KindNumber(number))?;
-        let (_, role_end) = name_at(&body, FIXED, "role")?;
-        let (type_start, type_end) = name_at(&body, role_end, "type")?;
-        let data_start = if first & HAS_CHANNEL == 0 {
-            type_end
-        } else {
-            name_at(&body, type_end, "channel")?.1
-        };
-        if body.len() == data_start {
-            return Err(MessageError::Truncated("data"));
-        }
-        // At most FIXED + 3 * 256, so these never saturate.
-        let offset = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
-        Ok(Message {
+        message_type: &str,
+        channel: Option<&str>,
+    ) -> Result<Head, MessageError> {
+        Ok(Head {
             origin,
             hops,
             kind,
-            type_start: offset(type_start),
-            type_end: offset(type_end),
-            data_start: offset(data_start),
-            body,
+            role: name("role", role)?,
+            message_type: name("type", message_type)?,
+            channel: channel.map(|channel| name("channel", channel)).transpose()?,
         })
     }
 
-    /// The Node that sent it, and in which of its runs.
+    /// The Node that sends, and in which of its runs.
     pub fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }
 
-    /// How many Nodes have passed it on.
+    /// How many Nodes have passed the Messages on.
     pub fn hops(&self) -> u8 {
         self.hops
     }
@@ -292,35 +311,127 @@ impl Message {
         self.kind
     }
 
+    /// Name of the Role that sends.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The type, for instance `tick`.
+    pub fn message_type(&self) -> &str {
+        &self.message_type
+    }
+
+    /// The channel, if there is one.
+    pub fn channel(&self) -> Option<&str> {
+        self.channel.as_deref()
+    }
+
+    pub(crate) fn names(&self) -> Names<'_> {
+        (self.kind, &self.role, &self.message_type, self.channel())
+    }
+
+    /// Bytes that a Message with this head counts for, besides its data.
+    pub fn weight(&self) -> usize {
+        let channel = self.channel.as_ref().map_or(0, |channel| 1 + channel.len());
+        FIXED + 1 + self.role.len() + 1 + self.message_type.len() + channel
+    }
+}
+
+/// An immutable Message; cloning it copies no data.
+#[derive(Clone)]
+pub struct Message {
+    head: Arc<Head>,
+    counter: u64,
+    timestamp: u64,
+    data: Bytes,
+}
+
+impl Message {
+    /// A Message of these parts. The data is looked at only when asked for.
+    ///
+    /// # Errors
+    /// When there is no data, or the whole is over [`MAX_MESSAGE`].
+    pub fn new(
+        head: Arc<Head>,
+        counter: u64,
+        timestamp: u64,
+        data: Bytes,
+    ) -> Result<Message, MessageError> {
+        let weight = head.weight() + data.len();
+        if weight > MAX_MESSAGE {
+            return Err(MessageError::TooLarge(weight));
+        }
+        if data.is_empty() {
+            return Err(MessageError::NoData);
+        }
+        Ok(Message { head, counter, timestamp, data })
+    }
+
+    /// Encodes a draft, with a head of its own.
+    ///
+    /// # Errors
+    /// When a name is empty or too long, there is no data, or the whole is over [`MAX_MESSAGE`].
+    pub fn encode(
+        origin: Arc<Origin>,
+        role: &str,
+        counter: u64,
+        timestamp: u64,
+        draft: &Draft<'_>,
+    ) -> Result<Message, MessageError> {
+        let head = draft.head(origin, role)?;
+        let mut data = BytesMut::with_capacity(draft.data_len());
+        draft.put_data(&mut data);
+        Message::new(Arc::new(head), counter, timestamp, data.freeze())
+    }
+
+    /// What it has in common with others.
+    pub fn head(&self) -> &Arc<Head> {
+        &self.head
+    }
+
+    /// The Node that sent it, and in which of its runs.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.head.origin
+    }
+
+    /// How many Nodes have passed it on.
+    pub fn hops(&self) -> u8 {
+        self.head.hops
+    }
+
+    /// Event, Order, Log or Reply.
+    pub fn kind(&self) -> Kind {
+        self.head.kind
+    }
+
     /// The how-manieth Message of its origin's run it is, from 1.
     pub fn counter(&self) -> u64 {
-        self.number_at(1)
+        self.counter
     }
 
     /// When it was sent: microseconds since the Unix epoch, by the clock of its origin.
     pub fn timestamp(&self) -> u64 {
-        self.number_at(9)
+        self.timestamp
     }
 
     /// Name of the Role that sent it.
     pub fn role(&self) -> &str {
-        self.text(FIXED + 1, usize::from(self.type_start).saturating_sub(1))
+        &self.head.role
     }
 
     /// Its type, for instance `tick`.
     pub fn message_type(&self) -> &str {
-        self.text(usize::from(self.type_start), usize::from(self.type_end))
+        &self.head.message_type
     }
 
     /// Its channel, if it has one.
     pub fn channel(&self) -> Option<&str> {
-        (self.data_start > self.type_end)
-            .then(|| self.text(usize::from(self.type_end) + 1, usize::from(self.data_start)))
+        self.head.channel()
     }
 
     /// Its data: one MessagePack value, still encoded.
     pub fn data(&self) -> &[u8] {
-        self.body.get(usize::from(self.data_start)..).unwrap_or_default()
+        &self.data
     }
 
     /// Its data, decoded.
@@ -331,23 +442,23 @@ impl Message {
         decode(self.data())
     }
 
-    /// The encoded body: what goes on the wire and what queues count.
-    pub fn body(&self) -> &Bytes {
-        &self.body
+    /// Its data, if that is bytes as [`Draft::bytes`] gives them.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        let data = self.data();
+        let header = match data.first()? {
+            0xc4 => 2,
+            0xc5 => 3,
+            0xc6 => 5,
+            _ => return None,
+        };
+        let bytes = data.get(header..)?;
+        let (expected, length) = bin_header(bytes.len());
+        (expected.get(..length) == data.get(..header)).then_some(bytes)
     }
 
-    fn number_at(&self, at: usize) -> u64 {
-        self.body
-            .get(at..at + 8)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u64::from_le_bytes)
-    }
-
-    fn text(&self, start: usize, end: usize) -> &str {
-        self.body
-            .get(start..end)
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+    /// Bytes that it counts for: its data, its names, and what else it carries.
+    pub fn size(&self) -> usize {
+        self.head.weight() + self.data.len()
     }
 }
 
@@ -360,8 +471,8 @@ impl fmt::Debug for Message {
 /// `event tick from timer1@clock`, with ` on CHANNEL` where there is one.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (role, node) = (self.role(), &self.origin.node);
-        write!(f, "{} {} from {role}@{node}", self.kind, self.message_type())?;
+        let (role, node) = (self.role(), &self.origin().node);
+        write!(f, "{} {} from {role}@{node}", self.kind(), self.message_type())?;
         match self.channel() {
             Some(channel) => write!(f, " on {channel}"),
             None => Ok(()),
@@ -371,7 +482,7 @@ impl fmt::Display for Message {
 
 impl crate::queue::Weight for Message {
     fn weight(&self) -> usize {
-        self.body.len()
+        self.size()
     }
 }
 
@@ -390,27 +501,12 @@ pub fn decode(mut data: &[u8]) -> Result<Value, MessageError> {
     }
 }
 
-fn put_name(body: &mut BytesMut, field: &'static str, name: &str) -> Result<(), MessageError> {
-    let error = MessageError::NameLength { field, length: name.len() };
-    let length = u8::try_from(name.len()).map_err(|_| error.clone())?;
-    if length == 0 {
-        return Err(error);
+/// A name, if it is one.
+fn name(field: &'static str, name: &str) -> Result<Box<str>, MessageError> {
+    match name.len() {
+        1..=MAX_NAME => Ok(name.into()),
+        length => Err(MessageError::NameLength { field, length }),
     }
-    body.put_u8(length);
-    body.put_slice(name.as_bytes());
-    Ok(())
-}
-
-/// Start and end of the length-prefixed name at `at`.
-fn name_at(body: &[u8], at: usize, field: &'static str) -> Result<(usize, usize), MessageError> {
-    let length = *body.get(at).ok_or(MessageError::Truncated(field))?;
-    if length == 0 {
-        return Err(MessageError::NameLength { field, length: 0 });
-    }
-    let (start, end) = (at + 1, at + 1 + usize::from(length));
-    let bytes = body.get(start..end).ok_or(MessageError::Truncated(field))?;
-    std::str::from_utf8(bytes).map_err(|_| MessageError::NotUtf8(field))?;
-    Ok((start, end))
 }
 
 #[cfg(test)]
@@ -448,7 +544,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_read_back(
+        fn what_was_drafted_is_there(
             kind in proptest::sample::select(&Kind::ALL[..]),
             (role, message_type, channel) in (name(), name(), proptest::option::of(name())),
             (counter, timestamp) in any::<(u64, u64)>(),
@@ -456,40 +552,36 @@ mod tests {
         ) {
             let draft =
                 Draft::new(kind, &message_type).channel(channel.as_deref()).data(&value);
-            let sent = Message::encode(origin(), &role, counter, timestamp, &draft).unwrap();
-            prop_assert_eq!(sent.body().len(), draft.encoded_len(&role));
-            let came = Message::parse(origin(), 3, sent.body().clone()).unwrap();
-            prop_assert_eq!(came.kind(), kind);
-            prop_assert_eq!(came.role(), role);
-            prop_assert_eq!(came.message_type(), message_type);
-            prop_assert_eq!(came.channel(), channel.as_deref());
-            prop_assert_eq!((came.counter(), came.timestamp()), (counter, timestamp));
-            prop_assert_eq!(came.hops(), 3);
-            prop_assert_eq!(came.value().unwrap(), value);
+            let message = Message::encode(origin(), &role, counter, timestamp, &draft).unwrap();
+            prop_assert_eq!(message.kind(), kind);
+            prop_assert_eq!(message.role(), &*role);
+            prop_assert_eq!(message.message_type(), &*message_type);
+            prop_assert_eq!(message.channel(), channel.as_deref());
+            prop_assert_eq!((message.counter(), message.timestamp()), (counter, timestamp));
+            prop_assert!(draft.has_head(message.head(), &role));
+            let other = format!("{role}2");
+            prop_assert!(!draft.has_head(message.head(), &other));
+            prop_assert_eq!(message.value().unwrap(), value);
         }
 
         #[test]
-        fn no_bytes_make_parsing_panic(
-            body in vec(prop_oneof![0_u8..4, any::<u8>()], 0..200),
+        fn bytes_are_a_value_and_come_back(bytes in vec(any::<u8>(), 0..70_000)) {
+            let draft = Draft::event("photo").bytes(&bytes);
+            let message = Message::encode(origin(), "camera", 1, 2, &draft).unwrap();
+            prop_assert_eq!(message.data().len(), draft.data_len());
+            prop_assert_eq!(message.bytes(), Some(&*bytes));
+            prop_assert_eq!(message.value().unwrap(), Value::Binary(bytes));
+        }
+
+        #[test]
+        fn whatever_the_data_is_it_can_be_looked_at(
+            data in vec(prop_oneof![0xc4_u8..0xc7, any::<u8>()], 1..200),
         ) {
-            if let Ok(message) = Message::parse(origin(), 0, body.into()) {
-                prop_assert!(!message.role().is_empty() && !message.message_type().is_empty());
-                prop_assert_ne!(message.channel(), Some(""));
-                // Whatever the data is, it is there.
-                prop_assert!(!message.data().is_empty());
-                let _ = (message.value(), message.to_string(), message.timestamp());
+            let draft = Draft::event("tick").encoded(&data);
+            let message = Message::encode(origin(), "timer", 1, 2, &draft).unwrap();
+            if let Some(bytes) = message.bytes() {
+                prop_assert_eq!(message.value(), Ok(Value::from(bytes)));
             }
-        }
-
-        #[test]
-        fn a_message_cut_short_is_no_other_message(cut in 0_usize..40) {
-            let draft = Draft::event("tick").channel(Some("hall"));
-            let body = Message::encode(origin(), "timer1", 1, 2, &draft).unwrap().body().clone();
-            let cut = cut.min(body.len() - 1);
-            prop_assert!(matches!(
-                Message::parse(origin(), 0, body.slice(..cut)),
-                Err(MessageError::Truncated(_)),
-            ));
         }
     }
 
@@ -516,12 +608,13 @@ mod tests {
 
     #[test]
     fn a_message_has_a_largest_size() {
-        let size = MAX_MESSAGE - Draft::event("tick").encoded(&[]).encoded_len("timer");
-        let data = vec![0; size + 1];
+        let head = Draft::event("tick").head(origin(), "timer").unwrap();
+        let data = vec![0; MAX_MESSAGE - head.weight() + 1];
         let encode =
             |data| Message::encode(origin(), "timer", 1, 2, &Draft::event("tick").encoded(data));
-        assert_eq!(encode(&data[1..]).unwrap().body().len(), MAX_MESSAGE);
+        assert_eq!(encode(&data[1..]).unwrap().size(), MAX_MESSAGE);
         assert_eq!(encode(&data).unwrap_err(), MessageError::TooLarge(MAX_MESSAGE + 1));
+        assert_eq!(encode(&[]).unwrap_err(), MessageError::NoData);
     }
 
     #[test]

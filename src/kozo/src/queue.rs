@@ -1,9 +1,12 @@
 //! The rolling queue: bounded by count and by bytes, drops the oldest.
 //!
 //! Every Role's inbox and every link's outgoing queue is one of these. Pure: no waiting, no
-//! clock; the owner pairs it with whatever wakes its consumer.
+//! clock; the owner pairs it with whatever wakes its consumer, and with [`Waiters`] for those who would
+//! rather wait than have something dropped.
 
 use std::collections::VecDeque;
+
+use tokio::sync::watch;
 
 /// What an item counts for against a queue's bound in bytes.
 pub trait Weight {
@@ -87,11 +90,22 @@ impl<T: Weight> RollingQueue<T> {
             && self.bytes.saturating_add(weight) <= self.limits.size
     }
 
+    /// What the oldest item counts for.
+    pub fn next_weight(&self) -> Option<usize> {
+        self.items.front().map(Weight::weight)
+    }
+
     /// Takes the oldest item.
     pub fn pop(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         self.bytes -= item.weight();
         Some(item)
+    }
+
+    /// Takes everything, oldest first.
+    pub fn drain(&mut self) -> std::collections::vec_deque::Drain<'_, T> {
+        self.bytes = 0;
+        self.items.drain(..)
     }
 
     /// Drops everything and says how much that was.
@@ -132,6 +146,49 @@ impl<T: Weight> RollingQueue<T> {
     /// Its bounds.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+}
+
+/// Those who wait for room in a queue. Goes with the queue, behind the same lock.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    /// Dropping it wakes all.
+    waiting: Option<watch::Sender<()>>,
+}
+
+/// A place among those who wait for room in a queue.
+#[derive(Debug)]
+pub struct Room {
+    waiting: watch::Receiver<()>,
+}
+
+impl Waiters {
+    /// Joins them.
+    pub fn join(&mut self) -> Room {
+        let waiting = self.waiting.get_or_insert_with(|| watch::Sender::new(()));
+        Room { waiting: waiting.subscribe() }
+    }
+
+    /// Wakes them: there is room, or nobody is to wait for it any more.
+    pub fn wake(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Wakes them if the queue is half empty at least: to be woken for each single place would cost
+    /// more than to wait.
+    pub fn wake_if_half_empty<T: Weight>(&mut self, queue: &RollingQueue<T>) {
+        let Limits { length, size } = queue.limits;
+        if self.waiting.is_some() && queue.len() <= length / 2 && queue.bytes() <= size / 2 {
+            self.wake();
+        }
+    }
+}
+
+impl Room {
+    /// Returns when there may be room. Cancel safe.
+    pub async fn wait(mut self) {
+        // Nothing is ever sent: the sender goes.
+        let _ = self.waiting.changed().await;
     }
 }
 

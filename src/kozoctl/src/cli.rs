@@ -156,6 +156,18 @@ pub(crate) enum Command {
             value_parser = clap::value_parser!(u32).range(1..))]
         count: u32,
     },
+    /// Measure what the link to a Peer carries, and how fast it answers.
+    ///
+    /// What is sent for it gives way to Messages, and leaves the link a pause after each tenth of a
+    /// second.
+    Bench {
+        /// Its name.
+        #[arg(add = ArgValueCompleter::new(complete::peers))]
+        peer: String,
+        /// How long, for instance 3s.
+        #[arg(short, long, value_name = "TIME", default_value = "3s", value_parser = duration)]
+        time: Duration,
+    },
     /// Let the Node read its configuration anew. What has not changed runs on.
     Reload,
     /// Write the completions of a shell to standard output.

@@ -5,6 +5,7 @@
 //! can go wrong and the exit codes, `output` and `table` how answers are written. Each command has a
 //! module; `view` has those that only show something.
 
+mod bench;
 mod cli;
 mod complete;
 mod config;
@@ -116,6 +117,7 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
             wait::run(&client, &conditions, timeout, output).await
         }
         Command::Ping { peer, count } => ping::run(&client, &peer, count, output).await,
+        Command::Bench { peer, time } => bench::run(&client, &peer, time, output).await,
         Command::Reload => reload(&client, output).await,
         Command::Inject(_)
         | Command::Config(_)

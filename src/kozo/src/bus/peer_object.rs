@@ -29,6 +29,27 @@ impl PeerObject {
     }
 }
 
+/// Most bytes of padding.
+const MOST_PADDING: u64 = 64 * 1024 * 1024;
+
+/// The option of Ping.
+fn padding(options: &Options) -> Result<usize, Error> {
+    let mut padding = 0;
+    for (key, value) in options {
+        if key != "padding" {
+            return Err(Error::InvalidArgument(format!(
+                "there is no option '{key}': the one option is padding"
+            )));
+        }
+        let number = u64::try_from(value).ok().filter(|bytes| *bytes <= MOST_PADDING);
+        let number = number.and_then(|bytes| usize::try_from(bytes).ok());
+        padding = number.ok_or_else(|| {
+            Error::InvalidArgument(format!("padding is a number (t) of at most {MOST_PADDING}"))
+        })?;
+    }
+    Ok(padding)
+}
+
 /// The properties that others are told of when they change.
 pub(super) fn values(status: &PeerStatus) -> Values {
     vec![
@@ -83,9 +104,11 @@ impl PeerObject {
     }
 
     /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
-    /// Takes org.kozo.monitor.
+    /// Takes org.kozo.monitor, and with padding org.kozo.manage.
     ///
-    /// options: none yet.
+    /// options: padding (t): so many bytes are sent before the heartbeat, at most 64 MiB, whenever there is
+    /// nothing else to send; the time is then from the first of them until the answer: what the link
+    /// carries.
     /// round_trip_time: in microseconds.
     ///
     /// Errors: NoSuchPeer, NotAllowed, TimedOut, Failed when the link is not up.
@@ -96,9 +119,10 @@ impl PeerObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<u64, Error> {
-        access::check(Action::Monitor, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.ping_peer(&self.name).await?)
+        let padding = padding(&options)?;
+        let action = if padding > 0 { Action::Manage } else { Action::Monitor };
+        access::check(action, connection, &header).await?;
+        Ok(self.node.ping_peer(&self.name, padding).await?)
     }
 
     /// The Peer's name.
@@ -132,7 +156,8 @@ impl PeerObject {
         Ok(self.status()?.policy_in)
     }
 
-    /// Type of the Transport that carries the link; empty while it is not up.
+    /// Type of the Transport that carries the link; empty while it is not up. While the link moves to a
+    /// better one it is the old one, until nothing of this side is on its way there any more.
     #[zbus(property)]
     fn transport(&self) -> fdo::Result<String> {
         Ok(self.status()?.transport.unwrap_or_default())

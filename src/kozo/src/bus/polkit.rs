@@ -9,6 +9,10 @@ const SERVICE: &str = "org.freedesktop.PolicyKit1";
 const PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
 
+/// What systemd answers for a service that there is no unit for, or whose unit is masked.
+const NOT_TO_BE_STARTED: [&str; 2] =
+    ["org.freedesktop.systemd1.UnitMasked", "org.freedesktop.systemd1.NoSuchUnit"];
+
 /// polkit may ask the user for a password.
 const ALLOW_USER_INTERACTION: u32 = 1;
 
@@ -17,7 +21,7 @@ const ALLOW_USER_INTERACTION: u32 = 1;
 pub(super) enum Answer {
     Yes,
     No,
-    /// It is not installed here.
+    /// It is not installed here, or somebody has switched it off.
     NoPolkit,
 }
 
@@ -41,12 +45,18 @@ pub(super) async fn ask(
             let (yes, _, _): (bool, bool, HashMap<String, String>) = body.deserialize()?;
             Ok(if yes { Answer::Yes } else { Answer::No })
         }
-        Err(zbus::Error::FDO(error)) if is_absent(&error) => Ok(Answer::NoPolkit),
+        Err(error) if is_absent(&error) => Ok(Answer::NoPolkit),
         Err(error) => Err(error),
     }
 }
 
 /// Whether nobody has the name, and nobody is to be started for it.
-fn is_absent(error: &fdo::Error) -> bool {
-    matches!(error, fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_))
+fn is_absent(error: &zbus::Error) -> bool {
+    match error {
+        zbus::Error::FDO(error) => {
+            matches!(**error, fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_))
+        }
+        zbus::Error::MethodError(name, ..) => NOT_TO_BE_STARTED.contains(&name.as_str()),
+        _ => false,
+    }
 }

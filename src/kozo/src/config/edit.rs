@@ -45,6 +45,22 @@ impl NodeText {
 /// # Errors
 /// When it is not YAML, has no Nodes, or they cannot be taken out of it.
 pub fn nodes(name: &str, text: &str) -> Result<Vec<NodeText>, ConfigError> {
+    taken_out(name, text, |_| true)
+}
+
+/// One Node of a text, as [`nodes`] takes it out; none if it is not there.
+///
+/// # Errors
+/// As [`nodes`], but whatever the other Nodes are.
+pub fn node(name: &str, text: &str, node: &str) -> Result<Option<NodeText>, ConfigError> {
+    Ok(taken_out(name, text, |other| other == node)?.pop())
+}
+
+fn taken_out(
+    name: &str,
+    text: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<NodeText>, ConfigError> {
     let layout = Layout::of(name, text)?;
     let Some(Tree { value: Value::Block(entries), .. }) = &layout.root else {
         let problem = Problem::new(0..0, "there is no Node in it");
@@ -63,6 +79,9 @@ pub fn nodes(name: &str, text: &str) -> Result<Vec<NodeText>, ConfigError> {
     let places = layout.nodes(entries, &region)?;
     let mut out = Vec::with_capacity(places.len());
     for (index, place) in places.iter().enumerate() {
+        if !wanted(&place.entry.name) {
+            continue;
+        }
         let next = places.get(index + 1).map_or(region.end, |next| next.line);
         let end = layout.content_end(place.line..next, place.column);
         if !within(&place.entry.value, &(place.line..end), text) {
@@ -135,18 +154,21 @@ pub fn add(name: &str, text: &str, nodes: &[NodeText]) -> Result<String, ConfigE
     let region = layout.region(system);
     let root_column = layout.own_line(&system.span).map_or(0, |(_, column)| column);
     let end = layout.content_end(region.clone(), root_column);
+    // A comment right above a Node would be taken for its own.
+    let start = layout.line_start(end.saturating_sub(1));
+    let comment = text.get(start..end).is_some_and(|line| line.trim_start().starts_with('#'));
     let mut lines = String::new();
     match &system.value.value {
         Value::Nothing if text.get(system.value.span.clone()).is_none_or(str::is_empty) => {
             layout.write(&mut lines, nodes, root_column + INDENT, None);
-            Ok(layout.with(end, false, &lines))
+            Ok(layout.with(end, comment, &lines))
         }
         Value::Block(entries) if !layout.is_flow(&system.value) => {
             let places = layout.nodes(entries, &region)?;
             let column = places.first().map_or(root_column + INDENT, |place| place.column);
             let apart = layout.are_apart(&places, region.start);
             layout.write(&mut lines, nodes, column, Some(apart));
-            Ok(layout.with(end, apart, &lines))
+            Ok(layout.with(end, apart || comment, &lines))
         }
         _ => Err(layout.in_braces(&system.span)),
     }
@@ -401,23 +423,17 @@ fn lines(text: &str, region: Span) -> impl Iterator<Item = (usize, &str)> {
 
 /// Whether a value is written out within a region: no alias leads out of it.
 fn within(tree: &Tree, region: &Span, text: &str) -> bool {
-    let inside = |span: &Span| {
-        span.is_empty() || (region.start <= span.start && span.end <= region.end.max(span.start))
-    };
+    let starts = |span: &Span| region.contains(&span.start);
     match &tree.value {
         Value::Nothing => true,
-        Value::Scalar(_) => {
-            let alias = text.get(tree.span.start..).is_some_and(|rest| rest.starts_with('*'));
-            inside(&tree.span) && !alias
-        }
+        // An alias of a single value has its own place.
+        Value::Scalar(_) => !text.get(tree.span.start..).is_some_and(|rest| rest.starts_with('*')),
         Value::List(items) => {
-            region.contains(&tree.span.start) && items.iter().all(|item| within(item, region, text))
+            starts(&tree.span) && items.iter().all(|item| within(item, region, text))
         }
         Value::Block(entries) => {
-            region.contains(&tree.span.start)
-                && entries
-                    .iter()
-                    .all(|entry| inside(&entry.span) && within(&entry.value, region, text))
+            let inside = |entry: &Entry| starts(&entry.span) && within(&entry.value, region, text);
+            starts(&tree.span) && entries.iter().all(inside)
         }
     }
 }

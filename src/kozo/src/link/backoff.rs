@@ -2,24 +2,33 @@
 
 use std::time::Duration;
 
-/// Pause after the first failure.
-const FIRST: Duration = Duration::from_millis(250);
+/// Pause after the first failure. A connection that was cut, or a daemon that is just being started
+/// again, is found again at once.
+const FIRST: Duration = Duration::from_millis(1);
 
-/// A pause never exceeds this share of the time since the link went down (or a second, if that is
-/// more), so that a Peer that was away for a short while is found again in a shorter one.
-const SHARE: u32 = 32;
+/// A pause never exceeds this share of the time since the link went down (or [`SHORT`], if that is
+/// more), so that a Peer that was away for a short while is found again in a much shorter one.
+const SHARE: u32 = 64;
 
-/// Pauses that double from a quarter of a second up to a limit.
+/// Pauses may grow to this in any case. An attempt that is refused costs next to nothing, and one that
+/// meets silence lasts for seconds by itself.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// The same for a link that does not stay up when it is made.
+const UNSTEADY: Duration = Duration::from_secs(1);
+
+/// Pauses that double from a millisecond up to a limit.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
+    unsteady: bool,
     limit: Duration,
 }
 
 impl Backoff {
     /// Pauses up to this limit.
     pub fn new(limit: Duration) -> Backoff {
-        Backoff { failures: 0, limit }
+        Backoff { failures: 0, unsteady: false, limit }
     }
 
     /// The pause after one more failure, when the link is down for that long. `random` is from 0 to
@@ -28,7 +37,8 @@ impl Backoff {
     pub fn next(&mut self, down_for: Duration, random: f64) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        let share = (down_for / SHARE).max(Duration::from_secs(1));
+        let short = if self.unsteady { UNSTEADY } else { SHORT };
+        let share = (down_for / SHARE).max(short);
         doubled
             .min(share)
             .min(self.limit)
@@ -38,12 +48,18 @@ impl Backoff {
 
     /// Begins anew.
     pub fn reset(&mut self) {
-        self.failures = 0;
+        (self.failures, self.unsteady) = (0, false);
+    }
+
+    /// The link was up, but not for long: it does not begin anew.
+    pub fn go_on(&mut self) {
+        self.unsteady = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -56,7 +72,7 @@ mod tests {
             down += pause;
             pauses.push(pause);
         }
-        assert_eq!(pauses.first(), Some(&Duration::from_millis(250)));
+        assert_eq!(pauses[..2], [1, 2].map(Duration::from_millis));
         assert_eq!(pauses.last(), Some(&Duration::from_secs(60)));
         assert!(pauses.is_sorted());
     }
@@ -65,13 +81,27 @@ mod tests {
     fn after_a_minute_the_pause_is_short_still() {
         let mut backoff = Backoff::new(Duration::from_secs(60));
         for _ in 0..50 {
-            assert!(backoff.next(Duration::from_secs(60), 1.0) < Duration::from_secs(3));
+            assert!(backoff.next(Duration::from_secs(60), 1.0) < Duration::from_secs(2));
         }
     }
 
     #[test]
+    fn a_link_that_does_not_stay_up_is_made_once_a_second() {
+        let mut backoff = Backoff::new(Duration::from_secs(60));
+        for _ in 0..20 {
+            backoff.go_on();
+            backoff.next(Duration::ZERO, 0.5);
+        }
+        assert_eq!(backoff.next(Duration::ZERO, 0.5), UNSTEADY);
+        backoff.reset();
+        assert_eq!(backoff.next(Duration::ZERO, 0.5), FIRST);
+    }
+
+    #[test]
     fn a_limit_below_the_first_pause_holds() {
-        let mut backoff = Backoff::new(Duration::from_millis(100));
-        assert!(backoff.next(Duration::ZERO, 1.0) <= Duration::from_millis(100));
+        let mut backoff = Backoff::new(Duration::from_millis(10));
+        for _ in 0..50 {
+            assert!(backoff.next(Duration::from_secs(60), 1.0) <= Duration::from_millis(10));
+        }
     }
 }

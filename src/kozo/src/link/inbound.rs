@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::machine::SessionId;
+use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Exchange, Notice, Peer};
-use crate::message::Origin;
+use crate::message::{Head, Origin};
 use crate::transport::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
 
@@ -23,6 +23,10 @@ pub struct Inbound {
     origin: Arc<Origin>,
     greeted: Option<oneshot::Sender<Result<Hello, SessionError>>>,
     refused: bool,
+    /// Messages of the last frame that are still to be delivered.
+    messages: Option<Messages>,
+    /// The head of the last Message.
+    head: Option<Arc<Head>>,
 }
 
 impl Inbound {
@@ -46,10 +50,12 @@ impl Inbound {
             origin,
             greeted: Some(greeted),
             refused: false,
+            messages: None,
+            head: None,
         }
     }
 
-    fn frame(&mut self, frame: Frame) -> Result<Flow, SessionError> {
+    fn frame(&mut self, frame: Frame) -> Result<(), SessionError> {
         if self.hello.is_none() && !matches!(frame, Frame::Hello(_) | Frame::Bye(_)) {
             return Err(SessionError::Protocol("a frame came before the hello".to_owned()));
         }
@@ -61,7 +67,10 @@ impl Inbound {
                     self.greet(Ok(hello));
                 }
             }
-            Frame::Messages(messages) => return self.messages(messages),
+            Frame::Messages(mut messages) => {
+                messages.share(&self.origin, self.head.take());
+                self.messages = Some(messages);
+            }
             Frame::Heartbeat(heartbeat) => {
                 self.acknowledge(heartbeat.received);
                 self.notes.leave(|say| say.echo = Some(heartbeat.sent));
@@ -86,11 +95,14 @@ impl Inbound {
                 self.tell(|read| read.finished = true)?;
             }
             Frame::Bye(reason) => {
+                if reason == Reason::Twin.text() {
+                    return Err(SessionError::TurnedAway(reason.to_owned()));
+                }
                 let reason = reason.escape_debug();
                 return Err(SessionError::Stream(format!("closed by the peer: {reason}")));
             }
         }
-        Ok(Flow::Continue)
+        Ok(())
     }
 
     fn take_hello(&mut self, hello: Hello) -> Result<(), SessionError> {
@@ -115,22 +127,27 @@ impl Inbound {
         }
     }
 
-    fn messages(&mut self, mut messages: Messages) -> Result<Flow, SessionError> {
-        let mut flow = Flow::Continue;
-        messages.share_origin(&self.origin);
+    /// Delivers what has come, until a queue is full.
+    fn deliver(&mut self) -> Result<Flow, SessionError> {
+        let Some(mut messages) = self.messages.take() else { return Ok(Flow::Continue) };
         // Nobody speaks in another's name.
         let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
-        let mut taken = 0;
-        for message in messages {
-            let message = message?;
-            taken += 1;
-            if !genuine {
-                self.exchange.refuse_forged(&self.peer, &message.origin().node);
-            } else if self.exchange.deliver(self.peer.id, message) == Flow::Yield {
-                flow = Flow::Yield;
+        let (flow, taken) = if genuine {
+            self.exchange.deliver(self.peer.id, &mut messages)?
+        } else {
+            let mut refused = 0;
+            for message in &mut messages {
+                self.exchange.refuse_forged(&self.peer, &message?.origin().node);
+                refused += 1;
             }
-        }
+            (Flow::Continue, refused)
+        };
         self.peer.count_received(self.origin.boot, taken);
+        if flow == Flow::Yield {
+            self.messages = Some(messages);
+        } else {
+            self.head = messages.into_head();
+        }
         Ok(flow)
     }
 
@@ -165,15 +182,14 @@ impl Sink for Inbound {
             return Ok(Flow::Continue);
         }
         self.decoder.feed(bytes);
-        let mut flow = Flow::Continue;
-        while !self.refused
-            && let Some(frame) = self.decoder.next_frame()?
-        {
-            if self.frame(frame)? == Flow::Yield {
-                flow = Flow::Yield;
+        while !self.refused {
+            if self.deliver()? == Flow::Yield {
+                return Ok(Flow::Yield);
             }
+            let Some(frame) = self.decoder.next_frame()? else { break };
+            self.frame(frame)?;
         }
-        Ok(flow)
+        Ok(Flow::Continue)
     }
 }
 

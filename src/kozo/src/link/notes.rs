@@ -19,6 +19,8 @@ pub struct Sayings {
     pub say_use: bool,
     /// I am here.
     pub heartbeat: bool,
+    /// So many bytes of nothing, and a heartbeat behind them.
+    pub padding: usize,
     /// I heard the heartbeat with this time in it.
     pub echo: Option<u64>,
     /// I took all that came before your finish.
@@ -61,6 +63,7 @@ pub struct Notes {
     pub wake: Notify,
     start: Instant,
     heard: AtomicU64,
+    padded: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +81,7 @@ impl Notes {
             wake: Notify::new(),
             start: Instant::now(),
             heard: AtomicU64::new(0),
+            padded: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -124,6 +128,16 @@ impl Notes {
     /// Remembers that bytes came just now.
     pub fn hear(&self) {
         self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Remembers when the heartbeat behind the padding was sent, by the session's own clock.
+    pub fn set_padded(&self, sent: u64) {
+        self.padded.store(sent, Ordering::Relaxed);
+    }
+
+    /// When the last heartbeat behind padding was sent.
+    pub fn padded(&self) -> u64 {
+        self.padded.load(Ordering::Relaxed)
     }
 
     /// When bytes came last.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::message::Message;
-use crate::queue::{Limits, RollingQueue, TooLarge};
+use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters};
 
 /// What to do with a Message for the Peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub enum Pushed {
 /// Messages on their way to one Peer.
 #[derive(Debug)]
 pub struct Outgoing {
+    limits: Limits,
     state: Mutex<State>,
     /// Told when there is something for the session to send.
     pub ready: Notify,
@@ -76,6 +77,7 @@ struct State {
     sent: u64,
     run: Run,
     dropped: BTreeMap<DropReason, u64>,
+    waiters: Waiters,
 }
 
 /// What is known of the Messages sent to one run of the Peer's daemon.
@@ -105,13 +107,16 @@ pub struct OutgoingCounters {
 impl Outgoing {
     /// An empty queue.
     pub fn new(limits: Limits, gateway: Gateway) -> Outgoing {
+        let queue = RollingQueue::new(limits);
         Outgoing {
+            limits: queue.limits(),
             state: Mutex::new(State {
-                queue: RollingQueue::new(limits),
+                queue,
                 gateway,
                 sent: 0,
                 run: Run::default(),
                 dropped: BTreeMap::new(),
+                waiters: Waiters::default(),
             }),
             ready: Notify::new(),
             wanted: Notify::new(),
@@ -133,26 +138,45 @@ impl Outgoing {
             state.count(reason, 1);
             return Ok(Pushed::Dropped(reason));
         }
+        let was_empty = state.queue.is_empty();
         let dropped = state.queue.push(message)?;
         state.count(DropReason::QueueFull, dropped.count);
         let full = !state.queue.has_room_for(0);
         let open = state.gateway == Gateway::Open;
         drop(state);
-        if open { &self.ready } else { &self.wanted }.notify_one();
+        if !open {
+            self.wanted.notify_one();
+        } else if was_empty {
+            // The session waits only when it has found nothing.
+            self.ready.notify_one();
+        }
         Ok(Pushed::Queued { full })
     }
 
-    /// Moves Messages of together up to about this many bytes into `batch`, and counts them as sent.
-    /// At least one, if there is one.
-    pub fn take(&self, batch: &mut Vec<Message>, bytes: usize) {
-        let mut state = self.lock();
+    /// What to wait for before a Message of so many bytes is queued without dropping another; nothing,
+    /// if there is room now or the Message would be dropped anyway.
+    pub fn wait_for_room(&self, weight: usize) -> Option<Room> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let queues = matches!(state.gateway, Gateway::Open | Gateway::Hold);
+        (queues && !state.queue.has_room_for(weight)).then(|| state.waiters.join())
+    }
+
+    /// Moves Messages of together at most so many bytes into `batch`, but at least one if there is one, and
+    /// counts them as sent. Returns their bytes.
+    pub fn take(&self, batch: &mut Vec<Message>, bytes: usize) -> usize {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let mut taken = 0;
-        while taken < bytes {
-            let Some(message) = state.queue.pop() else { break };
-            taken += message.body().len();
-            batch.push(message);
+        while let Some(weight) = state.queue.next_weight()
+            && (taken == 0 || taken + weight <= bytes)
+        {
+            batch.extend(state.queue.pop());
+            taken += weight;
             state.sent += 1;
         }
+        state.waiters.wake_if_half_empty(&state.queue);
+        taken
     }
 
     /// Whether something waits.
@@ -173,6 +197,7 @@ impl Outgoing {
             Gateway::Hold => {}
             Gateway::Down | Gateway::Forbidden => {
                 let dropped = state.queue.clear();
+                state.waiters.wake();
                 state.count(DropReason::LinkDown, dropped.count);
             }
         }
@@ -216,7 +241,7 @@ impl Outgoing {
 
     /// The bounds.
     pub fn limits(&self) -> Limits {
-        self.lock().queue.limits()
+        self.limits
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -299,7 +324,10 @@ mod tests {
                         (Err(error), _) => prop_assert!(error.weight > error.size),
                         (other, _) => prop_assert!(false, "{other:?} when {gateway:?}"),
                     },
-                    Step::Take(bytes) => outgoing.take(&mut batch, bytes),
+                    Step::Take(bytes) => {
+                        let taken = outgoing.take(&mut batch, bytes);
+                        prop_assert!(batch.len() <= 1 || taken <= bytes);
+                    }
                     Step::Set(new) => {
                         outgoing.set_gateway(new);
                         gateway = new;
@@ -352,16 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_one_message_at_least_and_about_so_many_bytes() {
+    fn a_batch_has_one_message_at_least_and_at_most_so_many_bytes() {
         let outgoing = open();
         for _ in 0..3 {
             outgoing.push(message(100)).unwrap();
         }
         let mut batch = Vec::new();
-        outgoing.take(&mut batch, 1);
-        assert_eq!(batch.len(), 1);
-        outgoing.take(&mut batch, 1000);
-        assert_eq!(batch.len(), 3);
+        let weight = outgoing.take(&mut batch, 1);
+        assert_eq!((batch.len(), weight), (1, message(100).size()));
+        outgoing.take(&mut batch, 2 * weight - 1);
+        assert_eq!(batch.len(), 2);
+        assert_eq!(outgoing.take(&mut batch, 2 * weight), weight);
+        assert_eq!(outgoing.take(&mut batch, 2 * weight), 0);
         assert_eq!(outgoing.counters().sent, 3);
     }
 }

@@ -15,10 +15,11 @@ use super::outgoing::{Gateway, Outgoing};
 use super::policy;
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::interest::Interest;
-use crate::message::{Message, Origin};
+use crate::message::Origin;
 use crate::queue::Limits;
 use crate::status::PeerStatus;
 use crate::transport::session::{Flow, SessionError};
+use crate::wire::{Messages, WireError};
 
 /// Notices that wait for a link.
 const NOTICES: usize = 64;
@@ -28,8 +29,12 @@ pub type PeerId = u32;
 
 /// What a link needs of its Node.
 pub trait Exchange: Send + Sync {
-    /// Hands over a Message that came from a Peer, whose own it is.
-    fn deliver(&self, peer: PeerId, message: Message) -> Flow;
+    /// Hands over Messages that came from a Peer, whose own they are: all of them, or those before one for
+    /// which a queue has no room. Says how many it took.
+    ///
+    /// # Errors
+    /// When one of them is malformed; those before it are delivered.
+    fn deliver(&self, peer: PeerId, messages: &mut Messages) -> Result<(Flow, u64), WireError>;
 
     /// A Peer sent Messages in another Node's name; they were refused.
     fn refuse_forged(&self, peer: &Peer, claimed: &str);
@@ -62,7 +67,12 @@ pub enum Notice {
     Disconnect,
     /// Somebody wants to know the round-trip time as it is now, in microseconds. The question is dropped
     /// when the link is not up, or no longer.
-    Ping(oneshot::Sender<u64>),
+    Ping {
+        /// Bytes of nothing to be sent first; the time is then that of what follows them.
+        padding: usize,
+        /// Where the answer goes.
+        answer: oneshot::Sender<u64>,
+    },
 }
 
 /// Another Node, and this Node's link to it.
@@ -217,11 +227,15 @@ impl Peer {
         self.outgoing.set_gateway(gateway);
     }
 
-    /// Remembers what carries the link.
-    pub fn set_carrier(&self, transport: &str, address: &str) {
+    /// Remembers what carries the Messages of this side. True if that is another session than before,
+    /// of a link that is up already.
+    pub fn set_carrier(&self, transport: &str, address: &str) -> bool {
         let mut seen = self.lock();
-        seen.transport = Some(transport.to_owned());
-        seen.address = Some(address.to_owned());
+        let now = (Some(transport.to_owned()), Some(address.to_owned()));
+        let before = (seen.transport.take(), seen.address.take());
+        let moved = seen.state == State::Up && before != now;
+        (seen.transport, seen.address) = now;
+        moved
     }
 
     /// The Peer at this moment.

@@ -21,7 +21,7 @@ use crate::transport::Priority;
 use crate::transport::session::SessionError;
 use crate::transport::stream::Cutter;
 
-/// First attempts are spread over a millisecond for each Peer.
+/// First attempts are spread over a millisecond for each Peer but one.
 const SPREAD: Duration = Duration::from_millis(1);
 
 /// How long a session has for its goodbye, however full its stream is.
@@ -59,7 +59,7 @@ impl Link {
             heartbeat: options.heartbeat,
             retry: options.connection_retry,
             best: self.candidates.first().map(|candidate| candidate.transport.priority()),
-            spread: SPREAD.saturating_mul(peers),
+            spread: SPREAD.saturating_mul(peers.saturating_sub(1)),
         };
         let running = Running {
             machine: Machine::new(rules, rand::random::<f64>),
@@ -99,6 +99,8 @@ struct Ping {
     session: SessionId,
     /// When it was asked, by that session's clock.
     asked: u64,
+    /// Whether it is about the heartbeat behind some padding.
+    padded: bool,
     answer: oneshot::Sender<u64>,
 }
 
@@ -160,7 +162,7 @@ impl Running {
                 self.link.peer.set_error(Reason::Asked.text().to_owned());
                 self.handle(Event::Disconnect);
             }
-            Notice::Ping(answer) => self.ping(answer),
+            Notice::Ping { padding, answer } => self.ping(padding, answer),
             Notice::Ended(id, reason) => {
                 self.pings.retain(|ping| ping.session != id);
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
@@ -168,7 +170,10 @@ impl Running {
                 if self.machine.current() == Some(id) {
                     self.link.peer.set_error(reason.to_string());
                 }
-                self.handle(Event::Ended(id));
+                self.handle(match reason {
+                    SessionError::TurnedAway(_) => Event::TurnedAway(id),
+                    _ => Event::Ended(id),
+                });
             }
         }
     }
@@ -194,18 +199,28 @@ impl Running {
     }
 
     /// Asks the Peer for a sign of life; what cannot be answered is dropped.
-    fn ping(&mut self, answer: oneshot::Sender<u64>) {
+    fn ping(&mut self, padding: usize, answer: oneshot::Sender<u64>) {
         self.pings.retain(|ping| !ping.answer.is_closed());
         let Some(session) = self.machine.current() else { return };
         let Some(open) = self.sessions.get(&session) else { return };
-        if self.pings.len() < MOST_PINGS {
-            self.pings.push(Ping { session, asked: open.notes.now(), answer });
-            open.notes.leave(|say| say.heartbeat = true);
+        let padded = padding > 0;
+        // One who is to wait for padding at a time: what another one adds would come before his answer.
+        if self.pings.len() >= MOST_PINGS || padded && self.pings.iter().any(|ping| ping.padded) {
+            return;
         }
+        self.pings.push(Ping { session, asked: open.notes.now(), padded, answer });
+        open.notes.leave(|say| {
+            say.padding = padding;
+            say.heartbeat |= !padded;
+        });
     }
 
     fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
-        let answered = |ping: &mut Ping| ping.session == id && ping.asked <= measured.sent;
+        let padded = self.sessions.get(&id).map(|open| open.notes.padded());
+        let answered = |ping: &mut Ping| {
+            let this = !ping.padded || padded == Some(measured.sent);
+            ping.session == id && ping.asked <= measured.sent && this
+        };
         for ping in self.pings.extract_if(.., answered) {
             // Whoever asked may have gone.
             let _ = ping.answer.send(measured.time);
@@ -355,7 +370,10 @@ impl Running {
             Action::Finish { id, drain } => self.note(id, |notes| notes.finish(drain)),
             Action::Activate(id) => {
                 if let Some(open) = self.sessions.get(&id) {
-                    self.link.peer.set_carrier(&open.transport, &open.address);
+                    let peer = &self.link.peer;
+                    if peer.set_carrier(&open.transport, &open.address) {
+                        self.link.greeter.exchange.link_changed(peer);
+                    }
                     open.notes.set_active(true);
                 }
             }

@@ -14,10 +14,15 @@ use super::notes::{Notes, Sayings};
 use super::peer::Peer;
 use crate::message::Message;
 use crate::transport::session::{Session, SessionError};
+use crate::transport::ssh;
 use crate::wire::{self, Control, Echo, Heartbeat};
 
-/// Bytes of Messages after which a write is large enough.
-const BATCH: usize = 32 * 1024;
+/// Bytes of Messages that go into one write, if more than one does: with what is said of them, they fill
+/// one packet of the session.
+const BATCH: usize = ssh::PACKET as usize - ROOM;
+
+/// Bytes for what is said of the Messages of a write, beside their own size.
+const ROOM: usize = 1024;
 
 /// How long the other side has to close a session after a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -25,7 +30,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Writes until the session ends; returns why it did.
 pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
     let Greeted { session, notes, mut interests, .. } = greeted;
-    let mut writer = Writer { session, notes, peer, buffer: BytesMut::new(), batch: Vec::new() };
+    let mut writer =
+        Writer { session, notes, peer, buffer: BytesMut::new(), batch: Vec::new(), padding: 0 };
     loop {
         if interests.has_changed().unwrap_or(false) {
             let interests = interests.borrow_and_update();
@@ -60,6 +66,8 @@ struct Writer {
     peer: Arc<Peer>,
     buffer: BytesMut,
     batch: Vec<Message>,
+    /// Bytes of nothing that are still to be written.
+    padding: usize,
 }
 
 impl Writer {
@@ -97,10 +105,29 @@ impl Writer {
         if let Some(reason) = sayings.bye {
             wire::encode(&Control::Bye(reason), &mut self.buffer);
         }
+        self.padding = self.padding.saturating_add(sayings.padding);
+        self.pad();
+    }
+
+    /// Encodes a piece of what padding there is, if there is nothing else: Messages never wait for more
+    /// of it than that.
+    fn pad(&mut self) {
+        if self.padding == 0 || !self.buffer.is_empty() {
+            return;
+        }
+        let piece = self.padding.min(BATCH);
+        wire::encode(&Control::Padding(piece), &mut self.buffer);
+        self.padding -= piece;
+        if self.padding == 0 {
+            let heartbeat = Heartbeat { sent: self.notes.now(), received: self.received() };
+            self.notes.set_padded(heartbeat.sent);
+            wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
+        }
     }
 
     fn gather_messages(&mut self) {
-        self.peer.outgoing.take(&mut self.batch, BATCH);
+        let bytes = self.peer.outgoing.take(&mut self.batch, BATCH);
+        self.buffer.reserve(bytes + ROOM);
         wire::encode_messages(&self.batch, &mut self.buffer);
         self.batch.clear();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::listening::Built;
 use super::{ControlError, Node, STOP};
@@ -79,17 +79,22 @@ impl Node {
         Ok(())
     }
 
-    /// Measures the round trip to a Peer, in microseconds: with a heartbeat that is sent now.
+    /// Measures the round trip to a Peer, in microseconds: with a heartbeat that is sent now. With
+    /// `padding`, so many bytes of nothing are sent first, whenever there is no Message to send, and the
+    /// time is from now until the Peer has answered that all have come: how long they take. One such
+    /// question to each Peer at a time.
     ///
     /// # Errors
     /// When there is no such Peer, it is not up, or it does not answer in time.
-    pub async fn ping_peer(&self, name: &str) -> Result<u64, ControlError> {
+    pub async fn ping_peer(&self, name: &str, padding: usize) -> Result<u64, ControlError> {
         let peer = self.peer(name)?;
         let (answer, answered) = oneshot::channel();
+        let begun = Instant::now();
         // The link is gone when the Node has stopped; then nobody keeps the question.
-        let _ = peer.notices.send(Notice::Ping(answer)).await;
+        let _ = peer.notices.send(Notice::Ping { padding, answer }).await;
         match timeout(PING, answered).await {
-            Ok(Ok(time)) => Ok(time),
+            Ok(Ok(time)) if padding == 0 => Ok(time),
+            Ok(Ok(_)) => Ok(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)),
             Ok(Err(_)) => Err(ControlError::NotUp(name.to_owned())),
             Err(_) => Err(ControlError::NoAnswer(name.to_owned())),
         }

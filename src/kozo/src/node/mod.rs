@@ -12,6 +12,7 @@ mod listening;
 mod reload;
 mod roles;
 mod router;
+mod routes;
 mod supervisor;
 mod types;
 
@@ -30,7 +31,7 @@ use crate::config::LocalNode;
 use crate::interest::Interest;
 use crate::link::{Greeter, Peers};
 use crate::message::{Draft, Origin};
-use crate::role::{Host, Inbox, SendError, Sent};
+use crate::role::{Host, Inbox, Offered, SendError, Sent};
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
 use crate::transport::Passed;
 use crate::transport::session::SessionError;
@@ -295,6 +296,10 @@ impl Host for Node {
 
     fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError> {
         self.shared.router.send(role, draft)
+    }
+
+    fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError> {
+        self.shared.router.offer(role, draft)
     }
 
     fn status(&self) -> NodeStatus {

@@ -154,6 +154,8 @@ impl Node {
                 self.shared.router.changed(Change::PeerAdded(peer.name.clone()));
             }
         }
+        let place = |name: &String| new.iter().position(|peer| peer.name == *name);
+        self.live().links.sort_by_cached_key(|name, _| place(name));
     }
 
     async fn exchange_roles(
@@ -179,6 +181,8 @@ impl Node {
                 self.shared.router.changed(Change::RoleAdded(role.name.clone()));
             }
         }
+        let place = |name: &String| new.roles.iter().position(|role| role.name == *name);
+        self.live().roles.sort_by_cached_key(|name, _| place(name));
         Ok(())
     }
 }

@@ -66,6 +66,7 @@ impl Node {
             stop: role.stop.subscribe(),
             reopen: self.shared.reopen.subscribe(),
             settled: self.shared.settled.subscribe(),
+            complaints: Arc::default(),
         };
         let supervised = Arc::clone(&role.supervised);
         role.task = Some(tokio::spawn(async move { supervised.run(context).await }));

@@ -2,24 +2,30 @@
 //!
 //! All state is behind one lock that is never held while waiting. A Message is encoded once, here;
 //! whatever it is put into (Roles' inboxes, Peers' queues, taps) shares the same bytes. Nothing here
-//! blocks: a queue without room drops its oldest.
+//! blocks: a queue without room drops its oldest, or the sender is told what to wait for. Where
+//! Messages go is remembered, see `routes`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{broadcast, watch};
 use tracing::warn;
 
 use super::complaints::Complaints;
+use super::routes::{Route, Routes};
 use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
 use crate::link::{Exchange, Peer, PeerId};
-use crate::message::{Draft, Message, Origin};
-use crate::queue::Limits;
-use crate::role::{Inbox, SendError, Sent};
+use crate::message::{Draft, Head, Message, Origin};
+use crate::queue::{Limits, Room};
+use crate::role::{Inbox, Offered, SendError, Sent};
 use crate::transport::session::{Flow, SessionError};
+use crate::wire::{Messages, WireError};
 
 /// Number of a Role in this run of the daemon.
 pub(super) type RoleId = u64;
@@ -81,9 +87,9 @@ pub enum Change {
 }
 
 /// A Role as the router sees it.
-struct Subscriber {
-    name: String,
-    inbox: Arc<Inbox>,
+pub(super) struct Subscriber {
+    pub(super) name: String,
+    pub(super) inbox: Arc<Inbox>,
     interests: Vec<Interest>,
 }
 
@@ -98,17 +104,54 @@ struct Tap {
 #[derive(Default)]
 struct State {
     counter: u64,
-    roles: BTreeMap<RoleId, Subscriber>,
-    peers: BTreeMap<PeerId, Arc<Peer>>,
-    by_role: InterestIndex<RoleId>,
-    by_peer: InterestIndex<PeerId>,
+    directory: Directory,
+    /// Routes of what the Roles send.
+    own: Routes,
+    /// Routes of what comes from Peers.
+    foreign: Routes,
+    hasher: RandomState,
+    /// Room for the data of the next Messages: many share one piece of memory.
+    room: BytesMut,
     taps: Vec<Tap>,
     /// The last Message of each Node: its boot and its counter.
     seen: HashMap<PeerId, (u64, u64)>,
     refused: BTreeMap<Refused, u64>,
-    sent_by_role: BTreeMap<String, u64>,
-    found_roles: Vec<RoleId>,
-    found_peers: Vec<PeerId>,
+}
+
+/// Who is there, and who wants what.
+#[derive(Default)]
+struct Directory {
+    roles: BTreeMap<RoleId, Arc<Subscriber>>,
+    peers: BTreeMap<PeerId, Arc<Peer>>,
+    by_role: InterestIndex<RoleId>,
+    by_peer: InterestIndex<PeerId>,
+    sent_by_role: BTreeMap<String, Arc<AtomicU64>>,
+}
+
+/// Bytes of data that share one piece of memory at most: small, because a Message that waits in some
+/// queue keeps all of the piece.
+const SHARED: usize = 4096;
+
+impl Directory {
+    /// Where Messages with this head go that a Role of this Node sends.
+    fn own_route(&mut self, head: Head) -> Route {
+        let sent = match self.sent_by_role.get(head.role()) {
+            Some(sent) => Arc::clone(sent),
+            None => Arc::clone(self.sent_by_role.entry(head.role().to_owned()).or_default()),
+        };
+        let mut found = Vec::new();
+        self.by_peer.find(&head, &mut found);
+        let peers = found.iter().filter_map(|id| self.peers.get(id)).cloned().collect();
+        Route { peers, sent, ..self.foreign_route(Arc::new(head)) }
+    }
+
+    /// Where Messages with this head go that came from a Peer.
+    fn foreign_route(&self, head: Arc<Head>) -> Route {
+        let mut found = Vec::new();
+        self.by_role.find(&head, &mut found);
+        let roles = found.iter().filter_map(|id| self.roles.get(id)).cloned().collect();
+        Route { head, roles, peers: Vec::new(), sent: Arc::default() }
+    }
 }
 
 impl Router {
@@ -137,37 +180,42 @@ impl Router {
         interests: Vec<Interest>,
     ) {
         let mut state = self.lock();
-        state.by_role.set(id, &interests);
-        state.roles.insert(id, Subscriber { name: name.to_owned(), inbox, interests });
+        let directory = state.change_directory();
+        directory.by_role.set(id, &interests);
+        let subscriber = Subscriber { name: name.to_owned(), inbox, interests };
+        directory.roles.insert(id, Arc::new(subscriber));
         self.announce(&state);
     }
 
     /// Parts with a Role.
     pub(super) fn remove_role(&self, id: RoleId) {
         let mut state = self.lock();
-        state.by_role.remove(id);
-        state.roles.remove(&id);
+        let directory = state.change_directory();
+        directory.by_role.remove(id);
+        directory.roles.remove(&id);
         self.announce(&state);
     }
 
     /// Joins a Peer, with what it is taken to want until it says so itself.
     pub fn add_peer(&self, peer: Arc<Peer>, assumed: &[Interest]) {
         let mut state = self.lock();
-        state.by_peer.set(peer.id, assumed);
-        state.peers.insert(peer.id, peer);
+        let directory = state.change_directory();
+        directory.by_peer.set(peer.id, assumed);
+        directory.peers.insert(peer.id, peer);
     }
 
     /// Parts with a Peer.
     pub fn remove_peer(&self, id: PeerId) {
         let mut state = self.lock();
-        state.by_peer.remove(id);
-        state.peers.remove(&id);
+        let directory = state.change_directory();
+        directory.by_peer.remove(id);
+        directory.peers.remove(&id);
         state.seen.remove(&id);
     }
 
     /// Tells Peers what is wanted here, if that has changed.
     fn announce(&self, state: &State) {
-        let of_roles = state.roles.values().flat_map(|role| &role.interests);
+        let of_roles = state.directory.roles.values().flat_map(|role| &role.interests);
         let of_taps = state.taps.iter().filter(|tap| tap.announced).flat_map(|tap| &tap.interests);
         let mut all: Vec<Interest> = Vec::new();
         for interest in of_roles.chain(of_taps) {
@@ -201,37 +249,58 @@ impl Router {
     /// When it is not valid, or larger than the whole queue of somebody who wants it; then nobody
     /// is sent it.
     pub fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let timestamp = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.route(role, draft, false).map(|routed| match routed {
+            Offered::Sent(sent) => sent,
+            Offered::Full(_) => Sent::default(),
+        })
+    }
+
+    /// Sends a Message as [`send`](Self::send) does, but only if nothing is dropped for it (in the
+    /// sender's own queue aside: whoever waits there would wait for itself).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError> {
+        self.route(role, draft, true)
+    }
+
+    fn route(&self, role: &str, draft: &Draft<'_>, wait: bool) -> Result<Offered, SendError> {
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let counter = state.counter + 1;
-        let message = Message::encode(Arc::clone(&self.origin), role, counter, timestamp, draft)?;
-        state.by_role.find(&message, &mut state.found_roles);
-        state.by_peer.find(&message, &mut state.found_peers);
-        check_size(&message, state)?;
-        state.counter = counter;
-        match state.sent_by_role.get_mut(role) {
-            Some(sent) => *sent += 1,
-            None => drop(state.sent_by_role.insert(role.to_owned(), 1)),
+        let State { counter, directory, own, hasher, room, taps, .. } = &mut *guard;
+        let at = own.find(
+            |route| draft.has_head(&route.head, role),
+            || hasher.hash_one(draft.names(role)),
+            || draft.head(Arc::clone(&self.origin), role).map(|head| directory.own_route(head)),
+        )?;
+        let Some(route) = own.get(at) else { return Ok(Offered::Sent(Sent::default())) };
+        let weight = route.head.weight() + draft.data_len();
+        check_size(weight, route)?;
+        if wait && let Some(room) = wait_for_room(role, weight, route) {
+            return Ok(Offered::Full(room));
         }
-        let mut sent = Sent { counter, roles: 0, peers: 0, unreachable: 0, full: false };
-        for role in state.found_roles.iter().filter_map(|id| state.roles.get(id)) {
+        let data = encode(draft, room);
+        let message = Message::new(Arc::clone(&route.head), *counter + 1, clock(), data)?;
+        *counter += 1;
+        route.sent.fetch_add(1, Ordering::Relaxed);
+        tap(taps, &message);
+        let mut sent = Sent { counter: *counter, ..Sent::default() };
+        for role in &route.roles {
             // Sizes were checked above.
             sent.full |= role.inbox.push(message.clone()).unwrap_or(false);
             sent.roles += 1;
         }
-        for peer in state.found_peers.iter().filter_map(|id| state.peers.get(id)) {
-            match peer.outgoing.push(message.clone()) {
-                Ok(Pushed::Queued { full }) => {
-                    sent.full |= full;
-                    sent.peers += 1;
-                }
-                Ok(Pushed::Dropped(_)) | Err(_) => sent.unreachable += 1,
+        let mut push = |peer: &Peer, message| match peer.outgoing.push(message) {
+            Ok(Pushed::Queued { full }) => {
+                sent.full |= full;
+                sent.peers += 1;
             }
+            Ok(Pushed::Dropped(_)) | Err(_) => sent.unreachable += 1,
+        };
+        if let Some((last, others)) = route.peers.split_last() {
+            others.iter().for_each(|peer| push(peer, message.clone()));
+            push(last, message);
         }
-        state.tap(&message);
-        Ok(sent)
+        Ok(Offered::Sent(sent))
     }
 
     /// Opens a view of the Messages that pass and match one of these; it is closed when the inbox is
@@ -258,7 +327,8 @@ impl Router {
 
     /// Messages that the Role of this name sent.
     pub fn sent_by(&self, role: &str) -> u64 {
-        self.lock().sent_by_role.get(role).copied().unwrap_or(0)
+        let sent = self.lock().directory.sent_by_role.get(role).cloned();
+        sent.map_or(0, |sent| sent.load(Ordering::Relaxed))
     }
 
     /// Messages that were refused, by reason.
@@ -277,39 +347,66 @@ impl Router {
 }
 
 impl State {
-    fn tap(&self, message: &Message) {
-        for tap in &self.taps {
-            if tap.interests.iter().any(|interest| interest.matches(message))
-                && let Some(inbox) = tap.inbox.upgrade()
-            {
-                // What is too large for a tap is not shown.
-                let _ = inbox.push(message.clone());
-            }
-        }
+    /// Who is there, to be changed: what was found there before no longer holds.
+    fn change_directory(&mut self) -> &mut Directory {
+        self.own.clear();
+        self.foreign.clear();
+        &mut self.directory
     }
 
     fn refuse(&mut self, reason: Refused) {
         *self.refused.entry(reason).or_default() += 1;
     }
+}
 
-    /// Whether this is a Message that its origin sent after all those seen.
-    fn is_new(&mut self, peer: PeerId, message: &Message) -> bool {
-        let (boot, counter) = self.seen.entry(peer).or_default();
-        if *boot == message.origin().boot && message.counter() <= *counter {
-            return false;
+/// Microseconds since the Unix epoch.
+fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The data of a draft, encoded into a piece of memory that others share if it is small.
+fn encode(draft: &Draft<'_>, room: &mut BytesMut) -> Bytes {
+    let length = draft.data_len();
+    if length > SHARED / 4 {
+        let mut data = BytesMut::with_capacity(length);
+        draft.put_data(&mut data);
+        return data.freeze();
+    }
+    if room.capacity() < length {
+        *room = BytesMut::with_capacity(SHARED);
+    }
+    draft.put_data(room);
+    room.split().freeze()
+}
+
+/// Shows a Message to those who look on.
+fn tap(taps: &[Tap], message: &Message) {
+    for tap in taps {
+        if tap.interests.iter().any(|interest| interest.matches(message))
+            && let Some(inbox) = tap.inbox.upgrade()
+        {
+            // What is too large for a tap is not shown.
+            let _ = inbox.push(message.clone());
         }
-        (*boot, *counter) = (message.origin().boot, message.counter());
-        true
     }
 }
 
-/// Whether everybody who wants the Message has a queue that can hold it.
-fn check_size(message: &Message, state: &State) -> Result<(), SendError> {
-    let weight = message.body().len();
-    let roles = state.found_roles.iter().filter_map(|id| state.roles.get(id));
-    let roles = roles.map(|role| (role.inbox.limits(), "role", &*role.name));
-    let peers = state.found_peers.iter().filter_map(|id| state.peers.get(id));
-    let peers = peers.map(|peer| (peer.outgoing.limits(), "peer", peer.name()));
+/// What to wait for before nobody has to drop another Message for one of this weight.
+fn wait_for_room(sender: &str, weight: usize, route: &Route) -> Option<Room> {
+    let mut roles = route.roles.iter().filter(|role| role.name != sender);
+    roles
+        .find_map(|role| role.inbox.wait_for_room(weight))
+        .or_else(|| route.peers.iter().find_map(|peer| peer.outgoing.wait_for_room(weight)))
+}
+
+/// Whether everybody who wants a Message of this weight has a queue that can hold it.
+fn check_size(weight: usize, route: &Route) -> Result<(), SendError> {
+    if weight <= route.most() {
+        return Ok(());
+    }
+    let roles = route.roles.iter().map(|role| (role.inbox.limits(), "role", &*role.name));
+    let peers = route.peers.iter().map(|peer| (peer.outgoing.limits(), "peer", peer.name()));
     match roles.chain(peers).find(|(limits, ..)| weight > limits.size) {
         None => Ok(()),
         Some((Limits { size, .. }, what, name)) => {
@@ -319,24 +416,45 @@ fn check_size(message: &Message, state: &State) -> Result<(), SendError> {
 }
 
 impl Exchange for Router {
-    fn deliver(&self, peer: PeerId, message: Message) -> Flow {
+    fn deliver(&self, peer: PeerId, messages: &mut Messages) -> Result<(Flow, u64), WireError> {
         let mut guard = self.lock();
-        let state = &mut *guard;
-        if !state.is_new(peer, &message) {
-            state.refuse(Refused::Duplicate);
-            return Flow::Continue;
-        }
-        state.by_role.find(&message, &mut state.found_roles);
-        let mut flow = Flow::Continue;
-        for role in state.found_roles.iter().filter_map(|id| state.roles.get(id)) {
-            match role.inbox.push(message.clone()) {
-                Ok(false) => {}
-                Ok(true) => flow = Flow::Yield,
-                Err(_) => *state.refused.entry(Refused::TooLarge).or_default() += 1,
+        let State { directory, foreign, hasher, taps, seen, refused, .. } = &mut *guard;
+        let (boot, counter) = seen.entry(peer).or_default();
+        let mut taken = 0;
+        while let Some(message) = messages.next() {
+            let message = message?;
+            if *boot == message.origin().boot && message.counter() <= *counter {
+                taken += 1;
+                *refused.entry(Refused::Duplicate).or_default() += 1;
+                continue;
+            }
+            let head = message.head();
+            let at = foreign.find(
+                |route| Arc::ptr_eq(&route.head, head) || route.head == *head,
+                || hasher.hash_one(head),
+                || Ok::<_, WireError>(directory.foreign_route(Arc::clone(head))),
+            )?;
+            let roles = foreign.get(at).map(|route| &*route.roles).unwrap_or_default();
+            let weight = message.size();
+            // All are asked: whoever had a turn is not given another one for nothing.
+            if roles.iter().filter(|role| role.inbox.wants_turn(weight)).count() > 0 {
+                messages.put_back(message);
+                return Ok((Flow::Yield, taken));
+            }
+            taken += 1;
+            (*boot, *counter) = (message.origin().boot, message.counter());
+            tap(taps, &message);
+            let mut push = |role: &Subscriber, message| {
+                if role.inbox.push(message).is_err() {
+                    *refused.entry(Refused::TooLarge).or_default() += 1;
+                }
+            };
+            if let Some((last, others)) = roles.split_last() {
+                others.iter().for_each(|role| push(role, message.clone()));
+                push(last, message);
             }
         }
-        state.tap(&message);
-        flow
+        Ok((Flow::Continue, taken))
     }
 
     fn refuse_forged(&self, peer: &Peer, claimed: &str) {
@@ -352,7 +470,7 @@ impl Exchange for Router {
     }
 
     fn set_interest(&self, peer: PeerId, interests: &[Interest]) {
-        self.lock().by_peer.set(peer, interests);
+        self.lock().change_directory().by_peer.set(peer, interests);
     }
 
     fn link_changed(&self, peer: &Peer) {

@@ -5,11 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::message::Message;
-use crate::queue::{Limits, RollingQueue, TooLarge};
+use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters};
 
 /// Messages on their way to one consumer.
 #[derive(Debug)]
 pub struct Inbox {
+    limits: Limits,
     state: Mutex<State>,
     ready: Notify,
 }
@@ -20,6 +21,9 @@ struct State {
     closed: bool,
     received: u64,
     dropped: u64,
+    waiters: Waiters,
+    /// Whether the consumer was given a turn and has taken nothing.
+    had_turn: bool,
 }
 
 /// Figures of an inbox.
@@ -38,19 +42,23 @@ pub struct InboxCounters {
 impl Inbox {
     /// An empty inbox.
     pub fn new(limits: Limits) -> Inbox {
+        let queue = RollingQueue::new(limits);
         Inbox {
+            limits: queue.limits(),
             state: Mutex::new(State {
-                queue: RollingQueue::new(limits),
+                queue,
                 closed: false,
                 received: 0,
                 dropped: 0,
+                waiters: Waiters::default(),
+                had_turn: false,
             }),
             ready: Notify::new(),
         }
     }
 
-    /// Puts a Message in, dropping the oldest as far as needed. Says whether the inbox is full now.
-    /// A closed inbox takes nothing and says no.
+    /// Puts a Message in, dropping the oldest as far as needed. Says whether the inbox is full now. A
+    /// closed inbox takes nothing and says no.
     ///
     /// # Errors
     /// When the Message is larger than the whole inbox.
@@ -59,23 +67,65 @@ impl Inbox {
         if state.closed {
             return Ok(false);
         }
+        let was_empty = state.queue.is_empty();
         let dropped = state.queue.push(message)?;
         state.received += 1;
         state.dropped += dropped.count;
         let full = !state.queue.has_room_for(0);
         drop(state);
-        self.ready.notify_one();
+        // The consumer waits only when it has found nothing.
+        if was_empty {
+            self.ready.notify_one();
+        }
         Ok(full)
+    }
+
+    /// Whether the consumer is to have a turn before a Message of so many bytes goes in: there is no room
+    /// for it, and the consumer has not been given a turn since it last took something.
+    pub fn wants_turn(&self, weight: usize) -> bool {
+        let mut state = self.lock();
+        if state.closed || state.had_turn || state.queue.has_room_for(weight) {
+            return false;
+        }
+        state.had_turn = true;
+        true
+    }
+
+    /// What to wait for before a Message of so many bytes goes in without dropping another; nothing, if
+    /// there is room now.
+    pub fn wait_for_room(&self, weight: usize) -> Option<Room> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let has_room = state.closed || state.queue.has_room_for(weight);
+        (!has_room).then(|| state.waiters.join())
     }
 
     /// The next Message; `None` when the inbox is closed and empty. Cancel safe. One consumer.
     pub async fn receive(&self) -> Option<Message> {
+        self.take(State::pop).await
+    }
+
+    /// Puts all Messages that are there into `batch`, behind what is in it; waits for one if there is
+    /// none. Says no when the inbox is closed and empty. Cancel safe. One consumer.
+    pub async fn receive_many(&self, batch: &mut Vec<Message>) -> bool {
+        let all = |state: &mut State| {
+            let before = batch.len();
+            batch.extend(state.queue.drain());
+            state.had_turn = false;
+            state.waiters.wake();
+            (batch.len() > before).then_some(())
+        };
+        self.take(all).await.is_some()
+    }
+
+    /// What `take` finds, as soon as it finds something; `None` when the inbox is closed and empty.
+    async fn take<T>(&self, mut take: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
         loop {
             let ready = self.ready.notified();
             {
                 let mut state = self.lock();
-                if let Some(message) = state.queue.pop() {
-                    return Some(message);
+                if let Some(found) = take(&mut state) {
+                    return Some(found);
                 }
                 if state.closed {
                     return None;
@@ -87,18 +137,21 @@ impl Inbox {
 
     /// The next Message, if one is there.
     pub fn try_receive(&self) -> Option<Message> {
-        self.lock().queue.pop()
+        self.lock().pop()
     }
 
     /// Takes no more Messages; those in it can still be received.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiters.wake();
+        drop(state);
         self.ready.notify_one();
     }
 
     /// The bounds.
     pub fn limits(&self) -> Limits {
-        self.lock().queue.limits()
+        self.limits
     }
 
     /// Its figures now.
@@ -114,5 +167,14 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.queue.pop();
+        self.had_turn = false;
+        self.waiters.wake_if_half_empty(&self.queue);
+        message
     }
 }

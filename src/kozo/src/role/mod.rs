@@ -24,7 +24,7 @@ mod throttle;
 mod timer;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmpv::Value;
 use tokio::sync::watch;
@@ -33,9 +33,11 @@ use crate::BoxFuture;
 use crate::config::{OptionKind, OptionSpec, OptionValue, Presence, RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
+use crate::queue::Room;
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
+pub(crate) use throttle::Throttle;
 
 /// The option of most types that says whether they send Log Messages.
 const LOG: &str = "log";
@@ -123,8 +125,17 @@ pub enum SendError {
     },
 }
 
+/// What became of a Message that was to be sent only if there is room for it.
+#[derive(Debug)]
+pub enum Offered {
+    /// It was sent.
+    Sent(Sent),
+    /// It was not: a queue is full.
+    Full(Room),
+}
+
 /// What became of a Message that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Its counter: with the Node's name and boot number, its id.
     pub counter: u64,
@@ -148,6 +159,13 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When it is not valid, or too large for a queue.
     fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError>;
+
+    /// Sends a Message in the name of a Role if nothing has to be dropped for it, in the queues of
+    /// others.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError>;
 
     /// The Node at this moment.
     fn status(&self) -> NodeStatus;
@@ -183,12 +201,20 @@ pub struct RoleContext {
     pub reopen: watch::Receiver<u64>,
     /// Becomes true when the links to all Peers have settled, see [`RoleContext::settled`].
     pub settled: watch::Receiver<bool>,
+    /// What the Role itself need not say, said about its Log Messages.
+    pub(crate) complaints: Arc<Mutex<Throttle>>,
 }
 
 impl RoleContext {
     /// The next Message; `None` once the Role is to stop and its queue is empty. Cancel safe.
     pub async fn receive(&self) -> Option<Message> {
         self.inbox.receive().await
+    }
+
+    /// All Messages that are there, behind what is in `batch` already; waits for one if there is none.
+    /// False once the Role is to stop and its queue is empty. Cancel safe.
+    pub async fn receive_many(&self, batch: &mut Vec<Message>) -> bool {
+        self.inbox.receive_many(batch).await
     }
 
     /// Returns when the Role is to stop. Cancel safe.
@@ -220,10 +246,33 @@ impl RoleContext {
         Ok(sent)
     }
 
-    /// Sends a Log Message with this text.
+    /// Sends a Message, and waits before that until all queues that it goes into have room: nothing is
+    /// dropped for it. A link that is down and not made on demand is not waited for, and once the Role
+    /// is to stop nothing is. Cancel safe: the Message is then not sent.
+    ///
+    /// Two Roles that send to each other like this, and receive nothing meanwhile, would wait for each
+    /// other for ever.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_waiting(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
+        loop {
+            match self.host.offer(&self.name, &draft)? {
+                Offered::Sent(sent) => return Ok(sent),
+                Offered::Full(room) => tokio::select! {
+                    () = room.wait() => {}
+                    () = self.stopped() => return self.host.send(&self.name, &draft),
+                },
+            }
+        }
+    }
+
+    /// Sends a Log Message with this text. That it could not be sent is said at most once a minute.
     pub async fn log(&self, text: &str) {
         let draft = Draft::new(crate::message::Kind::Log, "log").data(&Value::from(text));
-        if let Err(error) = self.send(draft).await {
+        if let Err(error) = self.send(draft).await
+            && self.complaints.lock().unwrap_or_else(PoisonError::into_inner).allows("log")
+        {
             tracing::warn!(role = %self.name, "cannot send a log message: {error}");
         }
     }

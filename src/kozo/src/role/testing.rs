@@ -116,6 +116,7 @@ impl TestHost {
             stop: stop_receiver,
             reopen: reopen_receiver,
             settled: watch::channel(true).1,
+            complaints: Arc::default(),
         };
         Context { context, stop, reopen }
     }
@@ -210,7 +211,11 @@ impl Host for TestHost {
             seen.sent.push(message);
             seen.sent_at.push(Instant::now());
         });
-        Ok(Sent { counter, roles, peers: 0, unreachable: 0, full: false })
+        Ok(Sent { counter, roles, ..Sent::default() })
+    }
+
+    fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError> {
+        self.send(role, draft).map(Offered::Sent)
     }
 
     fn status(&self) -> NodeStatus {

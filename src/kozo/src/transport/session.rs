@@ -8,6 +8,7 @@ use bytes::Bytes;
 use russh::keys::PublicKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::ssh::Backlog;
 use super::stream::{BoxStream, Cuttable, Cutter};
 use crate::BoxFuture;
 
@@ -16,13 +17,14 @@ use crate::BoxFuture;
 pub enum Flow {
     /// Go on reading.
     Continue,
-    /// Give others a turn first: a queue is full.
+    /// Give others a turn, then go on with what came: a queue is full.
     Yield,
 }
 
 /// Takes the bytes of a session as they come. Dropped when the session has ended.
 pub trait Sink: Send {
-    /// Takes some bytes.
+    /// Takes some bytes. To be called again, without any, for as long as it says [`Flow::Yield`]: it has
+    /// stopped in the middle of what came.
     ///
     /// # Errors
     /// When they make no sense; the session is then closed.
@@ -92,6 +94,9 @@ pub enum SessionError {
     /// Two daemons with the same name and key.
     #[error("two machines run as '{0}' with the same key: one of them was turned away")]
     Twin(String),
+    /// The other side has the link with another daemon of this Node's name and key.
+    #[error("closed by the peer: {0}")]
+    TurnedAway(String),
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
@@ -120,6 +125,7 @@ impl SessionError {
             SessionError::Stranger { .. } => "stranger",
             SessionError::WrongName { .. } => "wrong-name",
             SessionError::Twin(_) => "twin",
+            SessionError::TurnedAway(_) => "turned-away",
             SessionError::Policy(_) => "policy",
             SessionError::Closed(_) => "closed",
             SessionError::Protocol(_) => "protocol",
@@ -130,7 +136,10 @@ impl SessionError {
     pub fn is_refusal(&self) -> bool {
         let expected = matches!(
             self,
-            SessionError::Stream(_) | SessionError::Timeout(_) | SessionError::Closed(_)
+            SessionError::Stream(_)
+                | SessionError::Timeout(_)
+                | SessionError::TurnedAway(_)
+                | SessionError::Closed(_)
         );
         !expected
     }
@@ -151,9 +160,9 @@ impl From<crate::wire::WireError> for SessionError {
 /// The writing end of a session. Bytes written are on their way, not yet there.
 pub enum Writer {
     /// SSH, this Node being the client.
-    Client(russh::ChannelWriteHalf<russh::client::Msg>),
+    Client(russh::ChannelWriteHalf<russh::client::Msg>, Backlog),
     /// SSH, this Node being the server.
-    Server(russh::ChannelWriteHalf<russh::server::Msg>),
+    Server(russh::ChannelWriteHalf<russh::server::Msg>, Backlog),
     /// A stream that needs no session of its own.
     Plain(WriteHalf<Cuttable<BoxStream>>),
 }
@@ -186,14 +195,30 @@ impl Writer {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), SessionError> {
         let ended = |_| SessionError::Stream("the session has ended".to_owned());
         match self {
-            Writer::Client(channel) => channel.data_bytes(bytes).await.map_err(ended),
-            Writer::Server(channel) => channel.data_bytes(bytes).await.map_err(ended),
+            Writer::Client(channel, backlog) => {
+                backlog.ebb().await;
+                channel.data_bytes(bytes).await.map_err(ended)
+            }
+            Writer::Server(channel, backlog) => {
+                backlog.ebb().await;
+                channel.data_bytes(bytes).await.map_err(ended)
+            }
             Writer::Plain(stream) => {
                 stream.write_all(&bytes).await?;
                 Ok(stream.flush().await?)
             }
         }
     }
+}
+
+/// Hands bytes to a sink, and gives others a turn where it says so.
+pub(super) async fn feed(sink: &mut dyn Sink, bytes: &[u8]) -> Result<(), SessionError> {
+    let mut flow = sink.data(bytes)?;
+    while flow == Flow::Yield {
+        tokio::task::yield_now().await;
+        flow = sink.data(&[])?;
+    }
+    Ok(())
 }
 
 /// A session over a stream that the Transport itself has authenticated and encrypts; `cutter` will
@@ -225,8 +250,6 @@ async fn read_plain(
         if reader.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
-        if sink.data(&buffer)? == Flow::Yield {
-            tokio::task::yield_now().await;
-        }
+        feed(&mut *sink, &buffer).await?;
     }
 }

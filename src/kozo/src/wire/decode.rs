@@ -8,7 +8,7 @@ use super::{
     Echo, HEADER, Heartbeat, Hello, MAX_FEATURES, MAX_INTERESTS, MAX_PAYLOAD, WireError, kind,
 };
 use crate::interest::{Interest, Pattern};
-use crate::message::{Kind, Message, Origin};
+use crate::message::{Head, Kind, Message, MessageError, Origin};
 
 /// A frame that came.
 #[derive(Debug)]
@@ -93,14 +93,22 @@ impl Decoder {
     }
 }
 
-/// The Messages of one frame, parsed one by one.
+/// The Messages of one frame, read one by one.
 #[derive(Debug)]
 pub struct Messages {
     origin: Arc<Origin>,
     hops: u8,
-    rest: Bytes,
-    /// Bytes of the whole frame.
-    size: usize,
+    payload: Bytes,
+    /// Where in the payload the next one begins.
+    at: usize,
+    /// The head of the last one, or one that the first may have.
+    head: Option<Arc<Head>>,
+    /// Whether that head belongs to the frame.
+    headed: bool,
+    counter: u64,
+    timestamp: u64,
+    /// One that was read and not taken.
+    back: Option<Message>,
 }
 
 impl Messages {
@@ -114,11 +122,74 @@ impl Messages {
         self.hops
     }
 
-    /// Takes another, equal origin for all of them, so that they share one.
-    pub fn share_origin(&mut self, origin: &Arc<Origin>) {
+    /// Takes what was known before: an equal origin, and a head that some of them may have, so that
+    /// they share it with those that came earlier.
+    pub fn share(&mut self, origin: &Arc<Origin>, head: Option<Arc<Head>>) {
         if *self.origin == **origin {
             self.origin = Arc::clone(origin);
         }
+        if !self.headed {
+            self.head = head;
+        }
+    }
+
+    /// The head of the last one, for [`share`](Self::share).
+    pub fn into_head(self) -> Option<Arc<Head>> {
+        self.head
+    }
+
+    /// Gives back the last one, to be the next one again.
+    pub fn put_back(&mut self, message: Message) {
+        self.back = Some(message);
+    }
+
+    fn read(&mut self) -> Result<Message, WireError> {
+        const MALFORMED: WireError = WireError::Malformed("messages");
+        while self.payload.get(self.at) == Some(&0) {
+            self.at += 1;
+            self.read_head()?;
+        }
+        let mut rest = self.payload.get(self.at..).unwrap_or_default();
+        let length = number(&mut rest).ok_or(MALFORMED)?;
+        let head = self.head.as_ref().filter(|_| self.headed).ok_or(MALFORMED)?;
+        let counter = number(&mut rest).ok_or(MALFORMED)?;
+        let time = number(&mut rest).ok_or(MALFORMED)?;
+        let time = (time >> 1) ^ (time & 1).wrapping_neg();
+        let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
+        let length = length.ok_or(MALFORMED)?;
+        let start = self.payload.len() - rest.len();
+        self.at = start + length;
+        self.counter = self.counter.wrapping_add(counter);
+        self.timestamp = self.timestamp.wrapping_add(time);
+        let mut data = self.payload.slice(start..self.at);
+        if self.payload.len() > SHARED && length < self.payload.len() / 2 {
+            data = Bytes::copy_from_slice(&data);
+        }
+        Ok(Message::new(Arc::clone(head), self.counter, self.timestamp, data)?)
+    }
+
+    fn read_head(&mut self) -> Result<(), WireError> {
+        const MALFORMED: WireError = WireError::Malformed("messages");
+        let rest = &mut self.payload.get(self.at..).unwrap_or_default();
+        let number = take_u8(rest).ok_or(MALFORMED)?;
+        let kind = Kind::from_number(number).ok_or(MessageError::KindNumber(number))?;
+        let [role, message_type, channel] =
+            [text(rest, "role")?, text(rest, "type")?, text(rest, "channel")?];
+        let channel = Some(channel).filter(|channel| !channel.is_empty());
+        let names = (kind, role, message_type, channel);
+        let is_known = |head: &Arc<Head>| {
+            head.names() == names
+                && Arc::ptr_eq(head.origin(), &self.origin)
+                && head.hops() == self.hops
+        };
+        let at = self.payload.len() - rest.len();
+        if !self.head.as_ref().is_some_and(is_known) {
+            let origin = Arc::clone(&self.origin);
+            let head = Head::new(origin, self.hops, kind, role, message_type, channel)?;
+            self.head = Some(Arc::new(head));
+        }
+        (self.headed, self.at) = (true, at);
+        Ok(())
     }
 }
 
@@ -126,18 +197,17 @@ impl Iterator for Messages {
     type Item = Result<Message, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
+        if let Some(message) = self.back.take() {
+            return Some(Ok(message));
+        }
+        if self.at >= self.payload.len() {
             return None;
         }
-        let Some(mut body) = take_length(&mut self.rest).and_then(|n| take(&mut self.rest, n))
-        else {
-            self.rest.clear();
-            return Some(Err(WireError::Malformed("messages")));
-        };
-        if self.size > SHARED && body.len() < self.size / 2 {
-            body = Bytes::copy_from_slice(&body);
+        let message = self.read();
+        if message.is_err() {
+            self.at = self.payload.len();
         }
-        Some(Message::parse(Arc::clone(&self.origin), self.hops, body).map_err(WireError::from))
+        Some(message)
     }
 }
 
@@ -197,12 +267,16 @@ fn messages(rest: &mut Bytes) -> Option<Messages> {
     let node = take_text(rest)?;
     let boot = take_u64(rest)?;
     let hops = rest.try_get_u8().ok()?;
-    let size = rest.len();
     Some(Messages {
         origin: Arc::new(Origin { node, boot }),
         hops,
-        rest: std::mem::take(rest),
-        size,
+        payload: std::mem::take(rest),
+        at: 0,
+        head: None,
+        headed: false,
+        counter: 0,
+        timestamp: 0,
+        back: None,
     })
 }
 
@@ -231,13 +305,34 @@ fn take_text(rest: &mut Bytes) -> Option<String> {
     String::from_utf8(take(rest, length)?.into()).ok()
 }
 
-fn take_length(rest: &mut Bytes) -> Option<usize> {
-    let mut length = 0_usize;
-    for shift in [0, 7, 14, 21] {
-        let byte = rest.try_get_u8().ok()?;
-        length |= usize::from(byte & 0x7f) << shift;
+fn take_u8(rest: &mut &[u8]) -> Option<u8> {
+    let (first, after) = rest.split_first()?;
+    *rest = after;
+    Some(*first)
+}
+
+/// A text with its length before it, in place.
+fn text<'a>(rest: &mut &'a [u8], field: &'static str) -> Result<&'a str, WireError> {
+    let length = take_u8(rest).ok_or(WireError::Malformed("messages"))?;
+    let (bytes, after) =
+        rest.split_at_checked(usize::from(length)).ok_or(WireError::Malformed("messages"))?;
+    *rest = after;
+    Ok(std::str::from_utf8(bytes).map_err(|_| MessageError::NotUtf8(field))?)
+}
+
+/// Seven bits a byte, least significant first, the top bit set on all but the last.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = take_u8(rest)?;
+        // What does not fit is no number.
+        let bits = u64::from(byte & 0x7f);
+        if (bits << shift) >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
         if byte & 0x80 == 0 {
-            return Some(length);
+            return Some(number);
         }
     }
     None

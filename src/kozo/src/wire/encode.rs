@@ -1,13 +1,15 @@
 //! Frames to bytes.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 
 use super::{Control, HEADER, MAX_INTERESTS, kind};
 use crate::interest::{Interest, Pattern};
-use crate::message::{MAX_MESSAGE, Message};
+use crate::message::{Head, MAX_MESSAGE, Message};
 
-/// Bytes for the length of a Message in a frame, at most.
-const LENGTH: usize = 4;
+/// What precedes the data of a Message in a frame, at most: its length, its counter, its time.
+const BEFORE_DATA: usize = 4 + 10 + 10;
 
 /// Appends a frame.
 pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
@@ -20,6 +22,7 @@ pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
         Control::Finish => kind::FINISH,
         Control::Finished(_) => kind::FINISHED,
         Control::Bye(_) => kind::BYE,
+        Control::Padding(_) => kind::PADDING,
     };
     framed(out, number, |out| match frame {
         Control::Hello(hello) => {
@@ -48,6 +51,7 @@ pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
         }
         Control::Finished(received) => out.put_u64_le(*received),
         Control::Bye(reason) => put_text(out, reason),
+        Control::Padding(bytes) => out.put_bytes(0, *bytes),
         Control::Use | Control::Finish => {}
     });
 }
@@ -57,9 +61,10 @@ pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
 pub fn encode_messages(messages: &[Message], out: &mut BytesMut) {
     let mut payload = 0;
     let together = |a: &Message, b: &Message| {
-        payload += a.body().len() + LENGTH;
-        let same = a.hops() == b.hops() && a.origin() == b.origin();
-        let fits = payload + b.body().len() <= MAX_MESSAGE;
+        payload += a.size() + BEFORE_DATA;
+        let same =
+            Arc::ptr_eq(a.head(), b.head()) || (a.hops() == b.hops() && a.origin() == b.origin());
+        let fits = payload + b.size() <= MAX_MESSAGE;
         if !(same && fits) {
             payload = 0;
         }
@@ -71,12 +76,43 @@ pub fn encode_messages(messages: &[Message], out: &mut BytesMut) {
             put_text(out, &first.origin().node);
             out.put_u64_le(first.origin().boot);
             out.put_u8(first.hops());
-            for message in run {
-                put_length(out, message.body().len());
-                out.put_slice(message.body());
-            }
+            put_run(run, out);
         });
     }
+}
+
+/// Appends Messages of one origin. What two of them in a row have in common is not said again: the head
+/// stands before the first of those that it belongs to, and counter and time are differences.
+fn put_run(run: &[Message], out: &mut BytesMut) {
+    let mut head: Option<&Arc<Head>> = None;
+    let (mut counter, mut timestamp) = (0, 0);
+    for message in run {
+        let same = |head: &Arc<Head>| Arc::ptr_eq(head, message.head()) || head == message.head();
+        if !head.is_some_and(same) {
+            put_head(message.head(), out);
+            head = Some(message.head());
+        }
+        put_number(out, message.data().len() as u64);
+        put_number(out, message.counter().wrapping_sub(counter));
+        put_number(out, zigzag(message.timestamp().wrapping_sub(timestamp)));
+        (counter, timestamp) = (message.counter(), message.timestamp());
+        out.put_slice(message.data());
+    }
+}
+
+fn put_head(head: &Head, out: &mut BytesMut) {
+    // Where the length of data would be, which is never zero.
+    out.put_u8(0);
+    out.put_u8(head.kind().number());
+    put_text(out, head.role());
+    put_text(out, head.message_type());
+    // A channel is never empty.
+    put_text(out, head.channel().unwrap_or_default());
+}
+
+/// A difference modulo 2⁶⁴, small in either direction, as a small number.
+fn zigzag(difference: u64) -> u64 {
+    (difference << 1) ^ (difference >> 63).wrapping_neg()
 }
 
 fn framed(out: &mut BytesMut, number: u8, payload: impl FnOnce(&mut BytesMut)) {
@@ -98,15 +134,14 @@ fn put_text(out: &mut BytesMut, text: &str) {
 }
 
 /// Seven bits a byte, least significant first, the top bit set on all but the last.
-fn put_length(out: &mut BytesMut, mut length: usize) {
-    loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or(0x7f);
-        length >>= 7;
-        if length == 0 {
-            return out.put_u8(low);
-        }
+fn put_number(out: &mut BytesMut, mut number: u64) {
+    while number > 0x7f {
+        let [low, ..] = number.to_le_bytes();
         out.put_u8(low | 0x80);
+        number >>= 7;
     }
+    let [last, ..] = number.to_le_bytes();
+    out.put_u8(last);
 }
 
 /// A pattern too long to be sent becomes the one that matches all: too much interest is no harm, the

@@ -42,6 +42,7 @@ mod kind {
     pub(super) const FINISH: u8 = 7;
     pub(super) const FINISHED: u8 = 8;
     pub(super) const BYE: u8 = 9;
+    pub(super) const PADDING: u8 = 10;
 }
 
 /// The first frame of either side.
@@ -98,6 +99,9 @@ pub enum Control<'a> {
     Finished(u64),
     /// I close this session, and why.
     Bye(&'a str),
+    /// So many bytes of nothing, to see how fast they get there. Nobody looks at them, least of all those
+    /// who do not know this kind.
+    Padding(usize),
 }
 
 /// Bytes that are not this protocol. The session they came on is closed.

@@ -21,10 +21,23 @@ enum Any {
     Finish,
     Finished(u64),
     Bye(String),
-    /// Origin node, boot, and the bodies.
-    Messages(String, u64, Vec<Vec<u8>>),
+    /// Origin node, boot, and what is said.
+    Messages(String, u64, Vec<Said>),
     /// A kind that does not exist yet.
     Unknown(u8, Vec<u8>),
+}
+
+/// What a Message says: kind, Role, type and channel, counter and time, data.
+type Said = (Kind, [String; 2], Option<String>, (u64, u64), Vec<u8>);
+
+fn said() -> impl Strategy<Value = Said> {
+    // Few names and small numbers beside large ones: what is like the one before is said differently.
+    let name =
+        || proptest::sample::select(&["timer", "tick", "a", "ä*"][..]).prop_map(str::to_owned);
+    let number = || prop_oneof![0_u64..300, any::<u64>()];
+    let kind = proptest::sample::select(&Kind::ALL[..]);
+    let data = vec(any::<u8>(), 1..300);
+    (kind, [name(), name()], proptest::option::of(name()), (number(), number()), data)
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -61,23 +74,36 @@ fn frame() -> impl Strategy<Value = Any> {
         Just(Any::Finish),
         any::<u64>().prop_map(Any::Finished),
         ".{0,40}".prop_map(Any::Bye),
-        (name(), any::<u64>(), vec(vec(any::<u8>(), 0..300), 1..5))
-            .prop_map(|(node, boot, data)| Any::Messages(node, boot, data)),
+        (name(), any::<u64>(), vec(said(), 1..5))
+            .prop_map(|(node, boot, said)| Any::Messages(node, boot, said)),
         (10..=u8::MAX, vec(any::<u8>(), 0..50)).prop_map(|(kind, data)| Any::Unknown(kind, data)),
     ]
 }
 
 fn messages(node: &str, boot: u64, data: &[Vec<u8>]) -> Vec<Message> {
     let origin = Arc::new(Origin { node: node.to_owned(), boot });
-    let bodies = (1..).zip(data).map(|(counter, data)| {
-        let data = [NIL, data].concat();
-        let draft = Draft::event("tick").encoded(&data);
+    let messages = (1..).zip(data).map(|(counter, data)| {
+        let draft = Draft::event("tick").encoded(data);
         Message::encode(Arc::clone(&origin), "timer", counter, 7, &draft).unwrap()
     });
-    bodies.collect()
+    messages.collect()
 }
 
-const NIL: &[u8] = &[0xc0];
+fn message(origin: &Arc<Origin>, said: &Said) -> Message {
+    let (kind, [role, message_type], channel, (counter, timestamp), data) = said;
+    let draft = Draft::new(*kind, message_type).channel(channel.as_deref()).encoded(data);
+    Message::encode(Arc::clone(origin), role, *counter, *timestamp, &draft).unwrap()
+}
+
+fn heard(message: &Message) -> Said {
+    (
+        message.kind(),
+        [message.role(), message.message_type()].map(str::to_owned),
+        message.channel().map(str::to_owned),
+        (message.counter(), message.timestamp()),
+        message.data().to_vec(),
+    )
+}
 
 fn encode_any(frame: &Any, out: &mut BytesMut) {
     match frame {
@@ -89,7 +115,11 @@ fn encode_any(frame: &Any, out: &mut BytesMut) {
         Any::Finish => encode(&Control::Finish, out),
         Any::Finished(received) => encode(&Control::Finished(*received), out),
         Any::Bye(reason) => encode(&Control::Bye(reason), out),
-        Any::Messages(node, boot, data) => encode_messages(&messages(node, *boot, data), out),
+        Any::Messages(node, boot, all) => {
+            let origin = Arc::new(Origin { node: node.to_owned(), boot: *boot });
+            let all: Vec<_> = all.iter().map(|said| message(&origin, said)).collect();
+            encode_messages(&all, out);
+        }
         Any::Unknown(kind, payload) => {
             out.extend_from_slice(&[*kind]);
             out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
@@ -110,8 +140,7 @@ fn decoded(frame: Frame) -> Any {
         Frame::Bye(reason) => Any::Bye(reason),
         Frame::Messages(messages) => {
             let (node, boot) = (messages.origin().node.clone(), messages.origin().boot);
-            let data = messages.map(|message| message.unwrap().data()[NIL.len()..].to_vec());
-            Any::Messages(node, boot, data.collect())
+            Any::Messages(node, boot, messages.map(|message| heard(&message.unwrap())).collect())
         }
     }
 }
@@ -189,12 +218,13 @@ fn a_large_frame_takes_its_memory_with_it() {
     bytes.chunks(32 * 1024).for_each(|piece| decoder.feed(piece));
     let Ok(Some(Frame::Messages(came))) = decoder.next_frame() else { panic!("no messages") };
     let came: Vec<_> = came.map(Result::unwrap).collect();
-    assert_eq!(came[0].body(), small[0].body());
-    assert_eq!(came[1].body(), large[0].body());
+    assert_eq!(came[0].data(), small[0].data());
+    assert_eq!(came[1].data(), large[0].data());
     assert!(decoder.capacity() < 1024, "{}", decoder.capacity());
     let [small, large] = &came[..] else { panic!("{} messages", came.len()) };
-    let within = large.body().as_ptr_range().contains(&small.body().as_ptr());
-    assert!(!within && small.body().is_unique(), "the small one does not hold the large one");
+    // The memory of the frame begins before the data of its last Message, by what came before it.
+    let frame = large.data().as_ptr().addr() - 100..large.data().as_ptr_range().end.addr();
+    assert!(!frame.contains(&small.data().as_ptr().addr()), "the small one holds the large one");
 }
 
 #[test]
@@ -208,9 +238,47 @@ fn messages_too_large_for_one_frame_go_in_several() {
     let mut came = Vec::new();
     while let Some(frame) = decoder.next_frame().unwrap() {
         let Frame::Messages(messages) = frame else { panic!("{frame:?}") };
-        came.extend(messages.map(|message| message.unwrap().body().len()));
+        came.extend(messages.map(|message| message.unwrap().size()));
     }
-    assert_eq!(came, sent.iter().map(|message| message.body().len()).collect::<Vec<_>>());
+    assert_eq!(came, sent.iter().map(|message| message.size()).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_messages_have_in_common_is_said_and_kept_once() {
+    let sent = messages("clock", 1, &[vec![0; 64], vec![1; 64], vec![2; 64]]);
+    let [mut one, mut all] = [BytesMut::new(), BytesMut::new()];
+    encode_messages(&sent[..1], &mut one);
+    encode_messages(&sent, &mut all);
+    assert_eq!(all.len() - one.len(), 2 * (64 + 3));
+    let mut decoder = Decoder::default();
+    decoder.feed(&all);
+    decoder.feed(&one);
+    let mut heads = Vec::new();
+    while let Some(Frame::Messages(mut came)) = decoder.next_frame().unwrap() {
+        came.share(sent[0].origin(), heads.first().cloned());
+        heads.extend(came.by_ref().map(|message| Arc::clone(message.unwrap().head())));
+    }
+    assert_eq!(heads.len(), 4);
+    assert!(heads.iter().all(|head| Arc::ptr_eq(head, &heads[0])));
+}
+
+#[test]
+fn a_message_before_any_head_is_refused() {
+    let sent = messages("clock", 1, &[vec![0; 64]]);
+    let mut bytes = BytesMut::new();
+    encode_messages(&sent, &mut bytes);
+    // Without `timer`, `tick`, no channel, and what stands before them.
+    let head = HEADER + 6 + 8 + 1..HEADER + 6 + 8 + 1 + 2 + 6 + 5 + 1;
+    let rest = [&bytes[HEADER..head.start], &bytes[head.end..]].concat();
+    let mut decoder = Decoder::default();
+    decoder.feed(&[kind::MESSAGES]);
+    decoder.feed(&u32::try_from(rest.len()).unwrap().to_le_bytes());
+    decoder.feed(&rest);
+    let Ok(Some(Frame::Messages(mut came))) = decoder.next_frame() else { panic!("no messages") };
+    // One of an earlier frame does not count.
+    came.share(sent[0].origin(), Some(Arc::clone(sent[0].head())));
+    assert_eq!(came.next().unwrap().unwrap_err(), WireError::Malformed("messages"));
+    assert!(came.next().is_none());
 }
 
 #[test]

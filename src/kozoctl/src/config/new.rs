@@ -201,8 +201,8 @@ fn again(command: &NewNode, node: &str, place: &Place, text: &str) -> Result<Ans
             )));
     }
     change::checked(&place.shown, text, Some(node))?;
-    let all = edit::nodes(&place.shown, text).map_err(|error| refused(&error))?;
-    let there = all.into_iter().find(|it| it.name == node).ok_or_else(none)?;
+    let there = edit::node(&place.shown, text, node).map_err(|error| refused(&error))?;
+    let there = there.ok_or_else(none)?;
     let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
     differs(command, is, place, text)?;
     Ok(Answer { node: there, private_key: is.private_key.clone(), public_key })

@@ -26,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Sessions that may wait for the decider at once; the oldest goes when there is one more.
 const MOST_OFFERED: usize = 4;
 /// A link that stays up for so long has recovered.
-const STEADY: Duration = Duration::from_secs(5);
+const STEADY: Duration = Duration::from_millis(500);
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
 
@@ -151,7 +151,8 @@ impl Machine {
             Event::Finish(id) => self.peer_finish(id, &mut actions),
             Event::Finished(id) => self.finished(id, &mut actions),
             Event::Echo(id) => self.echo(id, &mut actions),
-            Event::Ended(id) => self.ended(id, now, &mut actions),
+            Event::Ended(id) => self.ended(id, false, now, &mut actions),
+            Event::TurnedAway(id) => self.ended(id, true, now, &mut actions),
             Event::Time { heard } => self.time(heard, now, &mut actions),
             Event::Connect => self.connect(now, &mut actions),
             Event::Disconnect => self.disconnect(now, &mut actions),
@@ -201,7 +202,10 @@ impl Machine {
         };
         if wanted && !self.is_ending() {
             let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
-            self.retry_at = Some(now + self.backoff.next(down_for, (self.random)()));
+            let pause = self.backoff.next(down_for, (self.random)());
+            // Nothing leads there, and nothing will but another configuration.
+            let nowhere = self.rules.best.is_none();
+            self.retry_at = Some(now + if nowhere { self.rules.retry } else { pause });
         }
     }
 
@@ -386,19 +390,19 @@ impl Machine {
         });
     }
 
-    fn ended(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
+    fn ended(&mut self, id: SessionId, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
         let Some(known) = self.known(id) else { return };
         let part = known.part;
         self.forget(id);
         match part {
-            Part::Current => self.down(now, actions),
+            Part::Current => self.down(turned_away, now, actions),
             Part::Old(_) => self.release_if_done(actions),
             Part::Candidate(_) | Part::Offered(_) => self.try_again(now),
         }
     }
 
     /// The session in use is gone: another one takes its place, or the link is down.
-    fn down(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn down(&mut self, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
         (self.held, self.closing) = (None, None);
         let old = |known: &Known| matches!(known.part, Part::Old(_)).then_some(known.offer.id);
         for id in self.sessions.iter().filter_map(old).collect::<Vec<_>>() {
@@ -409,10 +413,16 @@ impl Machine {
         if let Some(id) = candidate.map(|known| known.offer.id) {
             return self.adopt(id, now, actions);
         }
-        self.down_since = Some(now);
         // A link that does not stay up gets no quick attempt each time.
-        if self.up_since.take().is_some_and(|since| now >= since + STEADY) {
+        let steady = self.up_since.take().is_some_and(|since| now >= since + STEADY);
+        if steady {
             self.backoff.reset();
+        } else {
+            self.backoff.go_on();
+        }
+        // Where this side is not wanted it was not really up.
+        if steady || !turned_away {
+            self.down_since = Some(now);
         }
         (self.heard, self.beat, self.retry_at) = (None, None, None);
         // A search for a better Transport may be under way: it serves as the next attempt.
@@ -470,7 +480,7 @@ impl Machine {
     fn close_current(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
         actions.push(Action::Close(id, Reason::Silent));
         self.forget(id);
-        self.down(now, actions);
+        self.down(false, now, actions);
     }
 
     fn connect(&mut self, now: Instant, actions: &mut Vec<Action>) {

@@ -89,6 +89,8 @@ pub enum Event {
     Echo(SessionId),
     /// The session is over.
     Ended(SessionId),
+    /// The Peer wanted no session with this run of this Node, and has closed it.
+    TurnedAway(SessionId),
     /// Time has passed.
     Time {
         /// When bytes came last on the session in use.

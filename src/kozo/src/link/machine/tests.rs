@@ -344,6 +344,30 @@ fn pauses_between_attempts_are_bounded_and_never_end() {
     assert!(pause < Duration::from_millis(750), "it begins anew");
 }
 
+/// Another machine has its name and key: each session looks good until the Peer closes it.
+#[test]
+fn whoever_is_turned_away_comes_back_ever_more_rarely() {
+    let mut machine = decider();
+    let begun = machine.now;
+    let mut pauses = Vec::new();
+    for id in 1..400 {
+        machine.tell(Event::Ready(Offer { dialled: true, ..offer(id) }));
+        assert_eq!(machine.machine.state(), State::Up);
+        machine.tell(Event::TurnedAway(id));
+        let pause = machine.machine.deadline().unwrap() - machine.now;
+        machine.pass(pause);
+        pauses.push(pause);
+    }
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert_eq!(pauses.last(), Some(&RETRY));
+    // One that was welcome for a while and is then cut off is another matter.
+    machine.tell(Event::Ready(Offer { dialled: true, ..offer(1000) }));
+    machine.now += STEADY;
+    machine.tell(Event::TurnedAway(1000));
+    assert!(machine.now - begun > RETRY);
+    assert!(machine.machine.deadline().unwrap() - machine.now < Duration::from_secs(1));
+}
+
 #[test]
 fn stopping_drains_finishes_and_closes() {
     let mut machine = follower().up(offer(1));
@@ -465,6 +489,7 @@ fn events_of_unknown_sessions_mean_nothing() {
         Event::Finished(1),
         Event::Echo(9),
         Event::Ended(9),
+        Event::TurnedAway(9),
     ] {
         assert_eq!(machine.tell(event), [], "{event:?}");
     }

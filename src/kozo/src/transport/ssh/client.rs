@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 
 use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
-use crate::transport::session::{Flow, Session, SessionError, Sink, Writer};
+use crate::transport::session::{Session, SessionError, Sink, Writer, feed};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
 
 /// Makes a session over a stream with the Peer of this name and key. Cancel safe: the stream is then
@@ -25,7 +25,7 @@ pub async fn connect(
 ) -> Result<Session, SessionError> {
     let cutter = Cutter::new();
     let stream = BufReader::with_capacity(ssh.read_buffer, Cuttable::new(stream, &cutter));
-    let stream = Unblocked::new(stream);
+    let (stream, backlog) = Unblocked::new(stream);
     let refusal = Arc::new(Mutex::new(None));
     let handler = Client { key: key.clone(), sink, refusal: Arc::clone(&refusal) };
     let guard = CutOnDrop(Some(cutter.clone()));
@@ -61,7 +61,7 @@ pub async fn connect(
     guard.keep();
     Ok(Session {
         peer: peer.to_owned(),
-        writer: Writer::Client(writer),
+        writer: Writer::Client(writer, backlog),
         end: Box::pin(async move {
             match handle.await {
                 Ok(()) => SessionError::closed(),
@@ -120,10 +120,7 @@ impl client::Handler for Client {
         data: &[u8],
         _: &mut client::Session,
     ) -> Result<(), HandlerError> {
-        if self.sink.data(data).map_err(HandlerError)? == Flow::Yield {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
+        feed(&mut *self.sink, data).await.map_err(HandlerError)
     }
 
     async fn channel_close(

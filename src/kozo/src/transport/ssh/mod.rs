@@ -20,6 +20,7 @@ use super::session::SessionError;
 use crate::config::RootOptions;
 pub use client::connect;
 pub use server::accept;
+pub use unblocked::Backlog;
 
 /// Name of the subsystem that carries the protocol of `wire`.
 pub const SUBSYSTEM: &str = "kozo";
@@ -66,10 +67,13 @@ const KEYS: &[Algorithm] = &[
     Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
 ];
 
-/// Bytes that may be under way in one direction without having been taken.
-const WINDOW: u32 = 1024 * 1024;
-/// Largest packet.
-const PACKET: u32 = 32 * 1024;
+/// Bytes that may be under way in one direction without having been taken: enough for any distance (a
+/// gigabit through 200 ms of delay needs 25 MB). It costs no memory: what comes is taken at once, and a
+/// sender is held back by the stream, see `unblocked`.
+const WINDOW: u32 = 256 * 1024 * 1024;
+/// Largest packet, in bytes: what is written at once is not cut up to this size. Two Messages of 16 KiB go
+/// into one.
+pub const PACKET: u32 = 36 * 1024;
 /// Packets that wait between the parts of a session.
 const CHANNEL_BUFFER: usize = 4;
 

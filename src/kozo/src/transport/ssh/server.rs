@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh};
-use crate::transport::session::{Flow, Gate, Session, SessionError, Sink, Writer};
+use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
 
 /// Makes a session over a stream that came in, with whom the gate admits. Cancel by `cutter`. Until
@@ -36,9 +36,9 @@ pub async fn accept(
         opened: Some(opened),
     };
     let config = Arc::clone(&ssh.server);
-    let mut running = server::run_stream(config, Unblocked::new(stream), server)
-        .await
-        .map_err(|HandlerError(error)| error)?;
+    let (stream, backlog) = Unblocked::new(stream);
+    let mut running =
+        server::run_stream(config, stream, server).await.map_err(|HandlerError(error)| error)?;
     let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (peer, writer) = tokio::select! {
         biased;
@@ -53,7 +53,7 @@ pub async fn accept(
     };
     Ok(Session {
         peer,
-        writer: Writer::Server(writer),
+        writer: Writer::Server(writer, backlog),
         end: Box::pin(async move {
             match running.await {
                 Ok(()) => SessionError::closed(),
@@ -152,10 +152,7 @@ impl server::Handler for Server {
             let problem = format!("data before the subsystem '{SUBSYSTEM}'");
             return Err(HandlerError(SessionError::Protocol(problem)));
         };
-        if sink.data(data).map_err(HandlerError)? == Flow::Yield {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
+        feed(&mut **sink, data).await.map_err(HandlerError)
     }
 
     async fn channel_close(

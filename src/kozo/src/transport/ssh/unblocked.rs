@@ -2,31 +2,76 @@
 //!
 //! The loop of a russh session does not read while it waits for a write. Two of them, joined by a
 //! stream that is full in both directions, would wait for each other until the heartbeats give up. So
-//! what the stream does not take yet is kept here, and goes out while the loop reads. How much that
-//! can be is bounded by the window that the other side grants, and by [`MOST`] whatever it grants.
+//! what the stream does not take yet is kept here, and goes out while the loop reads. Whoever has
+//! something to say on the session waits by the [`Backlog`] while too much is kept: so the stream itself
+//! holds back the sender, and the session's windows can be as large as any distance needs. [`MOST`]
+//! bounds what is kept if somebody does not wait.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 /// Bytes that are kept at most.
-const MOST: usize = 4 * super::WINDOW as usize;
+const MOST: usize = 4 * 1024 * 1024;
+
+/// Bytes that may be kept while more is said.
+const HIGH: usize = 128 * 1024;
 
 /// Room that stays when all has gone out.
 const KEPT: usize = 16 * 1024;
+
+/// How much a stream has not taken yet.
+#[derive(Clone, Default)]
+pub struct Backlog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    bytes: AtomicUsize,
+    ebbed: Notify,
+}
+
+impl Backlog {
+    /// Returns when little enough waits for more to be said. Cancel safe. For one who waits.
+    pub async fn ebb(&self) {
+        while self.shared.bytes.load(Ordering::Relaxed) > HIGH {
+            self.shared.ebbed.notified().await;
+        }
+    }
+
+    fn set(&self, bytes: usize) {
+        let before = self.shared.bytes.swap(bytes, Ordering::Relaxed);
+        if before > HIGH && bytes <= HIGH {
+            self.shared.ebbed.notify_one();
+        }
+    }
+}
 
 /// The stream. Both directions are to be used from the same task.
 pub(super) struct Unblocked<S> {
     inner: S,
     waiting: BytesMut,
+    backlog: Backlog,
+}
+
+/// Nobody is to wait for a stream that is gone.
+impl<S> Drop for Unblocked<S> {
+    fn drop(&mut self) {
+        self.backlog.set(0);
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Unblocked<S> {
-    pub(super) fn new(inner: S) -> Unblocked<S> {
-        Unblocked { inner, waiting: BytesMut::new() }
+    pub(super) fn new(inner: S) -> (Unblocked<S>, Backlog) {
+        let backlog = Backlog::default();
+        (Unblocked { inner, waiting: BytesMut::new(), backlog: backlog.clone() }, backlog)
     }
 
     /// Hands on what waits, as far as the stream takes it.
@@ -35,11 +80,12 @@ impl<S: AsyncWrite + Unpin> Unblocked<S> {
             return Poll::Ready(Ok(()));
         }
         while !self.waiting.is_empty() {
-            let written = Pin::new(&mut self.inner).poll_write(context, &self.waiting);
-            match ready!(written)? {
+            let polled = Pin::new(&mut self.inner).poll_write(context, &self.waiting);
+            match ready!(polled)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.waiting.advance(written),
             }
+            self.backlog.set(self.waiting.len());
         }
         if self.waiting.capacity() > KEPT {
             self.waiting = BytesMut::new();
@@ -78,6 +124,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unblocked<S> {
             return Poll::Pending;
         };
         self.waiting.extend_from_slice(taken);
+        self.backlog.set(self.waiting.len());
         Poll::Ready(Ok(taken.len()))
     }
 
@@ -104,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_stream_does_not_take_goes_out_while_reading() {
         let (near, mut far) = duplex(1000);
-        let mut near = Unblocked::new(near);
+        let (mut near, _) = Unblocked::new(near);
         let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
         for piece in sent.chunks(777) {
             near.write_all(piece).await.unwrap();
@@ -125,17 +172,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_is_a_bound() {
         let (near, _far) = duplex(1000);
-        let mut near = Unblocked::new(near);
+        let (mut near, _) = Unblocked::new(near);
         let all = vec![0; 2 * MOST];
         let written = tokio::time::timeout(std::time::Duration::from_secs(1), near.write_all(&all));
         assert!(written.await.is_err());
         assert_eq!(near.waiting.len(), MOST);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_ebb_goes_on_when_enough_has_gone_out_or_the_stream_is_gone() {
+        let (near, mut far) = duplex(1000);
+        let (mut near, backlog) = Unblocked::new(near);
+        backlog.ebb().await;
+        near.write_all(&vec![0; 2 * HIGH]).await.unwrap();
+        let second = std::time::Duration::from_secs(1);
+        assert!(tokio::time::timeout(second, backlog.ebb()).await.is_err());
+        let (mut some, mut end) = (vec![0; HIGH + 1], [0]);
+        tokio::join!(
+            async { tokio::time::timeout(second, backlog.ebb()).await.unwrap() },
+            async { far.read_exact(&mut some).await.unwrap() },
+            async { tokio::time::timeout(second, near.read_exact(&mut end)).await.unwrap_err() },
+        );
+        near.write_all(&vec![0; 2 * HIGH]).await.unwrap();
+        tokio::join!(backlog.ebb(), async { drop(near) });
+    }
+
     #[tokio::test]
     async fn everything_is_out_before_the_end() {
         let (near, mut far) = duplex(10);
-        let mut near = Unblocked::new(near);
+        let (mut near, _) = Unblocked::new(near);
         near.write_all(&[7; 1000]).await.unwrap();
         let mut came = Vec::new();
         let (shut, read) = tokio::join!(near.shutdown(), far.read_to_end(&mut came));
@@ -146,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_stream_is_noticed() {
         let (near, far) = duplex(10);
-        let mut near = Unblocked::new(near);
+        let (mut near, _) = Unblocked::new(near);
         near.write_all(&[7; 1000]).await.unwrap();
         drop(far);
         assert!(near.write_all(&[7; 10]).await.is_err());

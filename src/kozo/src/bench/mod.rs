@@ -1,0 +1,229 @@
+//! `kozo bench`: one process of a benchmark between processes.
+//!
+//! Nothing is measured that is not there in production: each part is an ordinary Role on an ordinary
+//! Node, started from a configuration, with keys, SSH sessions, router and queues. What a part does,
+//! and its lines on standard input and output, is that of the comparison with other systems
+//! (`tests/bench/kozo.json` tells it how to start the parts): Times in nanoseconds are
+//! CLOCK_MONOTONIC, which all processes of a machine share.
+//!
+//! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
+//! and when it is ready) · `parts` (the Roles) · `tally` (what came, and how long it took).
+
+mod certificate;
+mod parts;
+mod system;
+mod tally;
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::config::{self, ConfigError};
+use crate::daemon;
+use crate::keygen::KeygenError;
+use crate::node::{Node, StartError, Surroundings, Types};
+use parts::{PartType, Work};
+
+/// Stack of the thread that waits for standard input.
+const STACK: usize = 64 * 1024;
+
+/// Looks at the links at least this often while waiting for them.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What one process of a benchmark does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Counts what `send` floods it with, and says how fast it came.
+    Recv,
+    /// Floods, once told to by a line on standard input.
+    Send,
+    /// Sends everything back.
+    Echo,
+    /// Measures round trips, once told to by a line on standard input.
+    Ping,
+    /// Sends a Message every millisecond, whatever happens.
+    Drip,
+    /// Says when the first Message came, and where there was a pause.
+    Watch,
+}
+
+impl Part {
+    /// All of them.
+    const ALL: [Part; 6] =
+        [Part::Recv, Part::Send, Part::Echo, Part::Ping, Part::Drip, Part::Watch];
+
+    /// The part at the other end.
+    fn other(self) -> Part {
+        match self {
+            Part::Recv => Part::Send,
+            Part::Send => Part::Recv,
+            Part::Echo => Part::Ping,
+            Part::Ping => Part::Echo,
+            Part::Drip => Part::Watch,
+            Part::Watch => Part::Drip,
+        }
+    }
+
+    /// Name of its Role, and what its Role's type is called.
+    fn name(self) -> &'static str {
+        match self {
+            Part::Recv => "bench_recv",
+            Part::Send => "bench_send",
+            Part::Echo => "bench_echo",
+            Part::Ping => "bench_ping",
+            Part::Drip => "bench_drip",
+            Part::Watch => "bench_watch",
+        }
+    }
+
+    /// Whether it waits to be told to begin.
+    fn waits(self) -> bool {
+        matches!(self, Part::Send | Part::Ping)
+    }
+}
+
+/// What is to be done, with whom.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// What this process does.
+    part: Part,
+
+    /// Where the listening side listens.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    addr: SocketAddr,
+
+    /// Folder with the keys and certificates (P-256, PEM) `a.key` and `a.crt` of the listening side,
+    /// `b.key` and `b.crt` of the connecting side. In a fan-out the keys of the receivers are made in it.
+    #[arg(long, value_name = "DIR")]
+    certs: PathBuf,
+
+    /// Bytes in each message.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=262_144))]
+    size: u32,
+
+    /// Messages of a flood, or round trips.
+    #[arg(long, default_value_t = 20_000)]
+    count: u64,
+
+    /// Receivers at once. With more than one it is they who connect, and the sender listens.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    fanout: u16,
+}
+
+impl Arguments {
+    /// Whether this process listens and the other one connects.
+    fn listens(&self) -> bool {
+        matches!(self.part, Part::Recv | Part::Echo | Part::Watch) == (self.fanout == 1)
+    }
+}
+
+/// Why a part could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The system refused something that nothing runs without.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// A file cannot be read or moved.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate has no key that can be used.
+    #[error("{} is no PEM certificate with a P-256 key", .0.display())]
+    Certificate(PathBuf),
+    /// A key cannot be written as text.
+    #[error("a key cannot be written as text: {0}")]
+    Key(#[from] russh::keys::ssh_key::Error),
+    /// No key can be made.
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
+    /// All keys for receivers are in use, or there are none.
+    #[error("no key for a receiver is left in {}: the sender, which makes them, comes first", .0.display())]
+    NoPlace(PathBuf),
+    /// What was made of all that is no System.
+    #[error("the configuration is refused\n\n{0}")]
+    Config(#[from] ConfigError),
+    /// The Node does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Plays a part until standard input is closed.
+///
+/// # Errors
+/// When it cannot begin.
+pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
+    let (begin, begins) = watch::channel(!arguments.part.waits());
+    let mut types = Types::built_in();
+    for part in Part::ALL {
+        let work = Work { count: arguments.count, size: arguments.size, begin: begins.clone() };
+        types.roles.push(Arc::new(PartType { part, work }));
+    }
+    let place = system::prepare(arguments)?;
+    let loaded = config::check("bench", &place.text, Some(&place.node), &types.registry())?;
+    // A Node was named, so there is one.
+    let Some(local) = loaded.local else { return Ok(()) };
+    let links = local.system.nodes.len().saturating_sub(1);
+    listen_to_stdin(begin)?;
+    daemon::block_on(async move {
+        let surroundings = Surroundings {
+            types,
+            print: Box::new(|_, line| say(line)),
+            set_log_filter: Box::new(|_| Ok(())),
+            passed: Default::default(),
+        };
+        let node = Node::start(local, surroundings).await?;
+        if !arguments.listens() {
+            until_up(&node, links).await;
+        } else if arguments.fanout > 1 {
+            say("LISTENING");
+            until_up(&node, links).await;
+        }
+        say("READY");
+        // The other thread ends the process.
+        std::future::pending::<Result<(), BenchError>>().await
+    })?
+}
+
+/// Begins at the first line on standard input, and ends the process when it is closed.
+fn listen_to_stdin(begin: watch::Sender<bool>) -> io::Result<()> {
+    let listen = move || {
+        let mut stdin = io::stdin().lock();
+        // What cannot be read has ended.
+        if stdin.read_line(&mut String::new()).unwrap_or(0) > 0 {
+            begin.send_replace(true);
+        }
+        let mut rest = [0; 256];
+        while stdin.read(&mut rest).unwrap_or(0) > 0 {}
+        std::process::exit(0);
+    };
+    thread::Builder::new().name("stdin".to_owned()).stack_size(STACK).spawn(listen)?;
+    Ok(())
+}
+
+/// Returns when so many links are up, and this Node knows what is wanted at their other ends.
+async fn until_up(node: &Node, links: usize) {
+    use crate::role::Host as _;
+    let mut changes = node.changes();
+    while node.status().peers.iter().filter(|peer| peer.state == "up").count() < links {
+        match tokio::time::timeout(LOOK, changes.recv()).await {
+            // Whatever it was, and whatever was missed: the status knows.
+            Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {}
+            Ok(Err(broadcast::error::RecvError::Closed)) => return,
+        }
+    }
+}
+
+/// Says a line to whoever started the process. When nobody reads it, the process is about to end.
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}

@@ -1,0 +1,191 @@
+//! The parts of a benchmark, as Roles.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::tally::{Tally, now, number, payload, round_trips};
+use super::{Part, say};
+use crate::BoxFuture;
+use crate::config::{RoleConfig, Schema};
+use crate::interest::Interest;
+use crate::message::{Draft, Kind};
+use crate::role::{Role, RoleContext, RoleError, RoleType};
+
+/// Round trips before those that count.
+const WARM_UP: u64 = 2000;
+
+/// A flood of which nothing came for so long is over.
+const OVER: Duration = Duration::from_secs(3);
+
+/// Pauses between two Messages that are worth a line, in nanoseconds.
+const PAUSE: u64 = 3_000_000;
+
+/// What there is to do.
+#[derive(Clone)]
+pub(super) struct Work {
+    /// Messages, or round trips.
+    pub(super) count: u64,
+    /// Bytes of each.
+    pub(super) size: u32,
+    /// Becomes true when it is to begin.
+    pub(super) begin: watch::Receiver<bool>,
+}
+
+/// The type of Role that plays one part.
+pub(super) struct PartType {
+    pub(super) part: Part,
+    pub(super) work: Work,
+}
+
+impl RoleType for PartType {
+    fn schema(&self) -> Schema {
+        Schema {
+            name: self.part.name().into(),
+            description: "A part of a benchmark.".into(),
+            options: Vec::new(),
+            needs_storage: false,
+        }
+    }
+
+    fn interests(&self, _: &RoleConfig) -> Vec<Interest> {
+        let wanted = match self.part {
+            Part::Recv | Part::Watch => "data",
+            Part::Echo => "ping",
+            Part::Ping => "pong",
+            Part::Send | Part::Drip => return Vec::new(),
+        };
+        vec![Interest::exactly(Kind::Event, wanted)]
+    }
+
+    fn build(&self, _: &RoleConfig) -> Box<dyn Role> {
+        Box::new(Player { part: self.part, work: self.work.clone() })
+    }
+}
+
+struct Player {
+    part: Part,
+    work: Work,
+}
+
+impl Role for Player {
+    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
+        let Player { part, mut work } = *self;
+        Box::pin(async move {
+            // An error means that standard input is closed: the process is about to end.
+            let _ = work.begin.wait_for(|begin| *begin).await;
+            match part {
+                Part::Recv => recv(&context, &work).await,
+                Part::Send => send(&context, &work).await,
+                Part::Echo => echo(&context).await,
+                Part::Ping => ping(&context, &work).await,
+                Part::Drip => drip(&context, &work).await,
+                Part::Watch => watch(&context).await,
+            }
+        })
+    }
+}
+
+impl Work {
+    fn size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+}
+
+async fn recv(context: &RoleContext, work: &Work) -> Result<(), RoleError> {
+    let mut tally = Tally::new(work.count, work.size());
+    let mut batch = Vec::new();
+    while !tally.is_complete() {
+        let came = context.receive_many(&mut batch);
+        let came = if tally.has_begun() {
+            timeout_at(Instant::now() + OVER, came).await.unwrap_or(false)
+        } else {
+            came.await
+        };
+        if !came {
+            break;
+        }
+        for message in batch.drain(..) {
+            tally.take(message.bytes().unwrap_or_default());
+        }
+    }
+    say(&tally.report().to_string());
+    Ok(())
+}
+
+async fn send(context: &RoleContext, work: &Work) -> Result<(), RoleError> {
+    let (start, size) = (now(), work.size());
+    for number in 0..work.count {
+        let payload = payload(number, size);
+        let sent = context.send_waiting(Draft::event("data").bytes(&payload)).await;
+        sent.map_err(|error| error.to_string())?;
+    }
+    let sent = work.count;
+    say(&serde_json::json!({"sent": sent, "start_ns": start, "end_ns": now()}).to_string());
+    Ok(())
+}
+
+async fn echo(context: &RoleContext) -> Result<(), RoleError> {
+    while let Some(message) = context.receive().await {
+        let sent = context.send(Draft::event("pong").encoded(message.data())).await;
+        sent.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+async fn ping(context: &RoleContext, work: &Work) -> Result<(), RoleError> {
+    let size = work.size();
+    let mut times = Vec::new();
+    for number in 0..WARM_UP + work.count {
+        let time = round_trip(context, number, size).await?;
+        if number >= WARM_UP {
+            times.push(time);
+        }
+    }
+    say(&round_trips(times).to_string());
+    Ok(())
+}
+
+/// Sends a payload, and says how many nanoseconds later it was back.
+async fn round_trip(context: &RoleContext, ordinal: u64, size: usize) -> Result<u64, String> {
+    let payload = payload(ordinal, size);
+    let start = now();
+    let sent = context.send(Draft::event("ping").bytes(&payload)).await;
+    sent.map_err(|error| error.to_string())?;
+    let answer = context.receive().await.ok_or("the Node stops")?;
+    let time = now() - start;
+    match answer.bytes() {
+        Some(bytes) if bytes == payload => Ok(time),
+        _ => Err(format!("wrong answer in round {ordinal}")),
+    }
+}
+
+async fn drip(context: &RoleContext, work: &Work) -> Result<(), RoleError> {
+    let size = work.size();
+    let mut ticks = interval(Duration::from_millis(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0.. {
+        ticks.tick().await;
+        let payload = payload(number, size);
+        let sent = context.send(Draft::event("data").bytes(&payload)).await;
+        sent.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+async fn watch(context: &RoleContext) -> Result<(), RoleError> {
+    let mut last = None;
+    while let Some(message) = context.receive().await {
+        if number(message.bytes().unwrap_or_default()).is_none() {
+            return Err("a message without a number came".to_owned().into());
+        }
+        let time = now();
+        match last.replace(time) {
+            None => say(&format!("FIRST {time}")),
+            Some(last) if time - last > PAUSE => say(&format!("GAP {last} {time}")),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What each step of a Message's way costs by itself. `make bench` runs it and compares with the run
+//! before.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kozo::interest::{Interest, InterestIndex, Pattern};
+use kozo::link::outgoing::{Gateway, Outgoing};
+use kozo::message::{Draft, Head, Kind, Message, Origin};
+use kozo::queue::{Limits, RollingQueue};
+use kozo::role::Inbox;
+use kozo::wire::{Decoder, Frame, encode_messages};
+
+/// Messages of a batch.
+const BATCH: u64 = 400;
+
+/// Sizes of data.
+const SIZES: [usize; 3] = [64, 1024, 16 * 1024];
+
+fn head(message_type: &str) -> Head {
+    let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 7 });
+    Draft::event(message_type).channel(Some("hall")).head(origin, "timer").unwrap()
+}
+
+fn batch(size: usize) -> Vec<Message> {
+    let head = Arc::new(head("tick"));
+    let data = bytes::Bytes::from(vec![0xc0; size]);
+    let message = |counter| {
+        Message::new(Arc::clone(&head), counter, 1_700_000_000_000_000, data.clone()).unwrap()
+    };
+    (1..=BATCH).map(message).collect()
+}
+
+fn wire(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("wire");
+    group.throughput(Throughput::Elements(BATCH));
+    for size in SIZES {
+        let messages = batch(size);
+        let mut out = BytesMut::new();
+        group.bench_function(format!("encode/{size}"), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                encode_messages(black_box(&messages), &mut out);
+            });
+        });
+        let (origin, head) = (messages[0].origin(), messages[0].head());
+        group.bench_function(format!("decode/{size}"), |bencher| {
+            bencher.iter(|| {
+                let mut decoder = Decoder::default();
+                for piece in out.chunks(32 * 1024) {
+                    decoder.feed(black_box(piece));
+                    while let Some(Frame::Messages(mut came)) = decoder.next_frame().unwrap() {
+                        came.share(origin, Some(Arc::clone(head)));
+                        came.for_each(|message| drop(black_box(message.unwrap())));
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn draft(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("message");
+    let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 7 });
+    for size in SIZES {
+        let data = vec![0; size];
+        group.bench_function(format!("encode/{size}"), |bencher| {
+            let draft = Draft::event("tick").bytes(&data);
+            bencher.iter(|| Message::encode(Arc::clone(&origin), "timer", 1, 2, black_box(&draft)));
+        });
+    }
+    group.finish();
+}
+
+/// So many subscribers, one of which wants the Message: half of them name a type, a quarter a pattern of
+/// types, a quarter the type but another Node.
+fn index(subscribers: u32) -> InterestIndex<u32> {
+    let mut index = InterestIndex::default();
+    for subscriber in 0..subscribers {
+        let interest = match subscriber {
+            0 => Interest::exactly(Kind::Event, "tick"),
+            other if other % 4 == 1 => {
+                let message_type = Pattern::new(&format!("*-{other}"));
+                Interest { message_type, ..Interest::any() }
+            }
+            other if other % 4 == 3 => {
+                let node = Pattern::literal(&format!("node{other}"));
+                Interest { node, ..Interest::exactly(Kind::Event, "tick") }
+            }
+            other => Interest::exactly(Kind::Event, &format!("type{other}")),
+        };
+        index.set(subscriber, &[interest]);
+    }
+    index
+}
+
+fn interest(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("interest");
+    let head = head("tick");
+    for subscribers in [1, 100, 10_000] {
+        let index = index(subscribers);
+        let mut found = Vec::new();
+        group.bench_function(format!("find/{subscribers}"), |bencher| {
+            bencher.iter(|| index.find(black_box(&head), &mut found));
+        });
+        assert_eq!(found, [0]);
+    }
+    group.finish();
+}
+
+fn queues(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("queue");
+    group.throughput(Throughput::Elements(BATCH));
+    let limits = Limits { length: 1024, ..Limits::default() };
+    let mut queue = RollingQueue::new(limits);
+    let fresh = || batch(64);
+    group.bench_function("rolling", |bencher| {
+        let through = |messages: Vec<Message>| {
+            messages.into_iter().for_each(|message| assert!(queue.push(message).is_ok()));
+            while let Some(message) = queue.pop() {
+                black_box(message);
+            }
+        };
+        bencher.iter_batched(fresh, through, BatchSize::SmallInput);
+    });
+    let inbox = Inbox::new(limits);
+    group.bench_function("inbox", |bencher| {
+        let through = |messages: Vec<Message>| {
+            messages.into_iter().for_each(|message| assert!(inbox.push(message).is_ok()));
+            while let Some(message) = inbox.try_receive() {
+                black_box(message);
+            }
+        };
+        bencher.iter_batched(fresh, through, BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+/// What the writer of a link does with what waits for its Peer, the session aside.
+fn writer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("link");
+    group.throughput(Throughput::Elements(BATCH));
+    let limits = Limits { length: 1024, ..Limits::default() };
+    let outgoing = Outgoing::new(limits, Gateway::Open);
+    let (mut taken, mut out) = (Vec::new(), BytesMut::new());
+    group.bench_function("write/64", |bencher| {
+        let through = |messages: Vec<Message>| {
+            messages.into_iter().for_each(|message| assert!(outgoing.push(message).is_ok()));
+            while outgoing.has_messages() {
+                outgoing.take(&mut taken, 32 * 1024);
+                encode_messages(&taken, &mut out);
+                taken.clear();
+                black_box(out.split().freeze());
+            }
+        };
+        bencher.iter_batched(|| batch(64), through, BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, draft, interest, queues, wire, writer);
+criterion_main!(benches);
