@@ -178,19 +178,24 @@ others() { # NAME
     done
 }
 
-linked() { # SECONDS [NAME...]: links of these are up, on both sides; of all if none is named
-    local seconds=$1 name deadline=$((SECONDS + $1))
-    shift
-    [ $# -gt 0 ] || set -- "${mesh_names[@]}"
+linked() { # SECONDS
+    local name deadline=$((SECONDS + $1))
     for name in "${mesh_names[@]}"; do
-        # shellcheck disable=SC2046 # one condition each
-        at "$name" kozoctl wait $(others "$name" | sed 's/.*/peer=&:up/') \
-            --timeout "$((deadline > SECONDS ? deadline - SECONDS : 1))s" >/dev/null || {
-            echo "not connected after $seconds s, seen from $name" >&2
-            at "$name" kozoctl peers >&2
-            return 1
-        }
+        # Where no Node runs yet there is nothing that could wait.
+        until mesh_is_linked "$name" $((deadline > SECONDS ? deadline - SECONDS : 1)); do
+            if [ $SECONDS -ge $deadline ]; then
+                echo "not connected after $1 s, seen from $name" >&2
+                at "$name" kozoctl peers >&2
+                return 1
+            fi
+            sleep 0.1
+        done
     done
+}
+
+mesh_is_linked() { # NAME SECONDS
+    # shellcheck disable=SC2046 # one condition each
+    at "$1" kozoctl wait $(others "$1" | sed 's/.*/peer=&:up/') --timeout "$2s" >/dev/null 2>&1
 }
 
 mesh_state() { # NAME PEER
