@@ -4,7 +4,8 @@ machines clock:bookworm scribe:trixie
 traffic
 sleep 2
 readdress scribe 10.77.0.99
-parted $((3 * HEARTBEAT + 1)) scribe
+# It is the one that dials, and may be back at once.
+eventually $((3 * HEARTBEAT + 2)) said clock KOZO_CLASS=link-down KOZO_PEER=scribe
 linked 10
 back=$(now)
 sleep 3
