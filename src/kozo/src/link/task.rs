@@ -24,6 +24,9 @@ use crate::transport::stream::Cutter;
 /// First attempts are spread over a millisecond for each Peer but one.
 const SPREAD: Duration = Duration::from_millis(1);
 
+/// How long a Peer that is started at the same time as this Node may take until it listens.
+const START: Duration = Duration::from_millis(100);
+
 /// How long a session has for its goodbye, however full its stream is.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -45,7 +48,7 @@ pub struct Link {
     pub notices: mpsc::Receiver<Notice>,
     /// Becomes true when the Node stops.
     pub stop: watch::Receiver<bool>,
-    /// Dropped once the first attempt to reach the Peer is over, or none is to be made.
+    /// Dropped once the first attempts to reach the Peer are over, or none is to be made.
     pub settled: Option<oneshot::Sender<()>>,
 }
 
@@ -70,6 +73,7 @@ impl Link {
             dialling: None,
             unreachable: false,
             pings: Vec::new(),
+            begun: Instant::now(),
             link: self,
         };
         running.run().await;
@@ -118,6 +122,8 @@ struct Running {
     unreachable: bool,
     /// Those who want to know the round-trip time.
     pings: Vec<Ping>,
+    /// When the link began.
+    begun: Instant,
 }
 
 impl Running {
@@ -237,8 +243,12 @@ impl Running {
             Some(Err(error)) => {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
-                self.link.settled = None;
                 let refused = error.is_refusal();
+                // Whoever is being started at the same moment is reached by one of the next attempts.
+                let nowhere = self.link.candidates.is_empty();
+                if refused || nowhere || self.begun.elapsed() >= START {
+                    self.link.settled = None;
+                }
                 self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
             }
             None => {}
