@@ -66,8 +66,9 @@ fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.
 	tests/fuzz $(or $(SECONDS_EACH),60)
 
 .PHONY: snapshots
-snapshots: ## Write the snapshots of error texts anew, to be looked at with git diff.
-	INSTA_UPDATE=always cargo nextest run --locked --test config_corpus
+snapshots: ## Write all snapshots and the introspection in dbus/ anew, to be looked at with git diff.
+	INSTA_UPDATE=always cargo nextest run --locked --workspace \
+		-E 'binary(config_corpus) + binary(config_edit) + binary(bus) + binary(kozoctl)'
 
 .PHONY: clean
 clean: ## Remove what was built.
