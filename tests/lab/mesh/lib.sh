@@ -13,6 +13,7 @@
 #   parted SECONDS NAME          no other Node has a link to this one, within this time
 #   unplug NAME / silence NAME   its link at the bridge is down / nothing passes there, but it looks well
 #   heal NAME                    it is as before
+#   minute_away FAULT NAME       with traffic: that, for a minute, and what must be so during it and afterwards
 #   crash NAME / restart NAME / reboot NAME / lose_power NAME
 #   readdress NAME ADDRESS       it has another address, and its name leads there
 #   fill NAME / free NAME        its disk is full / has room again
@@ -364,4 +365,23 @@ delivered_between() { # T1 T2 [PATTERN]
 missing_after() { # T [PATTERN]
     # shellcheck disable=SC2086 # a pattern
     awk -v a="$1" '$2 > a && $3 != "delivered"' "$lab_run"/fate.${2:-*} | wc -l
+}
+
+minute_away() { # FAULT NAME
+    local gone healed back
+    traffic
+    sleep 3
+    "$1" "$2"
+    parted $((3 * HEARTBEAT + 1)) "$2"
+    gone=$(now)
+    sleep 60
+    healed=$(now)
+    heal "$2"
+    linked 5
+    back=$(now)
+    sleep 3
+    accounted
+    # Nothing was kept for later, nothing is lost any more.
+    [ "$(delivered_between "$gone" "$healed" "*$2*")" = 0 ]
+    [ "$(missing_after "$back")" = 0 ]
 }
