@@ -23,6 +23,7 @@ use kozo::config::{
     System, TransportConfig,
 };
 use kozo::interest::Interest;
+use kozo::link::Pace;
 use kozo::message::{Draft, Message};
 use kozo::node::{Node, Surroundings, Types};
 use kozo::queue::Limits;
@@ -160,6 +161,7 @@ pub struct Lab {
     pub network: Network,
     pub system: Arc<System>,
     pub plan: Plan,
+    pace: Arc<Pace>,
     keys: HashMap<String, Arc<PrivateKey>>,
 }
 
@@ -179,7 +181,7 @@ impl Lab {
         let keys: HashMap<_, _> = names.iter().map(|name| (name.to_string(), new_key())).collect();
         let node = |name: &&str| Arc::new(node_config(name, &plan, &keys[*name]));
         let system = System { nodes: names.iter().map(node).collect() };
-        Lab { network, system: Arc::new(system), plan, keys }
+        Lab { network, system: Arc::new(system), plan, pace: Arc::default(), keys }
     }
 
     /// Gives all Transports of a Node other options than those of the kit.
@@ -224,6 +226,7 @@ impl Lab {
             types: self.types(name, sender),
             print: Box::new(|_, _| {}),
             passed: Default::default(),
+            pace: Arc::clone(&self.pace),
             set_log_filter: Box::new(|_| Ok(())),
         };
         let node = Node::start(local, surroundings).await.unwrap();

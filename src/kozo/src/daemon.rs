@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::prctl;
@@ -83,7 +84,8 @@ pub fn run(
             Box::new(move |_role: &str, line: &str| lines.line(line))
         };
         let known = types.clone();
-        let surroundings = Surroundings { types, print, set_log_filter, passed };
+        let pace = Arc::default();
+        let surroundings = Surroundings { types, print, set_log_filter, passed, pace };
         let node = tokio::select! {
             started = Node::start(local, surroundings) => started?,
             // To listen may take long: at a name, when the name server hangs.

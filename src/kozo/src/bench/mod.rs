@@ -179,6 +179,7 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
             print: Box::new(|_, line| say(line)),
             set_log_filter: Box::new(|_| Ok(())),
             passed: Default::default(),
+            pace: Arc::default(),
         };
         let node = Node::start(local, surroundings).await?;
         if !arguments.listens() {

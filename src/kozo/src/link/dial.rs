@@ -80,7 +80,8 @@ pub async fn dial(
         }
         if let Some(candidate) = rest.next() {
             last = next;
-            attempts.push(Box::pin(attempt(greeter, peer, candidate)));
+            let attempt = greeter.pace.take_turn(attempt(greeter, peer, candidate));
+            attempts.push(Box::pin(attempt));
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::inbound::Inbound;
 use super::machine::SessionId;
 use super::notes::Notes;
+use super::pace::Pace;
 use super::peer::{Exchange, Peer, Peers};
 use crate::interest::Interest;
 use crate::transport::session::{self, Gate, Session, SessionError, Sink};
@@ -34,6 +35,8 @@ pub struct Greeter {
     pub peers: Arc<Peers>,
     /// Where Messages and interest go.
     pub exchange: Arc<dyn Exchange>,
+    /// The turns of attempts to reach Peers.
+    pub pace: Arc<Pace>,
     sessions: AtomicU64,
 }
 
@@ -79,8 +82,13 @@ struct Reader {
 
 impl Greeter {
     /// For a Node that has made nothing yet.
-    pub fn new(ssh: Ssh, peers: Arc<Peers>, exchange: Arc<dyn Exchange>) -> Greeter {
-        Greeter { ssh, peers, exchange, sessions: AtomicU64::new(1) }
+    pub fn new(
+        ssh: Ssh,
+        peers: Arc<Peers>,
+        exchange: Arc<dyn Exchange>,
+        pace: Arc<Pace>,
+    ) -> Greeter {
+        Greeter { ssh, peers, exchange, pace, sessions: AtomicU64::new(1) }
     }
 
     /// Greets a Peer over a connection that this side has made. Cancel safe.

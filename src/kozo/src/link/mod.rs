@@ -14,6 +14,7 @@ pub mod inbound;
 pub mod machine;
 pub mod notes;
 pub mod outgoing;
+pub mod pace;
 pub mod peer;
 pub mod policy;
 pub mod task;
@@ -21,4 +22,5 @@ mod writer;
 
 pub use dial::Candidate;
 pub use greeting::{Carrier, Greeted, Greeter};
+pub use pace::Pace;
 pub use peer::{Exchange, Notice, Peer, PeerId, Peers};

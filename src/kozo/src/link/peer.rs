@@ -59,8 +59,8 @@ pub enum Notice {
     Ready(Box<Greeted>),
     /// The reader of a session came upon something for the link, and left it in the notes.
     Read(SessionId),
-    /// A session is over, and why.
-    Ended(SessionId, SessionError),
+    /// A session is over, and why. (In a box, as every link has room for many notices.)
+    Ended(SessionId, Box<SessionError>),
     /// Somebody wants the link to be tried at once, and no longer kept closed.
     Connect,
     /// Somebody wants the link closed, and kept so.

@@ -180,7 +180,7 @@ impl Running {
                 if self.machine.current() == Some(id) {
                     self.link.peer.set_error(reason.to_string());
                 }
-                self.handle(match reason {
+                self.handle(match *reason {
                     SessionError::TurnedAway(_) => Event::TurnedAway(id),
                     _ => Event::Ended(id),
                 });
@@ -315,7 +315,7 @@ impl Running {
         tokio::spawn(async move {
             let reason = writer::run(greeted, Arc::clone(&peer)).await;
             // The link is gone when the Node has stopped.
-            let _ = peer.notices.send(Notice::Ended(id, reason)).await;
+            let _ = peer.notices.send(Notice::Ended(id, Box::new(reason))).await;
         });
         self.handle(Event::Ready(offer));
         // The Peer may have gone on before the link knew of the session.

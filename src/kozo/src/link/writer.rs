@@ -127,6 +127,9 @@ impl Writer {
 
     fn gather_messages(&mut self) {
         let bytes = self.peer.outgoing.take(&mut self.batch, BATCH);
+        if self.batch.is_empty() {
+            return;
+        }
         self.buffer.reserve(bytes + ROOM);
         wire::encode_messages(&self.batch, &mut self.buffer);
         self.batch.clear();

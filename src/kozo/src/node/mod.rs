@@ -29,7 +29,7 @@ use tracing::info;
 
 use crate::config::LocalNode;
 use crate::interest::Interest;
-use crate::link::{Greeter, Peers};
+use crate::link::{Greeter, Pace, Peers};
 use crate::message::{Draft, Origin};
 use crate::role::{Host, Inbox, Offered, SendError, Sent};
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
@@ -66,6 +66,8 @@ pub struct Surroundings {
     pub set_log_filter: SetLogFilter,
     /// Sockets for its Transports to listen on.
     pub passed: Passed,
+    /// The turns of attempts to reach Peers, which Nodes that share a thread share.
+    pub pace: Arc<Pace>,
 }
 
 /// Why a Node did not start, or did not take another configuration.
@@ -144,11 +146,16 @@ struct Live {
 }
 
 /// Makes sessions as a configuration says, for no Peers yet.
-fn greeter(local: &LocalNode, router: &Arc<Router>) -> Result<Arc<Greeter>, StartError> {
+fn greeter(
+    local: &LocalNode,
+    router: &Arc<Router>,
+    surroundings: &Surroundings,
+) -> Result<Arc<Greeter>, StartError> {
     let config = &local.config;
     let ssh = Ssh::new(&config.name, Arc::clone(&local.private_key), &config.options)?;
     let peers = Arc::new(Peers::new(Arc::clone(router.origin())));
-    Ok(Arc::new(Greeter::new(ssh, peers, Arc::clone(router) as _)))
+    let pace = Arc::clone(&surroundings.pace);
+    Ok(Arc::new(Greeter::new(ssh, peers, Arc::clone(router) as _, pace)))
 }
 
 impl Node {
@@ -160,7 +167,7 @@ impl Node {
         let config = Arc::clone(&local.config);
         let origin = Arc::new(Origin { node: config.name.clone(), boot: rand::random() });
         let router = Arc::new(Router::new(origin));
-        let greeter = greeter(&local, &router)?;
+        let greeter = greeter(&local, &router, &surroundings)?;
         let others: Vec<_> =
             local.system.nodes.iter().filter(|node| node.name != config.name).cloned().collect();
         let node = Node {

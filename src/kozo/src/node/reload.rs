@@ -51,7 +51,7 @@ impl Node {
             && new.others_to_self == old.others_to_self;
         if !same_self {
             let transports = self.build(&new.transports)?;
-            let greeter = greeter(&local, &self.shared.router)?;
+            let greeter = greeter(&local, &self.shared.router, &self.shared.surroundings)?;
             self.exchange_listeners(&transports, &mut done).await?;
             let mut live = self.live();
             (live.transports, live.greeter) = (transports, greeter);
