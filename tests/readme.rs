@@ -1,4 +1,5 @@
-//! The tour of the README, and its first steps on two machines, run as they are written.
+//! The tour of the README, and its first steps on two machines, run as they are written; and its figures are
+//! those that were measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::Permissions;
@@ -216,4 +217,24 @@ fn two_machines_work_as_written() {
     for promised in ["clock: added to", "scribe: added to", "stays on this machine", "tick"] {
         assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
     }
+}
+
+/// What `tests/bench/report` makes of the results that are kept.
+fn report(arguments: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench");
+    let mut command = Command::new("python3");
+    command.current_dir(&folder).arg("report").arg("results.json").args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_figures_are_those_that_were_measured() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let table = report(&[]);
+    assert!(readme.contains(&table), "the table of the README should be\n{table}");
+    let plot = std::fs::read_to_string(root.join("tests/bench/results.svg")).unwrap();
+    assert_eq!(plot, report(&["--plot"]), "run tests/bench/report results.json --plot");
 }

@@ -10,13 +10,16 @@
     clippy::indexing_slicing
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "part.rs"]
+mod part;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use part::{Part, Place};
 
 const DELAY: Duration = Duration::from_millis(200);
 
@@ -87,66 +90,14 @@ fn bare() -> f64 {
     received as f64 / began.elapsed().as_secs_f64()
 }
 
-struct Part {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Part {
-    fn start(part: &str, address: SocketAddr, certs: &Path) -> Part {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kozo"))
-            .args(["bench", part, "--addr", &address.to_string(), "--certs"])
-            .arg(certs)
-            .args(["--size", &SIZE.to_string(), "--count", &COUNT.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut part = Part { child, lines };
-        assert_eq!(part.line(), "READY");
-        part
-    }
-
-    fn line(&mut self) -> String {
-        self.lines.next().expect("it says something").unwrap()
-    }
-
-    fn go(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// Keys and certificates for the two sides.
-fn certificates(folder: &Path) {
-    for name in ["a", "b"] {
-        let made = Command::new("openssl")
-            .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(' '))
-            .args(["-subj", &format!("/CN={name}"), "-keyout", &format!("{name}.key")])
-            .args(["-out", &format!("{name}.crt")])
-            .current_dir(folder)
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.unwrap().success());
-    }
-}
-
 /// The same with two Nodes.
 fn link() -> f64 {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut recv = Part::start("recv", free, folder.path());
-    let mut send = Part::start("send", proxy(free), folder.path());
+    let place = Place::new();
+    let more = ["--size", &SIZE.to_string(), "--count", &COUNT.to_string()];
+    let mut recv = Part::start(&place, "recv", &more).ready();
+    let mut send = Part::start_at(proxy(place.address), &place, "send", &more).ready();
     send.go();
-    let result: serde_json::Value = serde_json::from_str(&recv.line()).unwrap();
+    let result = recv.result();
     assert_eq!(result["lost"], 0, "{result}");
     let time = result["last_ns"].as_u64().unwrap() - result["first_ns"].as_u64().unwrap();
     (COUNT * SIZE) as f64 / (time as f64 / 1e9)

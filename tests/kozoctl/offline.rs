@@ -62,8 +62,14 @@ fn there_is_a_page_for_everything() {
     let place = Place::new();
     let answer = place.answer(&["man", "pages"]);
     let pages: Vec<&str> = answer.lines().collect();
-    for page in ["kozoctl.1", "kozoctl-monitor.1", "kozoctl-config-show.1", "kozo.8", "kozo.yml.5"]
-    {
+    for page in [
+        "kozoctl.1",
+        "kozoctl-monitor.1",
+        "kozoctl-config-show.1",
+        "kozo.8",
+        "kozo-testnet.8",
+        "kozo.yml.5",
+    ] {
         assert!(pages.contains(&page), "{answer}");
     }
     for page in pages {

@@ -39,6 +39,7 @@ denied_to_manage() { # USER TEXT
     denied "$1" "$2" peer scribe disconnect
     denied "$1" "$2" peer scribe connect
     denied "$1" "$2" reload
+    denied "$1" "$2" bench scribe
     at one kozoctl -n clock wait role=timer1:running peer=scribe:up --timeout 5s
 }
 

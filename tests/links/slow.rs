@@ -110,3 +110,30 @@ async fn who_waits_for_room_is_not_kept_from_stopping() {
     assert_eq!(clock.role("steady").state, "stopped");
     drop(scribe);
 }
+
+#[tokio::test(start_paused = true)]
+async fn messages_go_before_the_padding_that_measures_a_link() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    // So that most of the padding waits when the Messages come.
+    lab.network.freeze("clock", "scribe");
+    let padding = clock.node.ping_peer("scribe", 32 * 1024 * 1024);
+    tokio::pin!(padding);
+    tokio::select! {
+        took = &mut padding => panic!("through a frozen link: {took:?}"),
+        () = sleep(Duration::from_millis(100)) => {}
+    }
+    for number in 0..100 {
+        clock.send(number);
+    }
+    lab.network.thaw("clock", "scribe");
+    for number in 0..100 {
+        tokio::select! {
+            biased;
+            took = &mut padding => panic!("before Message {number}: {took:?}"),
+            (_, came) = scribe.next() => assert_eq!(came, number),
+        }
+    }
+    padding.await.unwrap();
+    assert!(clock.peer("scribe").dropped.is_empty(), "{:?}", clock.peer("scribe"));
+}

@@ -102,8 +102,6 @@ pub struct LogArguments {
 impl LogArguments {
     /// The filter that the arguments come to.
     pub fn filter(&self) -> String {
-        let from_environment =
-            || std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty());
         let level = match (self.verbose, self.quiet) {
             (_, 2..) => "error",
             (_, 1) => "warn",
@@ -114,9 +112,13 @@ impl LogArguments {
         // Others' lines help only their developers.
         let own = || format!("warn,kozo={level}");
         let is_said = self.verbose > 0 || self.quiet > 0;
-        let given = self.log.clone().or_else(|| from_environment().filter(|_| !is_said));
+        let given = self.log.clone().or_else(|| filter_from_environment().filter(|_| !is_said));
         given.unwrap_or_else(own)
     }
+}
+
+fn filter_from_environment() -> Option<String> {
+    std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty())
 }
 
 /// The definition of the command line, for its man page.
@@ -143,7 +145,7 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
-        Some(Command::Bench(bench)) => run_bench(bench, &arguments.log.filter()),
+        Some(Command::Bench(bench)) => run_bench(bench),
         None => run_node(&arguments),
     }
 }
@@ -239,11 +241,11 @@ fn run_testnet(directory: &Path) -> ExitCode {
     }
 }
 
-fn run_bench(arguments: &bench::Arguments, filter: &str) -> ExitCode {
+fn run_bench(arguments: &bench::Arguments) -> ExitCode {
     let result = Output::start(std::io::stderr()).map_err(|error| error.to_string());
     // What a part has to say is on standard output; below a warning, the log would only cost time.
-    let filter = if filter == "warn,kozo=info" { "warn" } else { filter };
-    let result = result.and_then(|stderr| log::start(filter, "bench", &stderr));
+    let filter = filter_from_environment().unwrap_or_else(|| "warn".to_owned());
+    let result = result.and_then(|stderr| log::start(&filter, "bench", &stderr));
     match result.and_then(|_| bench::run(arguments).map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

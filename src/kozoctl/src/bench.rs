@@ -1,12 +1,14 @@
 //! `kozoctl bench`: the round trip to a Peer, and what the link to it carries.
 //!
 //! The Node sends bytes that its Peer throws away, in bursts of about a tenth of a second: what else
-//! there is to send goes before the rest of a burst, and in the pauses between them.
+//! there is to send goes before the rest of a burst, and in the pauses between them. A burst ends with an
+//! answer, so that it takes a round trip longer than its bytes do; over a long distance bursts are
+//! longer, and that time is subtracted.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use kozo_client::Client;
+use kozo_client::{Client, Error};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -16,16 +18,16 @@ use crate::output::Output;
 use crate::table::Table;
 use crate::view::micros;
 
-/// Round trips that are measured.
-const ROUND_TRIPS: u32 = 50;
+/// Most round trips that are measured.
+const ROUND_TRIPS: usize = 50;
 
 /// The first burst, and the smallest, in bytes.
-const SMALLEST: u64 = 64 * 1024;
+const SMALLEST: u64 = 4 * 1024;
 
 /// The largest burst.
 const LARGEST: u64 = 32 * 1024 * 1024;
 
-/// What a burst is to take, in microseconds.
+/// What a burst is to take at least, in microseconds.
 const BURST: u64 = 100_000;
 
 /// Measures for so long.
@@ -38,23 +40,16 @@ pub(crate) async fn run(
     time: Duration,
     output: Output,
 ) -> Result<(), Failure> {
-    let link = client.peer(peer);
-    let mut times = Vec::new();
-    for _ in 0..ROUND_TRIPS {
-        times.push(node::named(client, peer, link.ping().await).await?);
-    }
-    times.sort_unstable();
-    let at = |part: usize| times.get((times.len() - 1) * part / 100).copied().unwrap_or(0);
-    let (begun, mut carried) = (Instant::now(), Carried::default());
-    let mut burst = SMALLEST;
-    while carried.bursts == 0 || begun.elapsed() < time {
-        let took = node::named(client, peer, link.fill(burst).await).await?.max(1);
-        carried.add(burst, took);
-        progress(peer, &carried);
-        sleep(Duration::from_micros(took / 4)).await;
-        burst = next_burst(burst, took);
-    }
+    let measured = measure(client, peer, time).await;
     end_progress();
+    let (times, carried) = match measured {
+        Err(error @ Error::TimedOut(_)) => {
+            let failure: Failure = error.into();
+            return Err(failure.hint("The link is slow, or Messages leave no room on it."));
+        }
+        measured => node::named(client, peer, measured).await?,
+    };
+    let at = |part: usize| times.get((times.len() - 1) * part / 100).copied().unwrap_or(0);
     let answer = json!({
         "peer": peer,
         "round_trip_time": { "least": at(0), "median": at(50), "most": at(100) },
@@ -68,6 +63,40 @@ pub(crate) async fn run(
     table.row(["round trip".to_owned(), micros(at(50)), micros(at(0))].map(Into::into));
     table.row(["throughput".to_owned()].into_iter().chain(rates).map(Into::into));
     Ok(output.answer(&answer, &table.show(output))?)
+}
+
+/// The round trips, sorted, in microseconds, and what the link carried: a quarter of the time for the former.
+async fn measure(
+    client: &Client,
+    peer: &str,
+    time: Duration,
+) -> Result<(Vec<u64>, Carried), Error> {
+    let link = client.peer(peer);
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || times.len() < ROUND_TRIPS && begun.elapsed() < time / 4 {
+        let took = link.ping().await?;
+        progress(peer, &micros(took));
+        times.push(took);
+    }
+    times.sort_unstable();
+    let round_trip = times.first().copied().unwrap_or(0);
+    let (mut carried, mut burst) = (Carried::default(), SMALLEST);
+    while carried.bursts == 0 || begun.elapsed() < time {
+        let took = link.fill(burst).await?;
+        if tells(burst, took, round_trip) {
+            carried.add(burst, took.saturating_sub(round_trip));
+            progress(peer, &megabytes(carried.rate()));
+        }
+        sleep(Duration::from_micros(took / 4)).await;
+        burst = next_burst(burst, took, round_trip);
+    }
+    Ok((times, carried))
+}
+
+/// Whether the time that a burst took says more of its bytes than of the distance.
+fn tells(burst: u64, took: u64, round_trip: u64) -> bool {
+    took >= round_trip.saturating_mul(2) || burst == LARGEST
 }
 
 /// What has been carried so far.
@@ -99,10 +128,11 @@ fn per_second(bytes: u64, microseconds: u64) -> u64 {
     bytes.saturating_mul(1_000_000) / microseconds.max(1)
 }
 
-/// A burst that takes about as long as one is to take; it grows no faster than twofold.
-fn next_burst(burst: u64, took: u64) -> u64 {
-    let fitting = burst.saturating_mul(BURST) / took.max(1);
-    fitting.min(burst.saturating_mul(2)).clamp(SMALLEST, LARGEST)
+/// A burst that takes about as long as one is to take; it grows no faster than eightfold.
+fn next_burst(burst: u64, took: u64, round_trip: u64) -> u64 {
+    let aim = BURST.max(round_trip.saturating_mul(4));
+    let fitting = burst.saturating_mul(aim) / took.max(1);
+    fitting.min(burst.saturating_mul(8)).clamp(SMALLEST, LARGEST)
 }
 
 /// `12.3 MB/s`.
@@ -111,11 +141,10 @@ fn megabytes(rate: u64) -> String {
 }
 
 /// Shows how it goes to whoever looks on.
-fn progress(peer: &str, carried: &Carried) {
+fn progress(peer: &str, so_far: &str) {
     if std::io::stderr().is_terminal() {
-        let line = format!("{peer}: {} so far", megabytes(carried.rate()));
         // Nobody to tell when this fails.
-        let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
+        let _ = write!(std::io::stderr(), "\r{peer}: {so_far} so far\x1b[K");
     }
 }
 
@@ -129,17 +158,40 @@ fn end_progress() {
 mod tests {
     use super::*;
 
+    /// What the last of some bursts says of a link of 50 MB/s, and how long that burst took.
+    fn measured(round_trip: u64) -> (Carried, u64) {
+        let took = |burst: u64| round_trip + burst / 50;
+        let (mut burst, mut last) = (SMALLEST, Carried::default());
+        for _ in 0..10 {
+            if tells(burst, took(burst), round_trip) {
+                last = Carried::default();
+                last.add(burst, took(burst) - round_trip);
+            }
+            burst = next_burst(burst, took(burst), round_trip);
+        }
+        (last, took(burst))
+    }
+
     #[test]
     fn bursts_come_to_a_tenth_of_a_second() {
-        // A link of 50 MB/s with a round trip of 10 ms.
-        let took = |burst: u64| 10_000 + burst / 50;
-        let mut burst = SMALLEST;
-        for _ in 0..20 {
-            burst = next_burst(burst, took(burst));
+        let (_, took) = measured(10_000);
+        assert!((90_000..110_000).contains(&took), "{took}");
+        assert_eq!(next_burst(SMALLEST, u64::MAX, 0), SMALLEST);
+        assert_eq!(next_burst(LARGEST, 1, 0), LARGEST);
+    }
+
+    #[test]
+    fn a_long_way_is_not_taken_for_a_narrow_one() {
+        for round_trip in [100, 10_000, 400_000] {
+            let (last, _) = measured(round_trip);
+            assert!((49_000_000..51_000_000).contains(&last.rate()), "{round_trip}: {last:?}");
         }
-        assert!((90_000..110_000).contains(&took(burst)), "{burst}");
-        assert_eq!(next_burst(SMALLEST, u64::MAX), SMALLEST);
-        assert_eq!(next_burst(LARGEST, 1), LARGEST);
+    }
+
+    #[test]
+    fn what_no_burst_can_fill_is_measured_by_the_largest() {
+        assert!(!tells(SMALLEST, 400_010, 400_000));
+        assert!(tells(LARGEST, 400_010, 400_000));
     }
 
     #[test]

@@ -158,8 +158,10 @@ pub(crate) enum Command {
     },
     /// Measure what the link to a Peer carries, and how fast it answers.
     ///
-    /// What is sent for it gives way to Messages, and leaves the link a pause after each tenth of a
-    /// second.
+    /// The Node sends bytes that mean nothing, which its Peer throws away, and shows how many a second
+    /// come to that one way (usually, and at best), and the usual and the shortest round trip. That is what
+    /// large Messages can have of the link; small ones cost more. What is sent for it gives way to
+    /// Messages, and leaves the link pauses.
     Bench {
         /// Its name.
         #[arg(add = ArgValueCompleter::new(complete::peers))]

@@ -31,10 +31,10 @@ pub(crate) fn write(folder: &Path, output: Output) -> Result<(), Failure> {
     };
     fs::create_dir_all(folder).map_err(unwritten)?;
     let mut pages = Vec::new();
-    let mut command = Cli::command();
-    command.build();
-    programs(&command, &mut pages);
-    pages.push(page(kozo::cli::command(), "8").map_err(unwritten)?);
+    for (mut command, section) in [(Cli::command(), "1"), (kozo::cli::command(), "8")] {
+        command.build();
+        programs(&command, section, &mut pages);
+    }
     pages.push(("kozo.yml.5".to_owned(), configuration().into_bytes()));
     for (name, text) in &pages {
         fs::write(folder.join(name), text).map_err(unwritten)?;
@@ -44,11 +44,11 @@ pub(crate) fn write(folder: &Path, output: Output) -> Result<(), Failure> {
 }
 
 /// A page for the command and each of those below it.
-fn programs(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) {
+fn programs(command: &clap::Command, section: &str, pages: &mut Vec<(String, Vec<u8>)>) {
     // Writing to memory cannot fail.
-    pages.extend(page(command.clone(), "1"));
+    pages.extend(page(command.clone(), section));
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
-        programs(below, pages);
+        programs(below, section, pages);
     }
 }
 

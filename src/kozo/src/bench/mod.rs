@@ -1,10 +1,21 @@
 //! `kozo bench`: one process of a benchmark between processes.
 //!
-//! Nothing is measured that is not there in production: each part is an ordinary Role on an ordinary
-//! Node, started from a configuration, with keys, SSH sessions, router and queues. What a part does,
-//! and its lines on standard input and output, is that of the comparison with other systems
-//! (`tests/bench/kozo.json` tells it how to start the parts): Times in nanoseconds are
-//! CLOCK_MONOTONIC, which all processes of a machine share.
+//! Nothing is left out that is there in production: each part is an ordinary Role on an ordinary
+//! Node, started from a configuration, with keys, SSH sessions, router, queues and control plane. Each
+//! speaks with whoever started it by lines, as a comparison with other systems wants them
+//! (`tests/bench/kozo.json` tells it how to start the parts):
+//!
+//! | part | does |
+//! |---|---|
+//! | `recv` | says `READY`; takes the Messages of `send`, and when all have come, or none for three seconds, says `{"received", "expected", "lost", "out_of_order", "wrong_size", "first_ns", "last_ns"}` |
+//! | `send` | says `READY`; at a line sends its Messages, whose first eight bytes are their number, and says `{"sent", "start_ns", "end_ns"}`; with several receivers it listens, and says `LISTENING` before |
+//! | `echo` | says `READY`; sends everything back |
+//! | `ping` | says `READY`; at a line goes 2,000 times there and back, then measures it `count` times, and says `{"rounds", "rtt_p50_us", "rtt_p99_us", "rtt_p999_us", "rtt_min_us", "rtt_max_us"}` |
+//! | `drip` | says `READY`; sends 64 bytes every millisecond, whatever happens |
+//! | `watch` | says `READY`; says `FIRST ns` at the first Message, and `GAP from_ns to_ns` at each pause of more than 3 ms |
+//!
+//! They listen in the order that [`Arguments::fanout`] gives, and end when standard input is closed. Times
+//! in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
 //!
 //! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
 //! and when it is ready) · `parts` (the Roles) · `tally` (what came, and how long it took).
@@ -15,7 +26,9 @@ mod system;
 mod tally;
 
 use std::io::{self, BufRead, Read, Write};
-use std::net::SocketAddr;
+use std::net;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -23,7 +36,9 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
+use crate::bus::{self, Entrances};
 use crate::config::{self, ConfigError};
+use crate::control::Control;
 use crate::daemon;
 use crate::keygen::KeygenError;
 use crate::node::{Node, StartError, Surroundings, Types};
@@ -31,6 +46,12 @@ use parts::{PartType, Work};
 
 /// Stack of the thread that waits for standard input.
 const STACK: usize = 64 * 1024;
+
+/// What stands for the file of the configuration, which there is only in memory.
+const FILE: &str = "bench";
+
+/// Where no bus is.
+const NO_BUS: &str = "unix:path=/nonexistent";
 
 /// Looks at the links at least this often while waiting for them.
 const LOOK: Duration = Duration::from_millis(100);
@@ -95,7 +116,7 @@ pub struct Arguments {
 
     /// Where the listening side listens.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    addr: SocketAddr,
+    addr: net::SocketAddr,
 
     /// Folder with the keys and certificates (P-256, PEM) `a.key` and `a.crt` of the listening side,
     /// `b.key` and `b.crt` of the connecting side. In a fan-out the keys of the receivers are made in it.
@@ -168,9 +189,10 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
         types.roles.push(Arc::new(PartType { part, work }));
     }
     let place = system::prepare(arguments)?;
-    let loaded = config::check("bench", &place.text, Some(&place.node), &types.registry())?;
+    let loaded = config::check(FILE, &place.text, Some(&place.node), &types.registry())?;
     // A Node was named, so there is one.
     let Some(local) = loaded.local else { return Ok(()) };
+    let known = types.clone();
     let links = local.system.nodes.len().saturating_sub(1);
     listen_to_stdin(begin)?;
     daemon::block_on(async move {
@@ -182,6 +204,8 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
             pace: Arc::default(),
         };
         let node = Node::start(local, surroundings).await?;
+        let control = Control { node: node.clone(), config: PathBuf::from(FILE), types: known };
+        let _bus = bus::start(control, entrances()?).await;
         if !arguments.listens() {
             until_up(&node, links).await;
         } else if arguments.fanout > 1 {
@@ -192,6 +216,13 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
         // The other thread ends the process.
         std::future::pending::<Result<(), BenchError>>().await
     })?
+}
+
+/// Ways to the control plane that come in nobody's way: a socket without a file, and no bus.
+fn entrances() -> io::Result<Entrances> {
+    let name = format!("kozo-bench-{}", std::process::id());
+    let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    Ok(Entrances { socket: Some(socket), system_bus: Some(NO_BUS.to_owned()) })
 }
 
 /// Begins at the first line on standard input, and ends the process when it is closed.

@@ -85,8 +85,16 @@ pub fn overridable() -> &'static [OptionSpec] {
             ),
             optional("cipher", choice(CIPHERS), "The only cipher to use. Negotiated if not given."),
             optional("hmac", choice(HMACS), "The only MAC to use. Negotiated if not given."),
-            optional("rolePath", OptionKind::Paths, "Folders with custom Roles."),
-            optional("transportPath", OptionKind::Paths, "Folders with custom Transports."),
+            optional(
+                "rolePath",
+                OptionKind::Paths,
+                "Folders with custom Roles. Nothing is loaded from them yet.",
+            ),
+            optional(
+                "transportPath",
+                OptionKind::Paths,
+                "Folders with custom Transports. Nothing is loaded from them yet.",
+            ),
             optional(
                 "importPath",
                 OptionKind::Paths,

@@ -46,6 +46,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -105,12 +105,15 @@ impl Writer {
         if let Some(reason) = sayings.bye {
             wire::encode(&Control::Bye(reason), &mut self.buffer);
         }
-        self.padding = self.padding.saturating_add(sayings.padding);
+        if sayings.padding > 0 {
+            // Nobody waits any more for what was left of the padding before.
+            self.padding = sayings.padding;
+        }
         self.pad();
     }
 
-    /// Encodes a piece of what padding there is, if there is nothing else: Messages never wait for more
-    /// of it than that.
+    /// Encodes a piece of what padding there is, if there is nothing else: a Message goes before all of it
+    /// that was not yet handed over.
     fn pad(&mut self) {
         if self.padding == 0 || !self.buffer.is_empty() {
             return;

@@ -60,7 +60,7 @@ pub struct Hello {
     pub features: Vec<String>,
 }
 
-/// Sent when nothing else was for a while; the other side echoes it.
+/// Sent once an interval, whatever else is; the other side echoes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Clock of the sender, for itself: microseconds since some moment.
