@@ -40,7 +40,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Role type `probe` that hands what it receives to the test, a Role type `deaf` that receives nothing
-/// ever, and a Role type `steady` that sends [`STEADY`] numbered Messages of a kilobyte once all links have
+/// ever, a Role type `brief` that ends as soon as it has begun, and a Role type `steady` that sends [`STEADY`] numbered Messages of a kilobyte once all links have
 /// settled, and waits for room for each.
 struct KitType {
     name: &'static str,
@@ -65,6 +65,7 @@ impl RoleType for KitType {
     fn build(&self, _: &RoleConfig) -> Box<dyn Role> {
         match self.name {
             "deaf" => Box::new(Deaf),
+            "brief" => Box::new(Brief),
             "steady" => Box::new(Steady),
             _ => Box::new(Probe(self.received.clone())),
         }
@@ -98,6 +99,14 @@ impl Role for Deaf {
 /// Messages that a Role of type `steady` sends.
 pub const STEADY: u64 = 2000;
 
+struct Brief;
+
+impl Role for Brief {
+    fn run(self: Box<Self>, _: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 struct Steady;
 
 impl Role for Steady {
@@ -121,7 +130,7 @@ pub struct Plan {
     pub interests: Vec<Interest>,
     /// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of each Node.
     pub policy: fn(&str) -> (ConnectPolicy, ConnectPolicy),
-    /// The Roles of each Node, by name: `probe`, `deaf` or `steady`.
+    /// The Roles of each Node, by name: `probe`, `deaf`, `brief` or `steady`.
     pub roles: fn(&str) -> &'static [&'static str],
     /// Bounds of the Roles' queues.
     pub queue: Limits,
@@ -242,7 +251,7 @@ impl Lab {
             |&(name, priority): &(&str, Priority)| self.network.named_type(name, priority, node);
         let memory = self.plan.transports.iter().map(named);
         Types {
-            roles: vec![role("probe"), role("deaf"), role("steady")],
+            roles: ["probe", "deaf", "brief", "steady"].into_iter().map(role).collect(),
             transports: memory.chain(kozo::transport::built_in()).collect(),
         }
     }

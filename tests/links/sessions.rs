@@ -135,3 +135,22 @@ async fn both_directions_can_be_full_at_once() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_directions_can_carry_one_large_message_at_once() {
+    let mut plan = Plan::default();
+    plan.options.outgoing_queue.size = 16 * 1024 * 1024;
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let data = Value::from(vec![0_u8; 10_000_000]);
+    let second = tokio::time::Instant::now() + Duration::from_secs(1);
+    for node in [&clock, &scribe] {
+        node.try_send(&Draft::event("film").data(&data)).unwrap();
+    }
+    for node in [&mut clock, &mut scribe] {
+        for _ in 0..2 {
+            let message = tokio::time::timeout_at(second, node.received.recv()).await;
+            assert_eq!(message.expect("at once").unwrap().message_type(), "film");
+        }
+    }
+}

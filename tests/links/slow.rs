@@ -137,3 +137,18 @@ async fn messages_go_before_the_padding_that_measures_a_link() {
     padding.await.unwrap();
     assert!(clock.peer("scribe").dropped.is_empty(), "{:?}", clock.peer("scribe"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_role_that_has_finished() {
+    let plan = Plan {
+        roles: |node| if node == "scribe" { &["probe"] } else { &["brief", "steady"] },
+        queue: Limits { length: 16, size: 1024 * 1024 },
+        ..Plan::default()
+    };
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    for number in 0..STEADY {
+        assert_eq!(scribe.next().await.1, number);
+    }
+    assert_eq!(clock.role("brief").state, "finished");
+}

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::message::Message;
-use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters};
+use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters, Weight as _};
 
 /// What to do with a Message for the Peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,10 +138,10 @@ impl Outgoing {
             state.count(reason, 1);
             return Ok(Pushed::Dropped(reason));
         }
-        let was_empty = state.queue.is_empty();
+        let (was_empty, weight) = (state.queue.is_empty(), message.weight());
         let dropped = state.queue.push(message)?;
         state.count(DropReason::QueueFull, dropped.count);
-        let full = !state.queue.has_room_for(0);
+        let full = !state.queue.has_room_for(weight);
         let open = state.gateway == Gateway::Open;
         drop(state);
         if !open {
@@ -287,6 +287,16 @@ mod tests {
         for _ in 0..messages {
             outgoing.push(message(1)).unwrap();
             outgoing.take(&mut Vec::new(), usize::MAX);
+        }
+    }
+
+    #[test]
+    fn a_queue_without_room_for_another_message_like_the_last_is_full() {
+        let outgoing = open();
+        let most = 400 / message(100).weight();
+        for count in 1..=most {
+            let full = count == most;
+            assert_eq!(outgoing.push(message(100)).unwrap(), Pushed::Queued { full }, "{count}");
         }
     }
 

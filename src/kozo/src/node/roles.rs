@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::router::{Change, RoleId};
-use super::supervisor::Supervised;
+use super::supervisor::{End, Supervised};
 use super::{ControlError, Node, STOP, StartError};
 use crate::class;
 use crate::config::RoleConfig;
@@ -66,10 +66,18 @@ impl Node {
             stop: role.stop.subscribe(),
             reopen: self.shared.reopen.subscribe(),
             settled: self.shared.settled.subscribe(),
+            unheard: Arc::default(),
             complaints: Arc::default(),
         };
-        let supervised = Arc::clone(&role.supervised);
-        role.task = Some(tokio::spawn(async move { supervised.run(context).await }));
+        let (id, supervised) = (role.id, Arc::clone(&role.supervised));
+        let router = Arc::clone(&self.shared.router);
+        role.task = Some(tokio::spawn(async move {
+            if supervised.run(context).await == End::Finished {
+                // Nobody is to send to it, nor to wait for room that will never be.
+                router.remove_role(id);
+                supervised.inbox.close();
+            }
+        }));
     }
 
     /// Lets a Role come to its end. One that does not end in time is ended.

@@ -308,6 +308,8 @@ impl Router {
     pub fn tap(&self, interests: Vec<Interest>, announced: bool) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::new(TAP));
         let mut state = self.lock();
+        // Not all who open one say when they close it.
+        state.taps.retain(|tap| tap.inbox.strong_count() > 0);
         state.taps.push(Tap { inbox: Arc::downgrade(&inbox), interests, announced });
         self.announce(&state);
         inbox
@@ -485,5 +487,19 @@ impl Exchange for Router {
 
     fn interests(&self) -> watch::Receiver<Arc<[Interest]>> {
         self.interests.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_that_nobody_looks_at_are_forgotten() {
+        let router = Router::new(Arc::new(Origin { node: "clock".to_owned(), boot: 1 }));
+        for _ in 0..100 {
+            drop(router.tap(vec![Interest::any()], false));
+        }
+        assert!(router.lock().taps.len() <= 1);
     }
 }

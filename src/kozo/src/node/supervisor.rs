@@ -31,6 +31,15 @@ pub(super) struct Supervised {
     changed: Box<dyn Fn() + Send + Sync>,
 }
 
+/// Why a Role runs no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It had nothing left to do.
+    Finished,
+    /// It was to stop.
+    Stopped,
+}
+
 #[derive(Default)]
 struct Doing {
     state: &'static str,
@@ -61,7 +70,7 @@ impl Supervised {
     }
 
     /// Runs the Role until it has finished or is to stop.
-    pub(super) async fn run(&self, context: RoleContext) {
+    pub(super) async fn run(&self, context: RoleContext) -> End {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
@@ -69,10 +78,11 @@ impl Supervised {
             let result = self.run_once(context.clone()).await;
             let stopping = *context.stop.borrow();
             match result {
-                Ok(()) if stopping => return self.set_state("stopped"),
+                Ok(()) if stopping => return self.stopped(),
                 Ok(()) => {
                     info!(role = self.config.name, "finished");
-                    return self.set_state("finished");
+                    self.set_state("finished");
+                    return End::Finished;
                 }
                 Err(problem) => {
                     if started.elapsed() >= WELL {
@@ -94,11 +104,16 @@ impl Supervised {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = context.stopped() => return self.set_state("stopped"),
+                () = context.stopped() => return self.stopped(),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
             debug!(role = self.config.name, "starting again");
         }
+    }
+
+    fn stopped(&self) -> End {
+        self.set_state("stopped");
+        End::Stopped
     }
 
     /// In a task of its own, so that not even a panic in a Role reaches the Node.

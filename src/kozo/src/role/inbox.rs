@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::message::Message;
-use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters};
+use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters, Weight as _};
 
 /// Messages on their way to one consumer.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ impl Inbox {
         }
     }
 
-    /// Puts a Message in, dropping the oldest as far as needed. Says whether the inbox is full now. A
-    /// closed inbox takes nothing and says no.
+    /// Puts a Message in, dropping the oldest as far as needed. Says whether the inbox is full now: has no
+    /// room for another one like it. A closed inbox takes nothing and says no.
     ///
     /// # Errors
     /// When the Message is larger than the whole inbox.
@@ -67,11 +67,11 @@ impl Inbox {
         if state.closed {
             return Ok(false);
         }
-        let was_empty = state.queue.is_empty();
+        let (was_empty, weight) = (state.queue.is_empty(), message.weight());
         let dropped = state.queue.push(message)?;
         state.received += 1;
         state.dropped += dropped.count;
-        let full = !state.queue.has_room_for(0);
+        let full = !state.queue.has_room_for(weight);
         drop(state);
         // The consumer waits only when it has found nothing.
         if was_empty {
@@ -176,5 +176,24 @@ impl State {
         self.had_turn = false;
         self.waiters.wake_if_half_empty(&self.queue);
         message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::message::{Draft, Origin};
+
+    #[test]
+    fn an_inbox_without_room_for_another_message_like_the_last_is_full() {
+        let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+        let draft = Draft::event("tick").bytes(&[0; 100]);
+        let message = Message::encode(origin, "timer", 1, 1, &draft).unwrap();
+        let inbox = Inbox::new(Limits { length: 100, size: 3 * message.weight() });
+        let full = [(); 3].map(|()| inbox.push(message.clone()).unwrap());
+        assert_eq!(full, [false, false, true]);
     }
 }

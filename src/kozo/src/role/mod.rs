@@ -24,6 +24,7 @@ mod throttle;
 mod timer;
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmpv::Value;
@@ -201,6 +202,8 @@ pub struct RoleContext {
     pub reopen: watch::Receiver<u64>,
     /// Becomes true when the links to all Peers have settled, see [`RoleContext::settled`].
     pub settled: watch::Receiver<bool>,
+    /// Whether its last Message went to nobody.
+    pub(crate) unheard: Arc<AtomicBool>,
     /// What the Role itself need not say, said about its Log Messages.
     pub(crate) complaints: Arc<Mutex<Throttle>>,
 }
@@ -234,12 +237,15 @@ impl RoleContext {
     }
 
     /// Sends a Message. A queue that has no room drops its oldest for it; when one got full the
-    /// call gives its consumer a turn before it returns.
+    /// call gives its consumer a turn before it returns. While nobody is there to hear, it gives all others
+    /// a turn now and then, such as those who would find a Peer again.
     ///
     /// # Errors
     /// When it is not valid, or too large for the queue of somebody who wants it.
     pub async fn send(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
+        self.let_others_on().await;
         let sent = self.host.send(&self.name, &draft)?;
+        self.note(&sent);
         if sent.full {
             tokio::task::yield_now().await;
         }
@@ -256,14 +262,32 @@ impl RoleContext {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_waiting(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
+        self.let_others_on().await;
         loop {
             match self.host.offer(&self.name, &draft)? {
-                Offered::Sent(sent) => return Ok(sent),
+                Offered::Sent(sent) => {
+                    self.note(&sent);
+                    return Ok(sent);
+                }
                 Offered::Full(room) => tokio::select! {
                     () = room.wait() => {}
                     () = self.stopped() => return self.host.send(&self.name, &draft),
                 },
             }
+        }
+    }
+
+    fn note(&self, sent: &Sent) {
+        let unheard = sent.roles == 0 && sent.peers == 0;
+        if unheard != self.unheard.load(Ordering::Relaxed) {
+            self.unheard.store(unheard, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing holds back a Role whose Messages go to nobody. It would keep the thread for itself.
+    async fn let_others_on(&self) {
+        if self.unheard.load(Ordering::Relaxed) {
+            tokio::task::coop::consume_budget().await;
         }
     }
 
@@ -320,6 +344,30 @@ mod tests {
                 assert!(fits(&spec.kind, value), "{}", spec.name);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_role_that_speaks_to_nobody_lets_others_on() {
+        let host = testing::TestHost::new("clock");
+        let context = host.context("timer", Vec::new()).context;
+        let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        for _ in 0..10_000 {
+            context.send(Draft::event("tick")).await.unwrap();
+        }
+        let half = turns.load(Ordering::Relaxed);
+        for _ in 0..10_000 {
+            context.send_waiting(Draft::event("tick")).await.unwrap();
+        }
+        let all = turns.load(Ordering::Relaxed);
+        other.abort();
+        assert!(half > 10 && all - half > 10, "{half} of {all}");
     }
 
     /// Whatever other Nodes send to whichever Role: it goes on.

@@ -116,6 +116,7 @@ impl TestHost {
             stop: stop_receiver,
             reopen: reopen_receiver,
             settled: watch::channel(true).1,
+            unheard: Arc::default(),
             complaints: Arc::default(),
         };
         Context { context, stop, reopen }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use russh::keys::PublicKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::ssh::Backlog;
+use super::ssh::{self, Backlog};
 use super::stream::{BoxStream, Cuttable, Cutter};
 use crate::BoxFuture;
 
@@ -193,16 +193,9 @@ impl Writer {
     /// # Errors
     /// When the session has ended.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), SessionError> {
-        let ended = |_| SessionError::Stream("the session has ended".to_owned());
         match self {
-            Writer::Client(channel, backlog) => {
-                backlog.ebb().await;
-                channel.data_bytes(bytes).await.map_err(ended)
-            }
-            Writer::Server(channel, backlog) => {
-                backlog.ebb().await;
-                channel.data_bytes(bytes).await.map_err(ended)
-            }
+            Writer::Client(channel, backlog) => ssh::write(channel, backlog, bytes).await,
+            Writer::Server(channel, backlog) => ssh::write(channel, backlog, bytes).await,
             Writer::Plain(stream) => {
                 stream.write_all(&bytes).await?;
                 Ok(stream.flush().await?)

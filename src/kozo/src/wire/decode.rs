@@ -38,6 +38,12 @@ pub enum Frame {
 /// copied, for it may wait long in some queue.
 const SHARED: usize = 64 * 1024;
 
+/// Data up to this size is copied in any case: it would hold on to a multiple of itself.
+const SMALL: usize = 1024;
+
+/// Bytes of a piece of memory that the data of small Messages shares.
+const PIECE: usize = 4 * 1024;
+
 /// Cuts a stream of bytes into frames.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -80,6 +86,12 @@ impl Decoder {
         self.buffer.len()
     }
 
+    /// Where they are.
+    #[cfg(test)]
+    pub(super) fn place(&self) -> *const u8 {
+        self.buffer.as_ptr()
+    }
+
     /// Bytes that there is room for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
@@ -109,6 +121,8 @@ pub struct Messages {
     timestamp: u64,
     /// One that was read and not taken.
     back: Option<Message>,
+    /// Room for the data of small ones.
+    room: BytesMut,
 }
 
 impl Messages {
@@ -161,10 +175,18 @@ impl Messages {
         self.at = start + length;
         self.counter = self.counter.wrapping_add(counter);
         self.timestamp = self.timestamp.wrapping_add(time);
-        let mut data = self.payload.slice(start..self.at);
-        if self.payload.len() > SHARED && length < self.payload.len() / 2 {
-            data = Bytes::copy_from_slice(&data);
-        }
+        let data = rest.get(..length).unwrap_or_default();
+        let data = if length <= SMALL {
+            if self.room.capacity() < length {
+                self.room = BytesMut::with_capacity(rest.len().min(PIECE));
+            }
+            self.room.extend_from_slice(data);
+            self.room.split().freeze()
+        } else if self.payload.len() > SHARED && length < self.payload.len() / 2 {
+            Bytes::copy_from_slice(data)
+        } else {
+            self.payload.slice(start..self.at)
+        };
         Ok(Message::new(Arc::clone(head), self.counter, self.timestamp, data)?)
     }
 
@@ -277,6 +299,7 @@ fn messages(rest: &mut Bytes) -> Option<Messages> {
         counter: 0,
         timestamp: 0,
         back: None,
+        room: BytesMut::new(),
     })
 }
 

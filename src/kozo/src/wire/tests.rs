@@ -304,3 +304,21 @@ fn more_interests_than_allowed_are_refused() {
     decoder.feed(&payload);
     assert!(matches!(decoder.next_frame(), Err(WireError::Malformed("interest"))));
 }
+
+#[test]
+fn a_small_message_that_waits_holds_on_to_little() {
+    let small: Vec<_> = (0..300).map(|_| vec![7; 60]).collect();
+    let mut bytes = BytesMut::new();
+    encode_messages(&messages("clock", 1, &small), &mut bytes);
+    let mut decoder = Decoder::default();
+    let (mut kept, mut places) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        decoder.feed(&bytes);
+        places.push(decoder.place());
+        let Ok(Some(Frame::Messages(mut came))) = decoder.next_frame() else { panic!("none") };
+        kept.extend(came.next().map(Result::unwrap));
+    }
+    assert_eq!((kept.len(), kept[99].data()), (100, &small[0][..]));
+    // What was read is used again, whoever keeps some of it.
+    assert!(places.iter().all(|place| *place == places[1]), "{places:?}");
+}

@@ -14,8 +14,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
-use russh::{Preferred, cipher, compression, kex, mac};
+use russh::{ChannelId, ChannelMsg, ChannelWriteHalf, Preferred, cipher, compression, kex, mac};
 
 use super::session::SessionError;
 use crate::config::RootOptions;
@@ -161,6 +162,25 @@ fn preferred(cipher: Option<&str>, hmac: Option<&str>) -> Result<Preferred, Sess
         mac: macs,
         compression: Cow::Borrowed(&[compression::NONE]),
     })
+}
+
+/// Writes a packet at a time, and waits before each while the stream is behind: a session that had more
+/// to write than its stream keeps would not read until all of it is written.
+pub(super) async fn write<S>(
+    channel: &ChannelWriteHalf<S>,
+    backlog: &Backlog,
+    mut bytes: Bytes,
+) -> Result<(), SessionError>
+where
+    S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+{
+    while !bytes.is_empty() {
+        backlog.ebb().await;
+        let packet = bytes.split_to(bytes.len().min(PACKET as usize));
+        let ended = |_| SessionError::Stream("the session has ended".to_owned());
+        channel.data_bytes(packet).await.map_err(ended)?;
+    }
+    Ok(())
 }
 
 /// Whether two keys are the same, whatever their comments say.

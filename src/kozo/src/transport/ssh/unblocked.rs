@@ -23,9 +23,6 @@ const MOST: usize = 4 * 1024 * 1024;
 /// Bytes that may be kept while more is said.
 const HIGH: usize = 128 * 1024;
 
-/// Room that stays when all has gone out.
-const KEPT: usize = 16 * 1024;
-
 /// How much a stream has not taken yet.
 #[derive(Clone, Default)]
 pub struct Backlog {
@@ -87,9 +84,8 @@ impl<S: AsyncWrite + Unpin> Unblocked<S> {
             }
             self.backlog.set(self.waiting.len());
         }
-        if self.waiting.capacity() > KEPT {
-            self.waiting = BytesMut::new();
-        }
+        // An idle link keeps no room for it.
+        self.waiting = BytesMut::new();
         Pin::new(&mut self.inner).poll_flush(context)
     }
 }
@@ -166,7 +162,7 @@ mod tests {
         let (_, read) = tokio::join!(read_far, near.read_exact(&mut answer));
         read.unwrap();
         assert_eq!((&came, &answer), (&sent, b"thanks"));
-        assert!(near.waiting.capacity() <= KEPT);
+        assert_eq!(near.waiting.capacity(), 0);
     }
 
     #[tokio::test(start_paused = true)]
