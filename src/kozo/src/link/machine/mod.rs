@@ -62,6 +62,8 @@ pub struct Machine {
     held: Option<Instant>,
     dialling: bool,
     retry_at: Option<Instant>,
+    /// No attempt for a Message is made before.
+    not_before: Option<Instant>,
     wanted: bool,
     stopping: bool,
     /// Somebody wants no link.
@@ -87,6 +89,7 @@ impl Machine {
             held: None,
             dialling: false,
             retry_at: None,
+            not_before: None,
             wanted: false,
             stopping: false,
             closed: false,
@@ -144,7 +147,7 @@ impl Machine {
         let mut actions = Vec::new();
         match event {
             Event::Start => self.start(now),
-            Event::Wanted => self.want(&mut actions),
+            Event::Wanted => self.want(now, &mut actions),
             Event::DialFailed => self.dial_failed(now),
             Event::DialRefused => {
                 self.backoff.go_on();
@@ -172,14 +175,17 @@ impl Machine {
         }
     }
 
-    fn want(&mut self, actions: &mut Vec<Action>) {
+    fn want(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let up = self.current().is_some();
         if self.rules.outward != ConnectPolicy::OnDemand || self.is_ending() || up {
             return;
         }
         self.wanted = true;
         if self.state() == State::Idle {
-            self.dial(None, actions);
+            self.retry_at = self.not_before.filter(|at| now < *at);
+            if self.retry_at.is_none() {
+                self.dial(None, actions);
+            }
         }
     }
 
@@ -199,17 +205,18 @@ impl Machine {
     }
 
     fn retry_later(&mut self, now: Instant) {
-        let wanted = match self.rules.outward {
-            ConnectPolicy::Constant => true,
-            ConnectPolicy::OnDemand => self.wanted,
-            ConnectPolicy::Never => false,
-        };
-        if wanted && !self.is_ending() {
-            let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
-            let pause = self.backoff.next(down_for, (self.random)());
-            // Nothing leads there, and nothing will but another configuration.
-            let nowhere = self.rules.best.is_none();
-            self.retry_at = Some(now + if nowhere { self.rules.retry } else { pause });
+        if self.rules.outward == ConnectPolicy::Never || self.is_ending() {
+            return;
+        }
+        let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
+        let pause = self.backoff.next(down_for, (self.random)());
+        // Nothing leads there, and nothing will but another configuration.
+        let nowhere = self.rules.best.is_none();
+        let at = now + if nowhere { self.rules.retry } else { pause };
+        if self.rules.outward == ConnectPolicy::Constant || self.wanted {
+            self.retry_at = Some(at);
+        } else {
+            self.not_before = Some(at);
         }
     }
 

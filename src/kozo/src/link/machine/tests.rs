@@ -344,6 +344,43 @@ fn pauses_between_attempts_are_bounded_and_never_end() {
     assert!(pause < Duration::from_millis(750), "it begins anew");
 }
 
+#[test]
+fn on_demand_or_not_a_link_that_does_not_stay_up_is_made_ever_more_rarely() {
+    let pauses = |outward| {
+        let mut machine = bench(true, outward);
+        machine.tell(Event::Wanted);
+        machine.pass(Duration::ZERO);
+        let mut pauses = Vec::new();
+        for id in 1..20 {
+            machine.tell(Event::Ready(Offer { dialled: true, ..offer(id) }));
+            machine.now += Duration::from_millis(1);
+            machine.tell(Event::Ended(id));
+            // More than one Message waits.
+            assert_eq!(machine.tell(Event::Wanted), []);
+            assert_eq!(machine.tell(Event::Wanted), []);
+            let pause = machine.machine.deadline().unwrap() - machine.now;
+            assert_eq!(machine.pass(pause), [Action::Dial(None)]);
+            pauses.push(pause);
+        }
+        pauses
+    };
+    let on_demand = pauses(ConnectPolicy::OnDemand);
+    assert_eq!(on_demand.last(), Some(&Duration::from_secs(1)));
+    assert_eq!(on_demand, pauses(ConnectPolicy::Constant));
+}
+
+#[test]
+fn the_pause_of_a_link_that_nobody_wants_passes_meanwhile() {
+    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    for id in 1..20 {
+        machine = machine.up(offer(id));
+        machine.tell(Event::Ended(id));
+        assert_eq!((machine.state(), machine.machine.deadline()), (State::Idle, None));
+    }
+    machine.now += Duration::from_secs(3600);
+    assert_eq!(machine.tell(Event::Wanted), [Action::Dial(None)]);
+}
+
 /// Another machine has its name and key: each session looks good until the Peer closes it.
 #[test]
 fn whoever_is_turned_away_comes_back_ever_more_rarely() {
