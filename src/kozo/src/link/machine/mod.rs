@@ -17,7 +17,8 @@ use crate::config::ConnectPolicy;
 use crate::transport::Priority;
 pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, State};
 
-/// How long the present session has to answer when another one is offered.
+/// How long the present session has to answer when another one is offered, and again if something has
+/// come on it in the second half of that.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long an offered session waits for the decider.
 const DECISION: Duration = Duration::from_secs(10);
@@ -470,6 +471,12 @@ impl Machine {
         // What was done about another session may have closed this one.
         let Some(part) = self.known(id).map(|known| known.part) else { return };
         match part {
+            // So much may be under way on the present session that its answer takes longer.
+            Part::Candidate(until) if now >= until && self.is_lively(now) => {
+                if let Some(known) = self.known_mut(id) {
+                    known.part = Part::Candidate(now + PROBE);
+                }
+            }
             Part::Candidate(until) if now >= until => match self.current() {
                 Some(present) => self.close_current(present, now, actions),
                 None => self.adopt(id, now, actions),
@@ -486,6 +493,11 @@ impl Machine {
             }
             _ => {}
         }
+    }
+
+    /// Whether something has come just now on the session in use.
+    fn is_lively(&self, now: Instant) -> bool {
+        self.current().is_some() && self.heard.is_some_and(|heard| now < heard + PROBE / 2)
     }
 
     fn close_current(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {

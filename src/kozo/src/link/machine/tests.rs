@@ -204,6 +204,28 @@ fn a_second_session_takes_over_when_the_first_one_is_silent() {
 }
 
 #[test]
+fn a_session_that_something_comes_on_is_not_given_up_for_a_second_one() {
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    for _ in 0..50 {
+        machine.now += Duration::from_millis(100);
+        let heard = Some(machine.now);
+        assert_eq!(machine.tell(Event::Time { heard }), []);
+        assert!(machine.machine.deadline() > heard, "it would spin");
+    }
+    assert_eq!(machine.machine.current(), Some(1));
+    machine.pass(PROBE);
+    assert_eq!(machine.machine.current(), Some(2), "now nothing comes any more");
+
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    machine.pass(PROBE / 2);
+    machine.hear();
+    machine.pass(PROBE / 2);
+    assert_eq!(machine.machine.current(), Some(2), "the last of it came too long ago");
+}
+
+#[test]
 fn a_second_session_that_is_as_silent_lasts_no_longer_than_the_first() {
     let mut machine = decider().up(offer(1));
     machine.tell(Event::Ready(offer(2)));
