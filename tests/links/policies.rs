@@ -6,7 +6,7 @@ use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
 use kozo::transport::memory::Network;
 use tokio::time::sleep;
 
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::{Lab, Plan, Running, STEADY};
 
 /// What a Node of this name says of others, and of itself.
 type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);
@@ -101,6 +101,29 @@ async fn never(lab: &Lab, alice: &Running, mut bob: Running) {
     sleep(Duration::from_secs(600)).await;
     assert_eq!(lab.network.streams("alice", &bob.name), 0);
     assert_eq!(bob.numbers(), [0_u64; 0]);
+}
+
+/// Nothing waits for a link that is kept closed, and nobody.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_a_link_that_is_closed_by_request() {
+    let policy = |_: &str| (OnDemand, Constant);
+    let roles =
+        |node: &str| -> &[&str] { if node == "alice" { &["probe", "steady"] } else { &["probe"] } };
+    let plan = Plan { policy, roles, ..Plan::default() };
+    let lab = Lab::new(Network::new(), &["alice", "bob"], plan.outgoing(10));
+    lab.network.cut("alice", "bob");
+    let (alice, mut bob) = (lab.start("alice").await, lab.start("bob").await);
+    alice.until("full", |alice| alice.peer("bob").queue_length == 10).await;
+    alice.node.disconnect_peer("bob").await.unwrap();
+    alice.until("done", |alice| alice.sent() == STEADY).await;
+    assert_eq!(alice.dropped("bob", "link_down"), STEADY);
+    assert_eq!(alice.peer("bob").state, "disabled");
+
+    lab.network.heal("alice", "bob");
+    alice.node.connect_peer("bob").await.unwrap();
+    alice.until_up("bob").await;
+    alice.send(STEADY);
+    assert_eq!(bob.next().await.1, STEADY, "and nothing that is stale");
 }
 
 /// The directions share a session, and not their policies.

@@ -221,9 +221,13 @@ impl Peer {
                 (seen.transport, seen.address) = (None, None);
             }
         }
-        let forbidden = self.outward == ConnectPolicy::Never;
-        let open = state == State::Up && !forbidden;
-        let gateway = if open { Gateway::Open } else { closed_gateway(self.outward) };
+        let gateway = match (self.outward, state) {
+            (ConnectPolicy::Never, _) => Gateway::Forbidden,
+            (_, State::Up) => Gateway::Open,
+            // Somebody keeps it closed: what would wait for it now would go out stale, or never.
+            (_, State::Disabled) => Gateway::Down,
+            (outward, _) => closed_gateway(outward),
+        };
         self.outgoing.set_gateway(gateway);
     }
 

@@ -17,7 +17,8 @@ use crate::config::ConnectPolicy;
 use crate::transport::Priority;
 pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, State};
 
-/// How long the present session has to answer when another one is offered.
+/// How long the present session has to answer when another one is offered, and again if something has
+/// come on it in the second half of that.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long an offered session waits for the decider.
 const DECISION: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct Machine {
     held: Option<Instant>,
     dialling: bool,
     retry_at: Option<Instant>,
+    /// No attempt for a Message is made before.
+    not_before: Option<Instant>,
     wanted: bool,
     stopping: bool,
     /// Somebody wants no link.
@@ -87,6 +90,7 @@ impl Machine {
             held: None,
             dialling: false,
             retry_at: None,
+            not_before: None,
             wanted: false,
             stopping: false,
             closed: false,
@@ -144,7 +148,7 @@ impl Machine {
         let mut actions = Vec::new();
         match event {
             Event::Start => self.start(now),
-            Event::Wanted => self.want(&mut actions),
+            Event::Wanted => self.want(now, &mut actions),
             Event::DialFailed => self.dial_failed(now),
             Event::DialRefused => {
                 self.backoff.go_on();
@@ -172,14 +176,17 @@ impl Machine {
         }
     }
 
-    fn want(&mut self, actions: &mut Vec<Action>) {
+    fn want(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let up = self.current().is_some();
         if self.rules.outward != ConnectPolicy::OnDemand || self.is_ending() || up {
             return;
         }
         self.wanted = true;
         if self.state() == State::Idle {
-            self.dial(None, actions);
+            self.retry_at = self.not_before.filter(|at| now < *at);
+            if self.retry_at.is_none() {
+                self.dial(None, actions);
+            }
         }
     }
 
@@ -199,17 +206,18 @@ impl Machine {
     }
 
     fn retry_later(&mut self, now: Instant) {
-        let wanted = match self.rules.outward {
-            ConnectPolicy::Constant => true,
-            ConnectPolicy::OnDemand => self.wanted,
-            ConnectPolicy::Never => false,
-        };
-        if wanted && !self.is_ending() {
-            let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
-            let pause = self.backoff.next(down_for, (self.random)());
-            // Nothing leads there, and nothing will but another configuration.
-            let nowhere = self.rules.best.is_none();
-            self.retry_at = Some(now + if nowhere { self.rules.retry } else { pause });
+        if self.rules.outward == ConnectPolicy::Never || self.is_ending() {
+            return;
+        }
+        let down_for = self.down_since.map_or(Duration::ZERO, |since| now - since);
+        let pause = self.backoff.next(down_for, (self.random)());
+        // Nothing leads there, and nothing will but another configuration.
+        let nowhere = self.rules.best.is_none();
+        let at = now + if nowhere { self.rules.retry } else { pause };
+        if self.rules.outward == ConnectPolicy::Constant || self.wanted {
+            self.retry_at = Some(at);
+        } else {
+            self.not_before = Some(at);
         }
     }
 
@@ -463,6 +471,12 @@ impl Machine {
         // What was done about another session may have closed this one.
         let Some(part) = self.known(id).map(|known| known.part) else { return };
         match part {
+            // So much may be under way on the present session that its answer takes longer.
+            Part::Candidate(until) if now >= until && self.is_lively(now) => {
+                if let Some(known) = self.known_mut(id) {
+                    known.part = Part::Candidate(now + PROBE);
+                }
+            }
             Part::Candidate(until) if now >= until => match self.current() {
                 Some(present) => self.close_current(present, now, actions),
                 None => self.adopt(id, now, actions),
@@ -479,6 +493,11 @@ impl Machine {
             }
             _ => {}
         }
+    }
+
+    /// Whether something has come just now on the session in use.
+    fn is_lively(&self, now: Instant) -> bool {
+        self.current().is_some() && self.heard.is_some_and(|heard| now < heard + PROBE / 2)
     }
 
     fn close_current(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {

@@ -204,6 +204,28 @@ fn a_second_session_takes_over_when_the_first_one_is_silent() {
 }
 
 #[test]
+fn a_session_that_something_comes_on_is_not_given_up_for_a_second_one() {
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    for _ in 0..50 {
+        machine.now += Duration::from_millis(100);
+        let heard = Some(machine.now);
+        assert_eq!(machine.tell(Event::Time { heard }), []);
+        assert!(machine.machine.deadline() > heard, "it would spin");
+    }
+    assert_eq!(machine.machine.current(), Some(1));
+    machine.pass(PROBE);
+    assert_eq!(machine.machine.current(), Some(2), "now nothing comes any more");
+
+    let mut machine = decider().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    machine.pass(PROBE / 2);
+    machine.hear();
+    machine.pass(PROBE / 2);
+    assert_eq!(machine.machine.current(), Some(2), "the last of it came too long ago");
+}
+
+#[test]
 fn a_second_session_that_is_as_silent_lasts_no_longer_than_the_first() {
     let mut machine = decider().up(offer(1));
     machine.tell(Event::Ready(offer(2)));
@@ -342,6 +364,43 @@ fn pauses_between_attempts_are_bounded_and_never_end() {
     machine.tell(Event::Ended(2));
     let pause = machine.machine.deadline().unwrap() - machine.now;
     assert!(pause < Duration::from_millis(750), "it begins anew");
+}
+
+#[test]
+fn on_demand_or_not_a_link_that_does_not_stay_up_is_made_ever_more_rarely() {
+    let pauses = |outward| {
+        let mut machine = bench(true, outward);
+        machine.tell(Event::Wanted);
+        machine.pass(Duration::ZERO);
+        let mut pauses = Vec::new();
+        for id in 1..20 {
+            machine.tell(Event::Ready(Offer { dialled: true, ..offer(id) }));
+            machine.now += Duration::from_millis(1);
+            machine.tell(Event::Ended(id));
+            // More than one Message waits.
+            assert_eq!(machine.tell(Event::Wanted), []);
+            assert_eq!(machine.tell(Event::Wanted), []);
+            let pause = machine.machine.deadline().unwrap() - machine.now;
+            assert_eq!(machine.pass(pause), [Action::Dial(None)]);
+            pauses.push(pause);
+        }
+        pauses
+    };
+    let on_demand = pauses(ConnectPolicy::OnDemand);
+    assert_eq!(on_demand.last(), Some(&Duration::from_secs(1)));
+    assert_eq!(on_demand, pauses(ConnectPolicy::Constant));
+}
+
+#[test]
+fn the_pause_of_a_link_that_nobody_wants_passes_meanwhile() {
+    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    for id in 1..20 {
+        machine = machine.up(offer(id));
+        machine.tell(Event::Ended(id));
+        assert_eq!((machine.state(), machine.machine.deadline()), (State::Idle, None));
+    }
+    machine.now += Duration::from_secs(3600);
+    assert_eq!(machine.tell(Event::Wanted), [Action::Dial(None)]);
 }
 
 /// Another machine has its name and key: each session looks good until the Peer closes it.
