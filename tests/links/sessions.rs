@@ -114,6 +114,32 @@ async fn a_peer_that_hears_nothing_does_not_keep_a_node_from_stopping() {
     assert_eq!(lab.network.streams("clock", "scribe"), 0, "its sessions end with it");
 }
 
+/// However much is asked of a link at once, its session goes on, and everybody is answered.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(10_000));
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    for round in 0..10 {
+        let one_way = join_all((0..500).map(|_| clock.node.ping_peer("scribe", 0)));
+        let other_way = join_all((0..500).map(|_| scribe.node.ping_peer("clock", 0)));
+        let traffic = async {
+            for number in 0..500 {
+                clock.send(round * 500 + number);
+                tokio::task::yield_now().await;
+            }
+        };
+        let (one, other, ()) = tokio::join!(one_way, other_way, traffic);
+        for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+            assert_eq!((node.peer(other).state.as_str(), node.peer(other).sessions), ("up", 1));
+        }
+        let refused: Vec<_> = one.into_iter().chain(other).filter_map(Result::err).collect();
+        assert!(refused.is_empty(), "{} of 1000: {:?}", refused.len(), refused[0]);
+    }
+    for number in 0..5000 {
+        assert_eq!(scribe.next().await.1, number);
+    }
+}
+
 /// More than the stream holds, in both directions at the same time: nobody waits for ever.
 #[tokio::test(start_paused = true)]
 async fn both_directions_can_be_full_at_once() {

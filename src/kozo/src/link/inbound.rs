@@ -83,16 +83,16 @@ impl Inbound {
                     time: round_trip,
                     skew: skew(echo.clock, round_trip),
                 };
-                self.tell(|read| read.echo = Some(measured))?;
+                self.tell(|read| read.echo = Some(measured));
             }
-            Frame::Use => self.tell(|read| read.chosen = true)?,
+            Frame::Use => self.tell(|read| read.chosen = true),
             Frame::Finish => {
                 self.notes.leave(|say| say.finished = true);
-                self.tell(|read| read.finish = true)?;
+                self.tell(|read| read.finish = true);
             }
             Frame::Finished(received) => {
                 self.acknowledge(received);
-                self.tell(|read| read.finished = true)?;
+                self.tell(|read| read.finished = true);
             }
             Frame::Bye(reason) => {
                 if reason == Reason::Twin.text() {
@@ -155,13 +155,9 @@ impl Inbound {
         self.peer.acknowledge(self.origin.boot, received);
     }
 
-    /// The link has at most one such notice of each session waiting, so there is room for it.
-    fn tell(&self, note: impl FnOnce(&mut Readings)) -> Result<(), SessionError> {
-        if !self.notes.report(note) {
-            return Ok(());
-        }
-        let flood = |_| SessionError::Protocol("too many sessions at once".to_owned());
-        self.peer.notices.try_send(Notice::Read(self.id)).map_err(flood)
+    fn tell(&self, note: impl FnOnce(&mut Readings)) {
+        self.notes.report(note);
+        self.peer.readers.tell(self.id);
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
-use super::notes::RoundTrip;
+use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
 use crate::config::{ConnectPolicy, NodeConfig};
@@ -57,8 +57,6 @@ pub trait Exchange: Send + Sync {
 pub enum Notice {
     /// A session was made.
     Ready(Box<Greeted>),
-    /// The reader of a session came upon something for the link, and left it in the notes.
-    Read(SessionId),
     /// A session is over, and why. (In a box, as every link has room for many notices.)
     Ended(SessionId, Box<SessionError>),
     /// Somebody wants the link to be tried at once, and no longer kept closed.
@@ -89,6 +87,8 @@ pub struct Peer {
     pub outgoing: Outgoing,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// Which sessions with it have notes for the link.
+    pub readers: Readers,
     /// Whether the link is to be, or is kept closed because somebody said so.
     wanted: AtomicBool,
     seen: Mutex<Seen>,
@@ -126,6 +126,7 @@ impl Peer {
             inward,
             outgoing: Outgoing::new(limits, closed_gateway(outward)),
             notices,
+            readers: Readers::default(),
             wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
