@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
-use super::peer::{Exchange, Notice, Peer};
+use super::peer::{Exchange, Peer};
+use crate::config::ConnectPolicy;
 use crate::message::{Head, Origin};
 use crate::transport::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
@@ -132,12 +133,18 @@ impl Inbound {
         let Some(mut messages) = self.messages.take() else { return Ok(Flow::Continue) };
         // Nobody speaks in another's name.
         let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
-        let (flow, taken) = if genuine {
+        let allowed = self.peer.inward != ConnectPolicy::Never;
+        let (flow, taken) = if genuine && allowed {
             self.exchange.deliver(self.peer.id, &mut messages)?
         } else {
             let mut refused = 0;
             for message in &mut messages {
-                self.exchange.refuse_forged(&self.peer, &message?.origin().node);
+                let message = message?;
+                if genuine {
+                    self.exchange.refuse_forbidden(&self.peer);
+                } else {
+                    self.exchange.refuse_forged(&self.peer, &message.origin().node);
+                }
                 refused += 1;
             }
             (Flow::Continue, refused)

@@ -39,6 +39,9 @@ pub trait Exchange: Send + Sync {
     /// A Peer sent Messages in another Node's name; they were refused.
     fn refuse_forged(&self, peer: &Peer, claimed: &str);
 
+    /// A Peer sent a Message though the policies forbid that direction; it was refused.
+    fn refuse_forbidden(&self, peer: &Peer);
+
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);
 

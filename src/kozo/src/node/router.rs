@@ -41,6 +41,8 @@ const TAP: Limits = Limits { length: 1024, size: 4 * 1024 * 1024 };
 pub enum Refused {
     /// A Peer sent it in another Node's name.
     Forged,
+    /// The policies forbid that its Peer sends any.
+    Policy,
     /// It had come before.
     Duplicate,
     /// It is larger than the whole queue of a Role that wants it.
@@ -52,6 +54,7 @@ impl Refused {
     pub fn name(self) -> &'static str {
         match self {
             Refused::Forged => "forged",
+            Refused::Policy => "policy",
             Refused::Duplicate => "duplicate",
             Refused::TooLarge => "too_large",
         }
@@ -465,6 +468,17 @@ impl Exchange for Router {
                 class = class::FORGED,
                 peer = peer.name(),
                 "refused a message in the name of '{claimed}' ({more} more before)"
+            );
+        }
+    }
+
+    fn refuse_forbidden(&self, peer: &Peer) {
+        self.lock().refuse(Refused::Policy);
+        if let Some(more) = self.complaints.may_say(peer.name(), class::POLICY) {
+            warn!(
+                class = class::POLICY,
+                peer = peer.name(),
+                "refused a message that the connection policies forbid ({more} more before)"
             );
         }
     }
