@@ -484,7 +484,11 @@ impl Exchange for Router {
     }
 
     fn set_interest(&self, peer: PeerId, interests: &[Interest]) {
-        self.lock().change_directory().by_peer.set(peer, interests);
+        let mut state = self.lock();
+        // A session may outlive its Peer; nobody would remove what it announces then.
+        if state.directory.peers.contains_key(&peer) {
+            state.change_directory().by_peer.set(peer, interests);
+        }
     }
 
     fn link_changed(&self, peer: &Peer) {
@@ -499,5 +503,22 @@ impl Exchange for Router {
 
     fn interests(&self) -> watch::Receiver<Arc<[Interest]>> {
         self.interests.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_not_there_wants_nothing() {
+        let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+        let head = Draft::event("tick").head(Arc::clone(&origin), "timer").unwrap();
+        let router = Router::new(origin);
+        router.set_interest(1, &[Interest::any()]);
+        let mut found = Vec::new();
+        router.lock().directory.by_peer.find(&head, &mut found);
+        assert!(found.is_empty(), "{found:?}");
     }
 }
