@@ -9,6 +9,7 @@ use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Exchange, Peer};
 use crate::config::ConnectPolicy;
+use crate::interest::Interest;
 use crate::message::{Head, Origin};
 use crate::transport::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
@@ -63,7 +64,7 @@ impl Inbound {
         match frame {
             Frame::Hello(hello) => self.take_hello(hello)?,
             Frame::Interest(interests) => {
-                self.exchange.set_interest(self.peer.id, &interests);
+                self.announced(interests);
                 if let Some(hello) = self.hello.clone() {
                     self.greet(Ok(hello));
                 }
@@ -116,9 +117,23 @@ impl Inbound {
             return Ok(());
         }
         self.origin = Arc::new(Origin { node: self.peer.name().to_owned(), boot: hello.boot });
-        self.peer.set_boot(hello.boot);
+        if self.peer.in_use().is_none() {
+            self.peer.set_boot(hello.boot);
+        }
         self.hello = Some(hello);
         Ok(())
+    }
+
+    /// While another session is in use, that one tells of the Peer: this one may be older than it, or
+    /// lead to a run that is not wanted.
+    fn announced(&self, interests: Vec<Interest>) {
+        let in_use = self.peer.in_use();
+        if in_use.is_none_or(|id| id == self.id) {
+            self.exchange.set_interest(self.peer.id, &interests);
+        }
+        if in_use != Some(self.id) {
+            self.notes.keep_interests(interests);
+        }
     }
 
     fn greet(&mut self, result: Result<Hello, SessionError>) {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::machine::SessionId;
+use crate::interest::Interest;
 
 /// What is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub struct Notes {
 struct State {
     sayings: Sayings,
     readings: Readings,
+    interests: Option<Vec<Interest>>,
     active: bool,
 }
 
@@ -122,6 +124,16 @@ impl Notes {
     /// Takes what the reader came upon.
     pub fn readings(&self) -> Readings {
         std::mem::take(&mut self.lock().readings)
+    }
+
+    /// Keeps what the Peer announced until the session is taken into use.
+    pub fn keep_interests(&self, interests: Vec<Interest>) {
+        self.lock().interests = Some(interests);
+    }
+
+    /// Takes what the Peer announced.
+    pub fn interests(&self) -> Option<Vec<Interest>> {
+        self.lock().interests.take()
     }
 
     /// Remembers that bytes came just now.

@@ -339,6 +339,9 @@ impl Running {
     fn handle(&mut self, event: Event) {
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
+        if self.link.peer.set_in_use(self.machine.current()) {
+            self.meet();
+        }
         let mut was = std::mem::replace(&mut self.state, state);
         if was == State::Up && self.leads_elsewhere() {
             // The link was down, only nobody noticed: what waited was for the run before.
@@ -359,6 +362,16 @@ impl Running {
         }
         if state != was {
             self.changed(was, state);
+        }
+    }
+
+    /// Learns from the session that is taken into use what the Peer is: before anything is sent on it.
+    fn meet(&self) {
+        let Some(open) = self.current() else { return };
+        let peer = &self.link.peer;
+        peer.set_boot(open.boot);
+        if let Some(interests) = open.notes.interests() {
+            self.link.greeter.exchange.set_interest(peer.id, &interests);
         }
     }
 
