@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
 use kozo::transport::memory::Network;
+use kozo::wire::Frame;
 use tokio::time::sleep;
 
+use crate::kit::client::{Client, messages};
+use crate::kit::log::Log;
 use crate::kit::{Lab, Plan, Running, STEADY};
 
 /// What a Node of this name says of others, and of itself.
@@ -151,4 +154,28 @@ async fn each_direction_by_itself() {
     lab.network.heal("alice", "bob");
     assert_eq!(bob.next().await.1, 3);
     assert_eq!(alice.numbers(), [0_u64; 0]);
+}
+
+/// A session is there for the other direction; a Peer with another configuration sends on it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_direction_that_is_forbidden_stays_so_on_a_session_for_the_other() {
+    let policy = |node: &str| if node == "bob" { (Constant, Never) } else { (Constant, Constant) };
+    for other in ["alice", "carol"] {
+        let log = Log::new();
+        let lab = Lab::new(Network::new(), &[other, "bob"], Plan { policy, ..Plan::default() });
+        let mut bob = lab.start("bob").await;
+        let mut client = Client::greeted(&lab, other, "bob", 7).await;
+        bob.until_up(other).await;
+        client.send(&messages(other, 7, &[1, 2])).await;
+        client.send(&messages("bob", 7, &[3])).await;
+        bob.until("refused", |bob| bob.refused("policy") == 2 && bob.refused("forged") == 1).await;
+        assert_eq!(bob.numbers(), [0_u64; 0]);
+        let line = log.one("connection policies forbid");
+        assert!(line.contains(other), "{line}");
+
+        assert_eq!(bob.send(4).peers, 1);
+        let frame = client.frame(|frame| matches!(frame, Frame::Messages(_)).then_some(()));
+        frame.await;
+        assert_eq!((bob.peer(other).sessions, bob.peer(other).received), (1, 3));
+    }
 }

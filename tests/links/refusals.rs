@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use kozo::transport::memory::Network;
 use kozo::transport::session::SessionError;
+use kozo::wire::{Control, Frame, Heartbeat};
 use tokio::time::sleep;
 
-use crate::kit::client::Client;
+use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
 use crate::kit::{Lab, Plan, new_key};
 
@@ -208,4 +209,33 @@ async fn a_node_that_runs_twice() {
         first.until_up("clock").await;
         clock.until_up(twin).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twin_that_is_turned_away_changes_nothing_for_the_other() {
+    let lab = lab();
+    let mut scribe = lab.start("scribe").await;
+    let _first = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    let mut second = Client::greeted(&lab, "clock", "scribe", 8).await;
+    second.send(&messages("clock", 8, &[1, 2, 3])).await;
+    for number in 1..=3 {
+        assert_eq!(scribe.next().await.1, number);
+    }
+
+    let mut twin = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    twin.say(&Control::Hello(&hello(7))).await;
+    twin.say(&Control::Interest(&[])).await;
+    twin.frame(|frame| matches!(frame, Frame::Bye(_)).then_some(())).await;
+
+    assert_eq!(scribe.send(1).peers, 1);
+    second.send(&messages("clock", 8, &[4])).await;
+    assert_eq!(scribe.next().await.1, 4);
+    second.say(&Control::Heartbeat(Heartbeat { sent: 1, received: 0 })).await;
+    let received = second.frame(|frame| match frame {
+        Frame::Echo(echo) => Some(echo.received),
+        _ => None,
+    });
+    assert_eq!(received.await, 4);
+    assert_eq!(scribe.peer("clock").received, 4);
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::transport::memory::Network;
+use kozo::wire::Control;
 use rmpv::Value;
 
+use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
 use crate::kit::{Lab, Plan, Running};
 
@@ -112,6 +115,51 @@ async fn a_peer_that_hears_nothing_does_not_keep_a_node_from_stopping() {
     lab.network.thaw("clock", "scribe");
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(lab.network.streams("clock", "scribe"), 0, "its sessions end with it");
+}
+
+/// A session that loses the race may say what it wants after the one in use has said something newer.
+#[tokio::test(start_paused = true)]
+async fn the_peer_wants_what_it_says_on_the_session_in_use() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut scribe = lab.start("scribe").await;
+    let _first = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    let mut late = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    late.say(&Control::Hello(&hello(7))).await;
+    late.say(&Control::Interest(&[])).await;
+    late.send(&messages("clock", 7, &[1])).await;
+    assert_eq!(scribe.next().await.1, 1);
+    assert_eq!(scribe.send(2).peers, 1);
+    late.say(&Control::Use).await;
+    scribe.until("without wishes", |scribe| scribe.send(3).peers == 0).await;
+    late.say(&Control::Interest(&[Interest::any()])).await;
+    scribe.until("with wishes", |scribe| scribe.send(4).peers == 1).await;
+}
+
+/// However much is asked of a link at once, its session goes on, and everybody is answered.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(10_000));
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    for round in 0..10 {
+        let one_way = join_all((0..500).map(|_| clock.node.ping_peer("scribe", 0)));
+        let other_way = join_all((0..500).map(|_| scribe.node.ping_peer("clock", 0)));
+        let traffic = async {
+            for number in 0..500 {
+                clock.send(round * 500 + number);
+                tokio::task::yield_now().await;
+            }
+        };
+        let (one, other, ()) = tokio::join!(one_way, other_way, traffic);
+        for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
+            assert_eq!((node.peer(other).state.as_str(), node.peer(other).sessions), ("up", 1));
+        }
+        let refused: Vec<_> = one.into_iter().chain(other).filter_map(Result::err).collect();
+        assert!(refused.is_empty(), "{} of 1000: {:?}", refused.len(), refused[0]);
+    }
+    for number in 0..5000 {
+        assert_eq!(scribe.next().await.1, number);
+    }
 }
 
 /// More than the stream holds, in both directions at the same time: nobody waits for ever.

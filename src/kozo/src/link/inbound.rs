@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
-use super::peer::{Exchange, Notice, Peer};
+use super::peer::{Exchange, Peer};
+use crate::config::ConnectPolicy;
+use crate::interest::Interest;
 use crate::message::{Head, Origin};
 use crate::transport::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
@@ -62,7 +64,7 @@ impl Inbound {
         match frame {
             Frame::Hello(hello) => self.take_hello(hello)?,
             Frame::Interest(interests) => {
-                self.exchange.set_interest(self.peer.id, &interests);
+                self.announced(interests);
                 if let Some(hello) = self.hello.clone() {
                     self.greet(Ok(hello));
                 }
@@ -83,16 +85,16 @@ impl Inbound {
                     time: round_trip,
                     skew: skew(echo.clock, round_trip),
                 };
-                self.tell(|read| read.echo = Some(measured))?;
+                self.tell(|read| read.echo = Some(measured));
             }
-            Frame::Use => self.tell(|read| read.chosen = true)?,
+            Frame::Use => self.tell(|read| read.chosen = true),
             Frame::Finish => {
                 self.notes.leave(|say| say.finished = true);
-                self.tell(|read| read.finish = true)?;
+                self.tell(|read| read.finish = true);
             }
             Frame::Finished(received) => {
                 self.acknowledge(received);
-                self.tell(|read| read.finished = true)?;
+                self.tell(|read| read.finished = true);
             }
             Frame::Bye(reason) => {
                 if reason == Reason::Twin.text() {
@@ -115,9 +117,23 @@ impl Inbound {
             return Ok(());
         }
         self.origin = Arc::new(Origin { node: self.peer.name().to_owned(), boot: hello.boot });
-        self.peer.set_boot(hello.boot);
+        if self.peer.in_use().is_none() {
+            self.peer.set_boot(hello.boot);
+        }
         self.hello = Some(hello);
         Ok(())
+    }
+
+    /// While another session is in use, that one tells of the Peer: this one may be older than it, or
+    /// lead to a run that is not wanted.
+    fn announced(&self, interests: Vec<Interest>) {
+        let in_use = self.peer.in_use();
+        if in_use.is_none_or(|id| id == self.id) {
+            self.exchange.set_interest(self.peer.id, &interests);
+        }
+        if in_use != Some(self.id) {
+            self.notes.keep_interests(interests);
+        }
     }
 
     fn greet(&mut self, result: Result<Hello, SessionError>) {
@@ -132,12 +148,18 @@ impl Inbound {
         let Some(mut messages) = self.messages.take() else { return Ok(Flow::Continue) };
         // Nobody speaks in another's name.
         let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
-        let (flow, taken) = if genuine {
+        let allowed = self.peer.inward != ConnectPolicy::Never;
+        let (flow, taken) = if genuine && allowed {
             self.exchange.deliver(self.peer.id, &mut messages)?
         } else {
             let mut refused = 0;
             for message in &mut messages {
-                self.exchange.refuse_forged(&self.peer, &message?.origin().node);
+                let message = message?;
+                if genuine {
+                    self.exchange.refuse_forbidden(&self.peer);
+                } else {
+                    self.exchange.refuse_forged(&self.peer, &message.origin().node);
+                }
                 refused += 1;
             }
             (Flow::Continue, refused)
@@ -155,13 +177,9 @@ impl Inbound {
         self.peer.acknowledge(self.origin.boot, received);
     }
 
-    /// The link has at most one such notice of each session waiting, so there is room for it.
-    fn tell(&self, note: impl FnOnce(&mut Readings)) -> Result<(), SessionError> {
-        if !self.notes.report(note) {
-            return Ok(());
-        }
-        let flood = |_| SessionError::Protocol("too many sessions at once".to_owned());
-        self.peer.notices.try_send(Notice::Read(self.id)).map_err(flood)
+    fn tell(&self, note: impl FnOnce(&mut Readings)) {
+        self.notes.report(note);
+        self.peer.readers.tell(self.id);
     }
 }
 

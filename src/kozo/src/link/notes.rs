@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::machine::SessionId;
+use crate::interest::Interest;
+
 /// What is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sayings {
@@ -70,6 +73,7 @@ pub struct Notes {
 struct State {
     sayings: Sayings,
     readings: Readings,
+    interests: Option<Vec<Interest>>,
     active: bool,
 }
 
@@ -112,17 +116,24 @@ impl Notes {
         (std::mem::take(&mut state.sayings), state.active)
     }
 
-    /// Leaves a note for the link; whether it has to be told, because there was none yet.
-    pub fn report(&self, note: impl FnOnce(&mut Readings)) -> bool {
-        let mut state = self.lock();
-        let first = state.readings == Readings::default();
-        note(&mut state.readings);
-        first
+    /// Leaves a note for the link, which has to be told.
+    pub fn report(&self, note: impl FnOnce(&mut Readings)) {
+        note(&mut self.lock().readings);
     }
 
     /// Takes what the reader came upon.
     pub fn readings(&self) -> Readings {
         std::mem::take(&mut self.lock().readings)
+    }
+
+    /// Keeps what the Peer announced until the session is taken into use.
+    pub fn keep_interests(&self, interests: Vec<Interest>) {
+        self.lock().interests = Some(interests);
+    }
+
+    /// Takes what the Peer announced.
+    pub fn interests(&self) -> Option<Vec<Interest>> {
+        self.lock().interests.take()
     }
 
     /// Remembers that bytes came just now.
@@ -158,5 +169,35 @@ impl Notes {
 impl Default for Notes {
     fn default() -> Self {
         Notes::new()
+    }
+}
+
+/// Which sessions of a link have notes for it.
+#[derive(Debug, Default)]
+pub struct Readers {
+    /// Each at most once; in the order in which they came, for that is mostly the order in which the
+    /// Peer chose among them.
+    waiting: Mutex<Vec<SessionId>>,
+    wake: Notify,
+}
+
+impl Readers {
+    /// Tells the link that this session has notes for it.
+    pub fn tell(&self, id: SessionId) {
+        let mut waiting = self.lock();
+        if !waiting.contains(&id) {
+            waiting.push(id);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Waits for sessions that have notes, and forgets them. Cancel safe.
+    pub async fn told(&self) -> Vec<SessionId> {
+        self.wake.notified().await;
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SessionId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

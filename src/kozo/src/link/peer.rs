@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
 use super::machine::{SessionId, State};
-use super::notes::RoundTrip;
+use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
 use crate::config::{ConnectPolicy, NodeConfig};
@@ -39,6 +39,9 @@ pub trait Exchange: Send + Sync {
     /// A Peer sent Messages in another Node's name; they were refused.
     fn refuse_forged(&self, peer: &Peer, claimed: &str);
 
+    /// A Peer sent a Message though the policies forbid that direction; it was refused.
+    fn refuse_forbidden(&self, peer: &Peer);
+
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);
 
@@ -57,8 +60,6 @@ pub trait Exchange: Send + Sync {
 pub enum Notice {
     /// A session was made.
     Ready(Box<Greeted>),
-    /// The reader of a session came upon something for the link, and left it in the notes.
-    Read(SessionId),
     /// A session is over, and why. (In a box, as every link has room for many notices.)
     Ended(SessionId, Box<SessionError>),
     /// Somebody wants the link to be tried at once, and no longer kept closed.
@@ -89,6 +90,8 @@ pub struct Peer {
     pub outgoing: Outgoing,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// Which sessions with it have notes for the link.
+    pub readers: Readers,
     /// Whether the link is to be, or is kept closed because somebody said so.
     wanted: AtomicBool,
     seen: Mutex<Seen>,
@@ -103,9 +106,18 @@ struct Seen {
     round_trip: Option<u64>,
     skew: Option<i64>,
     sessions: u64,
+    in_use: Option<SessionId>,
+    run: Run,
+    /// Another run of it that came before, or is about to.
+    other_run: Run,
+    received_before: u64,
+}
+
+/// A run of the Peer, and how many Messages came from it.
+#[derive(Clone, Copy, Default)]
+struct Run {
     boot: u64,
     received: u64,
-    received_before: u64,
 }
 
 impl Peer {
@@ -126,6 +138,7 @@ impl Peer {
             inward,
             outgoing: Outgoing::new(limits, closed_gateway(outward)),
             notices,
+            readers: Readers::default(),
             wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
@@ -136,8 +149,9 @@ impl Peer {
                 round_trip: None,
                 skew: None,
                 sessions: 0,
-                boot: 0,
-                received: 0,
+                in_use: None,
+                run: Run::default(),
+                other_run: Run::default(),
                 received_before: 0,
             }),
         };
@@ -167,32 +181,52 @@ impl Peer {
     /// The run of the Peer that is known, and how many Messages came from that run.
     pub fn received(&self) -> (u64, u64) {
         let seen = self.lock();
-        (seen.boot, seen.received)
+        (seen.run.boot, seen.run.received)
+    }
+
+    /// The session in use.
+    pub fn in_use(&self) -> Option<SessionId> {
+        self.lock().in_use
+    }
+
+    /// Remembers which session is in use; whether it is another one than before.
+    pub fn set_in_use(&self, session: Option<SessionId>) -> bool {
+        std::mem::replace(&mut self.lock().in_use, session) != session
     }
 
     /// Counts Messages that came from this run of the Peer.
     pub fn count_received(&self, boot: u64, messages: u64) {
         let mut seen = self.lock();
-        if seen.boot == boot {
-            seen.received += messages;
-        } else {
-            seen.received_before += messages;
+        if seen.run.boot == boot {
+            seen.run.received += messages;
+            return;
         }
+        if seen.other_run.boot != boot {
+            seen.received_before += seen.other_run.received;
+            seen.other_run = Run { boot, received: 0 };
+        }
+        seen.other_run.received += messages;
     }
 
-    /// A session leads to this run of the Peer: counting begins anew if it is another one.
+    /// The link leads to this run of the Peer. If that is another one than before, what has already come
+    /// from it counts, and nothing else.
     pub fn set_boot(&self, boot: u64) {
-        let mut seen = self.lock();
-        if seen.boot != boot {
-            seen.received_before += seen.received;
-            (seen.boot, seen.received) = (boot, 0);
+        let mut guard = self.lock();
+        let Seen { run, other_run, received_before, .. } = &mut *guard;
+        if run.boot == boot {
+            return;
+        }
+        std::mem::swap(run, other_run);
+        if run.boot != boot {
+            *received_before += run.received;
+            *run = Run { boot, received: 0 };
         }
     }
 
     /// The Peer says how many Messages came from here, on a session with this run of it.
     pub fn acknowledge(&self, boot: u64, received: u64) {
         // What an earlier run still says is not about the Messages that are counted now.
-        if self.lock().boot == boot {
+        if self.lock().run.boot == boot {
             self.outgoing.acknowledge(received);
         }
     }
@@ -262,7 +296,7 @@ impl Peer {
             clock_skew: seen.skew,
             sessions: seen.sessions,
             sent: counters.sent,
-            received: seen.received_before + seen.received,
+            received: seen.received_before + seen.other_run.received + seen.run.received,
             dropped: counters.dropped.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             queue_length: counters.length,
             queue_size: counters.size,

@@ -31,7 +31,7 @@ const START: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Most questions for the round-trip time that wait for an answer.
-const MOST_PINGS: usize = 64;
+const MOST_PINGS: usize = 1024;
 
 /// Replaced runs of a Peer that are remembered.
 const REPLACED: usize = 8;
@@ -142,6 +142,10 @@ impl Running {
             let deadline = self.machine.deadline();
             tokio::select! {
                 biased;
+                // First: what a session said goes before what somebody else says of it.
+                told = self.link.peer.readers.told() => {
+                    told.into_iter().for_each(|id| self.read(id));
+                }
                 Some(notice) = self.link.notices.recv() => self.notice(notice),
                 result = async { self.dialling.as_mut()?.await.into() }, if self.dialling.is_some() => {
                     self.dialling = None;
@@ -162,7 +166,6 @@ impl Running {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Ready(greeted) => self.greeted(*greeted),
-            Notice::Read(id) => self.read(id),
             Notice::Connect => {
                 info!(peer = self.link.peer.name(), "connecting, as asked");
                 self.handle(Event::Connect);
@@ -174,6 +177,8 @@ impl Running {
             }
             Notice::Ping { padding, answer } => self.ping(padding, answer),
             Notice::Ended(id, reason) => {
+                // What the Peer said last may still be there.
+                self.read(id);
                 self.pings.retain(|ping| ping.session != id);
                 debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
                 self.sessions.remove(&id);
@@ -334,6 +339,9 @@ impl Running {
     fn handle(&mut self, event: Event) {
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
+        if self.link.peer.set_in_use(self.machine.current()) {
+            self.meet();
+        }
         let mut was = std::mem::replace(&mut self.state, state);
         if was == State::Up && self.leads_elsewhere() {
             // The link was down, only nobody noticed: what waited was for the run before.
@@ -354,6 +362,16 @@ impl Running {
         }
         if state != was {
             self.changed(was, state);
+        }
+    }
+
+    /// Learns from the session that is taken into use what the Peer is: before anything is sent on it.
+    fn meet(&self) {
+        let Some(open) = self.current() else { return };
+        let peer = &self.link.peer;
+        peer.set_boot(open.boot);
+        if let Some(interests) = open.notes.interests() {
+            self.link.greeter.exchange.set_interest(peer.id, &interests);
         }
     }
 

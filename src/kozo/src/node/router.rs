@@ -41,6 +41,8 @@ const TAP: Limits = Limits { length: 1024, size: 4 * 1024 * 1024 };
 pub enum Refused {
     /// A Peer sent it in another Node's name.
     Forged,
+    /// The policies forbid that its Peer sends any.
+    Policy,
     /// It had come before.
     Duplicate,
     /// It is larger than the whole queue of a Role that wants it.
@@ -52,6 +54,7 @@ impl Refused {
     pub fn name(self) -> &'static str {
         match self {
             Refused::Forged => "forged",
+            Refused::Policy => "policy",
             Refused::Duplicate => "duplicate",
             Refused::TooLarge => "too_large",
         }
@@ -471,8 +474,23 @@ impl Exchange for Router {
         }
     }
 
+    fn refuse_forbidden(&self, peer: &Peer) {
+        self.lock().refuse(Refused::Policy);
+        if let Some(more) = self.complaints.may_say(peer.name(), class::POLICY) {
+            warn!(
+                class = class::POLICY,
+                peer = peer.name(),
+                "refused a message that the connection policies forbid ({more} more before)"
+            );
+        }
+    }
+
     fn set_interest(&self, peer: PeerId, interests: &[Interest]) {
-        self.lock().change_directory().by_peer.set(peer, interests);
+        let mut state = self.lock();
+        // A session may outlive its Peer; nobody would remove what it announces then.
+        if state.directory.peers.contains_key(&peer) {
+            state.change_directory().by_peer.set(peer, interests);
+        }
     }
 
     fn link_changed(&self, peer: &Peer) {
@@ -492,6 +510,7 @@ impl Exchange for Router {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -501,5 +520,16 @@ mod tests {
             drop(router.tap(vec![Interest::any()], false));
         }
         assert!(router.lock().taps.len() <= 1);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_there_wants_nothing() {
+        let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+        let head = Draft::event("tick").head(Arc::clone(&origin), "timer").unwrap();
+        let router = Router::new(origin);
+        router.set_interest(1, &[Interest::any()]);
+        let mut found = Vec::new();
+        router.lock().directory.by_peer.find(&head, &mut found);
+        assert!(found.is_empty(), "{found:?}");
     }
 }
