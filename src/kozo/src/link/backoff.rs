@@ -12,7 +12,7 @@ const SHARE: u32 = 64;
 
 /// Pauses may grow to this in any case. An attempt that is refused costs next to nothing, and one that
 /// meets silence lasts for seconds by itself.
-const SHORT: Duration = Duration::from_millis(20);
+const SHORT: Duration = Duration::from_millis(10);
 
 /// The same for a link that does not stay up when it is made, or that somebody refuses.
 const UNSTEADY: Duration = Duration::from_secs(1);
