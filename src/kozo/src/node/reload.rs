@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tracing::info;
 
 use super::listening::Built;
@@ -136,8 +137,10 @@ impl Node {
                 && a.others_to_self == b.others_to_self
         };
         let kept = |peer: &Arc<NodeConfig>| same_self && new.iter().any(|other| same(other, peer));
-        for peer in old.iter().filter(|peer| !kept(peer)) {
-            self.end_link(&peer.name).await;
+        let ended: Vec<_> = old.iter().filter(|peer| !kept(peer)).collect();
+        // Together, for one that does not answer takes its time.
+        join_all(ended.iter().map(|peer| self.end_link(&peer.name))).await;
+        for peer in ended {
             done.peers.push(peer.name.clone());
             if !new.iter().any(|other| other.name == peer.name) {
                 self.shared.router.changed(Change::PeerRemoved(peer.name.clone()));
@@ -165,8 +168,10 @@ impl Node {
         done: &mut Reloaded,
     ) -> Result<(), StartError> {
         let moved = old.role_storage != new.role_storage;
-        for role in old.roles.iter().filter(|role| moved || !new.roles.contains(role)) {
-            self.end_role(&role.name).await;
+        let ended: Vec<_> =
+            old.roles.iter().filter(|role| moved || !new.roles.contains(role)).collect();
+        join_all(ended.iter().map(|role| self.end_role(&role.name))).await;
+        for role in ended {
             done.roles.push(role.name.clone());
             if !new.roles.iter().any(|other| other.name == role.name) {
                 self.live().roles.shift_remove(&role.name);
