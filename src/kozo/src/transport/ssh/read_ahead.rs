@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// Bytes that are read ahead when little comes.
-const LEAST: usize = 1024;
+const LEAST: usize = 512;
 
 /// The stream.
 pub(super) struct ReadAhead<S> {
