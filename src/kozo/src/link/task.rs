@@ -84,6 +84,7 @@ struct Open {
     notes: Arc<Notes>,
     cutter: Cutter,
     transport: String,
+    priority: Priority,
     address: String,
     /// The Peer's run that it leads to.
     boot: u64,
@@ -311,6 +312,7 @@ impl Running {
             notes: Arc::clone(&greeted.notes),
             cutter: greeted.session.cutter.clone(),
             transport: greeted.transport.clone(),
+            priority: greeted.priority,
             address: greeted.address.clone(),
             boot: greeted.hello.boot,
             received: (greeted.hello.received_boot == own_boot).then_some(greeted.hello.received),
@@ -337,6 +339,7 @@ impl Running {
     }
 
     fn handle(&mut self, event: Event) {
+        let before = self.machine.current();
         let actions = self.machine.handle(event, Instant::now());
         let state = self.machine.state();
         if self.link.peer.set_in_use(self.machine.current()) {
@@ -355,7 +358,7 @@ impl Running {
         }
         if state == State::Up {
             // Before anything is sent on the session that is taken into use.
-            self.settle(was);
+            self.settle(was != State::Up || self.is_replaced(before));
         }
         for action in actions {
             self.act(action);
@@ -380,12 +383,23 @@ impl Running {
         self.current().is_some_and(|open| self.settled.is_some_and(|boot| boot != open.boot))
     }
 
+    /// Whether another session serves instead of this one, which was not finished but dead: that it was the
+    /// other side may have noticed first.
+    fn is_replaced(&self, before: Option<SessionId>) -> bool {
+        let Some(before) = before.filter(|id| self.machine.current() != Some(*id)) else {
+            return false;
+        };
+        let priority = |open: &Open| open.priority;
+        let (before, now) = (self.sessions.get(&before), self.current());
+        before.is_none() || before.map(priority) == now.map(priority)
+    }
+
     /// Counts what was lost while the link was down.
-    fn settle(&mut self, was: State) {
+    fn settle(&mut self, was_down: bool) {
         let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
             return;
         };
-        if was != State::Up {
+        if was_down {
             // A run that was not settled with before has had nothing of what was sent to another, even
             // if it knows this one already from a session that came to nothing.
             let received = received.filter(|_| self.settled.is_none_or(|known| known == boot));
