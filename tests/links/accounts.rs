@@ -125,3 +125,25 @@ async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had
     }
     assert_eq!(clock.dropped("scribe", "lost"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lost_on_a_session_that_the_other_side_gave_up_is_counted() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let scribe = lab.start("scribe").await;
+    let _dead = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    (0..10).for_each(|number| {
+        scribe.send(number);
+    });
+    scribe.until("all is sent", |scribe| scribe.peer("clock").sent == 10).await;
+    // Four have arrived; scribe's link is up all the time.
+    let mut clock = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let known = Hello { received_boot: scribe.boot(), received: 4, ..hello(7) };
+    clock.say(&Control::Hello(&known)).await;
+    clock.say(&Control::Interest(&[Interest::any()])).await;
+    clock.say(&Control::Use).await;
+    scribe.send(10);
+    scribe.until("eleven are sent", |scribe| scribe.peer("clock").sent == 11).await;
+    clock.frame(|frame| matches!(frame, Frame::Messages(_)).then_some(())).await;
+    assert_eq!(scribe.dropped("clock", "lost"), 6);
+}

@@ -30,15 +30,6 @@ impl Default for Limits {
     }
 }
 
-/// Items that a queue let go of without handing them to its consumer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// How many.
-    pub count: u64,
-    /// Their bytes together.
-    pub bytes: u64,
-}
-
 /// The item is larger than the whole queue may be, and was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{weight} bytes do not fit a queue of {size} bytes")]
@@ -64,20 +55,18 @@ impl<T: Weight> RollingQueue<T> {
         RollingQueue { items: VecDeque::new(), bytes: 0, limits: Limits { length, ..limits } }
     }
 
-    /// Appends an item, dropping the oldest ones as far as needed.
+    /// Appends an item, dropping the oldest ones as far as needed; returns how many.
     ///
     /// # Errors
     /// When the item alone exceeds the bound in bytes; then nothing is dropped for it.
-    pub fn push(&mut self, item: T) -> Result<Dropped, TooLarge> {
+    pub fn push(&mut self, item: T) -> Result<u64, TooLarge> {
         let weight = item.weight();
         if weight > self.limits.size {
             return Err(TooLarge { weight, size: self.limits.size });
         }
-        let mut dropped = Dropped::default();
-        while !self.has_room_for(weight) {
-            let Some(oldest) = self.pop() else { break };
-            dropped.count += 1;
-            dropped.bytes += oldest.weight() as u64;
+        let mut dropped = 0;
+        while !self.has_room_for(weight) && self.pop().is_some() {
+            dropped += 1;
         }
         self.bytes += weight;
         self.items.push_back(item);
@@ -108,23 +97,11 @@ impl<T: Weight> RollingQueue<T> {
         self.items.drain(..)
     }
 
-    /// Drops everything and says how much that was.
-    pub fn clear(&mut self) -> Dropped {
-        let dropped = Dropped { count: self.items.len() as u64, bytes: self.bytes as u64 };
+    /// Drops everything and returns how many items that were.
+    pub fn clear(&mut self) -> u64 {
+        let dropped = self.items.len() as u64;
         self.items.clear();
         self.bytes = 0;
-        dropped
-    }
-
-    /// Changes the bounds, dropping the oldest items as far as the new ones need.
-    pub fn set_limits(&mut self, limits: Limits) -> Dropped {
-        self.limits = Limits { length: limits.length.max(1), ..limits };
-        let mut dropped = Dropped::default();
-        while self.items.len() > self.limits.length || self.bytes > self.limits.size {
-            let Some(oldest) = self.pop() else { break };
-            dropped.count += 1;
-            dropped.bytes += oldest.weight() as u64;
-        }
         dropped
     }
 
@@ -217,7 +194,6 @@ mod tests {
         Push(usize),
         Pop,
         Clear,
-        SetLimits(Limits),
     }
 
     fn limits() -> impl Strategy<Value = Limits> {
@@ -229,7 +205,6 @@ mod tests {
             8 => (0_usize..60).prop_map(Step::Push),
             3 => Just(Step::Pop),
             1 => Just(Step::Clear),
-            1 => limits().prop_map(Step::SetLimits),
         ]
     }
 
@@ -240,7 +215,7 @@ mod tests {
             steps in vec(step(), 1..200),
         ) {
             let mut queue = RollingQueue::new(first);
-            let mut limits = Limits { length: first.length.max(1), ..first };
+            let limits = Limits { length: first.length.max(1), ..first };
             // What must be in it, and all that ever went in and out.
             let mut model: VecDeque<Item> = VecDeque::new();
             let (mut pushed, mut popped, mut dropped) = (0_u64, 0_u64, 0_u64);
@@ -256,30 +231,24 @@ mod tests {
                         Err(error) => {
                             prop_assert!(weight > limits.size);
                             prop_assert_eq!(error, TooLarge { weight, size: limits.size });
-                            Dropped::default()
+                            0
                         }
                     },
                     Step::Pop => {
                         let oldest = queue.pop();
                         popped += u64::from(oldest.is_some());
                         prop_assert_eq!(oldest, model.pop_front());
-                        Dropped::default()
+                        0
                     }
                     Step::Clear => queue.clear(),
-                    Step::SetLimits(new) => {
-                        limits = Limits { length: new.length.max(1), ..new };
-                        queue.set_limits(new)
-                    }
                 };
                 // The oldest go, one after the other, and no more than that.
-                let mut bytes = 0;
-                for _ in 0..out.count {
-                    bytes += model.pop_front().unwrap().1 as u64;
+                for _ in 0..out {
+                    model.pop_front().unwrap();
                 }
-                prop_assert_eq!(out.bytes, bytes);
-                dropped += out.count;
-                if out.count > 0 && !model.is_empty() {
-                    let last = &before[usize::try_from(out.count).unwrap() - 1];
+                dropped += out;
+                if out > 0 && !model.is_empty() {
+                    let last = &before[usize::try_from(out).unwrap() - 1];
                     let needed = queue.bytes() + last.1 > limits.size
                         || model.len() + 1 > limits.length;
                     prop_assert!(needed, "dropped {:?} without need", last);
@@ -303,8 +272,8 @@ mod tests {
     #[test]
     fn a_queue_has_room_for_one_item_at_least() {
         let mut queue = RollingQueue::new(Limits { length: 0, size: 10 });
-        assert_eq!(queue.push(Item(1, 1)), Ok(Dropped::default()));
-        assert_eq!(queue.push(Item(2, 1)), Ok(Dropped { count: 1, bytes: 1 }));
+        assert_eq!(queue.push(Item(1, 1)), Ok(0));
+        assert_eq!(queue.push(Item(2, 1)), Ok(1));
         assert_eq!(queue.pop(), Some(Item(2, 1)));
     }
 

@@ -14,8 +14,9 @@
 //! | `drip` | says `READY`; sends 64 bytes every millisecond, whatever happens |
 //! | `watch` | says `READY`; says `FIRST ns` at the first Message, and `GAP from_ns to_ns` at each pause of more than 3 ms |
 //!
-//! They listen in the order that [`Arguments::fanout`] gives, and end when standard input is closed. Times
-//! in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
+//! The first of each pair of `recv` and `send`, `echo` and `ping`, `watch` and `drip` listens and the other one
+//! connects; with several receivers it is the sender that listens. All end when standard input is closed.
+//! Times in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
 //!
 //! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
 //! and when it is ready) · `parts` (the Roles) · `tally` (what came, and how long it took).

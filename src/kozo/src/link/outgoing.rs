@@ -140,7 +140,7 @@ impl Outgoing {
         }
         let (was_empty, weight) = (state.queue.is_empty(), message.weight());
         let dropped = state.queue.push(message)?;
-        state.count(DropReason::QueueFull, dropped.count);
+        state.count(DropReason::QueueFull, dropped);
         let full = !state.queue.has_room_for(weight);
         let open = state.gateway == Gateway::Open;
         drop(state);
@@ -198,7 +198,7 @@ impl Outgoing {
             Gateway::Down | Gateway::Forbidden => {
                 let dropped = state.queue.clear();
                 state.waiters.wake();
-                state.count(DropReason::LinkDown, dropped.count);
+                state.count(DropReason::LinkDown, dropped);
             }
         }
     }

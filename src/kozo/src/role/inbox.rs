@@ -70,7 +70,7 @@ impl Inbox {
         let (was_empty, weight) = (state.queue.is_empty(), message.weight());
         let dropped = state.queue.push(message)?;
         state.received += 1;
-        state.dropped += dropped.count;
+        state.dropped += dropped;
         let full = !state.queue.has_room_for(weight);
         drop(state);
         // The consumer waits only when it has found nothing.
