@@ -1,0 +1,547 @@
+#!/usr/bin/env python3
+"""Runs the same workloads on several messaging systems, side by side. See README.md."""
+
+import argparse, datetime, json, os, queue, random, re, shutil, signal, socket, statistics, subprocess, sys
+import tempfile, threading, time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path(tempfile.gettempdir()) / "peerbench-target"))
+TICK = os.sysconf("SC_CLK_TCK")
+HOST = "127.0.0.1"
+
+# ---------------------------------------------------------------------------------------------------
+# The systems. `args` go to peerbench; `n` are the messages of a flood, by size (each run should take
+# a second or more), `fan` those of the fan-out.
+#
+# >>> A further system is plugged in with `--plug FILE.json`, without touching this script: see
+# >>> "Plugging in a further system" in README.md. Its entry takes the same form as those below, with
+# >>> `roles` (a command for each role) in place of `args`, or `bench` (a command that prints results).
+
+SYSTEMS = {
+    "tcp": dict(label="TCP, plain (reference)", args="tcp --threads 0",
+                n={64: 40_000_000, 1024: 4_000_000, 16384: 400_000}, fan=4_000_000),
+    "tls": dict(label="TLS 1.3 (reference)", args="tls --threads 0",
+                n={64: 24_000_000, 1024: 2_500_000, 16384: 200_000}, fan=2_000_000),
+    "zmq": dict(label="ZeroMQ CURVE", args="zmq --threads 0",
+                n={64: 2_000_000, 1024: 700_000, 16384: 60_000}, fan=150_000),
+    "zenoh-tls": dict(label="zenoh, TLS", args="zenoh --threads 1",
+                      n={64: 6_000_000, 1024: 1_500_000, 16384: 150_000}, fan=400_000),
+    "zenoh-ll": dict(label="zenoh, TLS, low-latency mode", args="zenoh --proto tls-ll --threads 1", only=["latency", "latency_1core"]),
+    "zenoh-quic": dict(label="zenoh, QUIC", args="zenoh --proto quic --threads 1",
+                       n={64: 3_000_000, 1024: 500_000, 16384: 80_000}, fan=400_000, cut=False),
+    "nats": dict(label="NATS", args="nats --threads 0", broker="nats",
+                 n={64: 3_000_000, 1024: 500_000, 16384: 60_000}, fan=300_000),
+    "mqtt-q0": dict(label="Mosquitto, QoS 0", args="mqtt --qos 0 --threads 0", broker="mosquitto",
+                    n={64: 500_000, 1024: 200_000, 16384: 60_000}, fan=20_000),
+    "mqtt-q1": dict(label="Mosquitto, QoS 1", args="mqtt --qos 1 --threads 0", throughput_args="--threads 2", broker="mosquitto",
+                    n={64: 500_000, 1024: 100_000, 16384: 40_000}, fan=10_000),
+    "mqtt-raw": dict(label="Mosquitto, QoS 0, bare client", args="mqttraw --threads 0", broker="mosquitto",
+                     n={64: 500_000, 1024: 200_000, 16384: 60_000}, fan=20_000,
+                     only=["latency", "latency_1core", "throughput_64", "throughput_1024", "throughput_16384", "fanout_10"]),
+    "redis": dict(label="Redis pub/sub", args="redis --threads 0", broker="redis",
+                  n={64: 2_000_000, 1024: 500_000, 16384: 40_000}, fan=150_000),
+}
+
+CONFIGS = {
+    "mosquitto": ("mosquitto.conf", ["mosquitto", "-c", "{conf}"], """
+listener {port} 127.0.0.1
+cafile {certs}/ca.crt
+certfile {certs}/broker.crt
+keyfile {certs}/broker.key
+require_certificate true
+use_identity_as_username true
+set_tcp_nodelay true
+max_queued_messages 0
+max_inflight_messages 0
+persistence false
+log_type none
+user root
+"""),
+    "nats": ("nats.conf", ["nats-server", "-c", "{conf}"], """
+listen: "127.0.0.1:{port}"
+tls {{ cert_file: "{certs}/broker.crt", key_file: "{certs}/broker.key", ca_file: "{certs}/ca.crt", verify: true }}
+"""),
+    "redis": ("redis.conf", ["redis-server", "{conf}"], """
+bind 127.0.0.1
+port 0
+tls-port {port}
+tls-cert-file {certs}/broker.crt
+tls-key-file {certs}/broker.key
+tls-ca-cert-file {certs}/ca.crt
+tls-auth-clients yes
+client-output-buffer-limit pubsub 0 0 0
+save ""
+appendonly no
+dir {work}
+"""),
+}
+
+WORKLOADS = ["latency", "latency_1core", "throughput_64", "throughput_1024", "throughput_16384", "fanout_10", "recovery"]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Processes
+
+def now():
+    return time.monotonic_ns()
+
+
+class Failed(Exception):
+    pass
+
+
+class Proc:
+    """A process under measurement: its lines of output, its CPU time, its memory."""
+
+    def __init__(self, argv, log, core=None):
+        self.argv, self.lines = argv, queue.Queue()
+        self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1,
+                                  preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, [core]))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.p.stdout:
+            self.lines.put(line.strip())
+        self.lines.put(None)
+
+    def wait(self, want, timeout=30):
+        """The next line for which `want` gives something other than None: that something."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                line = self.lines.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise Failed(f"nothing within {timeout} s from: {' '.join(self.argv)}")
+            if line is None:
+                raise Failed(f"ended early ({self.p.wait()}): {' '.join(self.argv)}")
+            got = want(line)
+            if got is not None:
+                return got
+
+    def line(self, word, timeout=30):
+        return self.wait(lambda l: l if l.split()[:1] == [word] else None, timeout)
+
+    def result(self, timeout=120):
+        return self.wait(lambda l: json.loads(l) if l.startswith("{") else None, timeout)
+
+    def go(self):
+        self.p.stdin.write("go\n")
+        self.p.stdin.flush()
+
+    def cpu(self):
+        f = Path(f"/proc/{self.p.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(f[11]) + int(f[12])) / TICK
+
+    def rss(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.p.pid}/status").read_text())[1])
+
+    def kill(self, how=signal.SIGKILL):
+        self.p.send_signal(how)
+        self.p.wait()
+
+    def stop(self):
+        try:
+            self.p.stdin.close()
+        except OSError:
+            pass
+        try:
+            self.p.wait(2)
+        except subprocess.TimeoutExpired:
+            self.p.terminate()
+            try:
+                self.p.wait(2)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def free_port():
+    """One that neither TCP nor UDP uses, and that no outgoing connection will be given."""
+    while True:
+        port = random.randrange(20000, 30000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind((HOST, port))
+            return port
+        except OSError:
+            continue
+
+
+class Stage:
+    """One system, set up for one workload; everything it started ends with it."""
+
+    def __init__(self, system, workload, env):
+        self.s, self.workload, self.env, self.port, self.procs, self.broker = system, workload, env, free_port(), [], None
+
+    def __enter__(self):
+        if self.s.get("broker"):
+            self.start_broker()
+        return self
+
+    def __exit__(self, *_):
+        for p in reversed(self.procs):
+            if p.p.poll() is None:
+                p.stop()
+
+    def spawn(self, argv):
+        p = Proc(argv, self.env["log"], 0 if self.workload == "latency_1core" else None)
+        self.procs.append(p)
+        return p
+
+    def start_broker(self, wait=True):
+        name, argv, text = CONFIGS[self.s["broker"]]
+        conf = self.env["work"] / name
+        values = dict(port=self.port, certs=self.env["certs"], work=self.env["work"], conf=conf)
+        conf.write_text(text.format(**values))
+        self.broker = self.spawn([a.format(**values) for a in argv])
+        while wait:
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.01)
+
+    def connections(self, *options):
+        """The TCP connections to this stage's port; with "-K", they are closed too."""
+        argv = ["ss", "-tnH", *options, "state", "established", f"( sport = :{self.port} or dport = :{self.port} )"]
+        text = subprocess.run(argv, stdout=subprocess.PIPE, stderr=self.env["log"], text=True).stdout
+        return {tuple(l.split()[2:4]) for l in text.splitlines()}
+
+    def start(self, role, size=64, count=20_000, fanout=1):
+        if "roles" in self.s:
+            values = dict(role=role, addr=f"{HOST}:{self.port}", certs=self.env["certs"], size=size, count=count, fanout=fanout)
+            return self.spawn([a.format(**values) for a in self.s["roles"][role]])
+        system, *rest = self.s["args"].split()
+        if self.workload.startswith("throughput"):
+            rest += self.s.get("throughput_args", "").split()
+        return self.spawn([str(self.env["exe"]), system, role, "--addr", f"{HOST}:{self.port}", "--certs", str(self.env["certs"]),
+                           "--size", str(size), "--count", str(count), "--fanout", str(fanout), *rest])
+
+
+def machine():
+    """CPU seconds the whole machine has spent: busy, and stolen by the host."""
+    f = [int(x) / TICK for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return f[0] + f[1] + f[2] + f[5] + f[6], f[7]
+
+
+class Meter:
+    """CPU of our processes, and of everything else meanwhile: the noise."""
+
+    def __init__(self, procs):
+        self.procs, self.t, self.c, self.m = procs, time.monotonic(), [p.cpu() for p in procs], machine()
+
+    def stop(self):
+        own = sum(p.cpu() for p in self.procs) - sum(self.c)
+        wall = (time.monotonic() - self.t) * os.cpu_count()
+        busy, stolen = (b - a for a, b in zip(self.m, machine()))
+        return own, dict(other_cpu_pct=round(max(0.0, 100 * (busy - own) / wall), 1), steal_pct=round(100 * stolen / wall, 1))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Workloads: each gives a flat dictionary of numbers
+
+def latency(st):
+    echo = st.start("echo")
+    echo.line("READY")
+    ping = st.start("ping", count=20_000)
+    ping.line("READY")
+    m = Meter([p for p in st.procs])
+    ping.go()
+    r = ping.result()
+    r.update(m.stop()[1])
+    return r
+
+
+def throughput(st, size):
+    count = st.s["n"][size]
+    recv = st.start("recv", size=size, count=count)
+    recv.line("READY")
+    send = st.start("send", size=size, count=count)
+    send.line("READY")
+    named = {"recv": recv, "send": send, **({"broker": st.broker} if st.broker else {})}
+    time.sleep(0.5)
+    out = {f"rss_idle_{k}_kib": p.rss() for k, p in named.items()}
+    m = Meter(list(named.values()))
+    send.go()
+    r = recv.result()
+    send.result()
+    own, noise = m.stop()
+    out.update({f"rss_after_{k}_kib": p.rss() for k, p in named.items()})
+    secs = (r["last_ns"] - r["first_ns"]) / 1e9
+    out.update(msgs_per_s=r["received"] / secs, mb_per_s=r["received"] * size / secs / 1e6, seconds=secs,
+               received=r["received"], lost=r["lost"], out_of_order=r["out_of_order"],
+               cpu_s_per_million=own / r["received"] * 1e6, **noise)
+    if r["wrong_size"]:
+        raise Failed(f"{r['wrong_size']} messages of the wrong size")
+    return out
+
+
+def fanout(st, receivers=10):
+    count = st.s["fan"]
+    send = None
+    if not st.broker:  # the publisher listens
+        send = st.start("send", count=count, fanout=receivers)
+        send.line("LISTENING")
+    recvs = [st.start("recv", count=count, fanout=receivers) for _ in range(receivers)]
+    for r in recvs:
+        r.line("READY")
+    send = send or st.start("send", count=count, fanout=receivers)
+    send.line("READY")
+    m = Meter(list(st.procs))
+    send.go()
+    rs = [r.result() for r in recvs]
+    send.result()
+    own, noise = m.stop()
+    got = sum(r["received"] for r in rs)
+    secs = (max(r["last_ns"] for r in rs) - min(r["first_ns"] for r in rs)) / 1e9
+    return dict(msgs_per_s=got / secs, seconds=secs, received=got, lost=sum(r["lost"] for r in rs),
+                cpu_s_per_million=own / got * 1e6, **noise)
+
+
+def first(watch, t0):
+    return (int(watch.line("FIRST").split()[1]) - t0) / 1e6
+
+
+def settle(watch, seconds=0.5):
+    time.sleep(seconds)
+    while not watch.lines.empty():
+        watch.lines.get()
+
+
+def recovery(st):
+    out = {}
+    t0 = now()
+    watch = st.start("watch")
+    drip = st.start("drip")
+    out["startup_ms"] = first(watch, t0)
+    # The receiving process is killed, and started again a second (or a little more) later.
+    settle(watch)
+    watch.kill()
+    time.sleep(1 + random.random() / 2)
+    t0 = now()
+    watch = st.start("watch")
+    out["restart_ms"] = first(watch, t0)
+    # Both ends of each TCP connection are closed by the kernel.
+    if st.s.get("cut", True):
+        settle(watch, 1.0)
+        before, t0 = st.connections(), now()
+        st.connections("-K")
+        out["cut_ms"] = gap(watch, t0)
+        if not before or before & st.connections():
+            raise Failed("the connection was not cut")
+    # The broker is killed, and started again at once.
+    if st.broker:
+        settle(watch, 1.0)
+        st.broker.kill()
+        t0 = now()
+        st.start_broker(wait=False)
+        out["broker_restart_ms"] = gap(watch, t0, since=t0)
+    return out
+
+
+def gap(watch, t0, since=None):
+    """The longest pause that was not over at `t0` and began before, or within 50 ms of it: its length in
+    ms, or the time from `since` to its end."""
+    best, end = None, time.monotonic() + 20
+    quiet = None
+    while time.monotonic() < (quiet or end):
+        try:
+            line = watch.lines.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if line is None:
+            raise Failed("the receiver ended")
+        if line.startswith("GAP"):
+            a, b = map(int, line.split()[1:])
+            if b > t0 and a < t0 + 50_000_000 and (best is None or b - a > best[1] - best[0]):
+                best = (a, b)
+                quiet = quiet or time.monotonic() + 0.5
+    if best is None:
+        raise Failed("no pause was seen, or no message after it")
+    return (best[1] - (since or best[0])) / 1e6
+
+
+def run_one(system, workload, env):
+    if "bench" in system:
+        argv = [a.format(workload=workload, certs=env["certs"]) for a in system["bench"][workload]]
+        p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=env["log"], text=True, timeout=300)
+        return json.loads([l for l in p.stdout.splitlines() if l.startswith("{")][-1])
+    with Stage(system, workload, env) as st:
+        if workload.startswith("latency"):
+            return latency(st)
+        if workload.startswith("throughput_"):
+            return throughput(st, int(workload.split("_")[1]))
+        if workload == "fanout_10":
+            return fanout(st)
+        return recovery(st)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Certificates, tables
+
+def certificates(dir, exe):
+    """Makes the certificates of both sides and the broker; with `exe` ZeroMQ's keys too."""
+    def ssl(*a):
+        subprocess.run(["openssl", *a], check=True, cwd=dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+        "-subj", "/CN=bench authority", "-keyout", "ca.key", "-out", "ca.crt")
+    (dir / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
+                             "basicConstraints=critical,CA:FALSE\n")
+    for who in ("a", "b", "broker"):
+        ssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={who}",
+            "-keyout", f"{who}.key", "-out", f"{who}.csr")
+        ssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
+            "-extfile", "ext", "-out", f"{who}.crt")
+    if exe:
+        subprocess.run([exe, "zmq", "keys", "--certs", str(dir)], check=True)
+
+
+def summary(values):
+    return dict(median=round(statistics.median(values), 3), min=min(values), max=max(values), all=values)
+
+
+def number(x):
+    if abs(x) >= 10_000:
+        return f"{x:,.0f}"
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
+
+
+TABLES = [
+    ("Latency: round trip of 64 bytes, one in flight, µs", [("latency", f, n, 1) for f, n in
+        [("rtt_p50_us", "p50"), ("rtt_p99_us", "p99"), ("rtt_p999_us", "p99.9")]]),
+    ("Latency, the same with all processes on one core (no waking of idle cores): µs", [("latency_1core", f, n, 1) for f, n in
+        [("rtt_p50_us", "p50"), ("rtt_p99_us", "p99"), ("rtt_p999_us", "p99.9")]]),
+    ("Throughput: one sender, one receiver", [
+        ("throughput_64", "msgs_per_s", "64 B, thousand msg/s", 1e-3), ("throughput_1024", "mb_per_s", "1 KiB, MB/s", 1),
+        ("throughput_16384", "mb_per_s", "16 KiB, MB/s", 1), ("fanout_10", "msgs_per_s", "1 to 10, 64 B, thousand msg/s in all", 1e-3),
+        ("*", "lost", "lost, all floods", 1)]),
+    ("CPU, user and system, of all processes, seconds per million messages delivered", [
+        ("throughput_64", "cpu_s_per_million", "64 B", 1), ("throughput_1024", "cpu_s_per_million", "1 KiB", 1),
+        ("throughput_16384", "cpu_s_per_million", "16 KiB", 1), ("fanout_10", "cpu_s_per_million", "1 to 10, 64 B", 1)]),
+    ("Memory: VmRSS, MiB; idle with one connection, and after the 64-byte flood", [
+        ("throughput_64", f"rss_{w}_{p}_kib", f"{p}, {w}", 1 / 1024) for p in ("recv", "send", "broker") for w in ("idle", "after")]),
+    ("Starting and recovering, ms to the next message delivered", [("recovery", f, n, 1) for f, n in
+        [("startup_ms", "both started"), ("restart_ms", "receiver restarted"), ("cut_ms", "connection cut"),
+         ("broker_restart_ms", "broker restarted")]]),
+]
+
+
+def tables(results, systems):
+    out = []
+    for title, columns in TABLES:
+        out += [f"### {title}", "", "| system | " + " | ".join(c[2] for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for name in systems:
+            cells = []
+            for workload, field, _, scale in columns:
+                if workload == "*":
+                    lost = [sum(w["lost"]["all"]) for w in results[name].values() if "lost" in w]
+                    cells.append(f"{sum(lost):,}" if lost else "–")
+                    continue
+                v = results[name].get(workload, {}).get(field)
+                if v is None:
+                    cells.append("failed" if "errors" in results[name].get(workload, {}) else "–")
+                else:
+                    cells.append(f"**{number(v['median'] * scale)}** ({number(v['min'] * scale)}–{number(v['max'] * scale)})")
+            out.append(f"| {systems[name]['label']} | " + " | ".join(cells) + " |")
+        out.append("")
+    return "\n".join(out)
+
+
+def collect(raw, systems):
+    results = {}
+    for name in systems:
+        results[name] = {}
+        for workload, runs in raw[name].items():
+            entry = {}
+            for field in sorted({k for r in runs for k in r if k != "error"}):
+                entry[field] = summary([r[field] for r in runs if field in r])
+            errors = [r["error"] for r in runs if "error" in r]
+            if errors:
+                entry["errors"] = errors
+            results[name][workload] = entry
+    return results
+
+
+def version(*argv):
+    try:
+        return subprocess.run(argv, capture_output=True, text=True).stdout.strip().split("\n")[0]
+    except OSError:
+        return "absent"
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("--rounds", type=int, default=5)
+    a.add_argument("--recovery-rounds", type=int, default=10)
+    a.add_argument("--systems", default="", help="comma-separated; all by default")
+    a.add_argument("--workloads", default=",".join(WORKLOADS))
+    a.add_argument("--plug", action="append", default=[], metavar="FILE.json", help="further systems")
+    a.add_argument("--scale", type=float, default=1.0, help="multiplies the number of messages of the floods")
+    a.add_argument("--out", help="write the JSON here, and the tables beside it (.md)")
+    a = a.parse_args()
+
+    systems = {k: dict(v) for k, v in SYSTEMS.items()}
+    for f in a.plug:
+        for k, v in json.loads(Path(f).read_text()).items():
+            if "n" in v:
+                v["n"] = {int(s): c for s, c in v["n"].items()}
+            systems[k] = v
+    if a.systems:
+        systems = {k: systems[k] for k in a.systems.split(",")}
+    for s in systems.values():
+        for k in s.get("n", {}):
+            s["n"][k] = max(1, int(s["n"][k] * a.scale))
+        if "fan" in s:
+            s["fan"] = max(1, int(s["fan"] * a.scale))
+
+    exe = None
+    if any("args" in s for s in systems.values()):  # what is plugged in needs no client of ours
+        subprocess.run(["cargo", "build", "--locked", "--release", "--quiet"], cwd=HERE,
+                       env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}, check=True)
+        exe = TARGET / "release" / "peerbench"
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=TARGET.parent))
+    env = dict(work=work, certs=work / "certs", exe=exe, log=open(work / "stderr.log", "w"))
+    env["certs"].mkdir()
+    certificates(env["certs"], env["exe"])
+
+    meta = dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(), kernel=os.uname().release,
+                cpu=next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
+                mosquitto=version("mosquitto", "-h"), nats=version("nats-server", "--version"), redis=version("redis-server", "--version"),
+                libzmq=version("pkg-config", "--modversion", "libzmq"), rounds=a.rounds, recovery_rounds=a.recovery_rounds, load=[])
+    raw = {k: {} for k in systems}
+    for workload_group, rounds in (([w for w in a.workloads.split(",") if w != "recovery"], a.rounds),
+                                   (["recovery"] if "recovery" in a.workloads.split(",") else [], a.recovery_rounds)):
+        for r in range(rounds):
+            for workload in workload_group:
+                meta["load"].append(os.getloadavg()[0])
+                for name, s in systems.items():
+                    if workload not in s.get("only", WORKLOADS) or ("bench" in s and workload not in s["bench"]):
+                        continue
+                    try:
+                        got = run_one(s, workload, env)
+                    except (Failed, ValueError, IndexError, KeyError, OSError, subprocess.SubprocessError) as e:
+                        got = {"error": f"{type(e).__name__}: {e}"}
+                    got = {k: round(v, 3) if isinstance(v, float) else v for k, v in got.items()}
+                    raw[name].setdefault(workload, []).append(got)
+                    brief = {k: v for k, v in got.items() if not k.startswith("rss")}
+                    print(f"{datetime.datetime.now():%H:%M:%S} {workload} {r + 1}/{rounds} {name}: {json.dumps(brief)}", file=sys.stderr, flush=True)
+
+    results = collect(raw, systems)
+    text = tables(results, systems)
+    document = {"meta": meta, "systems": {k: {"label": systems[k]["label"], **v} for k, v in results.items()}}
+    if a.out:
+        Path(a.out).write_text(json.dumps(document) + "\n")
+        Path(a.out).with_suffix(".md").write_text(text)
+    print(text)
+    if not a.out:
+        print(json.dumps(document))
+    env["log"].close()
+    if any("errors" in w or w.get("lost", {}).get("max") for s in results.values() for w in s.values()):
+        print(f"errors or losses: see {work}/stderr.log", file=sys.stderr)
+    else:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
