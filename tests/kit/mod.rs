@@ -211,6 +211,16 @@ impl Lab {
         self.system = Arc::new(System { nodes: self.system.nodes.iter().map(node).collect() });
     }
 
+    /// Gives a Node another key.
+    pub fn set_key(&mut self, name: &str, key: PrivateKey) {
+        let mut nodes = self.system.nodes.clone();
+        let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
+        let public_key = key.public_key().clone();
+        *node = Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) });
+        self.system = Arc::new(System { nodes });
+        self.keys.insert(name.to_owned(), Arc::new(key));
+    }
+
     pub fn key(&self, name: &str) -> Arc<PrivateKey> {
         Arc::clone(&self.keys[name])
     }

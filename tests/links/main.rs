@@ -14,3 +14,4 @@ mod policies;
 mod refusals;
 mod sessions;
 mod slow;
+mod strangers;

@@ -19,7 +19,8 @@ pub const CIPHERS: &[&str] = &[
     "aes128-ctr",
 ];
 
-/// MAC algorithms that a configuration may ask for, the strongest first.
+/// MAC algorithms that a configuration may ask for, the strongest first. Only those of the first two are
+/// used where it asks for none.
 pub const HMACS: &[&str] = &[
     "hmac-sha2-512-etm@openssh.com",
     "hmac-sha2-256-etm@openssh.com",
@@ -84,7 +85,12 @@ pub fn overridable() -> &'static [OptionSpec] {
                 "Bytes to read from a stream at a time.",
             ),
             optional("cipher", choice(CIPHERS), "The only cipher to use. Negotiated if not given."),
-            optional("hmac", choice(HMACS), "The only MAC to use. Negotiated if not given."),
+            optional(
+                "hmac",
+                choice(HMACS),
+                "The only MAC to use. Negotiated if not given, among those of SHA-2 that \
+                 authenticate what is encrypted.",
+            ),
             optional(
                 "rolePath",
                 OptionKind::Paths,

@@ -62,6 +62,11 @@ pub enum SessionError {
         /// What the other side offers.
         theirs: String,
     },
+    /// A signature with SHA-1, which is forgeable.
+    #[error(
+        "it signs with its RSA key by SHA-1 (`ssh-rsa`), not by `rsa-sha2-256` or `rsa-sha2-512`"
+    )]
+    Sha1,
     /// The host key is not the Peer's.
     #[error("its host key is {found}, but the configuration says {expected}")]
     HostKey {
@@ -119,7 +124,7 @@ impl SessionError {
         match self {
             SessionError::Stream(_) => "stream",
             SessionError::Timeout(_) => "timeout",
-            SessionError::NoCommonAlgorithm { .. } => "algorithm",
+            SessionError::NoCommonAlgorithm { .. } | SessionError::Sha1 => "algorithm",
             SessionError::HostKey { .. } => "host-key",
             SessionError::KeyRefused(_) => "key-refused",
             SessionError::Stranger { .. } => "stranger",

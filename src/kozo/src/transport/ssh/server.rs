@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use russh::keys::PublicKey;
+use russh::keys::{Algorithm, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelWriteHalf};
 use tokio::sync::oneshot;
@@ -74,8 +74,12 @@ struct Server {
 }
 
 impl Server {
-    fn admit(&mut self, user: &str, key: &PublicKey) -> Auth {
-        match self.gate.admit(user, key) {
+    fn admit(&mut self, user: &str, key: &PublicKey, algorithm: &Algorithm) -> Auth {
+        let admitted = match algorithm {
+            Algorithm::Rsa { hash: None } => Err(SessionError::Sha1),
+            _ => self.gate.admit(user, key),
+        };
+        match admitted {
             Ok(()) => Auth::Accept,
             Err(refusal) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
@@ -93,7 +97,7 @@ impl server::Handler for Server {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, HandlerError> {
-        Ok(self.admit(user, offer.public_key))
+        Ok(self.admit(user, offer.public_key, offer.algorithm))
     }
 
     async fn auth_publickey(
@@ -101,7 +105,7 @@ impl server::Handler for Server {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, HandlerError> {
-        let auth = self.admit(user, key.public_key);
+        let auth = self.admit(user, key.public_key, key.algorithm);
         if matches!(auth, Auth::Accept) {
             self.peer = Some(user.to_owned());
         }
