@@ -55,6 +55,10 @@ check: ## Formatting and lints only.
 unit: ## Tests only, without the slow rest.
 	cargo nextest run --locked --workspace
 
+.PHONY: hostile
+hostile: $(KOZO) ## Attack the programs with clients that we did not write.
+	tests/hostile/run
+
 .PHONY: bench
 bench: ## Measure single steps, and compare with the run before; then a mesh, and a link with a long delay.
 	cargo bench --locked -p kozo --bench micro
