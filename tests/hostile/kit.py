@@ -253,7 +253,8 @@ class Lines:
         with self._grown:
             self._grown.wait_for(lambda: found() or self._ended, PATIENCE)
             line = found()
-        assert line, f"no line with {parts}, but:\n{self.text()}"
+        last = "\n".join(self.lines[-30:])
+        assert line, f"no line with {parts}; the last ones:\n{last}"
         return line
 
 
