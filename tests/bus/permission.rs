@@ -87,6 +87,57 @@ async fn without_polkit_others_may_look_and_no_more() {
     assert_eq!((&*state, clock.running.sent()), ("running", 0));
 }
 
+/// A service for root alone, as far as its own policy goes.
+struct Victim;
+
+#[interface(name = "org.example.Victim")]
+impl Victim {
+    #[zbus(property)]
+    fn secret(&self) -> &'static str {
+        "do not tell"
+    }
+}
+
+#[tokio::test]
+async fn the_policy_opens_all_nodes_and_nothing_else() {
+    if !can_be_nobody() {
+        return;
+    }
+    let bus = PrivateBus::start();
+    let _victim = Builder::address(&*bus.address)
+        .serve_at("/org/example/Victim", Victim)
+        .serve_at("/org/example/Victim", zbus::fdo::ObjectManager)
+        .name("org.example.Victim")
+        .build()
+        .await
+        .unwrap();
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&lab, "clock", &bus.address).await;
+    // Whoever comes later waits for the name that they share, and gets it when the first one goes.
+    let scribe = Served::start(&lab, "scribe", &bus.address).await;
+    for node in ["org.kozo.Node1.clock", "org.kozo.Node1.scribe"] {
+        let get = ["get-property", node, NODE[1], "org.kozo.Node1", "Roles"];
+        assert_eq!(as_nobody(&bus, &get).await, (true, "as 1 \"probe\"\n".to_owned()));
+    }
+    drop(clock);
+    let get = ["get-property", "org.kozo.Node1.scribe", NODE[1], "org.kozo.Node1", "Roles"];
+    assert_eq!(as_nobody(&bus, &get).await, (true, "as 1 \"probe\"\n".to_owned()));
+    let victim = ["org.example.Victim", "/org/example/Victim"];
+    for (interface, method) in [
+        ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects"),
+        ("org.freedesktop.DBus.Introspectable", "Introspect"),
+        ("org.freedesktop.DBus.Peer", "Ping"),
+    ] {
+        let (fine, text) =
+            as_nobody(&bus, &["call", victim[0], victim[1], interface, method]).await;
+        assert!(!fine && text.contains("denied"), "{method}: {text}");
+    }
+    let get = ["get-property", victim[0], victim[1], "org.example.Victim", "Secret"];
+    let (fine, text) = as_nobody(&bus, &get).await;
+    assert!(!fine && text.contains("denied"), "{text}");
+    drop(scribe);
+}
+
 /// What polkit was asked.
 type Asked = Arc<Mutex<Vec<(String, String, String, u32)>>>;
 

@@ -23,6 +23,7 @@ const DEFAULT: &str = r#"
   </policy>
   <policy user="root">
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow own="org.example.Victim"/>
     <allow send_destination="org.freedesktop.PolicyKit1"/>
   </policy>"#;
 

@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 use zbus::connection::Builder;
-use zbus::fdo::{self, RequestNameFlags, RequestNameReply};
+use zbus::fdo::{self, DBusProxy, RequestNameFlags, RequestNameReply};
+use zbus::names::WellKnownName;
 
 use super::publish::publish;
 use crate::control::Control;
 use crate::role::Host as _;
-use kozo_client::names::bus_name;
+use kozo_client::names::{SHARED_NAME, bus_name};
 
 /// Pause before a bus that was lost is tried again; it doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -54,9 +55,11 @@ pub(super) async fn serve(
     }
 }
 
-/// Asks for the Node's name; whether it makes sense to stay on the bus.
+/// Asks for the Node's names; whether it makes sense to stay on the bus.
 async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
     let name = bus_name(node);
+    // First, so that whoever finds the Node may speak to it.
+    let shared = join_shared_name(connection).await;
     // Without the flag not to wait: the bus gives the name to whoever is next when its owner goes.
     let reply = connection.request_name_with_flags(&*name, RequestNameFlags::empty());
     match reply.await {
@@ -69,6 +72,12 @@ async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
         }
         Ok(_) => {
             info!("on the system bus as {name}");
+            if let Err(problem) = shared {
+                warn!(
+                    "the system bus does not give this user the name {SHARED_NAME} too, so its policy \
+                     may keep other users from looking at this node: {problem}"
+                );
+            }
             true
         }
         Err(zbus::Error::FDO(problem)) if matches!(*problem, fdo::Error::AccessDenied(_)) => {
@@ -80,4 +89,13 @@ async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
             false
         }
     }
+}
+
+/// Queues for the name that all Nodes share.
+async fn join_shared_name(connection: &zbus::Connection) -> zbus::Result<()> {
+    // Not through the connection, which would follow who has it: that makes no difference.
+    let bus = DBusProxy::new(connection).await?;
+    let name = WellKnownName::from_static_str(SHARED_NAME)?;
+    bus.request_name(name, RequestNameFlags::empty()).await?;
+    Ok(())
 }
