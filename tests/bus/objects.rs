@@ -260,7 +260,10 @@ async fn the_introspection_is_as_documented() {
 fn told_are_announced(described: &str, name: &str) {
     let told: HashMap<&str, &[&str]> = HashMap::from([
         ("org.kozo.Node1", &["Roles", "Peers"][..]),
-        ("org.kozo.Role1", &["Type", "Description", "State", "LastError", "Restarts"][..]),
+        (
+            "org.kozo.Role1",
+            &["Type", "Description", "State", "Problem", "LastError", "Restarts"][..],
+        ),
         (
             "org.kozo.Peer1",
             &[

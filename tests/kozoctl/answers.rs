@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{System, text};
+use crate::kit::{System, text, until};
 
 /// The value with every scalar replaced by its type, so that it can be compared.
 fn shape(value: &Value) -> Value {
@@ -33,6 +33,25 @@ fn snapshot(name: &str, value: &Value) {
         let shape = serde_json::to_string_pretty(&shape(value)).unwrap();
         insta::assert_snapshot!(name, shape);
     });
+}
+
+#[test]
+fn a_role_that_cannot_write_shows_it() {
+    let mut system = System::prepared();
+    system.edit(
+        "FOLDER/cellar.log".replace("FOLDER", &system.place.path().to_string_lossy()).as_str(),
+        "/dev/full",
+    );
+    system.start("cellar");
+    let cellar = |arguments: &[&str]| system.place.answer(&[&["-n", "cellar"], arguments].concat());
+    cellar(&["inject", "log", "note", "hello"]);
+    let full = "cannot write /dev/full: No space left on device";
+    until("the problem shows", || cellar(&["status"]).contains(full));
+    let roles = system.place.json(&["-n", "cellar", "roles"]);
+    assert_eq!((&roles[1]["name"], &roles[1]["state"]), (&json!("logger"), &json!("running")));
+    assert!(roles[1]["problem"].as_str().unwrap().starts_with(full), "{roles}");
+    assert!(cellar(&["role", "logger"]).contains(&format!("Problem: {full}")));
+    assert_eq!(roles[0]["problem"], Value::Null);
 }
 
 #[test]

@@ -75,6 +75,41 @@ fn a_disk_that_has_room_again_gets_the_lines() {
     is_unharmed(a, &b);
 }
 
+/// The disk takes a line, but not its newline.
+#[test]
+fn a_disk_that_fills_before_a_newline_gets_the_line_once() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().display();
+    let roles =
+        format!("logger: {{file: {folder}/log, flushEvery: 1, timePrefix: ''}}, {INJECTOR}");
+    let lab = Lab::new("").node("a", &roles).write();
+    let script =
+        format!("mount -t tmpfs -o size=8k none {folder}; head -c 4096 /dev/zero >{folder}/filler");
+    let Some(a) = lab.start_among_mounts("a", &script) else { return skipped("a small disk") };
+    a.log.wait_for("node 'a' runs");
+    let inside = Path::new("/proc").join(a.id().to_string()).join("root");
+    let inside = inside.join(place.path().strip_prefix("/").unwrap());
+    let mut injector = Injector::connect(&lab, "a");
+    let frame = "<injector@a> ";
+    let full = "x".repeat(4096 - frame.len());
+    injector.say(&format!("('log', '{full}')"));
+    a.log.wait_for("No space left on device");
+    assert_eq!(fs::metadata(inside.join("log")).unwrap().len(), 4096);
+    injector.say("('log', 'after')");
+    fs::remove_file(inside.join("filler")).unwrap();
+    let wanted = format!("{frame}{full}\n{frame}after\n");
+    until("written on", || {
+        let text = fs::read_to_string(inside.join("log")).unwrap();
+        assert!(
+            wanted.starts_with(&text),
+            "{} bytes, of which at the end: {:?}",
+            text.len(),
+            &text[4090..]
+        );
+        (text == wanted).then_some(())
+    });
+}
+
 #[test]
 fn a_read_only_disk_harms_neither_logger_nor_storage() {
     let place = tempfile::tempdir().unwrap();

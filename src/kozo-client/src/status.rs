@@ -41,6 +41,8 @@ pub struct RoleStatus {
     pub description: Option<String>,
     /// `starting`, `running`, `failed` (to be started again), `finished` or `stopped`.
     pub state: String,
+    /// What keeps it from doing all of its job now, while it runs: a disk that is full.
+    pub problem: Option<String>,
     /// Why it failed last, if it did.
     pub last_error: Option<String>,
     /// How often it was started again after failing.

@@ -136,7 +136,8 @@ fn roles(roles: &[RoleStatus]) -> Table {
         "PROBLEM",
     ]);
     for role in roles {
-        let problem = if role.state == "running" { None } else { role.last_error.as_deref() };
+        let failed = if role.state == "running" { &None } else { &role.last_error };
+        let problem = role.problem.as_ref().or(failed.as_ref());
         table.row([
             role.name.as_str().into(),
             role.role_type.as_str().into(),
@@ -145,7 +146,7 @@ fn roles(roles: &[RoleStatus]) -> Table {
             role.received.into(),
             alarming(role.dropped),
             role.queue_length.into(),
-            one_line(problem.unwrap_or_default()).into(),
+            one_line(problem.map_or("", String::as_str)).into(),
         ]);
     }
     table
@@ -195,6 +196,7 @@ fn one_role(role: &RoleStatus, output: Output) -> String {
         ("Waiting", waiting),
     ];
     lines.extend(role.description.clone().map(|text| ("Description", one_line(&text))));
+    lines.extend(role.problem.as_ref().map(|problem| ("Problem", one_line(problem))));
     lines.extend(role.last_error.as_ref().map(|error| ("Last error", one_line(error))));
     entry(&role.name, &lines, output)
 }

@@ -33,6 +33,7 @@ pub(super) fn values(status: &RoleStatus) -> Values {
         ("Type", Variant::from(status.role_type.clone())),
         ("Description", Variant::from(status.description.clone().unwrap_or_default())),
         ("State", Variant::from(status.state.clone())),
+        ("Problem", Variant::from(status.problem.clone().unwrap_or_default())),
         ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
         ("Restarts", Variant::from(status.restarts)),
     ]
@@ -112,6 +113,12 @@ impl RoleObject {
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         Ok(self.status()?.state)
+    }
+
+    /// What keeps it from doing all of its job now, while it runs; empty if nothing does.
+    #[zbus(property)]
+    fn problem(&self) -> fdo::Result<String> {
+        Ok(self.status()?.problem.unwrap_or_default())
     }
 
     /// Why it failed last; empty if it never did.

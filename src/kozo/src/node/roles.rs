@@ -58,6 +58,7 @@ impl Node {
         let mut live = self.live();
         let storage = live.local.config.role_storage.clone();
         let Some(role) = live.roles.get_mut(name) else { return };
+        let told = Arc::clone(&role.supervised);
         let context = RoleContext {
             host: Arc::new(self.clone()),
             name: name.into(),
@@ -68,6 +69,7 @@ impl Node {
             settled: self.shared.settled.subscribe(),
             unheard: Arc::default(),
             complaints: Arc::default(),
+            problem: Arc::new(move |problem| told.set_problem(problem)),
         };
         let (id, supervised) = (role.id, Arc::clone(&role.supervised));
         let router = Arc::clone(&self.shared.router);

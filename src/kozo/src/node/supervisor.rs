@@ -43,6 +43,7 @@ pub(super) enum End {
 #[derive(Default)]
 struct Doing {
     state: &'static str,
+    problem: Option<String>,
     last_error: Option<String>,
     restarts: u64,
 }
@@ -60,8 +61,21 @@ impl Supervised {
     }
 
     fn set_state(&self, state: &'static str) {
-        self.lock().state = state;
+        {
+            let mut doing = self.lock();
+            doing.state = state;
+            // What a Role said of itself holds as long as it runs.
+            doing.problem = None;
+        }
         (self.changed)();
+    }
+
+    /// Keeps what the running Role says of itself.
+    pub(super) fn set_problem(&self, problem: Option<String>) {
+        let before = std::mem::replace(&mut self.lock().problem, problem.clone());
+        if before != problem {
+            (self.changed)();
+        }
     }
 
     /// What it wants.
@@ -138,6 +152,7 @@ impl Supervised {
             role_type: self.config.role_type.clone(),
             description: self.config.description.clone(),
             state: doing.state.to_owned(),
+            problem: doing.problem.clone(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,
             sent: 0,

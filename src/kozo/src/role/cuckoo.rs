@@ -63,7 +63,8 @@ impl Role for CuckooRole {
                 Ok(None) => {}
                 // To print the ticks to come matters more than to know the last one.
                 Err(error) => {
-                    tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{error}")
+                    tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{error}");
+                    context.set_problem(Some(error.to_string()));
                 }
             }
             let mut saver = Saver::new(storage);
@@ -76,11 +77,12 @@ impl Role for CuckooRole {
                         self.tell(&context, &format!("Cuckoo! {}", tick.text())).await;
                         saver.set(tick.into_value());
                     }
-                    error = saver.work() => {
-                        let problem = error.to_string();
-                        if throttle.allows(&problem) {
+                    saved = saver.work() => {
+                        let problem = saved.err().map(|error| error.to_string());
+                        if let Some(problem) = &problem && throttle.allows(problem) {
                             tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{problem}");
                         }
+                        context.set_problem(problem);
                     }
                 }
             }
@@ -205,6 +207,7 @@ mod tests {
             let data = tick(Value::Nil, "12:34:56");
             host.arrive("clock", "timer1", 0, &Draft::event("tick").data(&data));
             host.until(|seen| seen.printed.len() == 1).await;
+            host.until(|seen| seen.problem.is_some() == (storage == unusable)).await;
             running.stop().await.unwrap();
         }
         assert!(folder.path().join("my-cuckoo.corrupt-1").exists());

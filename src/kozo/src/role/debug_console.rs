@@ -125,8 +125,8 @@ pub(super) fn roles(node: &NodeStatus) -> String {
             role.queue_length.to_string(),
             role.queue_size.to_string(),
         ]);
-        if let Some(error) = &role.last_error {
-            problems.push_str(&format!("{}: {}\n", role.name, one_line(error)));
+        for problem in role.problem.iter().chain(&role.last_error) {
+            problems.push_str(&format!("{}: {}\n", role.name, one_line(problem)));
         }
     }
     table(&rows) + &problems

@@ -86,8 +86,13 @@ impl Lines {
         lines.zip(0..count).map(|(line, _)| line.len()).sum()
     }
 
-    /// Lets go of the whole lines among the first `written` bytes, and says how many they were.
+    /// Lets go of the lines that are whole among the first `written` bytes, and says how many they were.
+    /// One that lacks nothing but its newline is whole: the file gets that before anything else.
     fn remove(&mut self, written: usize) -> u64 {
+        let written = match self.text.get(..=written) {
+            Some([.., before, b'\n']) if *before != b'\n' => written + 1,
+            _ => written,
+        };
         let text = self.text.get(..written).unwrap_or_default();
         let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let count = newlines(text);
@@ -110,19 +115,39 @@ pub(super) struct LogFile {
     note: Note,
     role: String,
     open: Option<Open>,
+    /// The file that was left in the middle of a line.
+    torn: Option<Identity>,
     waiting: Lines,
     not_before: Instant,
     pause: Duration,
-    failing: bool,
+    /// Why nothing can be written now.
+    failing: Option<String>,
+    /// Why the file was not rotated when it was time.
+    unrotated: Option<String>,
     throttle: Throttle,
 }
+
+/// Device and number of a file.
+type Identity = (u64, u64);
 
 struct Open {
     file: File,
     regular: bool,
-    /// Device and number of the file, to see whether the path still leads to it.
-    identity: (u64, u64),
+    /// To see whether the path still leads to it.
+    identity: Identity,
     lines: u64,
+}
+
+impl Open {
+    /// Writes the first `end` bytes of the lines as far as they go, and lets go of those that are written;
+    /// says too whether the file was left in the middle of a line.
+    fn write(&mut self, lines: &mut Lines, end: usize) -> (Option<Identity>, io::Result<()>) {
+        let text = lines.text.get(..end).unwrap_or(&lines.text);
+        let (written, result) = write_counted(&mut self.file, text);
+        let torn = text.get(..written).and_then(<[u8]>::last).is_some_and(|byte| *byte != b'\n');
+        self.lines += lines.remove(written);
+        (torn.then_some(self.identity), result)
+    }
 }
 
 impl LogFile {
@@ -133,10 +158,12 @@ impl LogFile {
             note,
             role: role.to_owned(),
             open: None,
+            torn: None,
             waiting: Lines::default(),
             not_before: Instant::now(),
             pause: FIRST_PAUSE,
-            failing: false,
+            failing: None,
+            unrotated: None,
             throttle: Throttle::default(),
         };
         if let Err(error) = log.ensure_open() {
@@ -153,9 +180,19 @@ impl LogFile {
         self.flush();
     }
 
+    /// What is wrong with the file now.
+    pub(super) fn problem(&self) -> Option<&String> {
+        self.failing.as_ref().or(self.unrotated.as_ref())
+    }
+
     /// When to call [`flush`](Self::flush) next, if there is a reason to.
     pub(super) fn next_try(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then_some(self.not_before)
+        self.has_to_do().then_some(self.not_before)
+    }
+
+    /// Whether there are lines to write, or a file that could not be opened: others see that it cannot.
+    fn has_to_do(&self) -> bool {
+        !self.waiting.is_empty() || self.failing.is_some()
     }
 
     /// Opens the path anew: whoever renamed the file says so.
@@ -177,15 +214,14 @@ impl LogFile {
 
     /// Tries to write what waits, if it is time.
     pub(super) fn flush(&mut self) {
-        if self.waiting.is_empty() || Instant::now() < self.not_before {
+        if !self.has_to_do() || Instant::now() < self.not_before {
             return;
         }
         match self.try_flush() {
             Ok(()) => {
-                if self.failing && self.throttle.allows("written again") {
+                if self.failing.take().is_some() && self.throttle.allows("written again") {
                     tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} is written again", self.shown());
                 }
-                self.failing = false;
                 self.pause = FIRST_PAUSE;
             }
             Err(error) => self.failed(&error),
@@ -197,13 +233,13 @@ impl LogFile {
         self.open = None;
         self.not_before = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.failing = true;
         let problem = format!(
             "cannot write {}: {error}; it is tried again, and lines beyond {} MiB are lost until then",
             self.shown(),
             MAX_WAITING / 1024 / 1024
         );
         self.warn(&problem);
+        self.failing = Some(problem);
     }
 
     fn warn(&mut self, problem: &str) {
@@ -218,21 +254,25 @@ impl LogFile {
 
     fn try_flush(&mut self) -> io::Result<()> {
         self.close_if_moved();
+        self.ensure_open()?;
         while self.waiting.count > 0 {
             let room = self.room()?;
             let end = self.waiting.end_of(room);
-            let text = self.waiting.text.get(..end).unwrap_or_default();
             let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
-            let (written, result) = write_counted(&mut open.file, text);
-            open.lines += self.waiting.remove(written);
+            let result;
+            (self.torn, result) = open.write(&mut self.waiting, end);
             result?;
         }
         if self.waiting.lost > 0 {
             let lost = self.waiting.lost;
-            let mut line = (self.note)(lost).into_bytes();
-            line.push(b'\n');
-            self.ensure_open()?.file.write_all(&line)?;
-            self.waiting.lost = 0;
+            let mut note = Lines::default();
+            note.push((self.note)(lost).as_bytes());
+            let (torn, result) = self.ensure_open()?.write(&mut note, usize::MAX);
+            self.torn = torn;
+            if note.is_empty() {
+                self.waiting.lost = 0;
+            }
+            result?;
             if self.throttle.allows("lines lost") {
                 tracing::warn!(class = crate::class::LINES_LOST, role = %self.role, "{lost} lines for {} were lost", self.shown());
             }
@@ -253,9 +293,11 @@ impl LogFile {
         if let Err(error) = rotate(&self.settings.path, self.settings.rotate_max) {
             let problem = format!("cannot rotate {}: {error}; it grows on", self.shown());
             self.warn(&problem);
+            self.unrotated = Some(problem);
             self.ensure_open()?.lines = 0;
             return Ok(every);
         }
+        self.unrotated = None;
         self.open = None;
         self.ensure_open()?;
         Ok(every)
@@ -272,14 +314,17 @@ impl LogFile {
     fn ensure_open(&mut self) -> io::Result<&mut Open> {
         let open = match self.open.take() {
             Some(open) => open,
-            None => open(&self.settings)?,
+            None => open(&self.settings, self.torn)?,
         };
         self.settings.clear = false;
+        self.torn = None;
         Ok(self.open.insert(open))
     }
 }
 
-fn open(settings: &Settings) -> io::Result<Open> {
+/// Opens the file, with its last line ended: also when it is the one known to be `torn`, where that
+/// cannot be seen.
+fn open(settings: &Settings, torn: Option<Identity>) -> io::Result<Open> {
     let path = &settings.path;
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o640);
@@ -295,19 +340,21 @@ fn open(settings: &Settings) -> io::Result<Open> {
     };
     let metadata = file.metadata()?;
     let regular = metadata.is_file();
-    let mut lines = 0;
+    let identity = (metadata.dev(), metadata.ino());
+    let (mut lines, mut torn) = (0, torn == Some(identity));
     if regular && settings.clear {
         file.set_len(0)?;
     } else if regular && metadata.len() > 0 {
-        let (found, torn) = examine(path, settings.rotate_every);
+        let (found, seen_torn) = examine(path, settings.rotate_every);
         lines = found;
-        if torn {
-            // The rest of a line, cut off by a full disk or a power cut.
-            file.write_all(b"\n")?;
-            lines += 1;
-        }
+        torn |= seen_torn;
     }
-    Ok(Open { file, regular, identity: (metadata.dev(), metadata.ino()), lines })
+    if torn {
+        // A line was cut off by a full disk or a power cut.
+        file.write_all(b"\n")?;
+        lines += 1;
+    }
+    Ok(Open { file, regular, identity, lines })
 }
 
 /// How many lines a file has, counted no further than `enough`, and whether its last one has no end.
@@ -532,6 +579,17 @@ mod tests {
         assert_eq!(waiting.end_of(1), 4);
         assert_eq!(waiting.end_of(9), 10);
         assert_eq!(waiting.remove(10), 2);
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_lacks_only_its_newline_is_written() {
+        let mut waiting = lines(["one", "two", "three"]);
+        assert_eq!(waiting.remove(2), 0);
+        assert_eq!(waiting.remove(3), 1);
+        assert_eq!(waiting.text, b"two\nthree\n");
+        assert_eq!(waiting.remove(0), 0);
+        assert_eq!(waiting.remove(9), 2);
         assert!(waiting.is_empty());
     }
 }

@@ -254,7 +254,11 @@ impl Running {
                         self.take(&message);
                     }
                 }
-                idle = written(&mut self.file) => self.file = Writer::Idle(idle?),
+                idle = written(&mut self.file) => {
+                    let file = idle?;
+                    context.set_problem(file.problem().cloned());
+                    self.file = Writer::Idle(file);
+                }
                 () = sleep_until(wake) => {}
                 () = changed(&mut reopen) => self.reopen = true,
             }

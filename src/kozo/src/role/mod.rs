@@ -206,6 +206,8 @@ pub struct RoleContext {
     pub(crate) unheard: Arc<AtomicBool>,
     /// What the Role itself need not say, said about its Log Messages.
     pub(crate) complaints: Arc<Mutex<Throttle>>,
+    /// Takes what [`RoleContext::set_problem`] says.
+    pub(crate) problem: Arc<dyn Fn(Option<String>) + Send + Sync>,
 }
 
 impl RoleContext {
@@ -304,6 +306,12 @@ impl RoleContext {
     /// Prints a line for people to see.
     pub fn print(&self, line: &str) {
         self.host.print(&self.name, line);
+    }
+
+    /// Says in the status of the Node what keeps the Role from doing all of its job, until something
+    /// else does, or nothing.
+    pub fn set_problem(&self, problem: Option<String>) {
+        (self.problem)(problem);
     }
 }
 

@@ -32,14 +32,15 @@ impl Saver {
         self.newest = Some(value);
     }
 
-    /// Does what there is to do, for ever. Returns only with the error of a save; the value is tried
-    /// again later. Cancel safe.
-    pub(super) async fn work(&mut self) -> StorageError {
+    /// Does what there is to do, and returns what became of a save whenever one has ended. A value that was
+    /// not saved is tried again later. Cancel safe.
+    ///
+    /// # Errors
+    /// Why it was not saved.
+    pub(super) async fn work(&mut self) -> Result<(), StorageError> {
         loop {
             if self.running.is_some() {
-                if let Err(error) = self.running_save().await {
-                    return error;
-                }
+                return self.running_save().await;
             } else if self.newest.is_some() {
                 tokio::time::sleep_until(self.not_before).await;
                 self.start();
@@ -98,9 +99,12 @@ mod tests {
         for number in 0..50 {
             saver.set(Value::from(number));
             let wait = tokio::time::sleep_until(start + Duration::from_millis(100 * number));
-            tokio::select! {
-                () = wait => {}
-                error = saver.work() => panic!("{error}"),
+            tokio::pin!(wait);
+            loop {
+                tokio::select! {
+                    () = &mut wait => break,
+                    saved = saver.work() => saved.unwrap(),
+                }
             }
             // Every save makes a new file, with a time of its own.
             if let Ok(file) = std::fs::metadata(storage.path()) {
@@ -119,16 +123,10 @@ mod tests {
         let storage = Storage::new(&inner, "role");
         let mut saver = Saver::new(storage.clone());
         saver.set(Value::from(1));
-        assert!(matches!(saver.work().await, StorageError::Folder { .. }));
+        assert!(matches!(saver.work().await, Err(StorageError::Folder { .. })));
         std::fs::create_dir(folder.path().join("a")).unwrap();
-        let mut retried = false;
-        while !retried {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE_AFTER_ERROR * 2) => {}
-                error = saver.work() => panic!("{error}"),
-            }
-            retried = storage.load().await.unwrap() == Some(Value::from(1));
-        }
+        saver.work().await.unwrap();
+        assert_eq!(storage.load().await.unwrap(), Some(Value::from(1)));
         saver.finish().await.unwrap();
     }
 

@@ -29,6 +29,7 @@ pub(crate) struct Seen {
     pub(crate) sent_at: Vec<Instant>,
     pub(crate) printed: Vec<String>,
     pub(crate) log_filter: Option<String>,
+    pub(crate) problem: Option<String>,
     subscribers: Vec<(Vec<Interest>, Weak<Inbox>)>,
 }
 
@@ -108,6 +109,7 @@ impl TestHost {
         let inbox = self.tap(interests);
         let (stop, stop_receiver) = watch::channel(false);
         let (reopen, reopen_receiver) = watch::channel(0);
+        let host = Arc::clone(self);
         let context = RoleContext {
             host: self.clone(),
             name: name.into(),
@@ -118,6 +120,7 @@ impl TestHost {
             settled: watch::channel(true).1,
             unheard: Arc::default(),
             complaints: Arc::default(),
+            problem: Arc::new(move |problem| host.change(|seen| seen.problem = problem)),
         };
         Context { context, stop, reopen }
     }
