@@ -94,7 +94,12 @@ fn nobody_is_interested() {
 fn wrong_usage_is_told_without_a_node() {
     let place = Place::new();
     for (arguments, part) in [
-        (&["inject", "event", "x", "not json"][..], "the data not json is not JSON"),
+        (&["inject", "event", "x", "[1,"][..], "the data [1, is not JSON"),
+        (&["inject", "log"], "kozoctl inject log note 'The cat is out'"),
+        (&["inject"], "kozoctl inject log note 'The cat is out'"),
+        (&["inject", "log", "hello world"], "kozoctl inject log note 'hello world'"),
+        (&["inject", "log", "hello"], "kozoctl inject log note hello"),
+        (&["inject", "order", "hello world"], "kozoctl inject order note 'hello world'"),
         (&["inject", "evnt", "x"], "possible values: event"),
         (&["wait", "peer=cellar:running"], "none of the states"),
         (&["wait"], "required"),

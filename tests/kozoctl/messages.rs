@@ -130,7 +130,7 @@ fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
     let place = &system.place;
     assert!(place.bash("mkfifo go").status.success());
     // A reader that reads one line, and the others when it is told to.
-    let script = "kozoctl -n attic monitor flood --json |
+    let script = "kozoctl -n attic monitor flood --json --once |
                   { head -c 100; read -r _ < go; cat; } > seen";
     let mut reader = place.bash_command(script).spawn().unwrap();
     let seen = || std::fs::read_to_string(place.path().join("seen")).unwrap_or_default();
@@ -153,10 +153,35 @@ fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
 #[test]
 fn a_monitor_ends_with_its_node() {
     let mut system = System::running();
-    let mut monitor = Monitor::start(&system, &["-n", "attic", "monitor"]);
+    let mut monitor = Monitor::start(&system, &["-n", "attic", "monitor", "--once"]);
     monitor.line();
     system.kill("attic");
     assert_eq!(ended(&mut monitor.child).code(), Some(3));
+}
+
+#[test]
+fn a_monitor_goes_on_when_its_node_runs_again() {
+    let mut system = System::running();
+    let count = ["-n", "attic", "monitor", "--json", "--count", "100000"];
+    let monitor = Monitor::start(&system, &count);
+    let boot = || serde_json::from_str::<Value>(&monitor.line()).unwrap()["boot"].clone();
+    let before = boot();
+    system.kill("attic");
+    system.start("attic");
+    until("Messages of the new run are shown", || boot() != before);
+}
+
+#[test]
+fn a_text_needs_no_quotes_of_json() {
+    let system = System::running();
+    let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "note", "--json"]);
+    until_wanted(&system, "note");
+    monitor.line();
+    for words in [&["hello world"][..], &["hello", "world"], &["\"hello world\""]] {
+        system.place.answer(&[&["-n", "attic", "inject", "log", "note"], words].concat());
+        let seen: Value = serde_json::from_str(&monitor.line()).unwrap();
+        assert_eq!((&seen["data"], &seen["kind"]), (&json!("hello world"), &json!("log")));
+    }
 }
 
 #[test]

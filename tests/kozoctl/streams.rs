@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::commands::{self, anew, complains};
-use crate::kit::{Place, System, both, ended, text};
+use crate::kit::{Place, System, both, ended, text, until};
 
 /// Every command, and what says something without being one.
 fn lines() -> Vec<String> {
@@ -93,6 +93,24 @@ fn watching_shows_every_change() {
     until("stopped");
     system.place.answer(&["-n", "attic", "role", "timer1", "start"]);
     until("running");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn watching_goes_on_when_the_node_runs_again() {
+    let mut system = System::running();
+    let arguments = ["-n", "attic", "status", "--watch", "--json"];
+    let mut child = system.place.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut boot = || {
+        let status: serde_json::Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        status["boot"].clone()
+    };
+    let before = boot();
+    system.kill("attic");
+    system.start("attic");
+    until("the new run is shown", || boot() != before);
     child.kill().unwrap();
     child.wait().unwrap();
 }

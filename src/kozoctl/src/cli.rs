@@ -22,7 +22,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon, 4 not allowed, 5 no su
 
 const DATA: &str = "\
 DATA is one value in JSON, or KEY=VALUE pairs that make a map, or '-' for JSON from standard input. \
-A VALUE that is not JSON is a text. Whole numbers of 64 bits are kept as they are, and bytes are \
+What is none of these is a text, and so is a VALUE that is not JSON. Whole numbers of 64 bits are kept as they are, and bytes are \
 written as {\"$base64\": \"AAEC\"}.";
 
 /// Look after the Kōzō Nodes of this machine.
@@ -222,6 +222,9 @@ pub(crate) struct Monitor {
     /// End after so many Messages.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// End when the Node stops; otherwise it is waited for, and shown again.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Subcommand)]

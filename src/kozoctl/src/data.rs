@@ -1,4 +1,4 @@
-//! The data of a Message as people write it: JSON, or `KEY=VALUE` pairs.
+//! The data of a Message as people write it: JSON, `KEY=VALUE` pairs, or a text.
 //!
 //! JSON says all that a Message can carry but bytes; these are written as an object with one entry,
 //! `{"$base64": "AAEC"}`. The order of entries is kept, and so are whole numbers of 64 bits.
@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 /// Reads the arguments behind the type of a Message; `-` alone takes all of `input`.
 ///
 /// # Errors
-/// When they are neither JSON nor pairs.
+/// When they were meant to be JSON or pairs, and are not.
 pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Failure> {
     match arguments {
         [] => Ok(Value::Nil),
@@ -38,8 +38,12 @@ pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Fail
         }
         [one] => json(one).or_else(|error| match pair(one) {
             Some(pair) => Ok(Value::Map(vec![pair])),
-            None => Err(not_data(one, &error)),
+            None if is_begun_json(one) => Err(not_data(one, &error)),
+            None => Ok(one.as_str().into()),
         }),
+        several if several.iter().all(|word| pair(word).is_none() && !is_begun_json(word)) => {
+            Ok(several.join(" ").into())
+        }
         several => {
             let pairs = several.iter().map(|argument| {
                 let error = "one of several, and no KEY=VALUE";
@@ -59,6 +63,11 @@ fn not_data(argument: &str, error: &dyn fmt::Display) -> Failure {
     Failure::usage(format_args!("the data {argument} is not JSON: {error}"))
         .hint(format!("A text needs its quotes: '{quoted}'"))
         .hint("A map may be written as key=value …, and '-' takes JSON from standard input.")
+}
+
+/// Whether whoever wrote this meant JSON of more than one word.
+fn is_begun_json(argument: &str) -> bool {
+    argument.trim_start().starts_with(['{', '[', '"'])
 }
 
 /// `KEY=VALUE`, where a value that is not JSON is a text.
@@ -232,12 +241,23 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused_with_the_reason() {
-        assert!(refused(&["hello"]).contains("hello is not JSON"));
-        assert!(refused(&["two", "words"]).contains("no KEY=VALUE"));
+        assert!(refused(&["two", "a=1"]).contains("no KEY=VALUE"));
+        assert!(refused(&["two", "\"words\""]).contains("no KEY=VALUE"));
         assert!(refused(&["-"]).contains("standard input is not JSON"));
         assert!(refused(&["a=1", "a=2"]).contains("'a' is there twice"));
         assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' is there twice"));
-        assert!(refused(&["=1"]).contains("not JSON"));
         assert!(refused(&[r#"{"a=b""#]).contains("not JSON"));
+        assert!(refused(&["[1,"]).contains("not JSON"));
+        assert!(refused(&["\"one"]).contains("not JSON"));
+    }
+
+    #[test]
+    fn what_was_not_meant_as_json_is_a_text() {
+        for text in ["hello", "hello world", "=1", "a = b", "it's", "", "01", "x y=1", "--", "nan"]
+        {
+            assert_eq!(value(&[text]), text.into());
+        }
+        assert_eq!(value(&["hello", "world", "5"]), "hello world 5".into());
+        assert_eq!(value(&["-5"]), (-5).into());
     }
 }

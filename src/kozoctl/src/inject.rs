@@ -2,15 +2,17 @@
 
 use std::io::Read;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use kozo::message::Kind;
+use kozo::role::show;
 use kozo_client::Client;
 use rmpv::Value;
 use serde_json::json;
 
-use crate::cli::Inject;
-use crate::data;
+use crate::cli::{Inject, MessageKind};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, say};
+use crate::{data, host};
 
 /// What is to be sent.
 pub(crate) struct Message {
@@ -26,12 +28,44 @@ impl Message {
     /// # Errors
     /// When it makes no sense.
     pub(crate) fn new(command: Inject, input: impl Read) -> Result<Message, Failure> {
+        has_a_type(&command)?;
         let value: Value = data::read(&command.data, input)?;
         let mut data = Vec::new();
         rmpv::encode::write_value(&mut data, &value).map_err(Failure::failed)?;
         let Inject { kind, message_type, channel, .. } = command;
         Ok(Message { kind: kind.into(), message_type, channel, data })
     }
+}
+
+/// Refuses what was probably meant as the text of a Message without a type: it would be lost.
+fn has_a_type(command: &Inject) -> Result<(), Failure> {
+    let Inject { kind, message_type, data, .. } = command;
+    let text = data.is_empty() && message_type.contains(char::is_whitespace);
+    let textless = data.is_empty() && *kind == MessageKind::Log;
+    if !text && !textless {
+        return Ok(());
+    }
+    let shown = show::one_line(message_type);
+    let problem = if text {
+        format!("'{shown}' is where the type of the message should be")
+    } else {
+        format!("a log message needs a type and a text, and there is only '{shown}'")
+    };
+    let mut quoted = Vec::new();
+    host::quote(message_type.as_bytes(), &mut quoted);
+    let (kind, quoted) = (Kind::from(*kind).name(), String::from_utf8_lossy(&quoted));
+    Err(Failure::usage(problem).hint(format!("For instance: kozoctl inject {kind} note {quoted}")))
+}
+
+/// An example for who gave no type at all.
+pub(crate) fn example(error: &clap::Error) -> Option<&'static str> {
+    let missing = error.kind() == ErrorKind::MissingRequiredArgument;
+    let which = error.get(ContextKind::InvalidArg).filter(|_| missing)?;
+    let ContextValue::Strings(which) = which else { return None };
+    which
+        .iter()
+        .any(|argument| argument == "<TYPE>")
+        .then_some("For instance: kozoctl inject log note 'The cat is out'")
 }
 
 /// Sends the Message and says to how many.

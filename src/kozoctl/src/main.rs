@@ -5,6 +5,7 @@
 //! can go wrong and the exit codes, `output` and `table` how answers are written. Each command has a
 //! module; `view` has those that only show something.
 
+mod again;
 mod bench;
 mod cli;
 mod complete;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let told = error.print();
+            inject::example(&error).map(output::say);
             return match (error.use_stderr(), told) {
                 (true, _) => ExitCode::from(failure::Exit::Usage as u8),
                 (false, Ok(())) => ExitCode::SUCCESS,

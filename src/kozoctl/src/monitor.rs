@@ -9,14 +9,14 @@ use kozo_client::{Client, Error, Filter, Monitored, MonitoredMessage};
 use serde_json::Value;
 
 use crate::cli::Monitor;
-use crate::data;
 use crate::failure::Failure;
 use crate::output::{self, BOLD, FAINT, Output, WARNING, say};
+use crate::{again, data};
 
-/// Shows Messages until there were enough, nobody reads, or the Node stops.
+/// Shows Messages until there were enough or nobody reads; when the Node stops, goes on once it runs again.
 ///
 /// # Errors
-/// When the Node refuses, or stops.
+/// When the Node refuses, or stops and is not to be waited for.
 pub(crate) async fn run(client: &Client, command: Monitor, output: Output) -> Result<(), Failure> {
     let filter = Filter {
         kind: command.kind.map(|kind| Kind::from(kind).name().to_owned()),
@@ -25,21 +25,32 @@ pub(crate) async fn run(client: &Client, command: Monitor, output: Output) -> Re
         role: command.role,
         node: command.from,
     };
-    let monitor = client.monitor(&filter).await?;
+    let mut left = command.count;
+    let shown = async {
+        let mut client = client.clone();
+        loop {
+            match follow(&client, &filter, &mut left, output).await {
+                Err(ended) if !command.once => client = again::connect(&client, ended).await?,
+                ended => return ended,
+            }
+        }
+    };
     tokio::select! {
-        ended = follow(monitor, command.count, output) => ended,
+        ended = shown => ended,
         () = output::unread() => Err(Failure::Unread),
     }
 }
 
+/// Shows so many Messages as are `left` to be shown.
 async fn follow(
-    mut monitor: kozo_client::Monitor,
-    count: Option<u64>,
+    client: &Client,
+    filter: &Filter,
+    left: &mut Option<u64>,
     output: Output,
 ) -> Result<(), Failure> {
-    let mut seen = 0;
+    let mut monitor = client.monitor(filter).await?;
     let broken = |error| Failure::failed(format_args!("cannot read from the node: {error}"));
-    while count.is_none_or(|count| seen < count) {
+    while *left != Some(0) {
         let Some(line) = monitor.next_line().await.map_err(broken)? else {
             return Err(Error::Gone("it has stopped".to_owned()).into());
         };
@@ -67,7 +78,7 @@ async fn follow(
                     text(&message, output)
                 };
                 output.line(&shown)?;
-                seen += 1;
+                *left = left.map(|left| left - 1);
             }
         }
     }

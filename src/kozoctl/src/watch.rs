@@ -1,5 +1,6 @@
-//! Showing a Node once, or whenever something changes.
+//! Showing a Node once, or whenever something changes; also when it restarts.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use kozo::role::show;
@@ -7,6 +8,7 @@ use kozo_client::status::NodeStatus;
 use kozo_client::{Client, Error};
 use tokio::time::{sleep, timeout};
 
+use crate::again;
 use crate::cli::Watch;
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -31,13 +33,21 @@ pub(crate) async fn show(
     if !watch.watch {
         return Ok(output.line(&shown(client, &view, output).await?)?);
     }
+    let drawn = async {
+        let mut client = client.clone();
+        loop {
+            let Err(ended) = redraw(&client, &view, output).await;
+            client = again::connect(&client, ended).await?;
+        }
+    };
     tokio::select! {
-        ended = redraw(client, &view, output) => ended,
+        ended = drawn => ended,
         () = output::unread() => Err(Failure::Unread),
     }
 }
 
-async fn redraw(client: &Client, view: &View, output: Output) -> Result<(), Failure> {
+/// Draws it until that fails.
+async fn redraw(client: &Client, view: &View, output: Output) -> Result<Infallible, Failure> {
     let mut changes = client.changes().await?;
     let mut before = String::new();
     loop {

@@ -1,0 +1,49 @@
+//! Going on when the Node restarts, for commands that show until Ctrl-C.
+
+use std::time::Duration;
+
+use kozo_client::{Client, Error, Way};
+use tokio::time::sleep;
+
+use crate::failure::{Exit, Failure};
+use crate::output::say;
+
+/// The first pause between two looks at whether the Node runs again, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Connects anew to a Node with which something ended like this, once it runs again.
+///
+/// # Errors
+/// That end, if it was another one than the Node's; or what is wrong with the Node that runs again.
+pub(crate) async fn connect(client: &Client, ended: Failure) -> Result<Client, Failure> {
+    match &ended {
+        Failure::Told { exit: Exit::NoDaemon, message, .. } => {
+            say(&format!("kozoctl: {message}; waiting until it runs again"));
+        }
+        _ => return Err(ended),
+    }
+    let (mut pause, longest) = PAUSES;
+    loop {
+        sleep(pause).await;
+        match same(client).await {
+            Err(Error::NoDaemon { .. } | Error::Gone(_) | Error::TimedOut(_)) => {
+                pause = (pause * 2).min(longest);
+            }
+            found => return Ok(found?),
+        }
+    }
+}
+
+/// The same Node, reached as it was: another daemon may have the same name elsewhere.
+async fn same(client: &Client) -> Result<Client, Error> {
+    match client.way() {
+        Way::Socket(path) => Client::at_socket(path).await,
+        Way::SystemBus => {
+            let found = Client::connect(Some(client.node())).await?;
+            match found.way() {
+                Way::SystemBus => Ok(found),
+                Way::Socket(_) => Err(Error::Gone("it is not on the system bus".to_owned())),
+            }
+        }
+    }
+}
