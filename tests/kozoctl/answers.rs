@@ -161,7 +161,7 @@ fn roles_and_links_obey() {
     let sessions = || place.json(&["-n", "attic", "peer", "cellar"])["sessions"].as_u64().unwrap();
     let before = sessions();
     place.answer(&["-n", "attic", "peer", "cellar", "disconnect"]);
-    place.answer(&["-n", "cellar", "wait", "peer=attic:waiting", "--timeout", "60s"]);
+    place.answer(&["-n", "cellar", "wait", "peer=attic:down", "--timeout", "60s"]);
     let told = place.failure(&["-n", "attic", "ping", "cellar"], 1);
     assert!(told.contains("no link to 'cellar'"), "{told}");
     place.answer(&["-n", "attic", "peer", "cellar", "connect"]);

@@ -35,7 +35,7 @@ fn a_peer_that_comes_and_one_that_goes() {
     system.start("cellar");
     assert!(ended(&mut wait).success());
     let place = &system.place;
-    let arguments = ["-n", "attic", "wait", "peer=cellar:waiting", "--timeout", "60s"];
+    let arguments = ["-n", "attic", "wait", "peer=cellar:down", "--timeout", "60s"];
     let mut wait = place.command(&arguments).stdout(Stdio::null()).spawn().unwrap();
     system.kill("cellar");
     assert!(ended(&mut wait).success());

@@ -147,7 +147,7 @@ scenario_who_watches_sees_a_peer_go_and_come_back() {
     watch_signals
     local peer='"path":"/org/kozo/Node1/peer/scribe"' changed='"member":"PropertiesChanged"'
     at one systemctl stop kozo@scribe
-    eventually 10 was_told "$peer" "$changed" org.kozo.Peer1 '"State":{"type":"s","data":"waiting"}' \
+    eventually 10 was_told "$peer" "$changed" org.kozo.Peer1 '"State":{"type":"s","data":"down"}' \
         '"Address":{"type":"s","data":""}' '"LastError":{"type":"s"'
     not was_told "$changed" '"State":{"type":"s","data":"up"}'
     at one systemctl start kozo@scribe

@@ -80,8 +80,8 @@ scenario_values_of_d_bus_arrive_as_they_are() {
 
 scenario_a_cut_is_seen_on_both_sides_and_heals() {
     at one ip link set host0 down
-    at one kozoctl -n clock wait peer=scribe:waiting --timeout 20s > "$lab_run/answer"
-    at two kozoctl -n scribe wait peer=clock:waiting --timeout 20s > "$lab_run/answer"
+    at one kozoctl -n clock wait peer=scribe:down --timeout 20s > "$lab_run/answer"
+    at two kozoctl -n scribe wait peer=clock:down --timeout 20s > "$lab_run/answer"
     [ "$(at one systemctl show --value -p StatusText kozo@clock)" = '0/1 peers up, 2 roles' ]
     # Messages are for now: what nobody can have is dropped, and that is said.
     not at one kozoctl -n clock inject event tick --channel cellar > "$lab_run/answer" 2>&1

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use kozo::node::Change;
 use kozo::transport::memory::Network;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep};
 
 use crate::kit::{Lab, Plan};
@@ -46,6 +48,26 @@ async fn after_a_minute_apart_they_are_together_within_five_seconds() {
         scribe.until_up("clock").await;
         assert!(healed.elapsed() <= Duration::from_secs(5), "{:?}", healed.elapsed());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_away_is_down_all_the_time_and_told_of_once() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, _scribe) = lab.start_both("clock", "scribe").await;
+    let mut changes = clock.node.changes();
+    lab.network.cut("clock", "scribe");
+    clock.until_down("scribe").await;
+    let since = clock.peer("scribe").since;
+    for _ in 0..1000 {
+        let peer = clock.peer("scribe");
+        assert_eq!((&*peer.state, peer.since), ("down", since), "{peer:?}");
+        sleep(Duration::from_millis(321)).await;
+    }
+    lab.network.heal("clock", "scribe");
+    clock.until_up("scribe").await;
+    let next = || Some(changes.try_recv()).filter(|told| *told != Err(TryRecvError::Empty));
+    let told: Vec<_> = std::iter::from_fn(next).collect();
+    assert_eq!(told, vec![Ok(Change::Peer("scribe".to_owned())); 2], "down, and up");
 }
 
 /// Nobody is told; attempts to connect hang, as they do behind a wire that is pulled.

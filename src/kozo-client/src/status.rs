@@ -65,9 +65,12 @@ pub struct RoleStatus {
 pub struct PeerStatus {
     /// Its name.
     pub name: String,
-    /// `disabled`, `idle`, `connecting`, `up` or `waiting`.
+    /// `disabled`, `idle`, `down` or `up`.
     pub state: String,
-    /// When the link entered this state, in seconds since the Unix epoch.
+    /// What the link is doing, in detail: `disabled`, `idle`, `connecting`, `waiting` (for the next attempt)
+    /// or `up`.
+    pub sub_state: String,
+    /// When the link entered `state`, in seconds since the Unix epoch, however often it was tried since.
     pub since: u64,
     /// Policy for Messages from here to there.
     pub policy_out: String,

@@ -137,7 +137,7 @@ pub(crate) enum Command {
     Wait {
         /// peer=NAME:STATE or role=NAME:STATE; up and running if no STATE is given.
         ///
-        /// States of a Peer are disabled, idle, connecting, up and waiting, those of a Role
+        /// States of a Peer are disabled, idle, down and up, those of a Role
         /// starting, running, failed, finished and stopped.
         #[arg(required = true, value_name = "CONDITION",
             add = ArgValueCompleter::new(complete::conditions))]

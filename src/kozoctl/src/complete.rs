@@ -56,8 +56,8 @@ pub(crate) fn peers(current: &OsStr) -> Vec<CompletionCandidate> {
 /// What can be waited for.
 pub(crate) fn conditions(current: &OsStr) -> Vec<CompletionCandidate> {
     let node = node();
-    let of = |subject: &'static str, name: String, states: [&'static str; 5]| {
-        states.into_iter().map(move |state| format!("{subject}={name}:{state}"))
+    let of = |subject: &'static str, name: String, states: &'static [&'static str]| {
+        states.iter().map(move |state| format!("{subject}={name}:{state}"))
     };
     let peers = node.peers.into_iter().flat_map(|peer| of("peer", peer.name, PEER_STATES));
     let roles = node.roles.into_iter().flat_map(|role| of("role", role.name, ROLE_STATES));

@@ -214,7 +214,7 @@ fn one_peer(peer: &PeerStatus, output: Output) -> String {
         format!("{} {side}", micros(skew.unsigned_abs()))
     };
     let mut lines = vec![
-        ("State", format!("{state} for {}", ago(peer.since))),
+        ("State", format!("{state} for {}{}", ago(peer.since), detail(peer))),
         ("Policy", format!("out {}, in {}", peer.policy_out, peer.policy_in)),
         ("Over", over.unwrap_or_else(|| "-".to_owned())),
         ("Round trip", peer.round_trip_time.map_or_else(|| "-".to_owned(), micros)),
@@ -227,6 +227,15 @@ fn one_peer(peer: &PeerStatus, output: Output) -> String {
     ];
     lines.extend(peer.last_error.as_ref().map(|error| ("Last error", one_line(error))));
     entry(&peer.name, &lines, output)
+}
+
+/// What the link is doing to be up again.
+fn detail(peer: &PeerStatus) -> &'static str {
+    match &*peer.sub_state {
+        "connecting" => ", connecting",
+        "waiting" => ", waiting for the next attempt",
+        _ => "",
+    }
 }
 
 fn entry(name: &str, lines: &[(&str, String)], output: Output) -> String {
@@ -258,8 +267,7 @@ fn role_style(state: &str) -> Style {
 fn peer_style(state: &str) -> Style {
     match state {
         "up" => GOOD,
-        "connecting" => WARNING,
-        "waiting" => BAD,
+        "down" => BAD,
         _ => FAINT,
     }
 }

@@ -14,10 +14,10 @@ use crate::output::Output;
 use crate::view;
 
 /// States of a Peer.
-pub(crate) const PEER_STATES: [&str; 5] = ["disabled", "idle", "connecting", "up", "waiting"];
+pub(crate) const PEER_STATES: &[&str] = &["disabled", "idle", "down", "up"];
 
 /// States of a Role.
-pub(crate) const ROLE_STATES: [&str; 5] = ["starting", "running", "failed", "finished", "stopped"];
+pub(crate) const ROLE_STATES: &[&str] = &["starting", "running", "failed", "finished", "stopped"];
 
 /// What is waited for: that a Peer or Role is in a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl FromStr for Condition {
         if name.is_empty() {
             return Err("there is no name in it".to_owned());
         }
-        match states.into_iter().find(|known| *known == state) {
+        match states.iter().find(|known| **known == state) {
             Some(state) => Ok(Condition { subject, name: name.to_owned(), state }),
             None => Err(format!("'{state}' is none of the states {}", states.join(", "))),
         }

@@ -50,7 +50,7 @@ fn padding(options: &Options) -> Result<usize, Error> {
     Ok(padding)
 }
 
-/// The properties that others are told of when they change.
+/// The properties that others are told of when the link stands differently.
 pub(super) fn values(status: &PeerStatus) -> Values {
     vec![
         ("State", Variant::from(status.state.clone())),
@@ -131,14 +131,20 @@ impl PeerObject {
         self.name.clone()
     }
 
-    /// disabled (this side does not connect), idle (it connects when there is something to send),
-    /// connecting, up, or waiting (for the next attempt).
+    /// disabled (this side does not connect), idle (it connects when there is something to send), down (the
+    /// Peer is tried again and again) or up.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         Ok(self.status()?.state)
     }
 
-    /// When the link entered this state, in seconds since 1970.
+    /// What the link is doing, in detail: disabled, idle, connecting, waiting (for the next attempt) or up.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sub_state(&self) -> fdo::Result<String> {
+        Ok(self.status()?.sub_state)
+    }
+
+    /// When the link entered State, in seconds since 1970, however often it was tried since.
     #[zbus(property)]
     fn since(&self) -> fdo::Result<u64> {
         Ok(self.status()?.since)
@@ -169,8 +175,9 @@ impl PeerObject {
         Ok(self.status()?.address.unwrap_or_default())
     }
 
-    /// Why the link is not up; empty while it is, or if nothing is known.
-    #[zbus(property)]
+    /// Why the link is not up; empty while it is, or if nothing is known. It comes with the signal that
+    /// State has changed; what later attempts come to changes it without a signal.
+    #[zbus(property(emits_changed_signal = "false"))]
     fn last_error(&self) -> fdo::Result<String> {
         Ok(self.status()?.last_error.unwrap_or_default())
     }

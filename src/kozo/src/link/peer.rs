@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
-use super::machine::{SessionId, State};
+use super::machine::{SessionId, Standing, State};
 use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
@@ -45,7 +45,7 @@ pub trait Exchange: Send + Sync {
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);
 
-    /// The link to a Peer is in another state.
+    /// The link to a Peer stands differently, or something else carries it.
     fn link_changed(&self, peer: &Peer);
 
     /// Something for people who look after the Node: logged, but at most once a minute for one Peer
@@ -99,6 +99,8 @@ pub struct Peer {
 
 struct Seen {
     state: State,
+    standing: Standing,
+    /// Since when it stands so.
     since: SystemTime,
     transport: Option<String>,
     address: Option<String>,
@@ -142,6 +144,7 @@ impl Peer {
             wanted: AtomicBool::new(true),
             seen: Mutex::new(Seen {
                 state: State::Disabled,
+                standing: Standing::Disabled,
                 since: SystemTime::now(),
                 transport: None,
                 address: None,
@@ -242,19 +245,25 @@ impl Peer {
         self.lock().last_error = Some(error);
     }
 
-    /// Remembers what the link is doing, and lets Messages pass accordingly.
-    pub fn set_state(&self, state: State) {
-        {
+    /// Remembers what the link is doing, and lets Messages pass accordingly. True if the link stands
+    /// differently now.
+    pub fn set_state(&self, state: State) -> bool {
+        let changed = {
             let mut seen = self.lock();
             seen.state = state;
-            seen.since = SystemTime::now();
+            let before = std::mem::replace(&mut seen.standing, state.standing(seen.standing));
+            let changed = seen.standing != before;
+            if changed {
+                seen.since = SystemTime::now();
+            }
             if state == State::Up {
                 seen.sessions += 1;
                 seen.last_error = None;
             } else {
                 (seen.transport, seen.address) = (None, None);
             }
-        }
+            changed
+        };
         let gateway = match (self.outward, state) {
             (ConnectPolicy::Never, _) => Gateway::Forbidden,
             (_, State::Up) => Gateway::Open,
@@ -263,6 +272,7 @@ impl Peer {
             (outward, _) => closed_gateway(outward),
         };
         self.outgoing.set_gateway(gateway);
+        changed
     }
 
     /// Remembers what carries the Messages of this side. True if that is another session than before,
@@ -282,7 +292,8 @@ impl Peer {
         let seen = self.lock();
         PeerStatus {
             name: self.name().to_owned(),
-            state: seen.state.name().to_owned(),
+            state: seen.standing.name().to_owned(),
+            sub_state: seen.state.name().to_owned(),
             since: seen
                 .since
                 .duration_since(SystemTime::UNIX_EPOCH)

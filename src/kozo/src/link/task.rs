@@ -473,8 +473,9 @@ impl Running {
             }
             self.unreachable = false;
         }
-        peer.set_state(state);
-        self.link.greeter.exchange.link_changed(peer);
+        if peer.set_state(state) {
+            self.link.greeter.exchange.link_changed(peer);
+        }
         if state == State::Up {
             self.link.settled = None;
         }

@@ -83,7 +83,7 @@ pub enum Change {
     PeerAdded(String),
     /// A Peer is no longer there.
     PeerRemoved(String),
-    /// The link to a Peer is in another state.
+    /// The link to a Peer stands differently.
     Peer(String),
     /// Another configuration holds.
     Configuration,

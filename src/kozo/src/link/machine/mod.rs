@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
-pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, State};
+pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, Standing, State};
 
 /// How long the present session has to answer when another one is offered, and again if something has
 /// come on it in the second half of that.

@@ -27,7 +27,7 @@ pub struct Rules {
     pub spread: Duration,
 }
 
-/// What a link is doing.
+/// What a link is doing, in detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// This side does not connect: by policy, because it was asked not to, or because the Node stops.
@@ -51,6 +51,43 @@ impl State {
             State::Connecting => "connecting",
             State::Up => "up",
             State::Waiting => "waiting",
+        }
+    }
+
+    /// What people take the link for in this state, when they took it for `before` until now. An attempt
+    /// changes nothing until it has succeeded or failed.
+    pub fn standing(self, before: Standing) -> Standing {
+        match self {
+            State::Disabled => Standing::Disabled,
+            State::Idle => Standing::Idle,
+            State::Connecting if before != Standing::Up => before,
+            State::Connecting | State::Waiting => Standing::Down,
+            State::Up => Standing::Up,
+        }
+    }
+}
+
+/// What a link is to people: this stays the same however often a Peer that is away is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// This side does not connect, see [`State::Disabled`].
+    Disabled,
+    /// Nothing to send, and only that would be a reason to connect.
+    Idle,
+    /// The Peer is away, and is tried again and again.
+    Down,
+    /// A session is in use.
+    Up,
+}
+
+impl Standing {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Disabled => "disabled",
+            Standing::Idle => "idle",
+            Standing::Down => "down",
+            Standing::Up => "up",
         }
     }
 }
