@@ -12,6 +12,7 @@ mod mesh;
 mod moves;
 mod policies;
 mod refusals;
+mod reload;
 mod sessions;
 mod slow;
 mod strangers;

@@ -55,6 +55,17 @@ impl<T: Weight> RollingQueue<T> {
         RollingQueue { items: VecDeque::new(), bytes: 0, limits: Limits { length, ..limits } }
     }
 
+    /// Changes the bounds, dropping the oldest items as far as needed; returns how many.
+    pub fn set_limits(&mut self, limits: Limits) -> u64 {
+        self.limits = RollingQueue::<T>::new(limits).limits;
+        let Limits { length, size } = self.limits;
+        let mut dropped = 0;
+        while (self.items.len() > length || self.bytes > size) && self.pop().is_some() {
+            dropped += 1;
+        }
+        dropped
+    }
+
     /// Appends an item, dropping the oldest ones as far as needed; returns how many.
     ///
     /// # Errors

@@ -37,8 +37,10 @@ pub struct Greeter {
     pub exchange: Arc<dyn Exchange>,
     /// The turns of attempts to reach Peers.
     pub pace: Arc<Pace>,
-    sessions: AtomicU64,
 }
+
+/// Sessions of this process so far, whoever greeted.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A session that has greeted.
 pub struct Greeted {
@@ -88,7 +90,7 @@ impl Greeter {
         exchange: Arc<dyn Exchange>,
         pace: Arc<Pace>,
     ) -> Greeter {
-        Greeter { ssh, peers, exchange, pace, sessions: AtomicU64::new(1) }
+        Greeter { ssh, peers, exchange, pace }
     }
 
     /// Greets a Peer over a connection that this side has made. Cancel safe.
@@ -160,7 +162,7 @@ impl Greeter {
     }
 
     fn reader(&self, peer: &Arc<Peer>) -> (Box<dyn Sink>, Reader) {
-        let id = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let id = SESSIONS.fetch_add(1, Ordering::Relaxed);
         let notes = Arc::new(Notes::new());
         let (greeted, hears) = oneshot::channel();
         let (exchange, peer) = (Arc::clone(&self.exchange), Arc::clone(peer));

@@ -22,5 +22,6 @@ mod writer;
 
 pub use dial::Candidate;
 pub use greeting::{Carrier, Greeted, Greeter};
+pub use machine::End;
 pub use pace::Pace;
 pub use peer::{Exchange, Notice, Peer, PeerId, Peers};

@@ -1,6 +1,7 @@
 //! The queue of Messages for one Peer, between the router and whichever session is in use.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,7 +14,7 @@ use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters, Weight as _};
 pub enum Gateway {
     /// The link is up: queue it for the session.
     Open,
-    /// The link is made on demand: queue it, and ask for the link.
+    /// The link is made on demand, or another one takes its place: queue it, and ask for the link.
     Hold,
     /// The link is down: drop it.
     Down,
@@ -62,7 +63,9 @@ pub enum Pushed {
 /// Messages on their way to one Peer.
 #[derive(Debug)]
 pub struct Outgoing {
-    limits: Limits,
+    /// The bounds of the queue, for those who only look.
+    length: AtomicUsize,
+    size: AtomicUsize,
     state: Mutex<State>,
     /// Told when there is something for the session to send.
     pub ready: Notify,
@@ -108,8 +111,10 @@ impl Outgoing {
     /// An empty queue.
     pub fn new(limits: Limits, gateway: Gateway) -> Outgoing {
         let queue = RollingQueue::new(limits);
+        let Limits { length, size } = queue.limits();
         Outgoing {
-            limits: queue.limits(),
+            length: AtomicUsize::new(length),
+            size: AtomicUsize::new(size),
             state: Mutex::new(State {
                 queue,
                 gateway,
@@ -241,7 +246,19 @@ impl Outgoing {
 
     /// The bounds.
     pub fn limits(&self) -> Limits {
-        self.limits
+        let load = |bound: &AtomicUsize| bound.load(Ordering::Relaxed);
+        Limits { length: load(&self.length), size: load(&self.size) }
+    }
+
+    /// Changes the bounds. What there is no room for any more is dropped, the oldest first.
+    pub fn set_limits(&self, limits: Limits) {
+        let mut state = self.lock();
+        let dropped = state.queue.set_limits(limits);
+        state.count(DropReason::QueueFull, dropped);
+        state.waiters.wake();
+        let Limits { length, size } = state.queue.limits();
+        self.length.store(length, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -349,6 +366,19 @@ mod tests {
                 prop_assert_eq!(pushed, counters.sent + dropped + counters.length as u64);
             }
         }
+    }
+
+    #[test]
+    fn narrower_bounds_drop_the_oldest_and_count_them() {
+        let outgoing = open();
+        for _ in 0..3 {
+            outgoing.push(message(60)).unwrap();
+        }
+        let limits = Limits { length: 2, size: 300 };
+        outgoing.set_limits(limits);
+        assert_eq!((outgoing.limits(), outgoing.counters().length), (limits, 2));
+        assert_eq!(dropped(&outgoing, DropReason::QueueFull), 1);
+        assert!(outgoing.push(message(300)).is_err(), "they hold for what comes");
     }
 
     #[test]

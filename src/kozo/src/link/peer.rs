@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
-use super::machine::{SessionId, Standing, State};
+use super::machine::{LinkState, SessionId, State};
 use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
@@ -87,19 +87,20 @@ pub struct Peer {
     /// Policy for Messages from there to here.
     pub inward: ConnectPolicy,
     /// Messages on their way to it.
-    pub outgoing: Outgoing,
+    pub outgoing: Arc<Outgoing>,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
     /// Which sessions with it have notes for the link.
     pub readers: Readers,
     /// Whether the link is to be, or is kept closed because somebody said so.
     wanted: AtomicBool,
-    seen: Mutex<Seen>,
+    seen: Arc<Mutex<Seen>>,
 }
 
+/// What the link has come to. Like the queue, it goes on when another link takes the place of this one.
 struct Seen {
     state: State,
-    standing: Standing,
+    link_state: LinkState,
     /// Since when it stands so.
     since: SystemTime,
     transport: Option<String>,
@@ -113,6 +114,10 @@ struct Seen {
     /// Another run of it that came before, or is about to.
     other_run: Run,
     received_before: u64,
+    /// The run for which what it received is counted.
+    settled: Option<u64>,
+    /// Whether Messages wait although the link is not up, because it was until another one took its place.
+    handover: bool,
 }
 
 /// A run of the Peer, and how many Messages came from it.
@@ -131,6 +136,54 @@ impl Peer {
         limits: Limits,
     ) -> (Peer, mpsc::Receiver<Notice>) {
         let outward = policy::direction(own.self_to_others, config.others_to_self);
+        let outgoing = Arc::new(Outgoing::new(limits, closed_gateway(outward)));
+        let seen = Arc::new(Mutex::new(Seen {
+            state: State::Disabled,
+            link_state: LinkState::Disabled,
+            since: SystemTime::now(),
+            transport: None,
+            address: None,
+            last_error: None,
+            round_trip: None,
+            skew: None,
+            sessions: 0,
+            in_use: None,
+            run: Run::default(),
+            other_run: Run::default(),
+            received_before: 0,
+            settled: None,
+            handover: false,
+        }));
+        Peer::with(id, own, config, outgoing, seen)
+    }
+
+    /// The same Peer as another configuration has it, for a link that takes the place of this one's: what was
+    /// counted goes on, and what waits for it goes there.
+    pub fn succeed(
+        &self,
+        own: &NodeConfig,
+        config: Arc<NodeConfig>,
+        limits: Limits,
+    ) -> (Peer, mpsc::Receiver<Notice>) {
+        self.outgoing.set_limits(limits);
+        {
+            let mut seen = self.lock();
+            seen.handover |= seen.link_state == LinkState::Up;
+        }
+        let (outgoing, seen) = (Arc::clone(&self.outgoing), Arc::clone(&self.seen));
+        let (peer, notices) = Peer::with(self.id, own, config, outgoing, seen);
+        peer.set_wanted(self.is_wanted());
+        (peer, notices)
+    }
+
+    fn with(
+        id: PeerId,
+        own: &NodeConfig,
+        config: Arc<NodeConfig>,
+        outgoing: Arc<Outgoing>,
+        seen: Arc<Mutex<Seen>>,
+    ) -> (Peer, mpsc::Receiver<Notice>) {
+        let outward = policy::direction(own.self_to_others, config.others_to_self);
         let inward = policy::direction(config.self_to_others, own.others_to_self);
         let (notices, taken) = mpsc::channel(NOTICES);
         let peer = Peer {
@@ -138,25 +191,11 @@ impl Peer {
             config,
             outward,
             inward,
-            outgoing: Outgoing::new(limits, closed_gateway(outward)),
+            outgoing,
             notices,
             readers: Readers::default(),
             wanted: AtomicBool::new(true),
-            seen: Mutex::new(Seen {
-                state: State::Disabled,
-                standing: Standing::Disabled,
-                since: SystemTime::now(),
-                transport: None,
-                address: None,
-                last_error: None,
-                round_trip: None,
-                skew: None,
-                sessions: 0,
-                in_use: None,
-                run: Run::default(),
-                other_run: Run::default(),
-                received_before: 0,
-            }),
+            seen,
         };
         (peer, taken)
     }
@@ -234,6 +273,18 @@ impl Peer {
         }
     }
 
+    /// The run for which what it received is counted.
+    pub fn settled(&self) -> Option<u64> {
+        self.lock().settled
+    }
+
+    /// The link comes up after it was down, with this run of the Peer, which says how many Messages came from
+    /// here, if it knows: the rest of what was sent is lost.
+    pub fn settle(&self, boot: u64, received: Option<u64>) {
+        self.lock().settled = Some(boot);
+        self.outgoing.settle(received);
+    }
+
     /// Remembers a measurement.
     pub fn set_round_trip(&self, measured: RoundTrip) {
         let mut seen = self.lock();
@@ -251,28 +302,51 @@ impl Peer {
         let changed = {
             let mut seen = self.lock();
             seen.state = state;
-            let before = std::mem::replace(&mut seen.standing, state.standing(seen.standing));
-            let changed = seen.standing != before;
+            let before = seen.link_state;
+            seen.link_state = state.link_state(before);
+            let changed = seen.link_state != before;
             if changed {
                 seen.since = SystemTime::now();
             }
             if state == State::Up {
                 seen.sessions += 1;
                 seen.last_error = None;
+                seen.handover = false;
             } else {
                 (seen.transport, seen.address) = (None, None);
             }
             changed
         };
-        let gateway = match (self.outward, state) {
+        self.set_gateway();
+        changed
+    }
+
+    fn set_gateway(&self) {
+        let (state, handover) = {
+            let seen = self.lock();
+            (seen.state, seen.handover)
+        };
+        self.outgoing.set_gateway(match (self.outward, state) {
             (ConnectPolicy::Never, _) => Gateway::Forbidden,
             (_, State::Up) => Gateway::Open,
             // Somebody keeps it closed: what would wait for it now would go out stale, or never.
             (_, State::Disabled) => Gateway::Down,
+            _ if handover => Gateway::Hold,
             (outward, _) => closed_gateway(outward),
-        };
-        self.outgoing.set_gateway(gateway);
-        changed
+        });
+    }
+
+    /// Whether Messages wait for this link as they would not for one that is down, because it took the place
+    /// of one that was up.
+    pub fn is_handover(&self) -> bool {
+        self.lock().handover
+    }
+
+    /// They have waited for long enough, or in vain.
+    pub fn end_handover(&self) {
+        if std::mem::take(&mut self.lock().handover) {
+            self.set_gateway();
+        }
     }
 
     /// Remembers what carries the Messages of this side. True if that is another session than before,
@@ -292,7 +366,7 @@ impl Peer {
         let seen = self.lock();
         PeerStatus {
             name: self.name().to_owned(),
-            state: seen.standing.name().to_owned(),
+            state: seen.link_state.name().to_owned(),
             sub_state: seen.state.name().to_owned(),
             since: seen
                 .since

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::dial::{Candidate, dial};
 use super::greeting::{Greeted, Greeter};
-use super::machine::{Action, Event, Machine, Offer, Reason, Rules, SessionId, State};
+use super::machine::{Action, End, Event, Machine, Offer, Reason, Rules, SessionId, State};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
 use super::writer;
@@ -30,6 +30,9 @@ const START: Duration = Duration::from_millis(100);
 /// How long a session has for its goodbye, however full its stream is.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How long Messages wait for a link that has taken the place of one that was up.
+const HANDOVER: Duration = Duration::from_secs(3);
+
 /// Most questions for the round-trip time that wait for an answer.
 const MOST_PINGS: usize = 1024;
 
@@ -46,14 +49,14 @@ pub struct Link {
     pub candidates: Vec<Candidate>,
     /// What happens to the link.
     pub notices: mpsc::Receiver<Notice>,
-    /// Becomes true when the Node stops.
-    pub stop: watch::Receiver<bool>,
+    /// Says that the link is to end, and how.
+    pub end: watch::Receiver<Option<End>>,
     /// Dropped once the first attempts to reach the Peer are over, or none is to be made.
     pub settled: Option<oneshot::Sender<()>>,
 }
 
 impl Link {
-    /// Runs until the Node stops and the Peer has all that was queued for it, or is not there.
+    /// Runs until it is to end and all its sessions have.
     pub async fn run(self, options: &RootOptions) {
         let peers = u32::try_from(self.greeter.peers.len()).unwrap_or(u32::MAX);
         let rules = Rules {
@@ -68,7 +71,7 @@ impl Link {
             machine: Machine::new(rules, rand::random::<f64>),
             state: State::Disabled,
             sessions: HashMap::new(),
-            settled: None,
+            settled: self.peer.settled(),
             replaced: VecDeque::new(),
             dialling: None,
             unreachable: false,
@@ -77,6 +80,17 @@ impl Link {
             link: self,
         };
         running.run().await;
+    }
+}
+
+/// How the link is to end, whenever that is said anew.
+async fn next(end: &mut watch::Receiver<Option<End>>) -> Option<End> {
+    loop {
+        end.changed().await.ok()?;
+        let how = *end.borrow_and_update();
+        if how.is_some() {
+            return how;
+        }
     }
 }
 
@@ -95,6 +109,7 @@ struct Open {
 /// A session is of no use without its link.
 impl Drop for Open {
     fn drop(&mut self) {
+        self.notes.set_active(false);
         self.cutter.cut();
     }
 }
@@ -129,7 +144,11 @@ struct Running {
 
 impl Running {
     async fn run(mut self) {
-        self.handle(Event::Start);
+        self.begin();
+        if self.state == State::Disabled {
+            // The link whose place it takes may have been anything.
+            self.changed(State::Disabled, State::Disabled);
+        }
         // A timer would take a millisecond or two for what is due at once.
         if self.machine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             self.time();
@@ -137,9 +156,12 @@ impl Running {
         if matches!(self.state, State::Disabled | State::Idle) {
             self.link.settled = None;
         }
-        let mut stop = self.link.stop.clone();
-        let mut stopping = false;
-        while !(stopping && self.sessions.is_empty()) {
+        let handover = sleep(HANDOVER);
+        tokio::pin!(handover);
+        let mut end = self.link.end.clone();
+        end.mark_changed();
+        let mut ending = None;
+        while !(ending.is_some() && self.sessions.is_empty()) {
             let deadline = self.machine.deadline();
             tokio::select! {
                 biased;
@@ -156,10 +178,33 @@ impl Running {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.time();
                 }
-                _ = stop.wait_for(|stop| *stop), if !stopping => {
-                    stopping = true;
-                    self.handle(Event::Stop);
+                () = &mut handover, if self.is_handover() => self.link.peer.end_handover(),
+                Some(how) = next(&mut end) => {
+                    ending = Some(how);
+                    self.handle(Event::Stop(how));
                 }
+            }
+        }
+    }
+
+    /// Whether Messages wait because this link, and not one that takes its place, took that of another.
+    fn is_handover(&self) -> bool {
+        self.link.end.borrow().is_none() && self.link.peer.is_handover()
+    }
+
+    fn begin(&mut self) {
+        let peer = &self.link.peer;
+        let left_by_another = if !peer.is_wanted() {
+            Some(Event::Disconnect)
+        } else {
+            peer.outgoing.has_messages().then_some(Event::Wanted)
+        };
+        match left_by_another {
+            None => self.handle(Event::Start),
+            Some(event) => {
+                // Both together are one change. Nothing is to be done about the first.
+                let _ = self.machine.handle(Event::Start, Instant::now());
+                self.handle(event);
             }
         }
     }
@@ -249,6 +294,7 @@ impl Running {
             Some(Err(error)) => {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
+                self.link.peer.end_handover();
                 let refused = error.is_refusal();
                 // Whoever is being started at the same moment is reached by one of the next attempts.
                 let nowhere = self.link.candidates.is_empty();
@@ -404,7 +450,7 @@ impl Running {
             // if it knows this one already from a session that came to nothing.
             let received = received.filter(|_| self.settled.is_none_or(|known| known == boot));
             self.settled = Some(boot);
-            self.link.peer.outgoing.settle(received);
+            self.link.peer.settle(boot, received);
         }
     }
 
@@ -473,6 +519,13 @@ impl Running {
             }
             self.unreachable = false;
         }
+        let end = *self.link.end.borrow();
+        let state = match end {
+            Some(End::Replace | End::Revoke) if was == State::Up => State::Waiting,
+            // What takes its place says how the link stands.
+            Some(End::Replace | End::Revoke) => return,
+            _ => state,
+        };
         if peer.set_state(state) {
             self.link.greeter.exchange.link_changed(peer);
         }
@@ -481,7 +534,7 @@ impl Running {
         }
         if was == State::Up {
             let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());
-            if *self.link.stop.borrow() {
+            if end.is_some() {
                 debug!(peer = peer.name(), "link down: {reason}");
             } else {
                 warn!(class = class::LINK_DOWN, peer = peer.name(), "link down: {reason}");

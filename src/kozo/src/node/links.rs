@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::listening::Built;
-use super::{ControlError, Node, STOP};
-use crate::config::NodeConfig;
+use super::{ControlError, Live, Node, STOP};
+use crate::config::{ConnectPolicy, NodeConfig};
 use crate::link::task::Link;
-use crate::link::{Candidate, Notice, Peer};
+use crate::link::{Candidate, End, Notice, Peer};
 
 /// How long a Peer has to answer a question for the round-trip time.
 const PING: Duration = Duration::from_secs(5);
@@ -19,8 +19,22 @@ const PING: Duration = Duration::from_secs(5);
 /// The link to a Peer.
 pub(super) struct LiveLink {
     pub(super) peer: Arc<Peer>,
-    stop: watch::Sender<bool>,
+    end: watch::Sender<Option<End>>,
     task: JoinHandle<()>,
+}
+
+impl LiveLink {
+    /// Lets the link come to its end; ends it if it does not in time.
+    async fn end(mut self, how: End) {
+        self.end.send_replace(Some(how));
+        let _ = timeout(STOP, &mut self.task).await;
+    }
+}
+
+impl Drop for LiveLink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Node {
@@ -34,20 +48,57 @@ impl Node {
         let peer = Arc::new(peer);
         let assumed = self.shared.surroundings.types.interests_of(other);
         self.shared.router.add_peer(Arc::clone(&peer), &assumed);
-        live.greeter.peers.insert(Arc::clone(&peer));
-        let stop = watch::Sender::new(false);
         let (settled, settles) = oneshot::channel();
-        let link = Link {
-            peer: Arc::clone(&peer),
-            greeter: Arc::clone(&live.greeter),
-            candidates: candidates(&live.transports, &peer),
-            notices,
-            stop: stop.subscribe(),
-            settled: Some(settled),
-        };
+        let (link, end) = link(&live, &peer, notices, Some(settled));
         let task = tokio::spawn(async move { link.run(&own.options).await });
-        live.links.insert(other.name.clone(), LiveLink { peer, stop, task });
+        live.links.insert(other.name.clone(), LiveLink { peer, end, task });
         settles
+    }
+
+    /// Puts another link in the place of the one to a Peer that has changed, or to which this Node has. Nobody
+    /// waits: the new one begins when the old one has ended, at the latest after [`STOP`]. What was counted
+    /// goes on, and Messages wait meanwhile if the link is up.
+    pub(super) fn replace_link(&self, other: &Arc<NodeConfig>) {
+        let mut live = self.live();
+        let own = Arc::clone(&live.local.config);
+        let Some(old) = live.links.get(&other.name).map(|link| Arc::clone(&link.peer)) else {
+            return;
+        };
+        let (peer, notices) = old.succeed(&own, Arc::clone(other), own.options.outgoing_queue);
+        let peer = Arc::new(peer);
+        self.shared.router.replace_peer(Arc::clone(&peer));
+        let (link, end) = link(&live, &peer, notices, None);
+        let mut ends = end.subscribe();
+        let how = if narrows(&old, &peer) { End::Revoke } else { End::Replace };
+        let Some(mut old) = live.links.shift_remove(&other.name) else { return };
+        old.end.send_replace(Some(how));
+        let task = tokio::spawn(async move {
+            // Two links to one Peer would be in each other's way.
+            tokio::select! {
+                ended = timeout(STOP, &mut old.task) => if ended.is_err() {
+                    link.peer.set_error(how.reason().text().to_owned());
+                },
+                Ok(_) = ends.wait_for(Option::is_some) => return,
+            }
+            drop(old);
+            link.run(&own.options).await;
+        });
+        live.links.insert(other.name.clone(), LiveLink { peer, end, task });
+    }
+
+    /// Parts with a Peer at once; its link ends by itself.
+    pub(super) fn drop_link(&self, name: &str) {
+        if let Some(link) = self.forget_link(name) {
+            tokio::spawn(link.end(End::Revoke));
+        }
+    }
+
+    fn forget_link(&self, name: &str) -> Option<LiveLink> {
+        let mut live = self.live();
+        let link = live.links.shift_remove(name)?;
+        live.greeter.peers.remove(name);
+        self.shared.router.remove_peer(link.peer.id);
+        Some(link)
     }
 
     /// Tries to reach a Peer at once, and ends what [`disconnect_peer`](Self::disconnect_peer) began.
@@ -107,16 +158,40 @@ impl Node {
 
     /// Lets a link send what is queued and come to its end; ends it if it does not in time.
     pub(super) async fn end_link(&self, name: &str) {
-        let Some(link) = self.live().links.shift_remove(name) else { return };
-        link.stop.send_replace(true);
-        let mut task = link.task;
-        if timeout(STOP, &mut task).await.is_err() {
-            task.abort();
+        let link = self.live().links.shift_remove(name);
+        if let Some(link) = link {
+            let id = link.peer.id;
+            link.end(End::Stop).await;
+            self.shared.router.remove_peer(id);
+            self.live().greeter.peers.remove(name);
         }
-        self.shared.router.remove_peer(link.peer.id);
-        let greeter = Arc::clone(&self.live().greeter);
-        greeter.peers.remove(name);
     }
+}
+
+/// A link to this Peer that is to be run, and what ends it.
+fn link(
+    live: &Live,
+    peer: &Arc<Peer>,
+    notices: mpsc::Receiver<Notice>,
+    settled: Option<oneshot::Sender<()>>,
+) -> (Link, watch::Sender<Option<End>>) {
+    live.greeter.peers.insert(Arc::clone(peer));
+    let end = watch::Sender::new(None);
+    let link = Link {
+        peer: Arc::clone(peer),
+        greeter: Arc::clone(&live.greeter),
+        candidates: candidates(&live.transports, peer),
+        notices,
+        end: end.subscribe(),
+        settled,
+    };
+    (link, end)
+}
+
+/// Whether something that the Peer could do is no longer allowed.
+fn narrows(old: &Peer, new: &Peer) -> bool {
+    let silenced = new.inward == ConnectPolicy::Never && old.inward != ConnectPolicy::Never;
+    silenced || old.config.public_key.key_data() != new.config.public_key.key_data()
 }
 
 /// All ways to a Peer, best first, each once.

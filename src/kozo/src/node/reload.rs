@@ -1,7 +1,8 @@
 //! Reload: another configuration, while the Node runs.
 //!
 //! What can fail is done first; then only what has changed is touched. Roles whose configuration is
-//! the same run on, and links stay up unless what they depend on has changed.
+//! the same run on, and links stay up unless what they depend on has changed. Each of those is replaced by
+//! itself, and what was counted for its Peer goes on.
 
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Node {
             (live.transports, live.greeter) = (transports, greeter);
         }
         self.live().local = local.clone();
-        self.exchange_links(&before, &local, same_self, &mut done).await;
+        self.exchange_links(&before, &local, same_self, &mut done);
         self.exchange_roles(&old, &new, &mut done).await?;
         self.shared.router.changed(Change::Configuration);
         let changed = |names: &[String]| match names {
@@ -117,7 +118,7 @@ impl Node {
         Ok(())
     }
 
-    async fn exchange_links(
+    fn exchange_links(
         &self,
         before: &LocalNode,
         now: &LocalNode,
@@ -136,26 +137,25 @@ impl Node {
                 && a.self_to_others == b.self_to_others
                 && a.others_to_self == b.others_to_self
         };
-        let kept = |peer: &Arc<NodeConfig>| same_self && new.iter().any(|other| same(other, peer));
-        let ended: Vec<_> = old.iter().filter(|peer| !kept(peer)).collect();
-        // Together, for one that does not answer takes its time.
-        join_all(ended.iter().map(|peer| self.end_link(&peer.name))).await;
-        for peer in ended {
-            done.peers.push(peer.name.clone());
-            if !new.iter().any(|other| other.name == peer.name) {
-                self.shared.router.changed(Change::PeerRemoved(peer.name.clone()));
+        for peer in &old {
+            match new.iter().find(|other| other.name == peer.name) {
+                Some(other) if same_self && same(other, peer) => continue,
+                Some(other) => self.replace_link(other),
+                None => {
+                    self.drop_link(&peer.name);
+                    self.shared.router.changed(Change::PeerRemoved(peer.name.clone()));
+                }
             }
+            done.peers.push(peer.name.clone());
         }
         for peer in &new {
-            if self.live().links.contains_key(&peer.name) {
+            if old.iter().any(|other| other.name == peer.name) {
                 continue;
             }
             // A Role may not wait for it: the Node has settled long ago.
             drop(self.add_link(peer));
-            if !old.iter().any(|other| other.name == peer.name) {
-                done.peers.push(peer.name.clone());
-                self.shared.router.changed(Change::PeerAdded(peer.name.clone()));
-            }
+            done.peers.push(peer.name.clone());
+            self.shared.router.changed(Change::PeerAdded(peer.name.clone()));
         }
         let place = |name: &String| new.iter().position(|peer| peer.name == *name);
         self.live().links.sort_by_cached_key(|name, _| place(name));

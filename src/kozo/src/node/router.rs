@@ -207,6 +207,11 @@ impl Router {
         directory.peers.insert(peer.id, peer);
     }
 
+    /// Lets another configuration of a Peer that is there hold. It wants what it wanted.
+    pub fn replace_peer(&self, peer: Arc<Peer>) {
+        self.lock().change_directory().peers.insert(peer.id, peer);
+    }
+
     /// Parts with a Peer.
     pub fn remove_peer(&self, id: PeerId) {
         let mut state = self.lock();

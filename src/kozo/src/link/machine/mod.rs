@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
-pub use terms::{Action, Event, Offer, Reason, Rules, SessionId, Standing, State};
+pub use terms::{Action, End, Event, LinkState, Offer, Reason, Rules, SessionId, State};
 
 /// How long the present session has to answer when another one is offered, and again if something has
 /// come on it in the second half of that.
@@ -66,7 +66,7 @@ pub struct Machine {
     /// No attempt for a Message is made before.
     not_before: Option<Instant>,
     wanted: bool,
-    stopping: bool,
+    ending: Option<End>,
     /// Somebody wants no link.
     closed: bool,
     /// The session in use is to be finished by then, and is closed if it is not.
@@ -92,7 +92,7 @@ impl Machine {
             retry_at: None,
             not_before: None,
             wanted: false,
-            stopping: false,
+            ending: None,
             closed: false,
             closing: None,
             up_since: None,
@@ -164,7 +164,7 @@ impl Machine {
             Event::Time { heard } => self.time(heard, now, &mut actions),
             Event::Connect => self.connect(now, &mut actions),
             Event::Disconnect => self.disconnect(now, &mut actions),
-            Event::Stop => self.stop(&mut actions),
+            Event::Stop(end) => self.stop(end, &mut actions),
         }
         actions
     }
@@ -459,7 +459,7 @@ impl Machine {
         }
         if self.closing.is_some_and(|until| now >= until) {
             self.closing = None;
-            self.close_unfinished(actions);
+            self.close_unfinished(Reason::Asked, actions);
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             let above = self.in_use().map(|known| known.offer.priority);
@@ -507,12 +507,12 @@ impl Machine {
     }
 
     fn connect(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.stopping {
+        if self.ending.is_some() {
             return;
         }
         if std::mem::take(&mut self.closed) {
             self.closing = None;
-            self.close_unfinished(actions);
+            self.close_unfinished(Reason::Asked, actions);
             self.down_since = Some(now);
             self.backoff.reset();
         }
@@ -533,24 +533,34 @@ impl Machine {
     }
 
     /// Closes the session in use, in which this side has said that it has finished.
-    fn close_unfinished(&mut self, actions: &mut Vec<Action>) {
+    fn close_unfinished(&mut self, reason: Reason, actions: &mut Vec<Action>) {
         if let Some(id) =
             self.in_use().filter(|known| known.finish_said).map(|known| known.offer.id)
         {
             self.forget(id);
-            actions.push(Action::Close(id, Reason::Asked));
+            actions.push(Action::Close(id, reason));
         }
     }
 
-    fn stop(&mut self, actions: &mut Vec<Action>) {
-        let was_closed = self.closed;
-        self.stopping = true;
+    fn stop(&mut self, end: End, actions: &mut Vec<Action>) {
+        let reason = self.is_ending().then(|| self.reason_to_end());
+        self.ending = Some(end);
         self.closing = None;
-        if was_closed {
+        if end == End::Revoke {
+            self.close_all(actions);
+        } else if let Some(reason) = reason {
             // What is to be closed has been told so; for the rest of it there is no time.
-            self.close_unfinished(actions);
+            self.close_unfinished(reason, actions);
         }
         self.end(actions);
+    }
+
+    /// Closes all sessions as they are.
+    fn close_all(&mut self, actions: &mut Vec<Action>) {
+        self.held = None;
+        let reason = self.reason_to_end();
+        let close = |known: Known| Action::Close(known.offer.id, reason);
+        actions.extend(self.sessions.drain(..).map(close));
     }
 
     /// Finishes the session in use and closes all others.
@@ -561,12 +571,12 @@ impl Machine {
         if std::mem::take(&mut self.dialling) {
             actions.push(Action::StopDialling);
         }
-        let reason = self.reason_to_end();
+        let (reason, drain) = (self.reason_to_end(), self.ending != Some(End::Replace));
         for known in &mut self.sessions {
             let id = known.offer.id;
             if matches!(known.part, Part::Current) {
                 known.finish_said = true;
-                actions.push(Action::Finish { id, drain: true });
+                actions.push(Action::Finish { id, drain });
             } else {
                 actions.push(Action::Close(id, reason));
             }
@@ -576,11 +586,11 @@ impl Machine {
 
     /// Whether no session is to be made any more.
     fn is_ending(&self) -> bool {
-        self.stopping || self.closed
+        self.ending.is_some() || self.closed
     }
 
     fn reason_to_end(&self) -> Reason {
-        if self.stopping { Reason::Stopping } else { Reason::Asked }
+        self.ending.map_or(Reason::Asked, End::reason)
     }
 
     fn silence(&self) -> Duration {

@@ -544,7 +544,7 @@ proptest! {
         }
         world.sides[stopping].rules.outward = ConnectPolicy::Never;
         world.sides[stopping].machine.rules.outward = ConnectPolicy::Never;
-        world.tell(stopping, Event::Stop);
+        world.tell(stopping, Event::Stop(End::Stop));
         world.run(SILENT_HEARTBEATS * HEARTBEAT);
         world.run(PROBE);
         let side = &world.sides[stopping];

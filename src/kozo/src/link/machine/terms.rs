@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
 
-/// A session of this link, unique in this run of the daemon.
+/// A session, unique in this run of the daemon.
 pub type SessionId = u64;
 
 /// The parts of the configuration that decide.
@@ -56,20 +56,20 @@ impl State {
 
     /// What people take the link for in this state, when they took it for `before` until now. An attempt
     /// changes nothing until it has succeeded or failed.
-    pub fn standing(self, before: Standing) -> Standing {
+    pub fn link_state(self, before: LinkState) -> LinkState {
         match self {
-            State::Disabled => Standing::Disabled,
-            State::Idle => Standing::Idle,
-            State::Connecting if before != Standing::Up => before,
-            State::Connecting | State::Waiting => Standing::Down,
-            State::Up => Standing::Up,
+            State::Disabled => LinkState::Disabled,
+            State::Idle => LinkState::Idle,
+            State::Connecting if before != LinkState::Up => before,
+            State::Connecting | State::Waiting => LinkState::Down,
+            State::Up => LinkState::Up,
         }
     }
 }
 
 /// What a link is to people: this stays the same however often a Peer that is away is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LinkState {
     /// This side does not connect, see [`State::Disabled`].
     Disabled,
     /// Nothing to send, and only that would be a reason to connect.
@@ -80,14 +80,14 @@ pub enum Standing {
     Up,
 }
 
-impl Standing {
+impl LinkState {
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Standing::Disabled => "disabled",
-            Standing::Idle => "idle",
-            Standing::Down => "down",
-            Standing::Up => "up",
+            LinkState::Disabled => "disabled",
+            LinkState::Idle => "idle",
+            LinkState::Down => "down",
+            LinkState::Up => "up",
         }
     }
 }
@@ -140,8 +140,30 @@ pub enum Event {
     Connect,
     /// Somebody wants no link: finish, close, and take no session until [`Event::Connect`].
     Disconnect,
-    /// The Node stops: finish and close.
+    /// The link ends: finish and close.
+    Stop(End),
+}
+
+/// How a link ends for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The Node stops: what is queued goes out first.
     Stop,
+    /// Another link to the Peer takes its place, and what is queued.
+    Replace,
+    /// The Peer is no longer let in as it was: at once.
+    Revoke,
+}
+
+impl End {
+    /// What the Peer is told.
+    pub fn reason(self) -> Reason {
+        match self {
+            End::Stop => Reason::Stopping,
+            End::Replace => Reason::Replaced,
+            End::Revoke => Reason::Revoked,
+        }
+    }
 }
 
 /// What is to be done.
@@ -187,6 +209,10 @@ pub enum Reason {
     Asked,
     /// This Node stops.
     Stopping,
+    /// Another configuration asks for another session.
+    Replaced,
+    /// Another configuration does not let the Peer in, or not as it was let in.
+    Revoked,
 }
 
 impl Reason {
@@ -201,6 +227,8 @@ impl Reason {
             Reason::Twin => "another machine runs as this node, with its key",
             Reason::Asked => "closed by request",
             Reason::Stopping => "the node stops",
+            Reason::Replaced => "the configuration has changed",
+            Reason::Revoked => "the configuration no longer allows it",
         }
     }
 }

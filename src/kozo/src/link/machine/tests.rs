@@ -428,11 +428,52 @@ fn whoever_is_turned_away_comes_back_ever_more_rarely() {
 }
 
 #[test]
+fn a_link_stands_as_it_stood_while_it_is_tried() {
+    use LinkState::{Disabled, Down, Idle, Up};
+    let pass = |before: LinkState, states: &[State]| {
+        states.iter().fold(before, |before, state| state.link_state(before))
+    };
+    assert_eq!(pass(Disabled, &[State::Waiting]), Down, "from the start");
+    assert_eq!(pass(Up, &[State::Connecting]), Down, "another way was being tried already");
+    assert_eq!(pass(Down, &[State::Connecting, State::Waiting, State::Connecting]), Down);
+    assert_eq!(pass(Idle, &[State::Connecting]), Idle, "a message has called for it");
+    assert_eq!(pass(Idle, &[State::Connecting, State::Waiting]), Down);
+    assert_eq!(pass(Disabled, &[State::Connecting]), Disabled, "the other side has connected");
+    for before in [Disabled, Idle, Down, Up] {
+        assert_eq!(pass(before, &[State::Connecting, State::Up]), Up);
+    }
+}
+
+#[test]
+fn a_link_that_is_replaced_leaves_what_is_queued_and_one_that_is_revoked_ends_at_once() {
+    let mut machine = follower().up(offer(1));
+    machine.tell(Event::Ready(offer(2)));
+    assert_eq!(
+        machine.tell(Event::Stop(End::Replace)),
+        [Action::Finish { id: 1, drain: false }, Action::Close(2, Reason::Replaced)],
+    );
+    assert_eq!(machine.tell(Event::Finished(1)), [Action::Close(1, Reason::Replaced)]);
+    assert_eq!((machine.state(), machine.machine.deadline()), (State::Disabled, None));
+
+    for end in [None, Some(End::Replace), Some(End::Stop)] {
+        let mut machine = decider().up(offer(1));
+        end.into_iter().for_each(|end| drop(machine.tell(Event::Stop(end))));
+        assert_eq!(
+            machine.tell(Event::Stop(End::Revoke)),
+            [Action::Close(1, Reason::Revoked)],
+            "after {end:?}"
+        );
+        assert_eq!(machine.tell(Event::Ready(offer(2))), [Action::Close(2, Reason::Revoked)]);
+        assert_eq!((machine.state(), machine.machine.deadline()), (State::Disabled, None));
+    }
+}
+
+#[test]
 fn stopping_drains_finishes_and_closes() {
     let mut machine = follower().up(offer(1));
     machine.tell(Event::Ready(offer(2)));
     assert_eq!(
-        machine.tell(Event::Stop),
+        machine.tell(Event::Stop(End::Stop)),
         [Action::Finish { id: 1, drain: true }, Action::Close(2, Reason::Stopping)],
     );
     assert_eq!(machine.tell(Event::Ready(offer(3))), [Action::Close(3, Reason::Stopping)]);
@@ -445,13 +486,13 @@ fn stopping_drains_finishes_and_closes() {
 fn stopping_gives_up_what_is_under_way() {
     let mut machine = decider();
     machine.pass(Duration::ZERO);
-    assert_eq!(machine.tell(Event::Stop), [Action::StopDialling]);
+    assert_eq!(machine.tell(Event::Stop(End::Stop)), [Action::StopDialling]);
     assert_eq!(machine.machine.deadline(), None);
 
     let mut machine = decider().up(worse(1));
     machine.tell(Event::Ready(offer(2)));
     assert_eq!(
-        machine.tell(Event::Stop),
+        machine.tell(Event::Stop(End::Stop)),
         [
             Action::Activate(2),
             Action::Close(1, Reason::Stopping),
@@ -526,7 +567,7 @@ fn connecting_tries_at_once_where_this_side_may() {
     let mut machine = bench(true, ConnectPolicy::Never);
     assert_eq!(machine.tell(Event::Connect), []);
     assert_eq!(machine.state(), State::Disabled);
-    machine.tell(Event::Stop);
+    machine.tell(Event::Stop(End::Stop));
     assert_eq!(machine.tell(Event::Connect), []);
 }
 
@@ -534,7 +575,7 @@ fn connecting_tries_at_once_where_this_side_may() {
 fn a_node_that_stops_waits_for_no_link_that_is_being_closed() {
     let mut machine = decider().up(offer(1));
     machine.tell(Event::Disconnect);
-    assert_eq!(machine.tell(Event::Stop), [Action::Close(1, Reason::Asked)]);
+    assert_eq!(machine.tell(Event::Stop(End::Stop)), [Action::Close(1, Reason::Asked)]);
     assert_eq!(machine.machine.deadline(), None);
 }
 
