@@ -28,6 +28,8 @@ for name in clock scribe; do
     at "$name" systemctl is-active --quiet "kozo@$name"
 done
 linked 10
+# What one of them has stored elsewhere.
+at scribe install -d -o kozo -g kozo '/srv/things of scribe/below'
 for name in clock scribe; do
     # Ours, not that of the package.
     at "$name" rm -r /etc/systemd/system/kozo@.service.d /usr/local/bin/sender
@@ -35,6 +37,15 @@ for name in clock scribe; do
     at "$name" apt-get -q -y purge kozo kozoctl > "$lab_run/said" 2>&1 || show
     quiet
     [ -z "$(at "$name" pgrep -x kozo)" ]
+    if [ "$name" = scribe ]; then
+        # Whose that is, nobody else can become.
+        grep -qF '/srv/things of scribe/below' "$lab_run/said" || show
+        [ "$(at scribe stat -c %U '/srv/things of scribe/below')" = kozo ]
+        # As it was said.
+        at scribe rm -r '/srv/things of scribe'
+        at scribe userdel kozo
+        at scribe sh -c '! getent group kozo || groupdel kozo'
+    fi
     # All that has its name, or belongs to nobody any more. The repository was here before.
     left=$(at "$name" find / -xdev \( -iname '*kozo*' -o -nouser -o -nogroup \) \
         -not -path '/proc/*' -not -path '/srv/kozo*' -not -path '/sys/*' \
