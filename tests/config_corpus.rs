@@ -10,6 +10,8 @@ use std::process::Command;
 
 use kozo::config::{ConfigError, Loaded, NodeConfig, check, load};
 use kozo::node::Types;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
 /// An answer as text: the exit code, then what is said, or what the file was read as.
@@ -118,6 +120,16 @@ fn a_file_that_is_not_there() {
         assert_eq!(error.exit_code(), 2, "{error}");
         assert!(error.to_string().starts_with("error: cannot read `"), "{error}");
     }
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("config.yml");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let error = load(&path, None, &Types::built_in().registry()).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(error.to_string().contains("this is not a file"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use kozo::config::{OptionKind, OptionSpec, OptionValue, Presence, Schema, tables};
+use kozo::config::{LONGEST_NAME, OptionKind, OptionSpec, OptionValue, Presence, Schema, tables};
 use kozo::config::{show_duration, show_size};
 use kozo::node::Types;
 use serde_json::json;
@@ -80,6 +80,10 @@ fn configuration() -> String {
              or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have one (64KiB, \
              4MiB). ",
         ),
+        roman(format!(
+            "Names have at most {LONGEST_NAME} bytes; those of Nodes consist of letters, digits, \
+             '-', '_' and '.'. "
+        )),
         bold("kozoctl config check"),
         roman(" finds what is wrong with it, "),
         bold("kozoctl config show"),

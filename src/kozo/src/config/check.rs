@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use russh::keys::{PrivateKey, PublicKey};
 
-use super::keys::{self, Keeper};
+use super::keys::{self, Named};
 use super::options::{Owner, entry, with_defaults};
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{Options, Registry};
@@ -159,11 +159,9 @@ impl<'a> Checker<'a> {
     ) {
         let Value::Scalar(path) = &private.value.value else { return };
         let credential = keys::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), node);
-        let (path, keeper) = match &credential {
-            Some(credential) => (credential.as_path(), Keeper::Systemd),
-            None => (path.as_ref().as_ref(), Keeper::Mode),
-        };
-        match keys::private(path, keeper, &private.value.span, public) {
+        let path = path.as_ref().as_ref();
+        let named = Named { node, path, credential, span: &private.value.span };
+        match keys::private(&named, public) {
             Ok(key) => self.private_key = Some(key),
             Err(problems) => self.problems.extend(problems),
         }

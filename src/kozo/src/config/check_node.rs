@@ -7,10 +7,7 @@ use super::schema::{OptionSpec, Options, Registry, Schema};
 use super::suggest::nearest;
 use super::tables;
 use super::tree::{Entry, Value};
-use super::{ConnectPolicy, NodeConfig, RoleConfig, TransportConfig, keys};
-
-/// No name is longer, in bytes.
-const LONGEST_NAME: usize = 255;
+use super::{ConnectPolicy, LONGEST_NAME, NodeConfig, RoleConfig, TransportConfig, keys};
 
 impl Checker<'_> {
     /// Checks a Node's block. Without a result, there is a problem.

@@ -126,28 +126,44 @@ pub(super) fn credential(directory: Option<OsString>, node: &str) -> Option<Path
     path.is_file().then_some(path)
 }
 
-/// Who may read a private key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keeper {
-    /// Whoever its mode lets.
-    Mode,
-    /// Whoever systemd lets, by other means than its mode.
-    Systemd,
+/// A Node's private key, as the file names it.
+pub(super) struct Named<'a> {
+    /// The Node.
+    pub(super) node: &'a str,
+    /// The path in the file.
+    pub(super) path: &'a Path,
+    /// Where systemd has put it, if it has: then the file itself is not for this process to read.
+    pub(super) credential: Option<PathBuf>,
+    /// Where the path stands.
+    pub(super) span: &'a Span,
 }
 
 /// Reads a Node's own private key and makes sure that it belongs to its public key (given with its
 /// place) and to nobody else.
 pub(super) fn private(
-    path: &Path,
-    keeper: Keeper,
-    span: &Span,
+    named: &Named<'_>,
     public: Option<(&PublicKey, &Span)>,
 ) -> Result<PrivateKey, Vec<Problem>> {
-    let shown = quoted(&path.to_string_lossy());
-    let refuse = |title: String| Problem::new(span.clone(), title);
-    let (secret, mode) = read(path).map_err(|error| vec![unreadable(&shown, &error, refuse)])?;
+    let shown = quoted(&named.path.to_string_lossy());
+    let refuse = |title: String| Problem::new(named.span.clone(), title);
+    let (secret, mode) = match &named.credential {
+        Some(credential) => {
+            let (secret, _) =
+                read(credential).map_err(|error| vec![unreadable(named, &shown, &error)])?;
+            if secret.trim_ascii().is_empty() {
+                return Err(vec![not_given(named, &shown)]);
+            }
+            // Like any other user this one sees how open the file is, unless nobody else gets there.
+            (secret, std::fs::metadata(named.path).ok().map(|found| found.mode()))
+        }
+        None => {
+            let (secret, mode) =
+                read(named.path).map_err(|error| vec![unreadable(named, &shown, &error)])?;
+            (secret, Some(mode))
+        }
+    };
     let mut problems = Vec::new();
-    if keeper == Keeper::Mode && mode & 0o077 != 0 {
+    if let Some(mode) = mode.filter(|mode| mode & 0o077 != 0) {
         problems.push(
             refuse(format!("the private key {shown} is open to others than its owner"))
                 .note(format!("its mode is {:04o}", mode & 0o7777))
@@ -186,12 +202,7 @@ pub(super) fn private(
 
 /// The content of a private key file and its mode.
 fn read(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
-    let before = std::fs::metadata(path)?;
-    if !before.is_file() {
-        // A pipe would be waited for without end.
-        return Err(std::io::Error::other("this is not a file"));
-    }
-    let file = std::fs::File::open(path)?;
+    let file = super::open(path)?;
     let metadata = file.metadata()?;
     if metadata.size() > LARGEST_FILE {
         return Err(std::io::Error::other("this is too large for a key"));
@@ -201,15 +212,52 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
     Ok((secret, metadata.permissions().mode()))
 }
 
-fn unreadable(shown: &str, error: &std::io::Error, refuse: impl Fn(String) -> Problem) -> Problem {
-    let problem = match error.kind() {
-        std::io::ErrorKind::NotFound => refuse(format!("there is no private key {shown}")).help(
-            "`ssh-keygen -t ed25519 -N '' -f FILE` makes a pair; relative paths start at the \
-             current folder",
-        ),
-        _ => refuse(format!("the private key {shown} cannot be read")),
-    };
-    problem.note(error.to_string())
+fn unreadable(named: &Named<'_>, shown: &str, error: &std::io::Error) -> Problem {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => missing(named, shown)
+            .help(
+                "`ssh-keygen -t ed25519 -N '' -f FILE` makes a pair; relative paths start at the \
+                 current folder",
+            )
+            .note(error.to_string()),
+        kind => {
+            let title = format!("the private key {shown} cannot be read");
+            let problem = Problem::new(named.span.clone(), title).note(error.to_string());
+            match kind {
+                std::io::ErrorKind::PermissionDenied => problem.help(
+                    "for a service systemd reads it, as `systemctl daemon-reload` has let it know",
+                ),
+                _ => problem,
+            }
+        }
+    }
+}
+
+/// Systemd found no key to give, and gave an empty one, so that it is this program that says so.
+fn not_given(named: &Named<'_>, shown: &str) -> Problem {
+    match std::fs::metadata(named.path) {
+        Ok(found) if found.is_file() && found.len() == 0 => {
+            Problem::new(named.span.clone(), format!("the private key {shown} is empty"))
+        }
+        Ok(found) if found.is_file() => {
+            let title = format!("systemd has not read the private key {shown}");
+            Problem::new(named.span.clone(), title)
+                .help("`systemctl daemon-reload` lets it read the configuration; then start again")
+        }
+        _ => missing(named, shown).help(format!(
+            "if it does: `systemctl disable --now kozo@{0} kozo@{0}.socket`; if not, put its key there",
+            named.node
+        )),
+    }
+}
+
+/// The file is the same on every machine: the likeliest mistake is a Node that runs on the wrong one.
+fn missing(named: &Named<'_>, shown: &str) -> Problem {
+    let title = format!(
+        "there is no private key {shown} for Node {}: perhaps this Node belongs to another machine",
+        quoted(named.node)
+    );
+    Problem::new(named.span.clone(), title)
 }
 
 /// Why the content of a file is no private key that can be used.
@@ -276,5 +324,45 @@ mod tests {
         assert_eq!(find("scribe"), None);
         assert_eq!(find("injector"), None);
         assert_eq!(credential(None, "clock"), None);
+    }
+
+    const PUBLIC: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT1wTqcxP8JEZ/8l1rrKs+1Trp8IGbBxgRFVdqVhUp/";
+
+    /// What is said of a credential with this text, for a file with this one and mode, if there is one.
+    fn titles(credential: &str, file: Option<(&str, u32)>) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, given] = ["key", "clock.key"].map(|name| folder.path().join(name));
+        std::fs::write(&given, credential).unwrap();
+        if let Some((text, mode)) = file {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let span = 0..0;
+        let named = Named { node: "clock", path: &path, credential: Some(given), span: &span };
+        let problems = private(&named, None).err().unwrap_or_default();
+        let place = format!("{}/", folder.path().display());
+        problems.iter().map(|problem| problem.title.replace(&place, "")).collect()
+    }
+
+    #[test]
+    fn where_systemd_has_no_key_to_give_it_is_said_which_and_why() {
+        let missing = "there is no private key `key` for Node `clock`: perhaps this Node belongs to \
+                       another machine";
+        assert_eq!(titles("\n", None), [missing]);
+        assert_eq!(titles("", None), [missing]);
+        assert_eq!(titles("\n", Some(("", 0o600))), ["the private key `key` is empty"]);
+        let unread = "systemd has not read the private key `key`";
+        assert_eq!(titles("\n", Some((PUBLIC, 0o600))), [unread]);
+    }
+
+    #[test]
+    fn a_key_from_systemd_may_be_open_to_nobody_else_either() {
+        let open = "the private key `key` is open to others than its owner";
+        let public = "`key` is a public key, not a private one";
+        assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o640))), [open, public]);
+        assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o600))), [public]);
+        // Nobody but systemd gets there, or it is gone since.
+        assert_eq!(titles(PUBLIC, None), [public]);
     }
 }

@@ -23,11 +23,14 @@ pub mod tables;
 mod tree;
 mod value;
 
+use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use russh::keys::{PrivateKey, PublicKey};
 
 use report::Problem;
@@ -165,6 +168,13 @@ pub struct LocalNode {
 /// Larger files are not read. Two thousand Nodes with a few Roles each are far below.
 const LARGEST_FILE: usize = 4 * 1024 * 1024;
 
+/// Names of Nodes, Roles and Transports are no longer, in bytes: as long as a host name may be.
+///
+/// That holds wherever they are used, however they are spelt there: in the path of a control socket (107 bytes
+/// with `/run/user/UID/kozo/` in front), in a name on D-Bus (255, and a dot takes three), in the names of units
+/// (255, with what systemd makes of them), of credentials, and of files in storage (255, three for a byte).
+pub const LONGEST_NAME: usize = 64;
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -247,10 +257,22 @@ pub fn check(
 
 /// The content of a file, or as much of it as shows that it is too large.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
+    let file = open(path)?;
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens a file to read it, and nothing else: a pipe would be waited for without end.
+fn open(path: &Path) -> std::io::Result<File> {
+    // As long as it is not known what it is, not even opening it may wait.
+    let unblocked = OFlag::O_NONBLOCK.bits();
+    let file = File::options().read(true).custom_flags(unblocked).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("this is not a file"))
+    }
 }
 
 fn not_text(name: &str, bytes: &[u8], at: usize) -> ConfigError {

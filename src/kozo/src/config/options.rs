@@ -1,5 +1,7 @@
 //! A block of options against the table of those that it may have.
 
+use std::path::{Component, Path};
+
 use super::check::Checker;
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence};
@@ -155,7 +157,12 @@ impl Checker<'_> {
                 .filter(|value| (min..=max).contains(&value))
                 .map(OptionValue::Size),
             OptionKind::Path => {
-                (!text.is_empty() && !text.contains('\0')).then(|| OptionValue::Path(text.into()))
+                let path = Path::new(text);
+                // Systemd takes no such path, and where it leads depends upon links on the way.
+                let turns =
+                    path.is_absolute() && path.components().any(|c| c == Component::ParentDir);
+                let sound = !text.is_empty() && !text.contains('\0') && !turns;
+                sound.then(|| OptionValue::Path(path.into()))
             }
             OptionKind::Addresses => parts_of(kind, text.split(',')),
             OptionKind::Paths => parts_of(kind, text.split(':')),

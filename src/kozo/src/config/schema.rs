@@ -75,7 +75,7 @@ impl OptionKind {
                 value::show_size(*max)
             ),
             OptionKind::Text => "a text".to_owned(),
-            OptionKind::Path => "a path".to_owned(),
+            OptionKind::Path => "a path, without `..` if it begins with `/`".to_owned(),
             OptionKind::Addresses => {
                 "addresses, separated by commas (`a.example, 10.0.0.1`) or as a list".to_owned()
             }
