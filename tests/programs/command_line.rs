@@ -162,3 +162,43 @@ fn the_environment_gives_a_filter_too() {
     let output = command.env("KOZO_LOG", "kozo=loud").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
+
+#[test]
+fn a_node_that_runs_is_asked_to_reload() {
+    let lab = lab();
+    let config = lab.config();
+    let run = tempfile::tempdir().unwrap();
+    let here = |arguments: &[&OsStr]| {
+        let mut command = kozo(arguments);
+        command.env("XDG_RUNTIME_DIR", run.path()).env_remove("RUNTIME_DIRECTORY");
+        command
+    };
+    let reload = || here(&["--reload".as_ref(), "clock".as_ref()]).output().unwrap();
+
+    let nobody = reload();
+    assert_eq!(nobody.status.code(), Some(5));
+    assert_eq!(stderr(&nobody), "kozo: node 'clock' does not run here\n");
+
+    let command = &mut here(&[config.as_os_str(), "clock".as_ref()]);
+    let mut clock = Program::start("clock", command);
+    clock.log.wait_for("node 'clock' runs");
+    assert_eq!(reload().status.code(), Some(0));
+
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("tick: 50ms", "tock: 50ms")).unwrap();
+    let refused = reload();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("did you mean `tick`?"), "{}", stderr(&refused));
+    assert!(clock.runs());
+
+    fs::write(&config, text.replace("tick: 50ms", "tick: 60ms")).unwrap();
+    assert_eq!(reload().status.code(), Some(0));
+    clock.log.wait_for("reloaded");
+
+    let with_more = run_in_vain(&["--reload", "clock", "scribe"]);
+    assert!(with_more.contains("cannot be used with"), "{with_more}");
+}
+
+fn run_in_vain(arguments: &[&str]) -> String {
+    fails(arguments, 1, "Usage: kozo")
+}

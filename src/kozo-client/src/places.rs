@@ -21,14 +21,19 @@ pub const SYSTEM: &str = "/run/kozo";
 /// `$RUNTIME_DIRECTORY` if systemd set it, else `$XDG_RUNTIME_DIR/kozo/NODE`, else
 /// `/tmp/kozo-UID/NODE`. None for a name that cannot be that of a folder.
 pub fn own_folder(node: &str) -> Option<PathBuf> {
-    if let Some(folder) = variable("RUNTIME_DIRECTORY") {
-        // There may be several, for which a colon stands between.
-        let text = folder.to_string_lossy().into_owned();
-        return text.split(':').next().map(PathBuf::from);
+    if let Some(folder) = of_systemd() {
+        return Some(folder);
     }
     let parent =
         variable("XDG_RUNTIME_DIR").map_or_else(temporary, |xdg| Path::new(&xdg).join("kozo"));
     is_folder_name(node).then(|| parent.join(node))
+}
+
+/// The folder that systemd has made for the Node that this process is, if it has.
+pub fn of_systemd() -> Option<PathBuf> {
+    // There may be several, for which a colon stands between.
+    let folders = variable("RUNTIME_DIRECTORY")?.to_string_lossy().into_owned();
+    folders.split(':').next().map(PathBuf::from)
 }
 
 /// The folder of this user where there is no better one.

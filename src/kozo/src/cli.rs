@@ -6,24 +6,30 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use kozo_client::Error;
 use tracing::{error, warn};
 
 use crate::node::{SetLogFilter, Types};
 use crate::output::Output;
-use crate::service::journal;
-use crate::{bench, class, config, daemon, log, testnet};
+use crate::service::{self, journal};
+use crate::{bench, class, config, control, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
     /// Wrong usage, or something other than the configuration failed.
     pub(super) const USAGE: u8 = 1;
-    /// The Node could not start, or a Node of a testnet failed.
+    /// The Node could not start or be reached, or a Node of a testnet failed.
     pub(super) const START: u8 = 5;
 }
 
+const USAGE: &str = "\
+kozo [OPTIONS] <CONFIG> [NODE]
+       kozo --reload <NODE>
+       kozo <COMMAND>";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
-2 no such file, 3 not YAML, 4 unknown node, 5 could not start.";
+2 no such file, 3 not YAML, 4 unknown node, 5 could not start, or not be reached by --reload.";
 
 /// Run one Node of a Kōzō System in the foreground.
 ///
@@ -35,6 +41,7 @@ Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
     name = "kozo",
     version,
     after_help = EXIT_CODES,
+    override_usage = USAGE,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     max_term_width = 80
@@ -44,11 +51,11 @@ struct Arguments {
     command: Option<Command>,
 
     /// The configuration file, in YAML.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "reload")]
     config: Option<PathBuf>,
 
     /// The Node to run; optional with --check.
-    #[arg(required_unless_present = "check")]
+    #[arg(required_unless_present_any = ["check", "reload"])]
     node: Option<String>,
 
     /// Words that have no meaning, to be told so.
@@ -58,6 +65,11 @@ struct Arguments {
     /// Check the configuration, for NODE too if one is given, and start nothing.
     #[arg(long)]
     check: bool,
+
+    /// Let this Node, which runs here already, read its configuration again; wait until it has taken it,
+    /// or say why it has refused it.
+    #[arg(long, value_name = "NODE", allow_hyphen_values = true, exclusive = true)]
+    reload: Option<String>,
 
     #[command(flatten)]
     log: LogArguments,
@@ -146,7 +158,25 @@ pub fn run() -> ExitCode {
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
         Some(Command::Bench(bench)) => run_bench(bench),
-        None => run_node(&arguments),
+        None => match &arguments.reload {
+            Some(node) => reload(node),
+            None => run_node(&arguments),
+        },
+    }
+}
+
+/// Lets a Node that runs here reload, over its control socket.
+fn reload(node: &str) -> ExitCode {
+    let done = daemon::block_on(control::ask_to_reload(node));
+    match done.map_err(|error| Error::Failed(error.to_string())).and_then(|done| done) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&format!("kozo: {error}"));
+            match error {
+                Error::NoDaemon { .. } | Error::Gone(_) => exit::START.into(),
+                _ => exit::USAGE.into(),
+            }
+        }
     }
 }
 
@@ -211,6 +241,7 @@ fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilte
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(class::START_FAILED, &format!("kozo: {error}"));
+            service::pause::failed();
             exit::START.into()
         }
     }
@@ -221,9 +252,11 @@ fn print_error(text: &str) {
     let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
 }
 
-/// Says why there is no Node: to the journal where that is read, else as it is.
+/// Says why there is no Node: to the journal where that is read, else as it is. Its first line is for whoever
+/// looks at the service.
 fn complain(class: &str, text: &str) {
     let text = text.trim_end();
+    service::failing(text.lines().next().unwrap_or_default());
     if journal::is_open() { error!(class, "{text}") } else { print_error(text) }
 }
 

@@ -1,7 +1,8 @@
 //! What an administrator may do to the running Node as a whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use kozo_client::{Client, Error, places};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
@@ -65,6 +66,29 @@ impl Control {
         let none = || ReloadError::Configuration("it has no private key for this node".to_owned());
         Ok(self.node.reload(loaded.local.ok_or_else(none)?).await?)
     }
+}
+
+/// Asks a Node that runs here to [reload](Control::reload), over its control socket, and waits until it has.
+///
+/// # Errors
+/// When it cannot be reached, or refuses its configuration.
+pub async fn ask_to_reload(node: &str) -> Result<(), Error> {
+    let nowhere = || Error::NoDaemon { node: Some(node.to_owned()), places: Vec::new() };
+    if !places::is_folder_name(node) {
+        return Err(nowhere());
+    }
+    // The one of systemd first, which calls this for its own.
+    let of_service = Path::new(places::SYSTEM).join(node);
+    let folders = [Some(of_service), places::own_folder(node)];
+    let trusted = |folder: &PathBuf| folder.parent().is_some_and(places::is_trustworthy);
+    let sockets =
+        folders.into_iter().flatten().filter(trusted).map(|folder| folder.join(places::SOCKET));
+    let socket = sockets.into_iter().find(|socket| socket.exists()).ok_or_else(nowhere)?;
+    let client = Client::at_socket(&socket).await.map_err(|error| match error {
+        Error::NoDaemon { .. } => nowhere(),
+        other => other,
+    })?;
+    client.reload().await.map(|_| ())
 }
 
 fn plain(error: &ConfigError) -> String {

@@ -16,13 +16,13 @@ use crate::config::LocalNode;
 use crate::control::Control;
 use crate::node::{Node, Print, SetLogFilter, StartError, Surroundings, Types};
 use crate::output::Output;
-use crate::service::{Service, journal, sockets};
+use crate::service::{Service, journal, pause, sockets};
 use crate::signals::{Asked, Signals};
 use crate::transport::tcp;
 
 /// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
 /// only as many as have something to do.
-const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
+pub const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
 
 /// Set in the environment of a daemon that is to stop when the program that started it ends, however
 /// that ends.
@@ -91,6 +91,7 @@ pub fn run(
             // To listen may take long: at a name, when the name server hangs.
             () = signals.stop() => return Ok(()),
         };
+        pause::started();
         let control = Control { node: node.clone(), config: file, types: known };
         let entrances = Entrances { socket, system_bus: None };
         let _bus = bus::start(control, entrances).await;

@@ -7,6 +7,7 @@
 
 pub mod journal;
 mod notify;
+pub mod pause;
 pub mod sockets;
 
-pub use notify::{Reloading, Service};
+pub use notify::{Reloading, Service, failing};

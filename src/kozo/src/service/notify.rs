@@ -128,6 +128,11 @@ fn summary(status: &NodeStatus) -> String {
     format!("{up}/{peers} peers up, {roles} role{plural}{failed}")
 }
 
+/// Says, for `systemctl status`, why there will be no Node.
+pub fn failing(reason: &str) {
+    notify(&[NotifyState::Status(reason)]);
+}
+
 fn notify(states: &[NotifyState<'_>]) {
     // Systemd is gone or being replaced; it will ask for nothing.
     let _: io::Result<()> = sd_notify::notify(states);
