@@ -10,6 +10,7 @@
 //! says. Types of Roles and Transports need not be known here: their options are taken as they are
 //! written, and what they ask of systemd is in the drop-ins that come with them.
 
+mod limits;
 mod units;
 mod write;
 
@@ -40,16 +41,21 @@ fn main() {
     }
 }
 
-/// Writes for all Nodes of a file. One line says what went wrong.
+/// Writes for all Nodes of a file. One line says what went wrong; with one Node, the others have theirs.
 fn generate(config: &Path, drop_ins: &Path, out: &Path) -> Result<(), String> {
     let loaded =
         config::load(config, None, &Registry::default()).map_err(|error| in_a_line(&error))?;
+    let mut failed = Vec::new();
     for node in &loaded.system.nodes {
-        let units = units::of_node(node, config);
-        write::node(&node.name, &units, drop_ins, out)
-            .map_err(|error| format!("cannot write for Node '{}': {error}", node.name))?;
+        let units = units::of_node(node, &loaded.system, config, out);
+        if let Err(error) = write::node(&node.name, &units, drop_ins, out) {
+            failed.push(format!("'{}': {error}", node.name));
+        }
     }
-    Ok(())
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => Err(format!("cannot write for Node {}", failed.join("; for Node "))),
+    }
 }
 
 /// What is wrong first, and where.
@@ -87,7 +93,7 @@ mod tests {
     const SYSTEM: &str = "\
 system:
   clock:
-    privateKey: /var/lib/kozo/clock key
+    privateKey: /etc/kozo/clock key
     publicKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT1wTqcxP8JEZ/8l1rrKs+1Trp8IGbBxgRFVdqVhUp/
     roles:
       timer1:
@@ -164,6 +170,7 @@ system:
                 "kozo-transport@clock:my\\x20lan.socket",
                 "kozo-transport@clock:tcp.socket",
                 "kozo-transport@scribe:tcp.socket",
+                "kozo@clock.key",
                 "kozo@clock.service.d/50-kozo-generator.conf",
                 "kozo@clock.service.d/role-logger.conf",
                 "kozo@clock.service.d/transport-tcp.conf",
@@ -181,7 +188,9 @@ system:
         assert_eq!(target, format!("-> {}", drop_ins.join("role-logger.conf").display()));
 
         let service = "kozo@clock.service.d/50-kozo-generator.conf";
-        has(service, "LoadCredential=clock.key:/var/lib/kozo/clock key");
+        has(service, &format!("LoadCredential=clock.key:{}/kozo@clock.key", out.display()));
+        assert_eq!(text("kozo@clock.key"), "-> /etc/kozo/clock key");
+        has(service, "SetCredential=clock.key:\\n");
         has(service, "ReadWritePaths=\"-/srv/100%% logs\"");
         let both = "Wants=kozo-transport@clock:tcp.socket kozo-transport@clock:my\\x20lan.socket";
         has(service, both);
@@ -190,6 +199,7 @@ system:
         assert!(!scribe.contains("LoadCredential=") && !scribe.contains("ReadWritePaths="));
 
         let tcp = "kozo-transport@clock:tcp.socket";
+        has(tcp, "PartOf=kozo.target kozo@clock.socket");
         has(tcp, "Service=kozo@clock.service");
         has(tcp, "ListenStream=10.0.0.1:6021");
         has(tcp, "FileDescriptorName=tcp");
@@ -198,6 +208,61 @@ system:
         has(lan, "FileDescriptorName=my%%20lan");
         has(lan, "Backlog=12");
         has("kozo-transport@scribe:tcp.socket", "ListenStream=6020");
+    }
+
+    #[test]
+    fn what_goes_wrong_with_one_node_is_said_and_the_next_one_has_its_units() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, out) = (folder.path().join("kozo.yml"), folder.path().join("out"));
+        fs::create_dir(&out).unwrap();
+        fs::write(&config, SYSTEM).unwrap();
+        fs::write(out.join("kozo@clock.service.d"), "in the way").unwrap();
+        let problem = generate(&config, folder.path(), &out).unwrap_err();
+        assert!(problem.starts_with("cannot write for Node 'clock': "), "{problem}");
+        assert!(tree(&out).contains_key("kozo@scribe.service.d/50-kozo-generator.conf"));
+    }
+
+    #[test]
+    fn a_node_has_room_for_what_its_queues_may_hold_and_for_where_it_stores() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("kozo.yml");
+        let service = |text: &str| {
+            fs::write(&config, text).unwrap();
+            let out = tempfile::tempdir().unwrap();
+            generate(&config, folder.path(), out.path()).unwrap();
+            let units = tree(out.path());
+            units.get("kozo@scribe.service.d/50-kozo-generator.conf").unwrap().clone()
+        };
+        let number = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap().parse::<u64>().unwrap()
+        };
+        const MIB: u64 = 1024 * 1024;
+        let usual = service(SYSTEM);
+        let high = number(&usual, "MemoryHigh");
+        assert!(high > 256 * MIB && high < 384 * MIB, "{high}");
+        assert_eq!(number(&usual, "MemoryMax"), high + high / 4);
+        assert!(number(&usual, "TasksMax") > 64);
+        assert!(number(&usual, "LimitNOFILE") > 1024);
+
+        let more = service(&format!("outgoingQueueSize: 1GiB\n{SYSTEM}"));
+        assert!(number(&more, "MemoryHigh") >= high + 1020 * MIB);
+        let longer = service(&format!("outgoingQueueLength: 1000000\n{SYSTEM}"));
+        assert!(number(&longer, "MemoryHigh") > high + 200 * MIB);
+
+        assert!(!usual.contains("LogsDirectory="));
+        let storage = service(&SYSTEM.replace("/var/lib/kozo/storage", "/var/log/kozo/storage"));
+        assert!(storage.contains("LogsDirectory=kozo\n") && !storage.contains("ReadWritePaths="));
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("kozo.yml");
+        let made = std::process::Command::new("mkfifo").arg(&config).status().unwrap();
+        assert!(made.success());
+        let problem = generate(&config, folder.path(), folder.path()).unwrap_err();
+        assert!(problem.contains("this is not a file"), "{problem}");
     }
 
     #[test]

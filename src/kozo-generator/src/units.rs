@@ -2,17 +2,31 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
-use kozo::config::{NodeConfig, OptionValue, Options, TransportConfig};
+use kozo::config::{NodeConfig, OptionValue, Options, System, TransportConfig};
 use kozo::transport::passed;
 use kozo::transport::tcp::DEFAULT_PORT;
 
-/// No unit has a longer name.
-const LONGEST_UNIT_NAME: usize = 255;
+use crate::limits;
 
-/// Folders that every Node may write to, by `kozo@.service` and by the drop-in of the logger.
-const WRITABLE: &[&str] = &["/var/lib/kozo", "/var/log/kozo"];
+/// No unit of ours has a longer name. Of the 255 bytes that the name of a file may have, systemd needs up to 56
+/// around that of a unit, for its private folder below /tmp.
+const LONGEST_UNIT_NAME: usize = 255 - 56;
+
+/// Folder that every Node may write to, by `kozo@.service`.
+const STATE: &str = "/var/lib/kozo";
+
+/// Folder that a Node with a logger may write to, by the logger's drop-in.
+const LOGS: &str = "/var/log/kozo";
+
+/// A link to a private key, for systemd to read it by.
+pub(super) struct KeyLink {
+    /// Its name in the folder.
+    pub(super) name: String,
+    /// Where it leads.
+    pub(super) target: PathBuf,
+}
 
 /// What is written for a Node.
 pub(super) struct Units {
@@ -22,17 +36,20 @@ pub(super) struct Units {
     pub(super) socket: Option<String>,
     /// Units of the listeners of its Transports: name and text.
     pub(super) listeners: Vec<(String, String)>,
+    /// A link to its private key, if it needs one.
+    pub(super) key: Option<KeyLink>,
     /// Names of the drop-ins of its Roles and Transports, whether there or not.
     pub(super) drop_ins: Vec<String>,
 }
 
-/// What is written for a Node of the configuration at this place.
-pub(super) fn of_node(node: &NodeConfig, config: &Path) -> Units {
+/// What is written for a Node of the configuration at this place, into the folder `out`.
+pub(super) fn of_node(node: &NodeConfig, system: &System, config: &Path, out: &Path) -> Units {
     let source = value(config).map(|path| format!("SourcePath={path}\n")).unwrap_or_default();
     let listeners: Vec<_> = node
         .transports
         .iter()
-        .filter_map(|transport| listener(&node.name, transport, &source))
+        .zip(1..)
+        .filter_map(|(transport, number)| listener(&node.name, transport, number, &source))
         .collect();
     let names: Vec<_> = listeners.iter().map(|(name, _)| name.as_str()).collect();
     let unit = match names.as_slice() {
@@ -44,8 +61,11 @@ pub(super) fn of_node(node: &NodeConfig, config: &Path) -> Units {
     let mut drop_ins: Vec<_> = roles.chain(transports).filter_map(drop_in).collect();
     drop_ins.sort();
     drop_ins.dedup();
+    let (credential, key) = credential(node, out);
+    let (writable, limits) = (writable(node), limits::of_node(node, system));
     Units {
-        service: format!("{unit}\n[Service]\n{}{}", credential(node), writable(node)),
+        service: format!("{unit}\n[Service]\n{credential}{writable}{limits}"),
+        key,
         socket: (!listeners.is_empty()).then_some(unit),
         listeners,
         drop_ins,
@@ -59,11 +79,24 @@ fn drop_in((kind, type_name): (&str, &str)) -> Option<String> {
     is_name.then(|| format!("{kind}-{type_name}.conf"))
 }
 
-/// The private key, which the Node itself may not read.
-fn credential(node: &NodeConfig) -> String {
-    match value(&node.private_key) {
-        Some(path) => format!("LoadCredential={}.key:{path}\n", node.name),
-        None => String::new(),
+/// The private key, which the Node itself may not read; and a link to it, where its path is one that not every
+/// systemd can read out of a unit. Where there is no key the Node gets an empty line: so it starts, and says
+/// what is missing.
+fn credential(node: &NodeConfig, out: &Path) -> (String, Option<KeyLink>) {
+    let (name, key) = (&node.name, &node.private_key);
+    let lines =
+        |path: &str| format!("LoadCredential={name}.key:{path}\nSetCredential={name}.key:\\n\n");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.+@%".contains(c);
+    match key.to_str() {
+        _ if key.is_relative() => (String::new(), None),
+        Some(path) if path.chars().all(plain) => (lines(&path.replace('%', "%%")), None),
+        _ => {
+            let link = KeyLink { name: format!("kozo@{name}.key"), target: key.clone() };
+            match value(&out.join(&link.name)) {
+                Some(path) => (lines(&path), Some(link)),
+                None => (String::new(), None),
+            }
+        }
     }
 }
 
@@ -75,9 +108,13 @@ fn writable(node: &NodeConfig) -> String {
     let folders = files.filter_map(|file| Path::new(file).parent());
     let mut lines = String::new();
     for folder in folders.chain(node.role_storage.as_deref()) {
-        let usual = WRITABLE.iter().any(|usual| folder.starts_with(usual));
         // All of it would be no sandbox any more.
-        if usual || folder == Path::new("/") {
+        if folder.starts_with(STATE) || folder == Path::new("/") {
+            continue;
+        }
+        if folder.starts_with(LOGS) {
+            // As the logger's drop-in has it; it may be said twice.
+            lines.push_str("LogsDirectory=kozo\nLogsDirectoryMode=0750\n");
             continue;
         }
         if let Some(folder) = value(folder) {
@@ -91,7 +128,12 @@ fn writable(node: &NodeConfig) -> String {
 
 /// The unit that listens for a Transport, where systemd can: a name to listen at is for the Node to
 /// look up, when there is a network.
-fn listener(node: &str, transport: &TransportConfig, source: &str) -> Option<(String, String)> {
+fn listener(
+    node: &str,
+    transport: &TransportConfig,
+    number: usize,
+    source: &str,
+) -> Option<(String, String)> {
     if transport.transport_type != "tcp" {
         return None;
     }
@@ -104,10 +146,7 @@ fn listener(node: &str, transport: &TransportConfig, source: &str) -> Option<(St
         Some(address) => SocketAddr::new(address.parse::<IpAddr>().ok()?, port).to_string(),
     };
     let descriptor = passed::name_of(&transport.name)?.replace('%', "%%");
-    let unit = format!("kozo-transport@{node}:{}.socket", escape(&transport.name));
-    if unit.len() > LONGEST_UNIT_NAME {
-        return None;
-    }
+    let unit = unit_name(node, &transport.name, number);
     let backlog = text(&transport.options, "socketConnectionBacklog")
         .and_then(|backlog| backlog.parse::<u16>().ok())
         .map(|backlog| format!("Backlog={backlog}\n"))
@@ -118,8 +157,9 @@ fn listener(node: &str, transport: &TransportConfig, source: &str) -> Option<(St
 
 [Unit]
 Description=Transport {descriptor} of Kōzō Node {node}
-{source}PartOf=kozo.target
-# It goes with the Node, or with kozo@{node}.socket: a Node that was stopped is not there.
+{source}# Stopped in one go with kozo@{node}.socket: else a Peer that dials meanwhile starts the Node again.
+PartOf=kozo.target kozo@{node}.socket
+# And when the Node goes, unless that one wants it: a Node that was stopped is not there.
 StopWhenUnneeded=yes
 
 [Socket]
@@ -131,6 +171,16 @@ FreeBind=yes
 {backlog}"
     );
     Some((unit, text))
+}
+
+/// The name of the unit of a Transport, which is the so-manieth of its Node.
+fn unit_name(node: &str, transport: &str, number: usize) -> String {
+    let unit = format!("kozo-transport@{node}:{}.socket", escape(transport));
+    if unit.len() <= LONGEST_UNIT_NAME {
+        return unit;
+    }
+    // No name is escaped to a colon, so this is nobody else's.
+    format!("kozo-transport@{node}::{number}.socket")
 }
 
 /// An option of a type that is not known here.
@@ -145,7 +195,9 @@ fn text<'a>(options: &'a Options, name: &str) -> Option<&'a str> {
 /// would be more than one line.
 fn value(path: &Path) -> Option<String> {
     let path = path.to_str()?;
-    let sound = path.starts_with('/') && !path.contains(char::is_control) && path.trim() == path;
+    let turns = Path::new(path).components().any(|part| part == Component::ParentDir);
+    let whole = path.starts_with('/') && !turns;
+    let sound = whole && !path.contains(char::is_control) && path.trim() == path;
     sound.then(|| path.replace('%', "%%"))
 }
 
@@ -162,6 +214,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kozo::config::LONGEST_NAME;
+
     use super::*;
 
     #[test]
@@ -170,6 +224,7 @@ mod tests {
         assert_eq!(value(Path::new("relative")), None);
         assert_eq!(value(Path::new("/a\nReadWritePaths=/")), None);
         assert_eq!(value(Path::new("/a ")), None);
+        assert_eq!(value(Path::new("/a/..")), None);
     }
 
     #[test]
@@ -177,6 +232,23 @@ mod tests {
         assert_eq!(drop_in(("role", "motion_detect")), Some("role-motion_detect.conf".to_owned()));
         assert_eq!(drop_in(("role", "../../etc/passwd")), None);
         assert_eq!(drop_in(("role", "")), None);
+    }
+
+    /// What systemd, sockets and D-Bus make of names that are as long as they may be.
+    #[test]
+    fn the_longest_names_fit_everywhere() {
+        let node = "9".repeat(LONGEST_NAME);
+        let user = format!("/run/user/{}/kozo/{node}/bus", u32::MAX);
+        assert!(user.len() < 108, "sockets have {} of 107 bytes", user.len());
+        let dots = format!("a{}", ".".repeat(LONGEST_NAME - 1));
+        assert!(kozo_client::names::bus_name(&dots).len() <= 255);
+        assert!(format!("kozo@{node}.service").len() <= LONGEST_UNIT_NAME);
+        for transport in ["t".repeat(LONGEST_NAME), "\u{69cb}".repeat(LONGEST_NAME / 3)] {
+            let unit = unit_name(&node, &transport, 7);
+            assert!(unit.len() <= LONGEST_UNIT_NAME, "{unit}");
+            assert!(passed::name_of(&transport).is_some());
+        }
+        assert_eq!(unit_name("n", "tcp", 1), "kozo-transport@n:tcp.socket");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(super) fn node(name: &str, units: &Units, drop_ins: &Path, out: &Path) -> io
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(DROP_IN), socket)?;
     }
+    if let Some(key) = &units.key {
+        symlink(&key.target, out.join(&key.name))?;
+    }
     for (unit, text) in &units.listeners {
         fs::write(out.join(unit), text)?;
     }

@@ -1,0 +1,54 @@
+//! What a Node may take of the machine: what its configuration lets it hold, and some more. It never gets there
+//! unless something is wrong with it, or somebody means it ill; then it is ended, and started again.
+
+use kozo::config::{Limits, NodeConfig, System};
+use kozo::daemon::BLOCKING_THREADS;
+use kozo::message::MAX_MESSAGE;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Bytes of the program itself, of whoever has not yet said who they are, and of clients: half of it would be for
+/// thirty who watch Messages and do not keep up.
+const BASE: u64 = 256 * MIB;
+
+/// Bytes for each Peer besides what waits for it and what comes from it: its sessions, their buffers.
+const PEER: u64 = MIB;
+
+/// Bytes for each Role besides what waits for it: what it is at work on, a logger's lines above all.
+const ROLE: u64 = 8 * MIB;
+
+/// Bytes of a Message beside its data: its head, its place in the queue.
+const MESSAGE: u64 = 256;
+
+/// File descriptors of the Node itself, of strangers and of clients; for each Peer (sessions, attempts); and
+/// for each Role (its files, its clients).
+const FILES: [u64; 3] = [1024, 16, 96];
+
+/// Threads besides those for what blocks.
+const THREADS: usize = 16;
+
+/// The limits of a Node, as lines of the section `[Service]`.
+pub(super) fn of_node(node: &NodeConfig, system: &System) -> String {
+    let peers = count(system.nodes.len().saturating_sub(1));
+    let outgoing = node.options.outgoing_queue;
+    // What comes from a Peer is at most one Message that some queue could take.
+    let queues = node.roles.iter().map(|role| role.queue).chain([outgoing]);
+    let largest = queues.map(|queue| count(queue.size)).max().unwrap_or(0).min(count(MAX_MESSAGE));
+    let of_peers = peers.saturating_mul(held(outgoing).saturating_add(largest + PEER));
+    let of_roles = node.roles.iter().map(|role| held(role.queue).saturating_add(ROLE));
+    let high = of_roles.fold(BASE.saturating_add(of_peers), u64::saturating_add);
+    let max = high.saturating_add(high / 4);
+    let [files, of_peer, of_role] = FILES;
+    let files = files + of_peer * peers + of_role * count(node.roles.len());
+    let tasks = BLOCKING_THREADS + THREADS;
+    format!("MemoryHigh={high}\nMemoryMax={max}\nTasksMax={tasks}\nLimitNOFILE={files}\n")
+}
+
+/// Bytes that a queue may hold.
+fn held(queue: Limits) -> u64 {
+    count(queue.size).saturating_add(count(queue.length).saturating_mul(MESSAGE))
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
