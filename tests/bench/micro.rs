@@ -7,13 +7,21 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kozo::config::{ConnectPolicy, NodeConfig, RootOptions};
 use kozo::interest::{Interest, InterestIndex, Pattern};
+use kozo::link::Peer;
+use kozo::link::inbound::Inbound;
+use kozo::link::notes::Notes;
 use kozo::link::outgoing::{Gateway, Outgoing};
+use kozo::link::standing::Hold;
 use kozo::message::{Draft, Head, Kind, Message, Origin};
+use kozo::node::Router;
 use kozo::queue::{Limits, RollingQueue};
 use kozo::role::Inbox;
+use kozo::transport::session::{Flow, Sink};
 use kozo::transport::ssh;
-use kozo::wire::{Decoder, Frame, encode_messages};
+use kozo::wire::{self, Control, Decoder, Frame, Hello, VERSION, encode_messages};
+use russh::keys::{Algorithm, PrivateKey};
 
 /// Messages of a batch.
 const BATCH: u64 = 400;
@@ -172,5 +180,66 @@ fn writer(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, draft, interest, queues, wire, writer);
+/// A Node as far as its Peers are concerned.
+fn node(name: &str) -> NodeConfig {
+    let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
+    NodeConfig {
+        name: name.to_owned(),
+        private_key: "/nowhere".into(),
+        public_key: key.public_key().clone(),
+        role_storage: None,
+        self_to_others: ConnectPolicy::Constant,
+        others_to_self: ConnectPolicy::Constant,
+        options: RootOptions::default(),
+        roles: Vec::new(),
+        transports: Vec::new(),
+    }
+}
+
+/// What the reader of a link and the router do with Messages that nobody wants: all that each costs
+/// before it is in a queue.
+fn reader(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("link");
+    group.throughput(Throughput::Elements(BATCH));
+    let (peer, _notices) =
+        Peer::new(1, &node("scribe"), Arc::new(node("clock")), Limits::default());
+    let (peer, origin) = (Arc::new(peer), Origin { node: "scribe".to_owned(), boot: 1 });
+    let router = Arc::new(Router::new(Arc::new(origin)));
+    router.add_peer(Arc::clone(&peer), &[]);
+    let (greeted, _hears) = tokio::sync::oneshot::channel();
+    let (hold, standing) = Hold::new();
+    hold.confirm();
+    let mut reader = Inbound::new(1, peer, router, Arc::new(Notes::new()), standing, greeted);
+    let mut out = BytesMut::new();
+    let hello =
+        Hello { version: VERSION, boot: 7, received_boot: 0, received: 0, features: Vec::new() };
+    wire::encode(&Control::Hello(&hello), &mut out);
+    wire::encode(&Control::Interest(&[]), &mut out);
+    assert_eq!(reader.data(&out).unwrap(), Flow::Continue);
+    let mut counter = 0;
+    group.bench_function("read/64", |bencher| {
+        let fresh = || {
+            let head = Arc::new(head("tick"));
+            let message = |_| {
+                counter += 1;
+                let data = bytes::Bytes::from_static(&[0xc0; 64]);
+                Message::new(Arc::clone(&head), counter, 1_700_000_000_000_000, data).unwrap()
+            };
+            let messages: Vec<_> = (0..BATCH).map(message).collect();
+            let mut out = BytesMut::new();
+            encode_messages(&messages, &mut out);
+            out
+        };
+        let read = |bytes: BytesMut| {
+            let mut flow = reader.data(black_box(&bytes)).unwrap();
+            while flow == Flow::Yield {
+                flow = reader.data(&[]).unwrap();
+            }
+        };
+        bencher.iter_batched(fresh, read, BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, draft, interest, queues, wire, writer, reader);
 criterion_main!(benches);

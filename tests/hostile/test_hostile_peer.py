@@ -8,7 +8,7 @@ import time
 import msgpack
 import pytest
 
-from kit import until
+from kit import PATIENCE, until
 from peer import (
     BYE,
     ECHO,
@@ -123,7 +123,6 @@ NONSENSE = {
     "an empty finished": (frame(FINISHED), "a malformed finished frame"),
     "an empty bye": (frame(BYE), "a malformed bye frame"),
     "a bye that is no text": (frame(BYE, b"\x02\xff\xff"), "a malformed bye frame"),
-    "too many interests": (frame(INTEREST, interest() * 65_537), "a malformed interest frame"),
     "an interest in no kind": (frame(INTEREST, interest(kind=4)), "a malformed interest frame"),
     "an interest that is no text": (frame(INTEREST, b"\xff\x01\xff\0\0\0"), "a malformed interest frame"),
     "half an interest": (frame(INTEREST, interest()[:-1]), "a malformed interest frame"),
@@ -335,12 +334,35 @@ async def test_floods_of_interest(scene):
     await scene.survives(48 * MIB)
 
 
+async def test_who_wants_too_much_is_taken_to_want_everything(scene):
+    peer, session = await scene.link()
+
+    async def asked():
+        while peer.inbox.empty():
+            await asyncio.to_thread(scene.node.kozoctl, "inject", "log", "log", '"hello"')
+
+    for many in [interest(EVENT, "x") * 1025, interest(EVENT, "x") * 65_537, bytes(MAX_PAYLOAD)]:
+        session.write(frame(INTEREST, many))
+        await asyncio.wait_for(asked(), PATIENCE)
+        session.write(frame(INTEREST) + frame(HEARTBEAT, bytes(16)))
+        session.echoed.clear()
+        await session.wait(session.echoed)
+        while not peer.inbox.empty():
+            peer.inbox.get_nowait()
+    assert not session.ended.is_set()
+    await scene.survives()
+
+
 async def test_a_million_heads(scene):
     peer, session = await scene.link()
-    # Thirteen bytes each, all different, and one Message behind them.
-    heads = b"".join(head(LOG, f"t{at:06x}", role="r") for at in range(1_200_000))
     began = time.monotonic()
-    session.write(peer.batch(heads + message(1, 1, msgpack.packb("headed"))))
+    for frames in range(6):
+        # Seventeen bytes each, all different.
+        first = 200_000 * frames
+        heads = (head(EVENT, f"t{at:06x}", role="r") + message(1, 0, NIL) for at in range(first, first + 199_999))
+        session.write(peer.batch(head(EVENT, "t") + message(first + 1, 1, NIL) + b"".join(heads)))
+    peer.counter = 1_200_000
+    session.write(peer.say(LOG, "log", "headed"))
     await asyncio.to_thread(scene.node.printed.wait_for, "> headed")
     print(f"longest pause of the loop: {scene.node.longest_pause(began):.3f} s")
     await scene.survives(40 * MIB)
@@ -364,9 +386,9 @@ async def test_messages_that_nobody_wants(scene):
 async def test_a_flood_for_a_role_that_is_slower(scene):
     peer, session = await scene.link()
     line = msgpack.packb("x" * 1000)
-    for first in range(0, 200_000, 10_000):
-        peer.counter = first + 10_000
-        session.write(peer.batch(head(LOG, "log") + message(first + 1, 1, line) + message(1, 0, line) * 9_999))
+    for first in range(0, 200_000, 4_000):
+        peer.counter = first + 4_000
+        session.write(peer.batch(head(LOG, "log") + message(first + 1, 1, line) + message(1, 0, line) * 3_999))
     session.write(peer.say(LOG, "log", "washed up"))
 
     def all_taken():

@@ -142,6 +142,8 @@ async fn what_was_lost_on_a_session_that_the_other_side_gave_up_is_counted() {
     clock.say(&Control::Hello(&known)).await;
     clock.say(&Control::Interest(&[Interest::any()])).await;
     clock.say(&Control::Use).await;
+    // It is in use once the first heartbeat goes out on it.
+    clock.frame(|frame| matches!(frame, Frame::Heartbeat(_)).then_some(())).await;
     scribe.send(10);
     scribe.until("eleven are sent", |scribe| scribe.peer("clock").sent == 11).await;
     clock.frame(|frame| matches!(frame, Frame::Messages(_)).then_some(())).await;

@@ -16,3 +16,4 @@ mod reload;
 mod sessions;
 mod slow;
 mod strangers;
+mod unlinked;

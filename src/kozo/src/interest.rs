@@ -158,6 +158,9 @@ impl Interest {
     }
 }
 
+/// Places of an index that are kept without being used.
+const SLACK: usize = 256;
+
 /// Finds the subscribers that want Messages with some head. `S` names a subscriber.
 #[derive(Debug)]
 pub struct InterestIndex<S> {
@@ -193,6 +196,13 @@ impl<S: Copy + PartialEq> InterestIndex<S> {
             !entries.is_empty()
         });
         self.by_pattern.retain(|(other, _)| *other != subscriber);
+        // Whoever wanted very much once does not cost the room for it for ever.
+        if self.by_type.capacity() > SLACK + 4 * self.by_type.len() {
+            self.by_type.shrink_to_fit();
+        }
+        if self.by_pattern.capacity() > SLACK + 4 * self.by_pattern.len() {
+            self.by_pattern.shrink_to_fit();
+        }
     }
 
     /// Puts every subscriber that wants Messages with this head into `found`, each once. Clears `found`
@@ -323,6 +333,26 @@ mod tests {
                 prop_assert_eq!(&found, &matching);
             }
         }
+    }
+
+    #[test]
+    fn whoever_wanted_much_once_costs_nothing_for_ever() {
+        let much = |text: &str| -> Vec<Interest> {
+            (0..5000).map(|n| Interest::exactly(Kind::Event, &format!("{text}{n}"))).collect()
+        };
+        let patterns = |text: &str| -> Vec<Interest> {
+            let pattern = |n| Interest {
+                message_type: Pattern::new(&format!("{text}*{n}")),
+                ..Interest::any()
+            };
+            (0..5000).map(pattern).collect()
+        };
+        let mut index = InterestIndex::default();
+        for interests in [much("a"), patterns("a"), much("b"), patterns("b")] {
+            index.set(1, &interests);
+        }
+        index.set(1, &[Interest::any()]);
+        assert!(index.by_type.capacity() <= SLACK && index.by_pattern.capacity() <= SLACK);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::machine::SessionId;
 use super::notes::Notes;
 use super::pace::Pace;
 use super::peer::{Exchange, Peer, Peers};
+use super::standing::Hold;
 use crate::interest::Interest;
 use crate::transport::session::{self, Gate, Session, SessionError, Sink};
 use crate::transport::ssh::{self, Ssh};
@@ -62,6 +63,8 @@ pub struct Greeted {
     pub address: String,
     /// Whether this side dialled.
     pub dialled: bool,
+    /// For the link, if it wants the session.
+    pub hold: Option<Hold>,
 }
 
 /// A connection and what is known of it before the other side has said anything.
@@ -79,6 +82,7 @@ struct Reader {
     id: SessionId,
     peer: Arc<Peer>,
     notes: Arc<Notes>,
+    hold: Hold,
     greeted: oneshot::Receiver<Result<Hello, SessionError>>,
 }
 
@@ -165,9 +169,11 @@ impl Greeter {
         let id = SESSIONS.fetch_add(1, Ordering::Relaxed);
         let notes = Arc::new(Notes::new());
         let (greeted, hears) = oneshot::channel();
+        let (hold, standing) = Hold::new();
         let (exchange, peer) = (Arc::clone(&self.exchange), Arc::clone(peer));
-        let sink = Inbound::new(id, Arc::clone(&peer), exchange, Arc::clone(&notes), greeted);
-        (Box::new(sink), Reader { id, peer, notes, greeted: hears })
+        let sink =
+            Inbound::new(id, Arc::clone(&peer), exchange, Arc::clone(&notes), standing, greeted);
+        (Box::new(sink), Reader { id, peer, notes, hold, greeted: hears })
     }
 
     async fn greet(
@@ -179,6 +185,7 @@ impl Greeter {
     ) -> Result<Greeted, SessionError> {
         if !reader.peer.is_wanted() {
             let refusal = SessionError::Closed(reader.peer.name().to_owned());
+            drop(reader.hold);
             part_with(session, &refusal).await;
             return Err(refusal);
         }
@@ -212,6 +219,7 @@ impl Greeter {
             priority,
             address,
             dialled,
+            hold: Some(reader.hold),
         })
     }
 }

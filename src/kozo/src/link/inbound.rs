@@ -1,4 +1,7 @@
-//! The reader of a session: frames to Messages, interest, and notes for the writer.
+//! The reader of a session: frames to Messages, and notes for the writer and the link.
+//!
+//! Messages are delivered only from a session that its link knows. What comes before that waits in the
+//! stream; what comes after it is counted, and dropped.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,11 +11,16 @@ use tokio::sync::oneshot;
 use super::machine::{Reason, SessionId};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Exchange, Peer};
+use super::standing::{Stand, Standing};
+use super::turn::Turn;
+use crate::BoxFuture;
 use crate::config::ConnectPolicy;
-use crate::interest::Interest;
 use crate::message::{Head, Origin};
 use crate::transport::session::{Flow, SessionError, Sink};
-use crate::wire::{Decoder, Frame, Hello, Messages, VERSION};
+use crate::wire::{Decoder, Frame, Hello, Messages, Stage, VERSION};
+
+/// Steps of a turn that a frame takes, besides those of what is in it.
+const FRAME: usize = 8;
 
 /// Takes what comes in on one session.
 pub struct Inbound {
@@ -20,7 +28,9 @@ pub struct Inbound {
     peer: Arc<Peer>,
     exchange: Arc<dyn Exchange>,
     notes: Arc<Notes>,
+    standing: Standing,
     decoder: Decoder,
+    turn: Turn,
     hello: Option<Hello>,
     origin: Arc<Origin>,
     greeted: Option<oneshot::Sender<Result<Hello, SessionError>>>,
@@ -32,13 +42,14 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// A reader for a session with this Peer. `greeted` is told when hello and interest have come, or
-    /// why this Node wants nothing to do with them: then nothing more is read.
+    /// A reader for a session with this Peer that stands as `standing` says. `greeted` is told when hello
+    /// and interest have come, or why this Node wants nothing to do with them: then nothing more is read.
     pub fn new(
         id: SessionId,
         peer: Arc<Peer>,
         exchange: Arc<dyn Exchange>,
         notes: Arc<Notes>,
+        standing: Standing,
         greeted: oneshot::Sender<Result<Hello, SessionError>>,
     ) -> Inbound {
         let origin = Arc::new(Origin { node: peer.name().to_owned(), boot: 0 });
@@ -47,7 +58,9 @@ impl Inbound {
             peer,
             exchange,
             notes,
-            decoder: Decoder::default(),
+            standing,
+            decoder: Decoder::new(Stage::Silent),
+            turn: Turn::default(),
             hello: None,
             origin,
             greeted: Some(greeted),
@@ -64,7 +77,9 @@ impl Inbound {
         match frame {
             Frame::Hello(hello) => self.take_hello(hello)?,
             Frame::Interest(interests) => {
-                self.announced(interests);
+                self.turn.step(interests.len());
+                self.notes.keep_interests(interests);
+                self.tell(|_| {});
                 if let Some(hello) = self.hello.clone() {
                     self.greet(Ok(hello));
                 }
@@ -73,6 +88,11 @@ impl Inbound {
                 messages.share(&self.origin, self.head.take());
                 self.messages = Some(messages);
             }
+            Frame::TooLarge if self.standing.now() == Stand::Known => {
+                self.exchange.drop_too_large();
+                self.peer.count_received(self.origin.boot, 1);
+            }
+            Frame::TooLarge => self.exchange.drop_unlinked(1),
             Frame::Heartbeat(heartbeat) => {
                 self.acknowledge(heartbeat.received);
                 self.notes.leave(|say| say.echo = Some(heartbeat.sent));
@@ -121,19 +141,8 @@ impl Inbound {
             self.peer.set_boot(hello.boot);
         }
         self.hello = Some(hello);
+        self.decoder.set_stage(Stage::Greeting);
         Ok(())
-    }
-
-    /// While another session is in use, that one tells of the Peer: this one may be older than it, or
-    /// lead to a run that is not wanted.
-    fn announced(&self, interests: Vec<Interest>) {
-        let in_use = self.peer.in_use();
-        if in_use.is_none_or(|id| id == self.id) {
-            self.exchange.set_interest(self.peer.id, &interests);
-        }
-        if in_use != Some(self.id) {
-            self.notes.keep_interests(interests);
-        }
     }
 
     fn greet(&mut self, result: Result<Hello, SessionError>) {
@@ -143,26 +152,37 @@ impl Inbound {
         }
     }
 
-    /// Delivers what has come, until a queue is full.
+    /// Reads Messages once it is decided what becomes of them.
+    fn heed_standing(&mut self) {
+        let most = match self.standing.now() {
+            _ if self.hello.is_none() => return,
+            Stand::Undecided => return,
+            Stand::Known => self.exchange.largest(),
+            // They are only counted.
+            Stand::GivenUp => 0,
+        };
+        self.decoder.set_stage(Stage::Open(most));
+    }
+
+    /// Delivers what has come, until a queue is full or the turn is over.
     fn deliver(&mut self) -> Result<Flow, SessionError> {
         let Some(mut messages) = self.messages.take() else { return Ok(Flow::Continue) };
         // Nobody speaks in another's name.
         let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
         let allowed = self.peer.inward != ConnectPolicy::Never;
-        let (flow, taken) = if genuine && allowed {
-            self.exchange.deliver(self.peer.id, &mut messages)?
+        let known = self.standing.now() == Stand::Known;
+        let (flow, taken) = if known && genuine && allowed {
+            self.exchange.deliver(self.peer.id, &mut messages, &mut self.turn)?
         } else {
-            let mut refused = 0;
-            for message in &mut messages {
-                let message = message?;
-                if genuine {
-                    self.exchange.refuse_forbidden(&self.peer);
-                } else {
-                    self.exchange.refuse_forged(&self.peer, &message.origin().node);
-                }
-                refused += 1;
+            let (flow, refused) = self.count(&mut messages)?;
+            if !known {
+                self.exchange.drop_unlinked(refused);
+            } else if genuine {
+                self.exchange.refuse_forbidden(&self.peer, refused);
+            } else {
+                self.exchange.refuse_forged(&self.peer, &messages.origin().node, refused);
             }
-            (Flow::Continue, refused)
+            (flow, if known { refused } else { 0 })
         };
         self.peer.count_received(self.origin.boot, taken);
         if flow == Flow::Yield {
@@ -171,6 +191,18 @@ impl Inbound {
             self.head = messages.into_head();
         }
         Ok(flow)
+    }
+
+    /// Counts Messages that go nowhere, until the turn is over.
+    fn count(&mut self, messages: &mut Messages) -> Result<(Flow, u64), SessionError> {
+        let mut counted = 0;
+        while !self.turn.is_over() {
+            let Some(message) = messages.next() else { return Ok((Flow::Continue, counted)) };
+            message?;
+            counted += 1;
+            self.turn.step(1);
+        }
+        Ok((Flow::Yield, counted))
     }
 
     fn acknowledge(&self, received: u64) {
@@ -195,19 +227,28 @@ fn objection(hello: &Hello) -> Option<String> {
 
 impl Sink for Inbound {
     fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError> {
-        self.notes.hear();
+        if !bytes.is_empty() {
+            self.notes.hear();
+        }
         if self.refused {
             return Ok(Flow::Continue);
         }
         self.decoder.feed(bytes);
+        self.turn.read(bytes.len());
+        self.heed_standing();
         while !self.refused {
-            if self.deliver()? == Flow::Yield {
+            if self.turn.is_over() || self.deliver()? == Flow::Yield {
                 return Ok(Flow::Yield);
             }
             let Some(frame) = self.decoder.next_frame()? else { break };
             self.frame(frame)?;
+            self.turn.step(FRAME);
         }
-        Ok(Flow::Continue)
+        Ok(if self.decoder.is_held() { Flow::Wait } else { Flow::Continue })
+    }
+
+    fn ready(&self) -> BoxFuture<'static, ()> {
+        self.standing.decided()
     }
 }
 

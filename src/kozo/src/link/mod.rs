@@ -17,7 +17,9 @@ pub mod outgoing;
 pub mod pace;
 pub mod peer;
 pub mod policy;
+pub mod standing;
 pub mod task;
+pub mod turn;
 mod writer;
 
 pub use dial::Candidate;

@@ -126,7 +126,8 @@ impl Notes {
         std::mem::take(&mut self.lock().readings)
     }
 
-    /// Keeps what the Peer announced until the session is taken into use.
+    /// Keeps what the Peer announced, in place of what it announced before, until the link takes it: that
+    /// of the session in use.
     pub fn keep_interests(&self, interests: Vec<Interest>) {
         self.lock().interests = Some(interests);
     }

@@ -13,6 +13,7 @@ use super::machine::{LinkState, SessionId, State};
 use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
+use super::turn::Turn;
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::interest::Interest;
 use crate::message::Origin;
@@ -30,17 +31,31 @@ pub type PeerId = u32;
 /// What a link needs of its Node.
 pub trait Exchange: Send + Sync {
     /// Hands over Messages that came from a Peer, whose own they are: all of them, or those before one for
-    /// which a queue has no room. Says how many it took.
+    /// which a queue has no room, or before the turn is over. Says how many it took.
     ///
     /// # Errors
     /// When one of them is malformed; those before it are delivered.
-    fn deliver(&self, peer: PeerId, messages: &mut Messages) -> Result<(Flow, u64), WireError>;
+    fn deliver(
+        &self,
+        peer: PeerId,
+        messages: &mut Messages,
+        turn: &mut Turn,
+    ) -> Result<(Flow, u64), WireError>;
 
-    /// A Peer sent Messages in another Node's name; they were refused.
-    fn refuse_forged(&self, peer: &Peer, claimed: &str);
+    /// Bytes of the largest Message that anybody here could take.
+    fn largest(&self) -> usize;
 
-    /// A Peer sent a Message though the policies forbid that direction; it was refused.
-    fn refuse_forbidden(&self, peer: &Peer);
+    /// A Peer sent so many Messages in another Node's name; they were refused.
+    fn refuse_forged(&self, peer: &Peer, claimed: &str, messages: u64);
+
+    /// A Peer sent so many Messages though the policies forbid that direction; they were refused.
+    fn refuse_forbidden(&self, peer: &Peer, messages: u64);
+
+    /// So many Messages came on sessions that their links did not know; they were dropped.
+    fn drop_unlinked(&self, messages: u64);
+
+    /// A Message came that is larger than any that is taken; it was dropped.
+    fn drop_too_large(&self);
 
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);

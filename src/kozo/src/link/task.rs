@@ -13,6 +13,7 @@ use super::greeting::{Greeted, Greeter};
 use super::machine::{Action, End, Event, Machine, Offer, Reason, Rules, SessionId, State};
 use super::notes::{Notes, Readings, RoundTrip};
 use super::peer::{Notice, Peer};
+use super::standing::Hold;
 use super::writer;
 use crate::BoxFuture;
 use crate::class;
@@ -96,6 +97,8 @@ async fn next(end: &mut watch::Receiver<Option<End>>) -> Option<End> {
 
 struct Open {
     notes: Arc<Notes>,
+    /// Until the session is given up.
+    hold: Option<Hold>,
     cutter: Cutter,
     transport: String,
     priority: Priority,
@@ -246,6 +249,9 @@ impl Running {
         if chosen {
             self.handle(Event::Use(id));
         }
+        if self.machine.current() == Some(id) {
+            self.hear_interest();
+        }
         if let Some(measured) = echo {
             self.link.peer.set_round_trip(measured);
             self.answer_pings(id, measured);
@@ -326,7 +332,8 @@ impl Running {
         self.state == State::Up && self.replaced.contains(&greeted.hello.boot)
     }
 
-    fn turn_away(&mut self, greeted: Greeted) {
+    fn turn_away(&mut self, mut greeted: Greeted) {
+        greeted.hold = None;
         let peer = Arc::clone(&self.link.peer);
         let twin = SessionError::Twin(peer.name().to_owned());
         self.link.greeter.exchange.complain(peer.name(), &twin);
@@ -342,7 +349,7 @@ impl Running {
         }
     }
 
-    fn greeted(&mut self, greeted: Greeted) {
+    fn greeted(&mut self, mut greeted: Greeted) {
         if self.is_twin(&greeted) {
             return self.turn_away(greeted);
         }
@@ -356,6 +363,7 @@ impl Running {
         };
         let open = Open {
             notes: Arc::clone(&greeted.notes),
+            hold: greeted.hold.take(),
             cutter: greeted.session.cutter.clone(),
             transport: greeted.transport.clone(),
             priority: greeted.priority,
@@ -373,6 +381,9 @@ impl Running {
         self.handle(Event::Ready(offer));
         // The Peer may have gone on before the link knew of the session.
         self.read(id);
+        if let Some(hold) = self.sessions.get(&id).and_then(|open| open.hold.as_ref()) {
+            hold.confirm();
+        }
     }
 
     fn time(&mut self) {
@@ -419,8 +430,14 @@ impl Running {
         let Some(open) = self.current() else { return };
         let peer = &self.link.peer;
         peer.set_boot(open.boot);
-        if let Some(interests) = open.notes.interests() {
-            self.link.greeter.exchange.set_interest(peer.id, &interests);
+        self.hear_interest();
+    }
+
+    /// Learns from the session in use what the Peer wants. Another one may be older than it, or lead to a
+    /// run that is not wanted.
+    fn hear_interest(&self) {
+        if let Some(interests) = self.current().and_then(|open| open.notes.interests()) {
+            self.link.greeter.exchange.set_interest(self.link.peer.id, &interests);
         }
     }
 
@@ -474,7 +491,8 @@ impl Running {
                 if self.machine.current().is_none() {
                     self.link.peer.set_error(reason.text().to_owned());
                 }
-                let Some(open) = self.sessions.get(&id) else { return };
+                let Some(open) = self.sessions.get_mut(&id) else { return };
+                open.hold = None;
                 open.notes.set_active(false);
                 if reason == Reason::Silent {
                     // It would not hear a goodbye.

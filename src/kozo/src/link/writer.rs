@@ -24,6 +24,8 @@ const BATCH: usize = ssh::PACKET as usize - ROOM;
 /// Bytes for what is said of the Messages of a write, beside their own size.
 const ROOM: usize = 1024;
 
+const _: () = assert!(BATCH + ROOM <= wire::MAX_BATCH);
+
 /// How long the other side has to close a session after a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,7 @@ use super::routes::{Route, Routes};
 use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
+use crate::link::turn::Turn;
 use crate::link::{Exchange, Peer, PeerId};
 use crate::message::{Draft, Head, Message, Origin};
 use crate::queue::{Limits, Room};
@@ -33,6 +34,9 @@ pub(super) type RoleId = u64;
 /// Changes that a slow listener may be behind.
 const CHANGES: usize = 256;
 
+/// Steps of a turn that it takes to find out who wants Messages with a head.
+const SEARCH: usize = 32;
+
 /// Bounds of a tap.
 const TAP: Limits = Limits { length: 1024, size: 4 * 1024 * 1024 };
 
@@ -45,8 +49,10 @@ pub enum Refused {
     Policy,
     /// It had come before.
     Duplicate,
-    /// It is larger than the whole queue of a Role that wants it.
+    /// It is larger than the whole queue of a Role that wants it, or than that of any Role.
     TooLarge,
+    /// It came on a session that its link had closed, or never took.
+    Unlinked,
 }
 
 impl Refused {
@@ -57,6 +63,7 @@ impl Refused {
             Refused::Policy => "policy",
             Refused::Duplicate => "duplicate",
             Refused::TooLarge => "too_large",
+            Refused::Unlinked => "unlinked",
         }
     }
 }
@@ -66,6 +73,8 @@ pub struct Router {
     origin: Arc<Origin>,
     state: Mutex<State>,
     interests: watch::Sender<Arc<[Interest]>>,
+    /// Bytes of the largest Message that a Role or a tap could take.
+    largest: AtomicUsize,
     changes: broadcast::Sender<Change>,
     complaints: Complaints,
 }
@@ -164,6 +173,7 @@ impl Router {
             origin,
             state: Mutex::default(),
             interests: watch::Sender::new(Arc::default()),
+            largest: AtomicUsize::new(0),
             changes: broadcast::Sender::new(CHANGES),
             complaints: Complaints::default(),
         }
@@ -221,8 +231,11 @@ impl Router {
         state.seen.remove(&id);
     }
 
-    /// Tells Peers what is wanted here, if that has changed.
+    /// Tells Peers what is wanted here, if that has changed, and their readers how large it may be.
     fn announce(&self, state: &State) {
+        let roles = state.directory.roles.values().map(|role| role.inbox.limits().size);
+        let taps = state.taps.iter().map(|_| TAP.size);
+        self.largest.store(roles.chain(taps).max().unwrap_or(0), Ordering::Relaxed);
         let of_roles = state.directory.roles.values().flat_map(|role| &role.interests);
         let of_taps = state.taps.iter().filter(|tap| tap.announced).flat_map(|tap| &tap.interests);
         let mut all: Vec<Interest> = Vec::new();
@@ -364,8 +377,10 @@ impl State {
         &mut self.directory
     }
 
-    fn refuse(&mut self, reason: Refused) {
-        *self.refused.entry(reason).or_default() += 1;
+    fn refuse(&mut self, reason: Refused, messages: u64) {
+        if messages > 0 {
+            *self.refused.entry(reason).or_default() += messages;
+        }
     }
 }
 
@@ -426,15 +441,22 @@ fn check_size(weight: usize, route: &Route) -> Result<(), SendError> {
 }
 
 impl Exchange for Router {
-    fn deliver(&self, peer: PeerId, messages: &mut Messages) -> Result<(Flow, u64), WireError> {
+    fn deliver(
+        &self,
+        peer: PeerId,
+        messages: &mut Messages,
+        turn: &mut Turn,
+    ) -> Result<(Flow, u64), WireError> {
         let mut guard = self.lock();
         let State { directory, foreign, hasher, taps, seen, refused, .. } = &mut *guard;
         let (boot, counter) = seen.entry(peer).or_default();
         let mut taken = 0;
-        while let Some(message) = messages.next() {
+        while !turn.is_over() {
+            let Some(message) = messages.next() else { return Ok((Flow::Continue, taken)) };
             let message = message?;
             if *boot == message.origin().boot && message.counter() <= *counter {
                 taken += 1;
+                turn.step(1);
                 *refused.entry(Refused::Duplicate).or_default() += 1;
                 continue;
             }
@@ -442,7 +464,10 @@ impl Exchange for Router {
             let at = foreign.find(
                 |route| Arc::ptr_eq(&route.head, head) || route.head == *head,
                 || hasher.hash_one(head),
-                || Ok::<_, WireError>(directory.foreign_route(Arc::clone(head))),
+                || {
+                    turn.step(SEARCH);
+                    Ok::<_, WireError>(directory.foreign_route(Arc::clone(head)))
+                },
             )?;
             let roles = foreign.get(at).map(|route| &*route.roles).unwrap_or_default();
             let weight = message.size();
@@ -452,6 +477,8 @@ impl Exchange for Router {
                 return Ok((Flow::Yield, taken));
             }
             taken += 1;
+            turn.step(1 + roles.len() + taps.len());
+            turn.read(weight);
             (*boot, *counter) = (message.origin().boot, message.counter());
             tap(taps, &message);
             let mut push = |role: &Subscriber, message| {
@@ -464,30 +491,42 @@ impl Exchange for Router {
                 push(last, message);
             }
         }
-        Ok((Flow::Continue, taken))
+        Ok((Flow::Yield, taken))
     }
 
-    fn refuse_forged(&self, peer: &Peer, claimed: &str) {
-        self.lock().refuse(Refused::Forged);
+    fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
+    }
+
+    fn refuse_forged(&self, peer: &Peer, claimed: &str, messages: u64) {
+        self.lock().refuse(Refused::Forged, messages);
         if let Some(more) = self.complaints.may_say(peer.name(), "forged") {
             let claimed = claimed.escape_debug();
             warn!(
                 class = class::FORGED,
                 peer = peer.name(),
-                "refused a message in the name of '{claimed}' ({more} more before)"
+                "refused a message in the name of '{claimed}' ({more} times more before)"
             );
         }
     }
 
-    fn refuse_forbidden(&self, peer: &Peer) {
-        self.lock().refuse(Refused::Policy);
+    fn refuse_forbidden(&self, peer: &Peer, messages: u64) {
+        self.lock().refuse(Refused::Policy, messages);
         if let Some(more) = self.complaints.may_say(peer.name(), class::POLICY) {
             warn!(
                 class = class::POLICY,
                 peer = peer.name(),
-                "refused a message that the connection policies forbid ({more} more before)"
+                "refused a message that the connection policies forbid ({more} times more before)"
             );
         }
+    }
+
+    fn drop_unlinked(&self, messages: u64) {
+        self.lock().refuse(Refused::Unlinked, messages);
+    }
+
+    fn drop_too_large(&self) {
+        self.lock().refuse(Refused::TooLarge, 1);
     }
 
     fn set_interest(&self, peer: PeerId, interests: &[Interest]) {

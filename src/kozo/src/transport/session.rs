@@ -17,18 +17,26 @@ use crate::BoxFuture;
 pub enum Flow {
     /// Go on reading.
     Continue,
-    /// Give others a turn, then go on with what came: a queue is full.
+    /// Give others a turn, then go on with what came.
     Yield,
+    /// Wait for [`Sink::ready`], then go on with what came.
+    Wait,
 }
 
 /// Takes the bytes of a session as they come. Dropped when the session has ended.
 pub trait Sink: Send {
-    /// Takes some bytes. To be called again, without any, for as long as it says [`Flow::Yield`]: it has
-    /// stopped in the middle of what came.
+    /// Takes some bytes. To be called again, without any, for as long as it does not say
+    /// [`Flow::Continue`]: it has stopped in the middle of what came.
     ///
     /// # Errors
     /// When they make no sense; the session is then closed.
     fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError>;
+
+    /// Returns when what stopped at [`Flow::Wait`] can go on. It may not depend on anything that is still
+    /// to be written on the session.
+    fn ready(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Decides who may have a session with this Node, for one connection that came in.
@@ -209,14 +217,20 @@ impl Writer {
     }
 }
 
-/// Hands bytes to a sink, and gives others a turn where it says so.
+/// Hands bytes to a sink, and gives others a turn, or waits, where it says so.
 pub(super) async fn feed(sink: &mut dyn Sink, bytes: &[u8]) -> Result<(), SessionError> {
     let mut flow = sink.data(bytes)?;
-    while flow == Flow::Yield {
-        tokio::task::yield_now().await;
+    loop {
+        match flow {
+            Flow::Continue => return Ok(()),
+            Flow::Yield => tokio::task::yield_now().await,
+            Flow::Wait => {
+                let ready = sink.ready();
+                ready.await;
+            }
+        }
         flow = sink.data(&[])?;
     }
-    Ok(())
 }
 
 /// A session over a stream that the Transport itself has authenticated and encrypts; `cutter` will

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    Echo, HEADER, Heartbeat, Hello, MAX_FEATURES, MAX_INTERESTS, MAX_PAYLOAD, WireError, kind,
+    AROUND, Echo, HEADER, Heartbeat, Hello, MAX_BATCH, MAX_CONTROL, MAX_FEATURES, MAX_INTEREST,
+    MAX_INTERESTS, MAX_PAYLOAD, WireError, kind,
 };
 use crate::interest::{Interest, Pattern};
-use crate::message::{Head, Kind, Message, MessageError, Origin};
+use crate::message::{Head, Kind, MAX_MESSAGE, Message, MessageError, Origin};
 
 /// A frame that came.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub enum Frame {
     Interest(Vec<Interest>),
     /// Messages of one origin.
     Messages(Messages),
+    /// A Message that is larger than any that is taken. (If it is more than one, whoever sent it has not
+    /// kept to [`MAX_BATCH`].)
+    TooLarge,
     /// See [`super::Control::Heartbeat`].
     Heartbeat(Heartbeat),
     /// See [`super::Control::Echo`].
@@ -36,7 +40,7 @@ pub enum Frame {
 /// Frames up to this size share their memory with what comes before and after them. The memory of a
 /// larger one is its own, and goes when it goes: a Message that is only a smaller part of it is
 /// copied, for it may wait long in some queue.
-const SHARED: usize = 64 * 1024;
+const SHARED: usize = MAX_BATCH;
 
 /// Data up to this size is copied in any case: it would hold on to a multiple of itself.
 const SMALL: usize = 1024;
@@ -44,27 +48,84 @@ const SMALL: usize = 1024;
 /// Bytes of a piece of memory that the data of small Messages shares.
 const PIECE: usize = 4 * 1024;
 
+/// How far a session has come, which decides what may come on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before the hello: small frames.
+    Silent,
+    /// Nobody has said yet whether Messages are taken: the first of them stays where it is, and whatever is
+    /// behind it.
+    Greeting,
+    /// Messages of up to so many bytes are taken, and those that come together.
+    Open(usize),
+}
+
 /// Cuts a stream of bytes into frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
+    stage: Stage,
+    /// Bytes still to come of a frame that is not kept.
+    unwanted: usize,
+}
+
+/// Takes whatever is allowed at all.
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder::new(Stage::Open(MAX_MESSAGE))
+    }
+}
+
+/// What is done with a frame, as its header is.
+enum Verdict {
+    Keep,
+    PassOver,
+    Refuse,
 }
 
 impl Decoder {
+    /// A decoder for what comes from now on.
+    pub fn new(stage: Stage) -> Decoder {
+        Decoder { buffer: BytesMut::new(), stage, unwanted: 0 }
+    }
+
+    /// Another stage holds for the frames that are not read yet.
+    pub fn set_stage(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
     /// Takes bytes as they come, in pieces of any size.
     pub fn feed(&mut self, bytes: &[u8]) {
+        let (unwanted, bytes) = bytes.split_at(bytes.len().min(self.unwanted));
+        self.unwanted -= unwanted.len();
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next complete frame, if it has come.
+    /// Whether Messages wait for another stage.
+    pub fn is_held(&self) -> bool {
+        self.stage == Stage::Greeting && self.buffer.first() == Some(&kind::MESSAGES)
+    }
+
+    /// The next frame, if it has come: a complete one, but for those that are too large to be kept.
     ///
     /// # Errors
     /// When what came is not this protocol; the decoder is of no further use then.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
         loop {
-            let Some((number, length)) = self.header() else { return Ok(None) };
-            if length > MAX_PAYLOAD {
-                return Err(WireError::FrameTooLarge(length));
+            let Some((number, length)) = self.header().filter(|_| !self.is_held()) else {
+                return Ok(None);
+            };
+            match self.verdict(number, length) {
+                Verdict::Keep => {}
+                Verdict::Refuse => return Err(WireError::FrameTooLarge(length)),
+                Verdict::PassOver => {
+                    self.pass_over(length);
+                    match number {
+                        kind::MESSAGES => return Ok(Some(Frame::TooLarge)),
+                        kind::INTEREST => return Ok(Some(Frame::Interest(everything()))),
+                        _ => continue,
+                    }
+                }
             }
             if self.buffer.len() < HEADER + length {
                 return Ok(None);
@@ -78,6 +139,32 @@ impl Decoder {
                 return Ok(Some(frame));
             }
         }
+    }
+
+    fn verdict(&self, number: u8, length: usize) -> Verdict {
+        let (kept, allowed) = match (self.stage, number) {
+            (Stage::Silent, _) => (MAX_CONTROL, MAX_CONTROL),
+            (Stage::Open(most), kind::MESSAGES) => {
+                (most.max(MAX_BATCH).saturating_add(AROUND), MAX_PAYLOAD)
+            }
+            (_, kind::MESSAGES) => (0, MAX_PAYLOAD),
+            (_, kind::INTEREST) => (MAX_INTEREST, MAX_PAYLOAD),
+            (_, kind::HELLO..=kind::BYE) => (MAX_CONTROL, MAX_CONTROL),
+            // Nobody would look at it.
+            _ => (0, MAX_PAYLOAD),
+        };
+        match length {
+            length if length > allowed => Verdict::Refuse,
+            length if length > kept => Verdict::PassOver,
+            _ => Verdict::Keep,
+        }
+    }
+
+    fn pass_over(&mut self, length: usize) {
+        self.buffer.advance(HEADER);
+        let here = length.min(self.buffer.len());
+        self.buffer.advance(here);
+        self.unwanted = length - here;
     }
 
     /// Bytes that wait for the rest of their frame.
@@ -159,7 +246,8 @@ impl Messages {
 
     fn read(&mut self) -> Result<Message, WireError> {
         const MALFORMED: WireError = WireError::Malformed("messages");
-        while self.payload.get(self.at) == Some(&0) {
+        // One head at most, so that a frame full of them does not hold up everybody.
+        if self.payload.get(self.at) == Some(&0) {
             self.at += 1;
             self.read_head()?;
         }
@@ -169,7 +257,8 @@ impl Messages {
         let counter = number(&mut rest).ok_or(MALFORMED)?;
         let time = number(&mut rest).ok_or(MALFORMED)?;
         let time = (time >> 1) ^ (time & 1).wrapping_neg();
-        let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
+        let length =
+            usize::try_from(length).ok().filter(|length| (1..=rest.len()).contains(length));
         let length = length.ok_or(MALFORMED)?;
         let start = self.payload.len() - rest.len();
         self.at = start + length;
@@ -268,7 +357,7 @@ fn interests(rest: &mut Bytes) -> Option<Vec<Interest>> {
     let mut found = Vec::new();
     while !rest.is_empty() {
         if found.len() == MAX_INTERESTS {
-            return None;
+            return Some(everything());
         }
         let kind = match rest.try_get_u8().ok()? {
             u8::MAX => None,
@@ -283,6 +372,12 @@ fn interests(rest: &mut Bytes) -> Option<Vec<Interest>> {
         found.push(Interest { kind, message_type, channel, role, node });
     }
     Some(found)
+}
+
+/// What somebody is taken to want who wants more than can be told apart: the other side sorts out what
+/// comes.
+fn everything() -> Vec<Interest> {
+    vec![Interest::any()]
 }
 
 fn messages(rest: &mut Bytes) -> Option<Messages> {

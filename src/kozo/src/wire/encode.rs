@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Control, HEADER, MAX_INTERESTS, kind};
+use super::{Control, HEADER, MAX_INTEREST, MAX_INTERESTS, kind};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Head, MAX_MESSAGE, Message};
 
@@ -35,11 +35,7 @@ pub fn encode(frame: &Control<'_>, out: &mut BytesMut) {
                 put_text(out, feature);
             }
         }
-        Control::Interest(interests) => {
-            for interest in interests.iter().take(MAX_INTERESTS) {
-                put_interest(out, interest);
-            }
-        }
+        Control::Interest(interests) => put_interests(out, interests),
         Control::Heartbeat(heartbeat) => {
             out.put_u64_le(heartbeat.sent);
             out.put_u64_le(heartbeat.received);
@@ -149,6 +145,18 @@ fn put_number(out: &mut BytesMut, mut number: u64) {
 fn put_pattern(out: &mut BytesMut, pattern: &Pattern) {
     let text = pattern.to_string();
     put_text(out, if text.len() > usize::from(u8::MAX) { "*" } else { &text });
+}
+
+/// So much interest that it cannot be said becomes interest in everything, likewise.
+fn put_interests(out: &mut BytesMut, interests: &[Interest]) {
+    let start = out.len();
+    for interest in interests.iter().take(MAX_INTERESTS) {
+        put_interest(out, interest);
+    }
+    if interests.len() > MAX_INTERESTS || out.len() - start > MAX_INTEREST {
+        out.truncate(start);
+        put_interest(out, &Interest::any());
+    }
 }
 
 fn put_interest(out: &mut BytesMut, interest: &Interest) {

@@ -3,15 +3,15 @@
 //! A frame is one byte of kind, four bytes of payload length (little-endian) and the payload. What
 //! the frames mean, and in which order they come, is in `ARCHITECTURE.md`; `link` acts on them. Kinds
 //! this version does not know are skipped, so that later versions can add some. Every length is
-//! checked against a bound before anything is allocated for it, and memory grows only with bytes
-//! that really came. Knows `message` and `interest`.
+//! checked against a bound before anything is allocated for it, memory grows only with bytes that really
+//! came, and what would only be thrown away is not kept. Knows `message` and `interest`.
 
 mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Decoder, Frame, Messages};
+pub use decode::{Decoder, Frame, Messages, Stage};
 pub use encode::{encode, encode_messages};
 
 use crate::interest::Interest;
@@ -22,11 +22,24 @@ pub const VERSION: u16 = 1;
 /// Bytes of a frame in front of its payload.
 pub const HEADER: usize = 5;
 
-/// Largest payload: the largest Message and its batch's header.
-pub const MAX_PAYLOAD: usize = crate::message::MAX_MESSAGE + 1024;
+/// Largest payload: the largest Message, and what is said of it.
+pub const MAX_PAYLOAD: usize = crate::message::MAX_MESSAGE + AROUND;
 
-/// Largest number of interests that a Node may announce.
-pub const MAX_INTERESTS: usize = 65_536;
+/// Bytes of a frame of Messages for what is said of the first one, beside its own size.
+const AROUND: usize = 1024;
+
+/// Largest payload of a frame that holds neither Messages nor interest, and of any before the hello.
+pub const MAX_CONTROL: usize = 4 * 1024;
+
+/// Largest payload in which Messages go together. In a larger one there is a single Message.
+pub const MAX_BATCH: usize = 64 * 1024;
+
+/// Interests of a Node that are told apart. One that has more, or more than [`MAX_INTEREST`] bytes of
+/// them, wants everything as far as its Peers are concerned.
+pub const MAX_INTERESTS: usize = 1024;
+
+/// Largest payload of a frame of interest.
+pub const MAX_INTEREST: usize = 64 * 1024;
 
 /// Largest number of features that a hello may name.
 const MAX_FEATURES: usize = 64;

@@ -138,6 +138,7 @@ fn decoded(frame: Frame) -> Any {
         Frame::Finish => Any::Finish,
         Frame::Finished(received) => Any::Finished(received),
         Frame::Bye(reason) => Any::Bye(reason),
+        Frame::TooLarge => panic!("too large"),
         Frame::Messages(messages) => {
             let (node, boot) = (messages.origin().node.clone(), messages.origin().boot);
             Any::Messages(node, boot, messages.map(|message| heard(&message.unwrap())).collect())
@@ -281,6 +282,22 @@ fn a_message_before_any_head_is_refused() {
     assert!(came.next().is_none());
 }
 
+/// Whoever sends heads alone has something else in mind.
+#[test]
+fn behind_a_head_comes_a_message() {
+    let head = [0, 0, 1, b'r', 1, b't', 0];
+    for (heads, fine) in [(1, true), (2, false), (100_000, false)] {
+        let origin = [&[1, b'n'][..], &[0; 9]].concat();
+        let payload = [&origin[..], &head.repeat(heads), &[1, 1, 0, 0xc0]].concat();
+        let (_, mut came) = read(Stage::Open(MAX_MESSAGE), &framed(kind::MESSAGES, &payload));
+        let Some(Frame::Messages(mut messages)) = came.pop() else { panic!("no messages") };
+        let read = messages.next().unwrap();
+        assert_eq!(read.is_ok(), fine);
+        assert!(fine || read.unwrap_err() == WireError::Malformed("messages"));
+        assert!(messages.next().is_none());
+    }
+}
+
 #[test]
 fn an_interest_that_does_not_fit_becomes_a_wider_one() {
     let long = Pattern::literal(&"*".repeat(200));
@@ -293,16 +310,90 @@ fn an_interest_that_does_not_fit_becomes_a_wider_one() {
     assert_eq!(came, [Interest::exactly(Kind::Event, "tick")]);
 }
 
+fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
+    [&[kind][..], &u32::try_from(payload.len()).unwrap().to_le_bytes(), payload].concat()
+}
+
+/// Fed in pieces, as a session does.
+fn read(stage: Stage, bytes: &[u8]) -> (Decoder, Vec<Frame>) {
+    let mut decoder = Decoder::new(stage);
+    let mut came = Vec::new();
+    for piece in bytes.chunks(1000) {
+        decoder.feed(piece);
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            came.push(frame);
+        }
+    }
+    (decoder, came)
+}
+
 #[test]
-fn more_interests_than_allowed_are_refused() {
+fn who_wants_more_than_is_told_apart_wants_everything() {
+    let is_any =
+        |frame: &Frame| matches!(frame, Frame::Interest(came) if *came == [Interest::any()]);
     let mut one = BytesMut::new();
-    encode(&Control::Interest(&[Interest::any()]), &mut one);
-    let payload = one[HEADER..].repeat(MAX_INTERESTS + 1);
-    let mut decoder = Decoder::default();
-    decoder.feed(&[kind::INTEREST]);
-    decoder.feed(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-    decoder.feed(&payload);
-    assert!(matches!(decoder.next_frame(), Err(WireError::Malformed("interest"))));
+    encode(&Control::Interest(&[Interest::exactly(Kind::Event, "tick")]), &mut one);
+    let one = &one[HEADER..];
+    for (times, wide) in
+        [(MAX_INTERESTS, false), (MAX_INTERESTS + 1, true), (MAX_PAYLOAD / one.len(), true)]
+    {
+        let (_, came) = read(Stage::Greeting, &framed(kind::INTEREST, &one.repeat(times)));
+        let [Frame::Interest(interests)] = &came[..] else { panic!("{came:?}") };
+        assert_eq!(is_any(&came[0]), wide);
+        assert!(wide || interests.len() == times);
+    }
+    // So does this side say it.
+    let many = vec![Interest::exactly(Kind::Event, "tick"); MAX_INTERESTS + 1];
+    let long = Pattern::literal(&"x".repeat(255));
+    let long = vec![Interest { role: long, ..Interest::any() }; MAX_INTERESTS];
+    for interests in [many, long] {
+        let mut bytes = BytesMut::new();
+        encode(&Control::Interest(&interests), &mut bytes);
+        assert!(is_any(&read(Stage::Greeting, &bytes).1[0]));
+    }
+}
+
+#[test]
+fn what_nobody_will_look_at_is_not_kept_while_it_comes() {
+    let mut bytes = framed(77, &[7; 1_000_000]);
+    bytes.extend(framed(kind::PADDING, &[0; 1_000_000]));
+    bytes.extend(framed(kind::MESSAGES, &[0; 1_000_000]));
+    bytes.extend(framed(kind::USE, &[]));
+    bytes.extend(framed(77, &[]));
+    let (decoder, came) = read(Stage::Open(1000), &bytes);
+    assert!(matches!(came[..], [Frame::TooLarge, Frame::Use]), "{came:?}");
+    assert_eq!(decoder.buffered(), 0);
+    assert!(decoder.capacity() <= 4000, "{}", decoder.capacity());
+}
+
+#[test]
+fn frames_are_small_but_for_messages_and_interest_and_all_are_before_the_hello() {
+    for number in 0..=20_u8 {
+        let larger = framed(number, &[0; MAX_CONTROL + 1]);
+        let mut silent = Decoder::new(Stage::Silent);
+        silent.feed(&larger[..HEADER]);
+        assert!(matches!(silent.next_frame(), Err(WireError::FrameTooLarge(_))), "{number}");
+        let mut open = Decoder::default();
+        open.feed(&larger[..HEADER]);
+        let may_be = [kind::INTEREST, kind::MESSAGES].contains(&number);
+        let known = (kind::HELLO..=kind::BYE).contains(&number);
+        assert_eq!(open.next_frame().is_ok(), may_be || !known, "{number}");
+    }
+}
+
+#[test]
+fn messages_stay_where_they_are_until_it_is_decided_on_them() {
+    let sent = messages("clock", 1, &[vec![0; 10]]);
+    let mut bytes = BytesMut::new();
+    encode(&Control::Use, &mut bytes);
+    encode_messages(&sent, &mut bytes);
+    encode(&Control::Finish, &mut bytes);
+    let (mut decoder, came) = read(Stage::Greeting, &bytes);
+    assert!(matches!(came[..], [Frame::Use]) && decoder.is_held(), "{came:?}");
+    decoder.set_stage(Stage::Open(1000));
+    assert!(!decoder.is_held());
+    assert!(matches!(decoder.next_frame(), Ok(Some(Frame::Messages(_)))));
+    assert!(matches!(decoder.next_frame(), Ok(Some(Frame::Finish))));
 }
 
 #[test]
