@@ -4,6 +4,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 mod messages;
+mod namesakes;
 mod objects;
 mod permission;
 mod private_bus;

@@ -55,10 +55,11 @@ pub struct Client {
 
 impl Client {
     /// Connects to the Node of this name, or to the only one that runs here, over the system bus or
-    /// its control socket.
+    /// its control socket. A name on the bus means the Node that has it, and a path the one with its control
+    /// socket there.
     ///
     /// # Errors
-    /// [`Error::NoDaemon`], [`Error::Ambiguous`], or [`Error::NotAllowed`].
+    /// [`Error::NoDaemon`], [`Error::Ambiguous`], [`Error::Namesakes`], or [`Error::NotAllowed`].
     pub async fn connect(node: Option<&str>) -> Result<Client, Error> {
         Client::find(&Lookup::default(), node).await
     }
@@ -68,6 +69,9 @@ impl Client {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn find(lookup: &Lookup, node: Option<&str>) -> Result<Client, Error> {
+        if let Some(path) = node.filter(|node| node.contains('/')) {
+            return Client::at_socket(Path::new(path)).await;
+        }
         let Connected { connection, node, way } = lookup.connect(node).await?;
         let destination = names::bus_name(&node);
         Ok(Client { connection, node, destination, way })

@@ -4,6 +4,7 @@ use std::fmt;
 
 use zbus::fdo;
 
+use crate::find::Found;
 use crate::names::ERROR_PREFIX;
 
 /// Where a Node was looked for, and what was found there.
@@ -35,6 +36,9 @@ pub enum Error {
     /// Several Nodes run here, and none was named.
     #[error("several nodes run here ({}): name one", .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// Several daemons run here under the one name that was given, or that there is.
+    #[error("several nodes of one name run here: say which")]
+    Namesakes(Vec<Found>),
     /// The caller may not do this; the text names the polkit action.
     #[error("{0}")]
     NotAllowed(String),

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 use zbus::connection::{Builder, Connection};
 use zbus::fdo::DBusProxy;
 use zbus::names::BusName;
+use zbus::proxy::CacheProperties;
 
 use crate::error::{Error, Place};
+use crate::proxies::Node1Proxy;
 use crate::{names, places};
 
 /// How long a bus or a Node has to answer.
@@ -34,6 +36,16 @@ pub struct Found {
     pub node: String,
     /// How it is reached.
     pub way: Way,
+}
+
+impl Found {
+    /// What to give as a Node's name to mean this one, whoever else has its name.
+    pub fn unmistakable(&self) -> String {
+        match &self.way {
+            Way::SystemBus => names::bus_name(&self.node),
+            Way::Socket(path) => path.display().to_string(),
+        }
+    }
 }
 
 /// Where Nodes are looked for.
@@ -66,7 +78,7 @@ pub(crate) struct Connected {
 
 impl Lookup {
     /// The Nodes that run here, and those that are started by whoever connects to their socket, by
-    /// name. What can be reached over the system bus is given so.
+    /// name. What can be reached over the system bus is given so. Each daemon is there once.
     pub async fn running(&self) -> Vec<Found> {
         let mut places = Vec::new();
         let bus = self.connect_to_bus(&mut places).await;
@@ -78,12 +90,17 @@ impl Lookup {
         let mut places = Vec::new();
         let bus = self.connect_to_bus(&mut places).await;
         let found = match node {
-            Some(node) => self.named(bus.as_ref(), node, &mut places).await,
-            None => self.look(bus.as_ref(), &mut places).await,
+            Some(node) => {
+                let found = self.named(bus.as_ref(), node, &mut places).await;
+                check_names(tell_apart(bus.as_ref(), &found).await)?;
+                found
+            }
+            None => {
+                let found = self.look(bus.as_ref(), &mut places).await;
+                check_names(found.clone())?;
+                found
+            }
         };
-        if node.is_none() && found.len() > 1 {
-            return Err(Error::Ambiguous(found.into_iter().map(|found| found.node).collect()));
-        }
         let mut forbidden = None;
         for Found { node, way } in found {
             let path = match (&way, &bus) {
@@ -106,7 +123,10 @@ impl Lookup {
         }
         match forbidden {
             Some(problem) => Err(Error::NotAllowed(problem)),
-            None => Err(Error::NoDaemon { node: node.map(str::to_owned), places }),
+            None => {
+                let name = |node| names::node_of_bus_name(node).unwrap_or_else(|| node.to_owned());
+                Err(Error::NoDaemon { node: node.map(name), places })
+            }
         }
     }
 
@@ -118,6 +138,11 @@ impl Lookup {
         places: &mut Vec<Place>,
     ) -> Vec<Found> {
         let mut found = Vec::new();
+        let on_bus = names::node_of_bus_name(node);
+        let (node, folders) = match &on_bus {
+            Some(node) => (&**node, &[][..]),
+            None => (node, &*self.folders),
+        };
         let known = |way| Found { node: node.to_owned(), way };
         if let Some(bus) = bus {
             let name = names::bus_name(node);
@@ -128,7 +153,7 @@ impl Lookup {
                 places.push(Place { place: name, problem });
             }
         }
-        for parent in &self.folders {
+        for parent in folders {
             let path = parent.join(node).join(places::SOCKET);
             match is_socket(&path) {
                 Ok(true) if places::is_folder_name(node) && places::is_trustworthy(parent) => {
@@ -146,17 +171,22 @@ impl Lookup {
         found
     }
 
-    /// All Nodes, each once.
+    /// All Nodes, each daemon once.
     async fn look(&self, bus: Option<&Connection>, places: &mut Vec<Place>) -> Vec<Found> {
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+        let mut add = |node: String, way| {
+            let known = found.entry(node.clone()).or_default();
+            known.push(Found { node, way });
+        };
         if let Some(bus) = bus {
-            let known = found.len();
+            let mut here = false;
             for name in bus_names(bus).await {
                 if let Some(node) = names::node_of_bus_name(&name) {
-                    found.insert(node, Way::SystemBus);
+                    here = true;
+                    add(node, Way::SystemBus);
                 }
             }
-            if found.len() == known {
+            if !here {
                 places.push(Place {
                     place: format!("{}*", names::BUS_NAME_PREFIX),
                     problem: "nobody has such a name on the system bus".to_owned(),
@@ -186,14 +216,18 @@ impl Lookup {
                 };
                 if there {
                     here = true;
-                    found.entry(node).or_insert(Way::Socket(path));
+                    add(node, Way::Socket(path));
                 }
             }
             if !here {
                 places.push(place(parent, "no node has a socket there"));
             }
         }
-        found.into_iter().map(|(node, way)| Found { node, way }).collect()
+        let mut apart = Vec::new();
+        for ways in found.into_values() {
+            apart.extend(tell_apart(bus, &ways).await);
+        }
+        apart
     }
 
     async fn connect_to_bus(&self, places: &mut Vec<Place>) -> Option<Connection> {
@@ -206,6 +240,69 @@ impl Lookup {
         places.push(Place { place: "system bus".to_owned(), problem });
         None
     }
+}
+
+/// Whether these are at most one daemon.
+fn check_names(found: Vec<Found>) -> Result<(), Error> {
+    let mut names: Vec<_> = found.iter().map(|found| found.node.clone()).collect();
+    names.dedup();
+    match (names.len(), found.len()) {
+        (_, 0 | 1) => Ok(()),
+        (1, _) => Err(Error::Namesakes(found)),
+        _ => Err(Error::Ambiguous(names)),
+    }
+}
+
+/// Of several ways to Nodes of one name, the first to each daemon.
+async fn tell_apart(bus: Option<&Connection>, found: &[Found]) -> Vec<Found> {
+    if found.len() < 2 {
+        return found.to_vec();
+    }
+    let is_service = |found: &Found| match &found.way {
+        Way::SystemBus => true,
+        Way::Socket(path) => path.starts_with(places::SYSTEM),
+    };
+    let (services, others): (Vec<_>, Vec<_>) = found.iter().partition(|found| is_service(found));
+    let mut apart: Vec<Found> = Vec::new();
+    let mut runs = Vec::new();
+    for found in others {
+        let Way::Socket(path) = &found.way else { continue };
+        // Nobody listens there any more if that fails.
+        let Ok(connection) = peer_to_peer(path).await else { continue };
+        let run = boot(&connection, &found.node).await;
+        if run.is_none() || !runs.contains(&run) {
+            runs.push(run);
+            apart.push(found.clone());
+        }
+    }
+    if apart.is_empty() {
+        // On the bus and by the socket that systemd has made: both are the service.
+        return found.first().cloned().into_iter().collect();
+    }
+    let mut is_known = false;
+    for service in services {
+        match (&service.way, bus) {
+            (Way::SystemBus, Some(bus)) => {
+                let run = boot(bus, &service.node).await;
+                match runs.iter().position(|known| run.is_some() && *known == run) {
+                    // A daemon that was started by hand has a name on the bus too, if it may.
+                    Some(at) => {
+                        if let Some(known) = apart.get_mut(at) {
+                            known.way = Way::SystemBus;
+                        }
+                    }
+                    None => {
+                        is_known = true;
+                        apart.insert(0, service.clone());
+                    }
+                }
+            }
+            _ if is_known => {}
+            // To ask there might start it.
+            _ => apart.insert(0, service.clone()),
+        }
+    }
+    apart
 }
 
 /// Whether a socket is more than what a Node left behind. Those of systemd are not tried: it takes
@@ -237,6 +334,13 @@ async fn has_owner(bus: &Connection, name: &str) -> bool {
         return false;
     };
     timeout(ANSWER, proxy.name_has_owner(name)).await.is_ok_and(|answer| answer.unwrap_or(false))
+}
+
+/// Random number of the run of the daemon behind this connection.
+async fn boot(connection: &Connection, node: &str) -> Option<u64> {
+    let builder = Node1Proxy::builder(connection).destination(names::bus_name(node));
+    let asked = async { builder.cache_properties(CacheProperties::No).build().await?.boot().await };
+    timeout(ANSWER, asked).await.ok()?.ok()
 }
 
 async fn bus_names(bus: &Connection) -> Vec<String> {

@@ -32,6 +32,10 @@ pub trait Node1 {
     /// The Node as JSON, see [`crate::status::NodeStatus`].
     fn describe(&self) -> zbus::Result<String>;
 
+    /// Random number of this run of it.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn boot(&self) -> zbus::Result<u64>;
+
     /// Its name.
     #[zbus(property(emits_changed_signal = "const"))]
     fn name(&self) -> zbus::Result<String>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kozo_client::{Client, Error, Way};
+use kozo_client::{Client, Error, Way, names};
 use tokio::time::sleep;
 
 use crate::failure::{Exit, Failure};
@@ -38,12 +38,6 @@ pub(crate) async fn connect(client: &Client, ended: Failure) -> Result<Client, F
 async fn same(client: &Client) -> Result<Client, Error> {
     match client.way() {
         Way::Socket(path) => Client::at_socket(path).await,
-        Way::SystemBus => {
-            let found = Client::connect(Some(client.node())).await?;
-            match found.way() {
-                Way::SystemBus => Ok(found),
-                Way::Socket(_) => Err(Error::Gone("it is not on the system bus".to_owned())),
-            }
-        }
+        Way::SystemBus => Client::connect(Some(&names::bus_name(client.node()))).await,
     }
 }

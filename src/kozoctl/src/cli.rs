@@ -49,7 +49,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The Node to talk to, if there are several on this machine.
+    /// The Node to talk to, if there are several on this machine: its name, or, where several have
+    /// that, its name on the bus or the path of its control socket.
     #[arg(short, long, global = true, value_name = "NODE",
         add = ArgValueCompleter::new(complete::nodes))]
     pub(crate) node: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kozo_client::{Client, Error};
+use kozo_client::{Client, Error, Found, Way, places};
 
 use crate::failure::{Exit, Failure};
 use crate::view;
@@ -39,7 +39,7 @@ impl From<Error> for Failure {
             Error::NoDaemon { .. } | Error::Gone(_) => Exit::NoDaemon,
             Error::NotAllowed(_) => Exit::NotAllowed,
             Error::NoSuchRole(_) | Error::NoSuchPeer(_) => Exit::Unknown,
-            Error::Ambiguous(_) | Error::InvalidArgument(_) => Exit::Usage,
+            Error::Ambiguous(_) | Error::Namesakes(_) | Error::InvalidArgument(_) => Exit::Usage,
             Error::TimedOut(_) => Exit::TimedOut,
             _ => Exit::Failed,
         };
@@ -54,8 +54,25 @@ impl From<Error> for Failure {
                 let first = nodes.first().map_or("NODE", |node| node);
                 failure.hint(format!("For instance: kozoctl --node {first} …"))
             }
+            Error::Namesakes(found) => {
+                let choices = found.iter().map(|found| (place(found), found.unmistakable()));
+                choices.fold(failure, |failure, (place, node)| {
+                    failure.hint(format!("{place}: kozoctl --node {node} …"))
+                })
+            }
             _ => failure,
         }
+    }
+}
+
+/// Where one of several Nodes of a name is.
+fn place(found: &Found) -> String {
+    match &found.way {
+        Way::Socket(path) if path.starts_with(places::SYSTEM) => {
+            format!("'{}', the service", found.node)
+        }
+        Way::Socket(_) => format!("'{}', started by hand", found.node),
+        Way::SystemBus => format!("'{}' on the system bus", found.node),
     }
 }
 
@@ -69,4 +86,30 @@ fn start(node: &str) -> Vec<String> {
     }
     lines.push(format!("Or run it here: kozo CONFIG {node}"));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn namesakes_are_listed_with_what_to_write_for_each() {
+        let found = |way| Found { node: "clock".to_owned(), way };
+        let error = Error::Namesakes(vec![
+            found(Way::SystemBus),
+            found(Way::Socket("/run/kozo/clock/bus".into())),
+            found(Way::Socket("/run/user/7/kozo/clock/bus".into())),
+        ]);
+        let Failure::Told { message, hints, .. } = Failure::from(error) else { panic!("told") };
+        assert_eq!(message, "several nodes of one name run here: say which");
+        assert_eq!(
+            hints,
+            [
+                "'clock' on the system bus: kozoctl --node org.kozo.Node1.clock …",
+                "'clock', the service: kozoctl --node /run/kozo/clock/bus …",
+                "'clock', started by hand: kozoctl --node /run/user/7/kozo/clock/bus …",
+            ]
+        );
+    }
 }
