@@ -164,10 +164,15 @@ async def test_what_is_not_the_protocol_ends_the_session(scene, sent, says):
 @pytest.mark.parametrize("said, says", BATCHES.values(), ids=BATCHES)
 async def test_a_batch_that_makes_no_sense_ends_the_session(scene, said, says):
     peer, session = await scene.link()
-    # The Message before it is delivered.
-    session.write(peer.say(LOG, "log", "before") + peer.batch(said))
+    # Those before it, in the same frame too, are delivered and counted.
+    before = b"" if said.startswith(message(1, 1, NIL)) else head(LOG, "log") + message(2, 0, msgpack.packb("beside"))
+    session.write(peer.say(LOG, "log", "before") + peer.batch(before + said))
     await ends(scene, session, says)
-    await asyncio.to_thread(scene.node.printed.wait_for, "<peer@mallory> before")
+    lines = ["before", "beside"] if before else ["before"]
+    for line in lines:
+        await asyncio.to_thread(scene.node.printed.wait_for, f"<peer@mallory> {line}")
+    seen = await asyncio.to_thread(scene.node.peer, "mallory")
+    assert seen["received"] == len(lines), seen
 
 
 REFUSED = {

@@ -198,6 +198,10 @@ impl Inbound {
         let mut counted = 0;
         while !self.turn.is_over() {
             let Some(message) = messages.next() else { return Ok((Flow::Continue, counted)) };
+            if message.is_err() && counted > 0 {
+                messages.put_back(message);
+                break;
+            }
             message?;
             counted += 1;
             self.turn.step(1);

@@ -453,6 +453,11 @@ impl Exchange for Router {
         let mut taken = 0;
         while !turn.is_over() {
             let Some(message) = messages.next() else { return Ok((Flow::Continue, taken)) };
+            if message.is_err() && taken > 0 {
+                // Those before it are counted first.
+                messages.put_back(message);
+                return Ok((Flow::Yield, taken));
+            }
             let message = message?;
             if *boot == message.origin().boot && message.counter() <= *counter {
                 taken += 1;
@@ -473,7 +478,7 @@ impl Exchange for Router {
             let weight = message.size();
             // All are asked: whoever had a turn is not given another one for nothing.
             if roles.iter().filter(|role| role.inbox.wants_turn(weight)).count() > 0 {
-                messages.put_back(message);
+                messages.put_back(Ok(message));
                 return Ok((Flow::Yield, taken));
             }
             taken += 1;

@@ -206,8 +206,8 @@ pub struct Messages {
     headed: bool,
     counter: u64,
     timestamp: u64,
-    /// One that was read and not taken.
-    back: Option<Message>,
+    /// One that was read and not taken, or what is wrong with the next one.
+    back: Option<Result<Message, WireError>>,
     /// Room for the data of small ones.
     room: BytesMut,
 }
@@ -240,7 +240,7 @@ impl Messages {
     }
 
     /// Gives back the last one, to be the next one again.
-    pub fn put_back(&mut self, message: Message) {
+    pub fn put_back(&mut self, message: Result<Message, WireError>) {
         self.back = Some(message);
     }
 
@@ -309,7 +309,7 @@ impl Iterator for Messages {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(message) = self.back.take() {
-            return Some(Ok(message));
+            return Some(message);
         }
         if self.at >= self.payload.len() {
             return None;
