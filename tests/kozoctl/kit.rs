@@ -152,6 +152,14 @@ impl System {
         child.wait().unwrap();
     }
 
+    /// The most memory that a Node has taken, in bytes.
+    pub(crate) fn most_memory(&self, node: &str) -> u64 {
+        let (_, child) = self.nodes.iter().find(|(name, _)| name == node).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Changes the configuration.
     pub(crate) fn edit(&self, from: &str, to: &str) {
         let file = self.place.path().join("kozo.yml");

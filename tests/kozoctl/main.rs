@@ -10,6 +10,7 @@ mod first_steps;
 mod kit;
 mod messages;
 mod offline;
+mod proportion;
 mod remote;
 mod streams;
 mod waiting;

@@ -22,6 +22,7 @@ pub mod log;
 pub mod message;
 pub mod node;
 pub mod output;
+mod pack;
 pub mod queue;
 pub mod role;
 pub mod service;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use rmpv::Value;
 
+use crate::pack;
+
 /// Longest type, channel, Role name and Node name, in bytes.
 pub const MAX_NAME: usize = 255;
 
@@ -109,6 +111,9 @@ pub enum MessageError {
     /// A kind number that does not exist.
     #[error("kind number {0} does not exist")]
     KindNumber(u8),
+    /// Data with more values than are looked at.
+    #[error("the data has more than {0} values, which is too many for its size")]
+    TooManyValues(usize),
     /// A name that is not UTF-8.
     #[error("the {0} is not UTF-8")]
     NotUtf8(&'static str),
@@ -437,7 +442,7 @@ impl Message {
     /// Its data, decoded.
     ///
     /// # Errors
-    /// When the sender's data is not exactly one MessagePack value, or is nested too deeply.
+    /// As [`decode`].
     pub fn value(&self) -> Result<Value, MessageError> {
         decode(self.data())
     }
@@ -486,19 +491,30 @@ impl crate::queue::Weight for Message {
     }
 }
 
-/// Decodes data.
+/// Checks that data is exactly one MessagePack value and not nested too deeply, which takes no memory.
 ///
 /// # Errors
-/// When it is not exactly one MessagePack value, or is nested too deeply.
+/// When it is not.
+pub fn check(data: &[u8]) -> Result<(), MessageError> {
+    check_up_to(data, usize::MAX)
+}
+
+fn check_up_to(data: &[u8], values: usize) -> Result<(), MessageError> {
+    pack::check(data, MAX_DEPTH + 1, values).map_err(|problem| match problem {
+        pack::Problem::Malformed(what) => MessageError::Data(what),
+        pack::Problem::TooMany(most) => MessageError::TooManyValues(most),
+    })
+}
+
+/// Decodes data. What is made of it takes memory in proportion to its size.
+///
+/// # Errors
+/// When it is not exactly one MessagePack value, is nested too deeply, or has too many values for its size.
 pub fn decode(mut data: &[u8]) -> Result<Value, MessageError> {
     // It counts every array or map twice, and up to three for what is in the innermost.
-    let value = rmpv::decode::read_value_with_max_depth(&mut data, 2 * MAX_DEPTH + 3)
-        .map_err(|error| MessageError::Data(error.to_string()))?;
-    if data.is_empty() {
-        Ok(value)
-    } else {
-        Err(MessageError::Data(format!("{} bytes too many", data.len())))
-    }
+    check_up_to(data, pack::most_values(data.len()))?;
+    rmpv::decode::read_value_with_max_depth(&mut data, 2 * MAX_DEPTH + 3)
+        .map_err(|error| MessageError::Data(error.to_string()))
 }
 
 /// A name, if it is one.
@@ -629,6 +645,12 @@ mod tests {
         assert!(value(&[&[0x91; MAX_DEPTH][..], &[0xa1, b'x']].concat()).is_ok());
         assert!(value(&[&[0x91; MAX_DEPTH + 2][..], &[0xc0]].concat()).is_err());
         assert!(value(&[&[0x91; 100_000][..], &[0xc0]].concat()).is_err());
+        // A byte for each value would take forty times as much memory.
+        let nils = |count: usize| {
+            [&[0xdd][..], &u32::try_from(count).unwrap().to_be_bytes(), &vec![0xc0; count]].concat()
+        };
+        assert!(value(&nils(60_000)).is_ok());
+        assert!(matches!(value(&nils(4_000_000)), Err(MessageError::TooManyValues(_))));
         // An array that claims to have four billion items.
         assert!(value(&[0xdd, 0xff, 0xff, 0xff, 0xff]).is_err());
     }

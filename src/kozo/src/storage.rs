@@ -2,19 +2,27 @@
 //!
 //! A value is MessagePack. Saving writes a second file beside the first, makes it durable and puts it
 //! in the first one's place, so that a power cut leaves the old value or the new one, never half of
-//! each. A file that cannot be read as a value is set aside, not deleted. Knows nobody; Roles get
-//! theirs through [`crate::role::RoleContext`].
+//! each. A file that cannot be read as a value, or is larger than any that is saved, is set aside, not
+//! deleted. Knows nobody; Roles get theirs through [`crate::role::RoleContext`].
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rmpv::Value;
 
+use crate::pack;
+
 /// Nesting of arrays and maps beyond which a file is not read: more than any Message has.
 const MAX_DEPTH: usize = 256;
+
+/// Larger files are not read, and larger values not saved: a little more than a Message can have.
+const LARGEST: usize = crate::message::MAX_MESSAGE + 64 * 1024;
+
+/// A value may have a few more values in it than a Message of its size.
+const MORE_VALUES: usize = 1024;
 
 /// Copies of corrupt files that are kept for one Role; then no more are set aside.
 const MAX_CORRUPT: u32 = 1000;
@@ -56,6 +64,14 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
+    /// The value is too large, so it was not written; the one before it is still there.
+    #[error("{} is not written: {problem}; the value before it is kept", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// In which way.
+        problem: String,
+    },
     /// The file is corrupt and could not be set aside.
     #[error("{} is corrupt and cannot be set aside: {source}; move it away", path.display())]
     SetAside {
@@ -94,11 +110,13 @@ impl Storage {
     /// Replaces the value. When this returns without error, the new value survives a power cut.
     ///
     /// # Errors
-    /// When it could not be written; the value before it is still there.
+    /// When it is too large or could not be written; the value before it is still there.
     pub async fn save(&self, value: &Value) -> Result<(), StorageError> {
         let mut encoded = Vec::new();
         // Writing to memory cannot fail.
         let _ = rmpv::encode::write_value(&mut encoded, value);
+        // What is written now will have to be read.
+        check(&encoded).map_err(|problem| StorageError::TooLarge { path: self.path(), problem })?;
         let storage = self.clone();
         let work = tokio::task::spawn_blocking(move || storage.save_now(&encoded));
         work.await.unwrap_or(Err(StorageError::Stopping))
@@ -107,7 +125,7 @@ impl Storage {
     fn load_now(&self) -> Result<Option<Value>, StorageError> {
         let _lock = self.open_folder()?;
         let path = self.path();
-        let bytes = match fs::read(&path) {
+        let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StorageError::Read { path, source }),
@@ -215,10 +233,27 @@ fn file_name(role: &str) -> String {
     name
 }
 
+/// The content of a file, or as much of it as shows that it is too large.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether the bytes are one value that is not too large.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    if bytes.len() > LARGEST {
+        return Err(format!("it is larger than {LARGEST} bytes"));
+    }
+    let most = pack::most_values(bytes.len()) + MORE_VALUES;
+    pack::check(bytes, MAX_DEPTH, most).map_err(|problem| problem.to_string())
+}
+
 fn decode(mut bytes: &[u8]) -> Result<Value, String> {
-    let value = rmpv::decode::read_value_with_max_depth(&mut bytes, MAX_DEPTH)
-        .map_err(|error| error.to_string())?;
-    if bytes.is_empty() { Ok(value) } else { Err(format!("{} bytes too many", bytes.len())) }
+    check(bytes)?;
+    // It counts every array or map twice, and up to three for what is in the innermost.
+    rmpv::decode::read_value_with_max_depth(&mut bytes, 2 * MAX_DEPTH + 3)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -288,6 +323,30 @@ mod tests {
         storage.save(&value(1)).await.unwrap();
         assert_eq!(storage.load().await.unwrap(), Some(value(1)));
         assert_eq!(names(folder.path()).len(), 5);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_neither_read_nor_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::new(folder.path(), "cuckoo");
+        storage.save(&value(1)).await.unwrap();
+        let many = Value::Array(vec![Value::Nil; 1_000_000]);
+        let long = Value::from(vec![0; LARGEST]);
+        for large in [&many, &long] {
+            let error = storage.save(large).await.unwrap_err();
+            assert!(matches!(error, StorageError::TooLarge { .. }), "{error}");
+            assert_eq!(storage.load().await.unwrap(), Some(value(1)));
+        }
+        for (large, aside) in [(&many, "cuckoo.corrupt-1"), (&long, "cuckoo.corrupt-2")] {
+            let mut encoded = Vec::new();
+            rmpv::encode::write_value(&mut encoded, large).unwrap();
+            fs::write(storage.path(), &encoded).unwrap();
+            assert_eq!(storage.load().await.unwrap(), None);
+            assert!(folder.path().join(aside).exists());
+        }
+        let deep = (0..MAX_DEPTH).fold(Value::Nil, |inner, _| Value::Array(vec![inner]));
+        storage.save(&deep).await.unwrap();
+        assert_eq!(storage.load().await.unwrap(), Some(deep));
     }
 
     #[tokio::test]

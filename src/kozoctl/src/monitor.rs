@@ -88,7 +88,7 @@ async fn follow(
 /// The data in the notation that `inject` takes.
 fn data(message: &MonitoredMessage) -> Option<Value> {
     let encoded = Base64::decode_vec(message.msgpack.as_ref()?).ok()?;
-    Some(data::json_of(&rmpv::decode::read_value(&mut encoded.as_slice()).ok()?))
+    Some(data::json_of(&kozo::message::decode(&encoded).ok()?))
 }
 
 fn json(mut line: Value, message: &MonitoredMessage) -> String {
@@ -108,6 +108,7 @@ fn text(message: &MonitoredMessage, output: Output) -> String {
     let channel =
         message.channel.as_deref().map(|channel| format!(" [{}]", show::one_line(channel)));
     let data = match data(message).unwrap_or_else(|| message.data.clone()) {
+        Value::Null if message.msgpack.is_some() => ": (data that is not shown)".to_owned(),
         Value::Null => String::new(),
         Value::String(text) => format!(": {}", show::one_line(&text)),
         data => format!(": {}", show::json_line(&data)),

@@ -31,11 +31,6 @@ pub(super) struct Data(Option<Vec<u8>>);
 impl Data {
     /// The MessagePack for data that was given like this.
     pub(super) fn read(self, encoding: Encoding) -> Result<Vec<u8>, Error> {
-        let too_large = || {
-            Error::MessageTooLarge(format!(
-                "the data is larger than any message: {MAX_MESSAGE} bytes"
-            ))
-        };
         let given = self.0.ok_or_else(too_large)?;
         match encoding {
             Encoding::DBus => Ok(given),
@@ -45,14 +40,21 @@ impl Data {
     }
 }
 
+fn too_large() -> Error {
+    Error::MessageTooLarge(format!("the data is larger than any message: {MAX_MESSAGE} bytes"))
+}
+
 fn from_json(given: &[u8]) -> Result<Vec<u8>, Error> {
     let invalid = |problem: &str| Error::InvalidArgument(format!("the data is no JSON: {problem}"));
     let mut given = given;
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no text"))?;
     let rmpv::ValueRef::String(text) = value else { return Err(invalid("it is no text")) };
     let text = text.as_str().ok_or_else(|| invalid("it is no text"))?;
-    let value = serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
-    packed(&value)
+    let mut out = Writer::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let written = Json(&mut out).deserialize(&mut json).and_then(|()| json.end());
+    written.map_err(|error| invalid(&error.to_string()))?;
+    if out.too_large { Err(too_large()) } else { Ok(out.bytes) }
 }
 
 fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
@@ -61,16 +63,8 @@ fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
     let mut given = given;
     let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no bytes"))?;
     let rmpv::ValueRef::Binary(bytes) = value else { return Err(invalid("it is no bytes")) };
-    let value = message::decode(bytes);
-    // Written anew: what reads it is more lenient than others may be.
-    packed(&value.map_err(|error| Error::InvalidArgument(error.to_string()))?)
-}
-
-fn packed(value: &rmpv::Value) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::new();
-    let failed = |error: rmpv::encode::Error| Error::InvalidArgument(error.to_string());
-    rmpv::encode::write_value(&mut out, value).map_err(failed)?;
-    Ok(out)
+    message::check(bytes).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+    Ok(bytes.to_vec())
 }
 
 impl Type for Data {
@@ -117,10 +111,71 @@ impl Writer {
 macro_rules! writes {
     ($method:ident($type:ty) as $write:ident) => {
         fn $method<E>(self, value: $type) -> Result<(), E> {
-            self.out.write(|out| drop(encode::$write(out, value.into())));
+            self.writer().write(|out| drop(encode::$write(out, value.into())));
             Ok(())
         }
     };
+}
+
+/// A value that is given as JSON.
+struct Json<'o>(&'o mut Writer);
+
+impl<'o> Json<'o> {
+    fn writer(self) -> &'o mut Writer {
+        self.0
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Json<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Json<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    writes!(visit_u64(u64) as write_uint);
+    writes!(visit_i64(i64) as write_sint);
+    writes!(visit_f64(f64) as write_f64);
+    writes!(visit_bool(bool) as write_bool);
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.write(|out| drop(encode::write_nil(out)));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.write(|out| drop(encode::write_str(out, value)));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let start = self.0.bytes.len();
+        let mut length = 0;
+        while items.next_element_seed(Json(self.0))?.is_some() {
+            length += 1;
+        }
+        self.0.put_head(start, |out| drop(encode::write_array_len(out, length)));
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let start = self.0.bytes.len();
+        let mut length = 0;
+        while entries.next_key_seed(Json(self.0))?.is_some() {
+            entries.next_value_seed(Json(self.0))?;
+            length += 1;
+        }
+        self.0.put_head(start, |out| drop(encode::write_map_len(out, length)));
+        Ok(())
+    }
 }
 
 /// A variant: a signature, and a value of that.
@@ -147,6 +202,12 @@ struct Value<'s, 'o> {
     out: &'o mut Writer,
 }
 
+impl<'o> Value<'_, 'o> {
+    fn writer(self) -> &'o mut Writer {
+        self.out
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
 
@@ -169,11 +230,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         write!(f, "a value of type {}", self.signature)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.out.write(|out| drop(encode::write_bool(out, value)));
-        Ok(())
-    }
-
+    writes!(visit_bool(bool) as write_bool);
     writes!(visit_u8(u8) as write_uint);
     writes!(visit_u16(u16) as write_uint);
     writes!(visit_u32(u32) as write_uint);
@@ -338,6 +395,19 @@ mod tests {
             };
             assert!(text.contains(problem), "{text}");
         }
+    }
+
+    #[test]
+    fn many_small_values_are_packed_without_more_memory() {
+        // Every value two bytes of JSON, and one of MessagePack.
+        let json = format!("[{}1]", "1,".repeat(3_000_000));
+        let bytes = to_bytes(Context::new(LE, 0), &zbus::Variant::from(json)).unwrap();
+        let data: Data = bytes.deserialize().unwrap().0;
+        let packed = data.read(Encoding::Json).unwrap();
+        assert_eq!(packed.len(), 5 + 3_000_001);
+        let bytes = to_bytes(Context::new(LE, 0), &zbus::Variant::from(packed.clone())).unwrap();
+        let data: Data = bytes.deserialize().unwrap().0;
+        assert_eq!(data.read(Encoding::MessagePack).unwrap(), packed);
     }
 
     #[test]

@@ -25,6 +25,9 @@ use crate::role::{Inbox, show};
 /// Lines are collected up to this many bytes before they are written, while more are there.
 const WRITE: usize = 32 * 1024;
 
+/// Data of so many bytes is shown however long its JSON is.
+const SMALL: usize = 16 * 1024;
+
 /// What a filter asks for.
 pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interest, Error> {
     let mut interest = Interest::any();
@@ -119,8 +122,9 @@ fn push_line(line: &Monitored, lines: &mut String) {
 
 fn seen(message: &Message) -> MonitoredMessage {
     let value = message.value();
-    let (data, is_exact) = match &value {
-        Ok(value) => (show::json(value), is_json(value)),
+    let (data, is_exact) = match value.as_ref().map(show::json) {
+        Ok(data) if !fits(message, &data) => (serde_json::Value::Null, false),
+        Ok(data) => (data, value.as_ref().is_ok_and(is_json)),
         Err(_) => (serde_json::Value::Null, false),
     };
     MonitoredMessage {
@@ -135,6 +139,12 @@ fn seen(message: &Message) -> MonitoredMessage {
         data,
         msgpack: (!is_exact).then(|| Base64::encode_string(message.data())),
     }
+}
+
+/// Whether JSON says it in text of about its size. In what is small everything does.
+fn fits(message: &Message, data: &serde_json::Value) -> bool {
+    let size = message.data().len();
+    size <= SMALL || show::fits(data, show::most_text(size))
 }
 
 /// Whether JSON can say all of it.

@@ -12,6 +12,9 @@ use crate::config::{OptionKind, Presence, RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
 
+/// Most bytes that are shown of what a tick carries.
+const MOST: usize = 4096;
+
 pub(super) struct Cuckoo;
 
 impl RoleType for Cuckoo {
@@ -134,10 +137,10 @@ impl Tick {
     /// `timer1@clock: 12:34:56`, with the timer's message behind it if there is one.
     fn text(&self) -> String {
         let data = match self.data.as_array().map(Vec::as_slice) {
-            Some([Value::Nil, time]) => shown(time),
-            Some([message, time]) if message.as_str() == Some("") => shown(time),
-            Some([message, time]) => format!("{} {}", shown(time), shown(message)),
-            _ => shown(&self.data),
+            Some([Value::Nil, time]) => shown(time, MOST),
+            Some([message, time]) if message.as_str() == Some("") => shown(time, MOST),
+            Some([message, time]) => format!("{} {}", shown(time, MOST), shown(message, MOST)),
+            _ => shown(&self.data, MOST),
         };
         format!("{}@{}: {data}", one_line(&self.role), one_line(&self.node))
     }

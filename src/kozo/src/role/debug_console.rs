@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::show::{json, json_line, one_line};
+use super::show::{fits, json, json_line, most_text, one_line};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
 use crate::status::NodeStatus;
@@ -193,7 +193,10 @@ pub(super) fn message_line(message: &Message) -> String {
         timestamp: message.timestamp(),
         hops: message.hops(),
         data: match message.value() {
-            Ok(value) => json(&value),
+            Ok(value) => match json(&value) {
+                data if fits(&data, most_text(message.data().len())) => data,
+                _ => serde_json::Value::from("(the data is too long to be shown)"),
+            },
             Err(error) => serde_json::Value::from(format!("({error})")),
         },
     };

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::log_file::{Lines, LogFile, MAX_WAITING, Settings};
-use super::show::{one_line, shown};
+use super::show::{most_text, one_line, shown};
 use super::{Role, RoleContext, RoleError, RoleType, flag, option};
 use crate::BoxFuture;
 use crate::class;
@@ -173,7 +173,7 @@ impl Format {
         // No calendar has a place for every number that a sender may give.
         let sent = sent.and_then(|time| Timestamp::from_microsecond(time).ok());
         let text = match message.value() {
-            Ok(value) => shown(&value),
+            Ok(value) => shown(&value, most_text(message.data().len())),
             Err(error) => format!("({error})"),
         };
         self.compose(

@@ -3,6 +3,7 @@
 //! Pure. What comes from the network is shown by these, in files, on terminals and in the journal.
 
 use std::fmt::Write as _;
+use std::io;
 
 use rmpv::Value;
 
@@ -120,11 +121,61 @@ fn key_text(key: &Value) -> String {
     }
 }
 
-/// The data of a Message for people, on one line: a text as it is, all else as JSON.
-pub fn shown(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => one_line(text),
-        None => json_line(&json(value)),
+/// Most bytes of text that so many bytes of data are shown as. Few data need more; of those where every
+/// byte becomes many, people see the beginning.
+pub fn most_text(data: usize) -> usize {
+    4096 + 2 * data
+}
+
+/// The data of a Message for people, on one line: a text as it is, all else as JSON. What is longer than `most`
+/// bytes is cut off there, and ends with `…`.
+pub fn shown(value: &Value, most: usize) -> String {
+    let (mut line, whole) = match value.as_str() {
+        Some(text) => visible(text, most),
+        None => {
+            let mut out = Bounded { bytes: Vec::new(), most };
+            let whole = serde_json::to_writer(&mut out, &json(value)).is_ok();
+            (harmless_json(&String::from_utf8_lossy(&out.bytes)), whole)
+        }
+    };
+    if !whole || line.len() > most {
+        line.truncate(line.floor_char_boundary(most));
+        line.push('…');
+    }
+    line
+}
+
+/// Whether JSON takes no more than `most` bytes, found out without writing it.
+pub fn fits(value: &serde_json::Value, most: usize) -> bool {
+    struct Room(usize);
+    impl io::Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Room(most), value).is_ok()
+}
+
+/// Takes what is written up to a number of bytes, then fails.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.most.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(room) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -156,11 +207,19 @@ pub fn harmless_json(written: &str) -> String {
 /// The text with everything escaped that would end a line, or that a terminal would obey instead of
 /// showing: text from the network then stays the one line that it is.
 pub fn one_line(text: &str) -> String {
+    visible(text, usize::MAX).0
+}
+
+/// As [`one_line`], but stops when there are more than `most` bytes; says too whether that is all of it.
+fn visible(text: &str, most: usize) -> (String, bool) {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
+        if line.len() > most {
+            return (line, false);
+        }
         push_visible(&mut line, character);
     }
-    line
+    (line, true)
 }
 
 fn push_visible(out: &mut String, character: char) {
@@ -194,6 +253,7 @@ mod tests {
 
     #[test]
     fn what_people_see_is_one_harmless_line() {
+        let shown = |value: &Value| shown(value, 4096);
         assert_eq!(shown(&"a\nb\x1b[2J\u{202e}\u{9b}".into()), "a\\nb\\x1b[2J\\u202e\\x9b");
         let map = Value::Map(vec![
             (1.into(), Value::Binary(vec![0, 65])),
@@ -203,5 +263,24 @@ mod tests {
         ]);
         let wanted = r#"{"1":"b'\\x00A'","e":"ext(3, b'\\x01')","k\n":[null,"NaN",18446744073709551615],"r":"\u009b\u202e"}"#;
         assert_eq!(shown(&map), wanted);
+    }
+
+    #[test]
+    fn what_is_long_is_cut_off() {
+        for (value, wanted) in [
+            ("abcd".into(), "abcd"),
+            ("abcde".into(), "abcd…"),
+            ("\n\n\n".into(), "\\n\\n…"),
+            ("aéé".into(), "aé…"),
+            (Value::Array(vec![]), "[]"),
+            (Value::Array(vec![Value::Nil; 2]), "[nul…"),
+            (Value::Array(vec!["é".into(), "é".into()]), "[\"é…"),
+        ] {
+            assert_eq!(shown(&value, 4), wanted);
+        }
+        let controls = Value::Array(vec!["\u{7f}".repeat(1000).into()]);
+        assert!(shown(&controls, 2000).len() <= 2000 + '…'.len_utf8());
+        let null = serde_json::Value::Null;
+        assert!(fits(&null, 4) && !fits(&null, 3));
     }
 }
