@@ -66,6 +66,10 @@ fn each_kind_of_failure_has_its_code() {
     let place = format!("{}:6020", lab.address("clock"));
     let said = fails(&[config, "clock"], 5, "transport 'tcp' cannot listen");
     assert!(said.contains(&place) && said.contains("in use"), "{said}");
+    let bind = format!("bindAddress: {}", lab.address("clock"));
+    let text = fs::read_to_string(config).unwrap();
+    fs::write(&other, text.replace(&bind, "bindAddress: 192.0.2.1")).unwrap();
+    fails(&[other.to_str().unwrap(), "clock"], 5, "192.0.2.1:6020");
 }
 
 #[test]
@@ -80,6 +84,15 @@ fn a_configuration_can_be_checked() {
         assert!(output.stderr.is_empty(), "{}", stderr(&output));
     }
     fails(&["--check", config, "scirbe"], 4, "did you mean `scribe`?");
+    // A type that no Node can have here is told, whichever Node runs here.
+    let other = lab.path().join("other.yml");
+    let text = fs::read_to_string(config).unwrap();
+    fs::write(&other, text.replace("roles: {", "roles: {timr: {}, ")).unwrap();
+    let output = run(&["--check", other.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("is fine, but for 2 warnings: 2 nodes"));
+    assert!(stderr(&output).contains("there is no Role type `timr`"), "{}", stderr(&output));
+    fails(&["--check", other.to_str().unwrap(), "clock"], 1, "did you mean `timer`?");
     // Its key is looked at only where its Node is asked for.
     fs::remove_file(lab.key("clock")).unwrap();
     assert_eq!(run(&["--check", config]).status.code(), Some(0));

@@ -199,7 +199,13 @@ fn run_node(arguments: &Arguments) -> ExitCode {
     }
     let names: Vec<_> = loaded.system.nodes.iter().map(|node| &*node.name).collect();
     let count = names.len();
-    let answer = format!("{} is fine: {count} nodes ({})\n", file.display(), names.join(", "));
+    let plural = |count| if count == 1 { "" } else { "s" };
+    let but = match loaded.warnings.len() {
+        0 => String::new(),
+        count => format!(", but for {count} warning{}", plural(count)),
+    };
+    let (file, nodes, names) = (file.display(), plural(count), names.join(", "));
+    let answer = format!("{file} is fine{but}: {count} node{nodes} ({names})\n");
     // The exit code says the same to whoever does not read it.
     let _ = std::io::stdout().write_all(answer.as_bytes());
     ExitCode::SUCCESS

@@ -1,9 +1,10 @@
 //! The tree of a file -> the System that it describes, or everything that is wrong with it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use russh::keys::{PrivateKey, PublicKey};
 
+use super::check_shared::Addresses;
 use super::keys::{self, Named};
 use super::options::{Owner, entry, with_defaults};
 use super::report::{Problem, Span, list, quoted};
@@ -30,6 +31,8 @@ pub(super) struct Checker<'a> {
     pub(super) nodes: Vec<String>,
     /// Every Node's public key: whose, where its name is, where the key is.
     pub(super) public_keys: Vec<(String, Span, Span, PublicKey)>,
+    /// The addresses of every Transport that has some.
+    pub(super) addresses: Vec<Addresses>,
     /// Every Role: its Node, its name, its type.
     pub(super) roles: Vec<(String, String, String)>,
     /// Roles that options name: where, name, type.
@@ -49,6 +52,7 @@ impl<'a> Checker<'a> {
             warnings: Vec::new(),
             nodes: Vec::new(),
             public_keys: Vec::new(),
+            addresses: Vec::new(),
             roles: Vec::new(),
             wanted_roles: Vec::new(),
             wanted_nodes: Vec::new(),
@@ -82,6 +86,7 @@ impl<'a> Checker<'a> {
         self.nodes = nodes.iter().map(|node| node.name.as_ref().to_owned()).collect();
         let configs = nodes.iter().filter_map(|node| self.node(node, &options)).collect();
         self.shared_keys();
+        self.shared_addresses();
         self.wanted();
         configs
     }
@@ -98,31 +103,6 @@ impl<'a> Checker<'a> {
                 self.problems.push(problem.note(format!("allowed: a block of {of}")));
                 None
             }
-        }
-    }
-
-    /// Two Nodes with one key are one to everybody else.
-    fn shared_keys(&mut self) {
-        let mut first: HashMap<Vec<u8>, usize> = HashMap::new();
-        for (index, (node, name, at, key)) in self.public_keys.iter().enumerate() {
-            let Ok(bytes) = key.to_bytes() else { continue };
-            let before = *first.entry(bytes).or_insert(index);
-            let Some((other, other_name, other_at, _)) = self.public_keys.get(before) else {
-                continue;
-            };
-            if before == index {
-                continue;
-            }
-            // One place for both, where a whole block is an alias: then the names tell them apart.
-            let (at, other_at) = if at == other_at { (name, other_name) } else { (at, other_at) };
-            let title =
-                format!("Nodes {} and {} have the same public key", quoted(other), quoted(node));
-            self.problems.push(
-                Problem::new(at.clone(), title)
-                    .label("the same key again")
-                    .other(other_at.clone(), "first here")
-                    .note("the key is who a Node is: every Node needs its own"),
-            );
         }
     }
 

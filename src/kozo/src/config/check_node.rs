@@ -1,6 +1,7 @@
 //! One Node's block: its options, its Roles, its Transports.
 
 use super::check::{Checker, limits, root_options};
+use super::check_shared::Addresses;
 use super::options::{Owner, entry, unchecked, with_defaults};
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{OptionSpec, Options, Registry, Schema};
@@ -41,7 +42,7 @@ impl Checker<'_> {
             None => &[],
         };
         let transports =
-            transports.iter().filter_map(|transport| self.transport(transport, name)).collect();
+            transports.iter().filter_map(|transport| self.transport(transport, node)).collect();
 
         Some(NodeConfig {
             name: name.to_owned(),
@@ -117,11 +118,18 @@ impl Checker<'_> {
     }
 
     /// Checks a Transport's block.
-    fn transport(&mut self, transport: &Entry, node: &str) -> Option<TransportConfig> {
+    fn transport(&mut self, transport: &Entry, node: &Entry) -> Option<TransportConfig> {
         self.block_name(transport, "Transport");
         let registry = self.registry;
         let common = tables::every_transport();
-        let part = self.part(transport, node, "Transport", &registry.transports, common)?;
+        let part = self.part(transport, &node.name, "Transport", &registry.transports, common)?;
+        if part.schema.is_some()
+            && let Value::Block(entries) = &transport.value.value
+            && let Some(entry) = entry(entries, "address")
+        {
+            let at = &entry.value.span;
+            self.addresses.extend(Addresses::of(&node.name, &node.span, at, &part.own));
+        }
         Some(TransportConfig {
             name: transport.name.as_ref().to_owned(),
             transport_type: part.type_name,

@@ -6,12 +6,15 @@
 //! as a [`Registry`].
 //!
 //! The way of a file: `tree` (YAML to a tree with places) · `check`, `check_node`, `options` (the
-//! tree against the `tables` and schemas, `value` by value, `keys` too) · `report` (everything that
+//! tree against the `tables` and schemas, `value` by value, `keys` and each `address` too) · `check_shared`
+//! (what no two Nodes have) · `report` (everything that
 //! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML. `edit`
 //! changes a file as people do: by lines.
 
+pub(crate) mod address;
 mod check;
 mod check_node;
+mod check_shared;
 pub mod edit;
 mod error;
 mod keys;

@@ -1,7 +1,9 @@
 //! A block of options against the table of those that it may have.
 
+use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use super::address::{self, Doubt};
 use super::check::Checker;
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence};
@@ -106,6 +108,14 @@ impl Checker<'_> {
             return None;
         }
         let wrong = match (&tree.value, &spec.kind) {
+            (Value::Scalar(text), OptionKind::Addresses) => {
+                return self.addresses(spec, &tree.span, &[(&**text, &tree.span)]);
+            }
+            (Value::Scalar(text), OptionKind::BindAddress) => {
+                let doubt = address::to_listen(text);
+                let sound = self.doubted(doubt, text, &tree.span, spec);
+                return sound.then(|| OptionValue::Text(address::split(text).0.to_owned()));
+            }
             (Value::Scalar(text), kind) => {
                 if let Some(value) = self.scalar(kind, text, &tree.span) {
                     return Some(value);
@@ -117,21 +127,27 @@ impl Checker<'_> {
                 let title = format!("{} is not a value for {name}", quoted(text));
                 Problem::new(tree.span.clone(), title).did_you_mean(meant)
             }
-            (Value::List(items), OptionKind::Addresses | OptionKind::Paths) => match texts(items) {
-                Ok(texts) => {
-                    let separator = if spec.kind == OptionKind::Paths { ':' } else { ',' };
-                    let parts = texts.iter().flat_map(|text| text.split(separator));
-                    if let Some(value) = parts_of(&spec.kind, parts) {
-                        return Some(value);
+            (Value::List(items), OptionKind::Addresses | OptionKind::Paths) => {
+                match (texts(items), &spec.kind) {
+                    (Ok(texts), OptionKind::Addresses) => {
+                        return self.addresses(spec, &tree.span, &texts);
                     }
-                    let title = format!("one of the values of {name} is empty or has a space");
-                    Problem::new(entry.span.clone(), title)
+                    (Ok(texts), _) => {
+                        if let Some(value) =
+                            paths(texts.iter().flat_map(|(text, _)| text.split(':')))
+                        {
+                            return Some(value);
+                        }
+                        let title = format!("one of the values of {name} is no path");
+                        Problem::new(entry.span.clone(), title)
+                    }
+                    (Err(item), _) => {
+                        let title = format!("{name} takes a list of single values");
+                        Problem::new(item.span.clone(), title)
+                            .label(format!("this is {}", item.what()))
+                    }
                 }
-                Err(item) => {
-                    let title = format!("{name} takes a list of single values");
-                    Problem::new(item.span.clone(), title).label(format!("this is {}", item.what()))
-                }
-            },
+            }
             (Value::Nothing, _) => Problem::new(entry.span.clone(), format!("{name} has no value"))
                 .help("give it one, or remove the line"),
             (Value::List(_) | Value::Block(_), _) => {
@@ -141,6 +157,61 @@ impl Checker<'_> {
         };
         self.problems.push(wrong.note(allowed));
         None
+    }
+
+    /// The addresses in these texts of a value, if all of them are some.
+    fn addresses(
+        &mut self,
+        spec: &OptionSpec,
+        span: &Span,
+        texts: &[(&str, &Span)],
+    ) -> Option<OptionValue> {
+        // A list of none is as good as one that is empty.
+        let none = [("", span)];
+        let texts = if texts.is_empty() { none.as_slice() } else { texts };
+        let mut addresses = Vec::new();
+        let mut seen = HashSet::new();
+        let mut sound = true;
+        for (text, span) in texts {
+            for address in text.split(',').map(str::trim) {
+                // What is wrong twice is said once.
+                if seen.insert(address) {
+                    sound &= self.doubted(address::to_reach(address), address, span, spec);
+                }
+                addresses.push(address.to_owned());
+            }
+        }
+        sound.then_some(OptionValue::List(addresses))
+    }
+
+    /// Says what is to be said of an address, and whether it is taken.
+    fn doubted(
+        &mut self,
+        doubt: Option<Doubt>,
+        text: &str,
+        span: &Span,
+        spec: &OptionSpec,
+    ) -> bool {
+        let Some(doubt) = doubt else { return true };
+        let name = quoted(&spec.name);
+        let title = match doubt.refused {
+            _ if text.is_empty() => format!("an address of {name} is empty"),
+            true => format!("{} is no address for {name}", quoted(text)),
+            false => format!("{} may not be what is meant by {name}", quoted(text)),
+        };
+        let mut problem = Problem::new(span.clone(), title).did_you_mean(doubt.meant.as_deref());
+        if !text.is_empty() {
+            problem = problem.label(doubt.why);
+        }
+        if let Some(help) = doubt.help {
+            problem = problem.help(help);
+        }
+        if doubt.refused {
+            self.problems.push(problem.note(format!("allowed: {}", spec.kind.allowed())));
+        } else {
+            self.warnings.push(problem);
+        }
+        !doubt.refused
     }
 
     /// Reads one value.
@@ -164,8 +235,7 @@ impl Checker<'_> {
                 let sound = !text.is_empty() && !text.contains('\0') && !turns;
                 sound.then(|| OptionValue::Path(path.into()))
             }
-            OptionKind::Addresses => parts_of(kind, text.split(',')),
-            OptionKind::Paths => parts_of(kind, text.split(':')),
+            OptionKind::Paths => paths(text.split(':')),
             OptionKind::RoleOfType(role_type) => {
                 self.wanted_roles.push((span.clone(), text.to_owned(), role_type.to_string()));
                 Some(OptionValue::Text(text.to_owned()))
@@ -181,31 +251,25 @@ impl Checker<'_> {
             }
             // A public key is read as one where the Node is put together.
             OptionKind::Text | OptionKind::PublicKey => Some(OptionValue::Text(text.to_owned())),
-            OptionKind::Block => None,
+            // These have been read already.
+            OptionKind::Addresses | OptionKind::BindAddress | OptionKind::Block => None,
         }
     }
 }
 
-/// Addresses or paths; none if one of them cannot be one.
-fn parts_of<'a>(kind: &OptionKind, parts: impl Iterator<Item = &'a str>) -> Option<OptionValue> {
-    let parts = parts.map(str::trim);
-    if *kind == OptionKind::Paths {
-        let paths: Vec<_> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        return (!paths.iter().any(|path| path.contains('\0'))).then_some(OptionValue::List(paths));
-    }
-    let addresses: Vec<_> = parts.map(str::to_owned).collect();
-    let sound = |address: &String| {
-        !address.is_empty() && !address.contains(|c: char| c.is_whitespace() || c.is_control())
-    };
-    (!addresses.is_empty() && addresses.iter().all(sound)).then_some(OptionValue::List(addresses))
+/// Paths; none if one of them cannot be one.
+fn paths<'a>(parts: impl Iterator<Item = &'a str>) -> Option<OptionValue> {
+    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let paths: Vec<_> = parts.map(str::to_owned).collect();
+    (!paths.iter().any(|path| path.contains('\0'))).then_some(OptionValue::List(paths))
 }
 
-/// The texts of a list, or the first of its items that is none.
-fn texts(items: &[Tree]) -> Result<Vec<&str>, &Tree> {
+/// The texts of a list with their places, or the first of its items that is none.
+fn texts(items: &[Tree]) -> Result<Vec<(&str, &Span)>, &Tree> {
     items
         .iter()
         .map(|item| match &item.value {
-            Value::Scalar(text) => Ok(&**text),
+            Value::Scalar(text) => Ok((&**text, &item.span)),
             _ => Err(item),
         })
         .collect()
@@ -219,7 +283,9 @@ pub(super) fn unchecked(entries: &[Entry], besides: &[OptionSpec]) -> Options {
         let value = match &entry.value.value {
             Value::Scalar(text) => OptionValue::Text(text.as_ref().to_owned()),
             Value::List(items) => match texts(items) {
-                Ok(texts) => OptionValue::List(texts.into_iter().map(str::to_owned).collect()),
+                Ok(texts) => {
+                    OptionValue::List(texts.into_iter().map(|(text, _)| text.to_owned()).collect())
+                }
                 Err(_) => continue,
             },
             Value::Nothing | Value::Block(_) => continue,

@@ -38,8 +38,11 @@ pub enum OptionKind {
     Text,
     /// A path in the file system.
     Path,
-    /// A comma-separated text or a list of texts, none of them empty.
+    /// Addresses at which others reach a machine, each with or without a port: a comma-separated text or a
+    /// list.
     Addresses,
+    /// An address of this machine to listen at, without a port; empty for all.
+    BindAddress,
     /// The name of a Role of this type, somewhere in the System.
     RoleOfType(Cow<'static, str>),
     /// The name of a Node of the System, or `*`.
@@ -76,8 +79,12 @@ impl OptionKind {
             ),
             OptionKind::Text => "a text".to_owned(),
             OptionKind::Path => "a path, without `..` if it begins with `/`".to_owned(),
-            OptionKind::Addresses => {
-                "addresses, separated by commas (`a.example, 10.0.0.1`) or as a list".to_owned()
+            OptionKind::Addresses => "names and addresses, separated by commas (`a.example, \
+                                      10.0.0.1:6020, [2001:db8::7]:6020`) or as a list"
+                .to_owned(),
+            OptionKind::BindAddress => {
+                "an address of this machine or a name for it, without a port; empty for all"
+                    .to_owned()
             }
             OptionKind::RoleOfType(name) => {
                 format!("the name of a Role of type `{name}`, on any Node")
@@ -157,7 +164,7 @@ pub enum OptionValue {
     /// Of [`OptionKind::Size`], in bytes.
     Size(u64),
     /// Of [`OptionKind::Text`], [`OptionKind::RoleOfType`], [`OptionKind::NodeOrAny`],
-    /// [`OptionKind::Choice`], [`OptionKind::PublicKey`].
+    /// [`OptionKind::Choice`], [`OptionKind::PublicKey`], [`OptionKind::BindAddress`].
     Text(String),
     /// Of [`OptionKind::Path`].
     Path(PathBuf),

@@ -40,7 +40,7 @@ impl RoleType for MessageInjector {
             options: vec![
                 option(
                     "bindAddress",
-                    OptionKind::Text,
+                    OptionKind::BindAddress,
                     Presence::Default(OptionValue::Text(DEFAULT_ADDRESS.to_owned())),
                     "Address to listen at. Whoever reaches it can send any Message.",
                 ),

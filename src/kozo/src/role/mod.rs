@@ -335,7 +335,10 @@ mod tests {
             | (OptionKind::Path, OptionValue::Path(_))
             | (OptionKind::Addresses, OptionValue::List(_))
             | (
-                OptionKind::Text | OptionKind::NodeOrAny | OptionKind::RoleOfType(_),
+                OptionKind::Text
+                | OptionKind::BindAddress
+                | OptionKind::NodeOrAny
+                | OptionKind::RoleOfType(_),
                 OptionValue::Text(_),
             ) => true,
             _ => false,

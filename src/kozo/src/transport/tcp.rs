@@ -1,7 +1,7 @@
 //! The Transport `tcp`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{Connection, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{
-    OptionKind, OptionSpec, OptionValue, Options, Presence, Schema, TransportConfig,
+    OptionKind, OptionSpec, OptionValue, Options, Presence, Schema, TransportConfig, address,
 };
 
 /// Port of the `tcp` Transport where the configuration names none.
@@ -61,7 +61,7 @@ impl TransportType for TcpType {
                 ),
                 option(
                     "bindAddress",
-                    OptionKind::Text,
+                    OptionKind::BindAddress,
                     Presence::Default(OptionValue::Text(String::new())),
                     "Address to listen on; empty for all interfaces.",
                 ),
@@ -145,7 +145,9 @@ impl Transport for Tcp {
                     }
                 }
                 name => {
-                    let wanted: Vec<_> = lookup_host((name, self.port)).await?.collect();
+                    let unknown = |error| named(error, &format!("bindAddress {name}"));
+                    let wanted: Vec<_> =
+                        lookup_host((name, self.port)).await.map_err(unknown)?.collect();
                     let mut found = self.choose(passed, |at| wanted.contains(&at))?;
                     let there = addresses(&found)?;
                     for address in wanted.into_iter().filter(|address| !there.contains(address)) {
@@ -199,17 +201,25 @@ fn port(options: &Options) -> u16 {
 }
 
 /// `host:port` for a configured address, which may name a port of its own.
-fn with_port(host: &str, default: u16) -> String {
-    match host.parse::<IpAddr>() {
-        Ok(address) => SocketAddr::new(address, default).to_string(),
-        Err(_) if host.contains(':') => host.to_owned(),
-        Err(_) => format!("{host}:{default}"),
-    }
+fn with_port(address: &str, default: u16) -> String {
+    let (host, port) = address::split(address);
+    let port = port.unwrap_or(default);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The error with what it is about in front.
+fn named(error: io::Error, what: &str) -> io::Error {
+    let help = match error.kind() {
+        io::ErrorKind::AddrNotAvailable => ": this machine does not have this address now",
+        io::ErrorKind::AddrInUse => ": another program listens there",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("{what}: {error}{help}"))
 }
 
 /// Resolves the name and races its addresses with a stagger.
 async fn connect(address: &str) -> io::Result<TcpStream> {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let (host, _) = address::split(address);
     if host.trim_end_matches('.').ends_with(".onion") {
         // RFC 7686, section 2: never ask DNS for these.
         return Err(io::Error::other("an .onion address needs the onion Transport"));
@@ -227,10 +237,13 @@ async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = address.parse() {
         return Ok(vec![address]);
     }
-    let address = address.to_owned();
+    // Apart, because only so an IPv6 address may have a zone.
+    let (host, port) = address::split(address);
+    let to_look_up = (host.to_owned(), port.unwrap_or(DEFAULT_PORT));
     let place = THREADS.acquire().await.map_err(io::Error::other)?;
     let found = spawn_blocking(move || {
-        let found = address.to_socket_addrs().map(Iterator::collect);
+        let (host, port) = to_look_up;
+        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
         // Only now, even if nobody waits for the answer any more: otherwise attempts would pile up
         // behind a name server that hangs.
         drop(place);
@@ -283,9 +296,9 @@ fn listen_on_all(port: u16, backlog: u32) -> io::Result<TcpListener> {
 fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
     socket.set_reuseaddr(true)?;
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    socket.bind(address).map_err(named)?;
-    socket.listen(backlog).map_err(named)
+    let at = |error| named(error, &address.to_string());
+    socket.bind(address).map_err(at)?;
+    socket.listen(backlog).map_err(at)
 }
 
 fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
@@ -323,6 +336,9 @@ mod tests {
         assert_eq!(with_port("10.1.2.3", 6020), "10.1.2.3:6020");
         assert_eq!(with_port("fe80::1", 6020), "[fe80::1]:6020");
         assert_eq!(with_port("[fe80::1]:7", 6020), "[fe80::1]:7");
+        assert_eq!(with_port("[fe80::1]", 6020), "[fe80::1]:6020");
+        assert_eq!(with_port("fe80::1%eth0", 6020), "[fe80::1%eth0]:6020");
+        assert_eq!(with_port("[fe80::1%eth0]:7", 6020), "[fe80::1%eth0]:7");
         assert_eq!(with_port("clock.local", 6020), "clock.local:6020");
         assert_eq!(with_port("clock.local:7", 6020), "clock.local:7");
     }
@@ -357,6 +373,25 @@ mod tests {
         drop(other);
         let listener = tcp("127.0.0.1", other_port).listen(copy()).await.unwrap();
         assert_eq!(listener.address(), format!("127.0.0.1:{other_port}"));
+    }
+
+    #[tokio::test]
+    async fn an_address_of_ipv6_may_have_a_zone() {
+        let found = look_up(&with_port("fe80::1%lo", 6020)).await.unwrap();
+        let [SocketAddr::V6(address)] = found.as_slice() else { unreachable!("{found:?}") };
+        assert_eq!((address.port(), address.scope_id() > 0), (6020, true));
+        let found = lookup_host(("fe80::1%lo", 6020)).await.unwrap().next();
+        assert_eq!(found, Some(SocketAddr::V6(*address)));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_listened_at_is_named() {
+        let name = "x".repeat(300);
+        let error = tcp(&name, 6020).listen(Vec::new()).await.err().unwrap();
+        assert!(error.to_string().starts_with(&format!("bindAddress {name}: ")), "{error}");
+        let error = tcp("192.0.2.1", 6020).listen(Vec::new()).await.err().unwrap();
+        assert!(error.to_string().starts_with("192.0.2.1:6020: "), "{error}");
+        assert!(error.to_string().ends_with("does not have this address now"), "{error}");
     }
 
     #[tokio::test]

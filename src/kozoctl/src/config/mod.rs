@@ -61,8 +61,13 @@ fn check(file: &Path, node: Option<&str>, output: Output) -> Result<(), Failure>
                 "file": name, "ok": true, "nodes": nodes, "warnings": loaded.warnings, "error": null,
             });
             let count = nodes.len();
-            let plural = if count == 1 { "" } else { "s" };
-            let text = format!("{name} is fine: {count} node{plural} ({})", nodes.join(", "));
+            let plural = |count| if count == 1 { "" } else { "s" };
+            let but = match loaded.warnings.len() {
+                0 => String::new(),
+                count => format!(", but for {count} warning{}", plural(count)),
+            };
+            let (plural, names) = (plural(count), nodes.join(", "));
+            let text = format!("{name} is fine{but}: {count} node{plural} ({names})");
             Ok(output.answer(&answer, &text)?)
         }
         Err(error) if output.json => {
