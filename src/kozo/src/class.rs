@@ -45,6 +45,8 @@ classes! {
     KEY_REFUSED = "key-refused", "c751adc34dd34d2b9889b15023ded563";
     /// The two Nodes have no cipher, MAC or the like in common.
     ALGORITHM = "algorithm", "1b45c1033ce74bf2a54961df2ed1fa14";
+    /// More strangers want a session than are to be served.
+    CROWDED = "crowded", "7780cf72d1b54b8285effebd5a003b03";
     /// The connection policies forbid the link.
     POLICY = "policy", "0e14c660ec064810b43163c54e35e7ed";
     /// What a Peer sends is not the protocol.
@@ -106,6 +108,8 @@ mod tests {
         let text = String::new;
         let refusals = [
             SessionError::NoCommonAlgorithm { kind: "MAC", ours: text(), theirs: text() },
+            SessionError::Sha1,
+            SessionError::Crowded,
             SessionError::HostKey { found: text(), expected: text() },
             SessionError::KeyRefused(text()),
             SessionError::Stranger { user: text(), key: text() },

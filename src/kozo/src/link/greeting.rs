@@ -19,6 +19,7 @@ use super::pace::Pace;
 use super::peer::{Exchange, Peer, Peers};
 use super::standing::Hold;
 use crate::interest::Interest;
+use crate::transport::newcomer::Newcomer;
 use crate::transport::session::{self, Gate, Session, SessionError, Sink};
 use crate::transport::ssh::{self, Ssh};
 use crate::transport::stream::Cutter;
@@ -124,15 +125,16 @@ impl Greeter {
         within_limit(greet).await
     }
 
-    /// Greets whoever made a connection to this side. Ends when `cutter` cuts.
+    /// Greets whoever made a connection to this side. Ends when his cutter cuts.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
     pub async fn accept(
         self: &Arc<Self>,
         carrier: Carrier,
-        cutter: Cutter,
+        newcomer: Newcomer,
     ) -> Result<(Arc<Peer>, Greeted), SessionError> {
+        let cutter = newcomer.cutter().clone();
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
             let (session, reader) = match vouched {
@@ -147,8 +149,7 @@ impl Greeter {
                 None => {
                     let slot = Arc::new(Mutex::new(None));
                     let door = Door { greeter: Arc::clone(self), reader: Arc::clone(&slot) };
-                    let cut = cutter.clone();
-                    let session = ssh::accept(&self.ssh, stream, Box::new(door), cut).await?;
+                    let session = ssh::accept(&self.ssh, stream, Box::new(door), newcomer).await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)

@@ -10,7 +10,6 @@ use super::router::Router;
 use crate::class;
 use crate::link::{Carrier, Notice};
 use crate::transport::session::SessionError;
-use crate::transport::stream::Cutter;
 use crate::transport::{Connection, Listener, Priority};
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
@@ -54,16 +53,21 @@ impl Acceptor {
 
     fn greet(&self, connection: Connection) {
         let address = connection.address.clone();
-        let cutter = Cutter::new();
-        let place = self.node.shared.admission.enter(&address, &cutter);
+        let admission = Arc::clone(&self.node.shared.admission);
+        let place = match admission.enter(&address) {
+            Ok(place) => place,
+            Err(refusal) => return refuse(&self.node.shared.router, &address, &refusal),
+        };
         let carrier =
             Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
         let greeter = Arc::clone(&self.node.live().greeter);
         let router = Arc::clone(&self.node.shared.router);
         tokio::spawn(async move {
-            let _given_back_at_the_end = place;
-            match greeter.accept(carrier, cutter).await {
+            let greeted = greeter.accept(carrier, place.newcomer.clone()).await;
+            drop(place);
+            match greeted {
                 Ok((peer, greeted)) => {
+                    admission.met(peer.name(), &address);
                     // The link is gone when the Node has stopped.
                     let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
                 }

@@ -1,31 +1,53 @@
 //! Connections that have come in and not yet said who they are: how many a Node puts up with.
 //!
-//! Anybody can open connections, so their number is bounded, in all and for one address. When one too
-//! many comes it is not the newcomer that is turned away, for it may be a Peer, which needs only
-//! milliseconds: the one that has been silent for longest goes, or else the oldest.
+//! Anybody can open connections, so their number is bounded. When one too many comes it is not the newcomer
+//! that is turned away, for it may be a Peer. One goes from the network that has most of them: who is no Peer
+//! yet and has waited longest since it last came forward, so that a Peer far away, which answers late, is
+//! not taken for one that never will. Addresses that the configuration names, and those that Peers
+//! lately came from, have places of their own.
 
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::transport::stream::Cutter;
+use crate::transport::budget::Budget;
+use crate::transport::network::{Network, ip_of};
+use crate::transport::newcomer::Newcomer;
+use crate::transport::session::SessionError;
 
-/// Most such connections in all.
-const MOST: usize = 128;
-/// Most such connections from one address.
-const MOST_OF_ONE: usize = 64;
+/// Most such connections of strangers, and most from addresses that are known. Each takes about 50 kB. With
+/// as many, whoever opens 600 a second from everywhere does not turn away a Peer that answers within 0.4 s.
+const MOST: usize = 256;
 
-/// Connections being greeted, oldest first.
+/// While there is too much to do for strangers, a network has no more than this of them.
+const FEW: usize = 8;
+
+/// What the loop has to do for each connection before anything is computed.
+const ACCEPTING: Duration = Duration::from_micros(30);
+
+/// Connections being greeted, and where Peers are.
 #[derive(Debug, Default)]
 pub struct Admission {
+    budget: Arc<Budget>,
     entries: Mutex<Vec<Entry>>,
+    /// Where each Peer is: what the configuration says, and where it last came from.
+    known: Mutex<HashMap<String, Known>>,
     entered: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    configured: HashSet<IpAddr>,
+    last: Option<IpAddr>,
 }
 
 #[derive(Debug)]
 struct Entry {
     id: u64,
-    host: String,
-    cutter: Cutter,
+    network: Network,
+    newcomer: Newcomer,
 }
 
 /// A place among the connections being greeted; given back when dropped.
@@ -33,22 +55,60 @@ struct Entry {
 pub struct Place {
     admission: Arc<Admission>,
     id: u64,
+    /// Who has it.
+    pub newcomer: Newcomer,
 }
 
 impl Admission {
     /// Takes a connection in, and cuts another one where there are too many.
-    pub fn enter(self: &Arc<Self>, address: &str, cutter: &Cutter) -> Place {
-        let host = host_of(address).to_owned();
+    ///
+    /// # Errors
+    /// When more strangers wait already than are to be served, and enough of them from there.
+    pub fn enter(self: &Arc<Self>, address: &str) -> Result<Place, SessionError> {
+        let known = self.is_known(address);
+        let crowded = self.budget.is_crowded(known);
+        let network = Network::of(address);
         let mut entries = self.lock();
-        let of_host = entries.iter().filter(|entry| entry.host == host).count();
-        if of_host >= MOST_OF_ONE {
-            turn_away(&mut entries, |entry| entry.host == host);
-        } else if entries.len() >= MOST {
-            turn_away(&mut entries, |_| true);
+        let of_network = entries.iter().filter(|entry| entry.network == network).count();
+        if crowded && of_network >= FEW {
+            return Err(SessionError::Crowded);
+        }
+        let of_kind = entries.iter().filter(|entry| entry.newcomer.is_known() == known).count();
+        if of_kind >= MOST {
+            turn_away(&mut entries, known, &network);
         }
         let id = self.entered.fetch_add(1, Ordering::Relaxed);
-        entries.push(Entry { id, host, cutter: cutter.clone() });
-        Place { admission: Arc::clone(self), id }
+        let newcomer = Newcomer::new(Arc::clone(&self.budget), network.clone(), known);
+        entries.push(Entry { id, network, newcomer: newcomer.clone() });
+        drop(entries);
+        self.budget.charge(ACCEPTING);
+        Ok(Place { admission: Arc::clone(self), id, newcomer })
+    }
+
+    /// Keeps places for a Peer at these addresses, as far as they are no names.
+    pub fn expect<'a>(&self, peer: &str, addresses: impl Iterator<Item = &'a str>) {
+        let configured = addresses.filter_map(ip_of).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(peer.to_owned()).or_default().configured = configured;
+    }
+
+    /// Keeps places for a Peer at the address that it has just authenticated from.
+    pub fn met(&self, peer: &str, address: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(known), Some(ip)) = (known.get_mut(peer), ip_of(address)) {
+            known.last = Some(ip);
+        }
+    }
+
+    /// Keeps no more places for somebody who is no Peer any more.
+    pub fn forget(&self, peer: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+    }
+
+    fn is_known(&self, address: &str) -> bool {
+        let Some(ip) = ip_of(address) else { return false };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().any(|peer| peer.last == Some(ip) || peer.configured.contains(&ip))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
@@ -56,16 +116,20 @@ impl Admission {
     }
 }
 
-fn turn_away(entries: &mut Vec<Entry>, among: impl Fn(&Entry) -> bool) {
-    let silent = entries.iter().position(|entry| among(entry) && !entry.cutter.has_heard());
-    if let Some(at) = silent.or_else(|| entries.iter().position(among)) {
-        entries.remove(at).cutter.cut();
+/// Makes room for somebody from this network.
+fn turn_away(entries: &mut Vec<Entry>, known: bool, newcomer: &Network) {
+    let mut counts = HashMap::from([(newcomer, 1_usize)]);
+    for entry in entries.iter().filter(|entry| entry.newcomer.is_known() == known) {
+        *counts.entry(&entry.network).or_default() += 1;
     }
-}
-
-/// The address without its port.
-fn host_of(address: &str) -> &str {
-    address.rsplit_once(':').map_or(address, |(host, _)| host)
+    let most = counts.values().copied().max().unwrap_or_default();
+    let candidates = entries.iter().enumerate().filter(|(_, entry)| {
+        entry.newcomer.is_known() == known && counts.get(&entry.network) == Some(&most)
+    });
+    let least = candidates.min_by_key(|(_, entry)| entry.newcomer.merit());
+    if let Some(at) = least.map(|(at, _)| at) {
+        entries.remove(at).newcomer.cutter().cut();
+    }
 }
 
 impl Drop for Place {
@@ -77,63 +141,118 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use tokio::io::AsyncReadExt;
+    use tokio::time::advance;
 
     use super::*;
-    use crate::transport::stream::Cuttable;
+    use crate::transport::budget::Claim;
 
-    fn hosts(admission: &Admission) -> Vec<(String, u64)> {
-        admission.lock().iter().map(|entry| (entry.host.clone(), entry.id)).collect()
+    fn ids(admission: &Admission) -> Vec<u64> {
+        admission.lock().iter().map(|entry| entry.id).collect()
     }
 
-    /// The cutter of a stream from which something was read.
-    async fn heard() -> Cutter {
-        let cutter = Cutter::new();
-        Cuttable::new(&b"SSH"[..], &cutter).read_u8().await.unwrap();
-        cutter
+    /// So many connections, a little after each other, one from each of these addresses in turn.
+    async fn crowd(admission: &Arc<Admission>, count: usize, addresses: &[String]) -> Vec<Place> {
+        let mut places = Vec::new();
+        for address in addresses.iter().cycle().take(count) {
+            places.push(admission.enter(address).unwrap());
+            advance(Duration::from_millis(1)).await;
+        }
+        places
     }
 
-    #[tokio::test]
-    async fn the_longest_silent_of_an_address_goes_first() {
+    fn cut(place: &Place) -> bool {
+        place.newcomer.cutter().is_cut()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_network_that_has_most_gives_a_place() {
         let admission = Arc::new(Admission::default());
-        let _speaks = admission.enter("10.0.0.1:0", &heard().await);
-        let _silent: Vec<_> = (1..MOST_OF_ONE)
-            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &Cutter::new()))
-            .collect();
-        let _other = admission.enter("10.0.0.2:1", &Cutter::new());
-        let _one_too_many = admission.enter("10.0.0.1:999", &Cutter::new());
-        let kept = hosts(&admission);
-        assert_eq!(kept.len(), MOST_OF_ONE + 1);
-        assert_eq!(kept[0].1, 0, "the one that speaks stays");
-        assert!(!kept.iter().any(|(_, id)| *id == 1), "the oldest silent one went");
+        let lone = admission.enter("10.0.0.2:1").unwrap();
+        let flood = crowd(&admission, 3 * MOST, &["10.0.0.1:1".to_owned()]).await;
+        assert!(!cut(&lone));
+        assert_eq!(flood.iter().filter(|place| !cut(place)).count(), MOST - 1);
+        assert!(flood.iter().rev().take(MOST - 1).all(|place| !cut(place)), "the oldest went");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_network_of_ipv6_is_one() {
+        let admission = Arc::new(Admission::default());
+        let lone = admission.enter("[2001:db8:0:2::1]:1").unwrap();
+        let all: Vec<_> = (1..1000).map(|host| format!("[2001:db8:0:1::{host:x}]:1")).collect();
+        let _flood = crowd(&admission, 999, &all).await;
+        assert!(!cut(&lone));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_came_forward_last_stays_longest() {
+        let admission = Arc::new(Admission::default());
+        let elsewhere = |part| (0..MOST).map(move |host| format!("10.{part}.{host}.1:1"));
+        let distant = admission.enter("10.9.9.9:1").unwrap();
+        let mut floods = Vec::new();
+        for part in 0..4 {
+            let addresses: Vec<_> = elsewhere(part).collect();
+            floods.push(crowd(&admission, MOST - 50, &addresses).await);
+            assert!(!cut(&distant));
+            distant.newcomer.advance();
+        }
+        let addresses: Vec<_> = elsewhere(4).collect();
+        floods.push(crowd(&admission, MOST, &addresses).await);
+        assert!(cut(&distant), "that is not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_keeps_its_place() {
+        let admission = Arc::new(Admission::default());
+        let peer = admission.enter("10.0.0.1:9").unwrap();
+        peer.newcomer.admit();
+        let _flood = crowd(&admission, 3 * MOST, &["10.0.0.1:1".to_owned()]).await;
+        assert!(!cut(&peer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_kept_for_known_addresses() {
+        let admission = Arc::new(Admission::default());
+        let configured = ["10.0.0.1:6020", "scribe.local:6020", "[fe80::1]:6020"];
+        admission.expect("scribe", configured.into_iter());
+        admission.expect("clock", std::iter::empty());
+        admission.met("clock", "10.0.0.7:50000");
+        admission.met("nobody", "10.0.0.8:50000");
+        for address in ["10.0.0.1:7", "[::ffff:10.0.0.1]:7", "[fe80::1]:7", "10.0.0.7:7"] {
+            assert!(admission.is_known(address), "{address}");
+        }
+        assert!(!admission.is_known("10.0.0.8:7") && !admission.is_known("[fe80::2]:7"));
+        let peer = admission.enter("10.0.0.1:7").unwrap();
+        let everywhere: Vec<_> = (0..MOST).map(|host| format!("10.1.{host}.1:1")).collect();
+        let _flood = crowd(&admission, 2 * MOST, &everywhere).await;
+        assert!(!cut(&peer));
+        admission.forget("scribe");
+        assert!(!admission.is_known("10.0.0.1:7"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_place_turned_away_takes_no_other_with_it() {
         let admission = Arc::new(Admission::default());
-        let cutter = heard().await;
-        let _speak: Vec<_> = (1..MOST_OF_ONE)
-            .map(|port| admission.enter(&format!("10.0.0.1:{port}"), &cutter))
-            .collect();
-        let silent = admission.enter("10.0.0.1:0", &Cutter::new());
-        let _newcomer = admission.enter("10.0.0.1:999", &Cutter::new());
-        drop(silent);
-        assert_eq!(hosts(&admission).len(), MOST_OF_ONE, "the newcomer is still there");
+        let mut flood = crowd(&admission, MOST + 1, &["10.0.0.1:1".to_owned()]).await;
+        assert!(cut(&flood[0]));
+        drop(flood.remove(0));
+        assert_eq!(ids(&admission).len(), MOST);
+        flood.clear();
+        assert!(ids(&admission).is_empty());
     }
 
-    #[test]
-    fn a_place_is_given_back() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_to_do_is_closed_at_once_but_not_for_all_others() {
         let admission = Arc::new(Admission::default());
-        drop(admission.enter("10.0.0.1:1", &Cutter::new()));
-        assert!(hosts(&admission).is_empty());
-    }
-
-    #[test]
-    fn there_is_a_bound_in_all() {
-        let admission = Arc::new(Admission::default());
-        let _places: Vec<_> = (0..3 * MOST)
-            .map(|host| admission.enter(&format!("10.0.{host}:1"), &Cutter::new()))
-            .collect();
-        assert_eq!(hosts(&admission).len(), MOST);
+        admission.budget.charge(Duration::from_secs(1));
+        let claim = Claim { network: Network::of("10.0.0.1:1"), known: false, steps: 0 };
+        let turn = |_| tokio::spawn(Arc::clone(&admission.budget).turn(claim.clone()));
+        let line = (0..100).map(turn);
+        let _line: Vec<_> = line.collect();
+        while !admission.budget.is_crowded(false) {
+            tokio::task::yield_now().await;
+        }
+        let flood: Vec<_> = (0..100).map(|_| admission.enter("10.0.0.1:1")).collect();
+        assert_eq!(flood.iter().filter(|place| place.is_ok()).count(), FEW);
+        assert!(admission.enter("10.0.0.2:1").is_ok());
     }
 }

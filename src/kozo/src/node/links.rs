@@ -50,6 +50,7 @@ impl Node {
         self.shared.router.add_peer(Arc::clone(&peer), &assumed);
         let (settled, settles) = oneshot::channel();
         let (link, end) = link(&live, &peer, notices, Some(settled));
+        self.expect(&link);
         let task = tokio::spawn(async move { link.run(&own.options).await });
         live.links.insert(other.name.clone(), LiveLink { peer, end, task });
         settles
@@ -68,6 +69,7 @@ impl Node {
         let peer = Arc::new(peer);
         self.shared.router.replace_peer(Arc::clone(&peer));
         let (link, end) = link(&live, &peer, notices, None);
+        self.expect(&link);
         let mut ends = end.subscribe();
         let how = if narrows(&old, &peer) { End::Revoke } else { End::Replace };
         let Some(mut old) = live.links.shift_remove(&other.name) else { return };
@@ -98,6 +100,7 @@ impl Node {
         let link = live.links.shift_remove(name)?;
         live.greeter.peers.remove(name);
         self.shared.router.remove_peer(link.peer.id);
+        self.shared.admission.forget(name);
         Some(link)
     }
 
@@ -163,8 +166,15 @@ impl Node {
             let id = link.peer.id;
             link.end(End::Stop).await;
             self.shared.router.remove_peer(id);
+            self.shared.admission.forget(name);
             self.live().greeter.peers.remove(name);
         }
+    }
+
+    /// Keeps places for the Peer of a link where the configuration says that it is.
+    fn expect(&self, link: &Link) {
+        let addresses = link.candidates.iter().map(|candidate| candidate.address.as_str());
+        self.shared.admission.expect(link.peer.name(), addresses);
     }
 }
 

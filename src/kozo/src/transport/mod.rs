@@ -5,7 +5,10 @@
 //! authenticates and encrypts what runs over them, unless the Transport says that it did that by
 //! itself. `tcp` is built in; [`memory`] joins Nodes of one process.
 
+pub mod budget;
 pub mod memory;
+pub mod network;
+pub mod newcomer;
 pub mod passed;
 pub mod session;
 pub mod ssh;

@@ -75,6 +75,9 @@ pub enum SessionError {
         "it signs with its RSA key by SHA-1 (`ssh-rsa`), not by `rsa-sha2-256` or `rsa-sha2-512`"
     )]
     Sha1,
+    /// A stranger where too many want something already.
+    #[error("too many others want a session now")]
+    Crowded,
     /// The host key is not the Peer's.
     #[error("its host key is {found}, but the configuration says {expected}")]
     HostKey {
@@ -133,6 +136,7 @@ impl SessionError {
             SessionError::Stream(_) => "stream",
             SessionError::Timeout(_) => "timeout",
             SessionError::NoCommonAlgorithm { .. } | SessionError::Sha1 => "algorithm",
+            SessionError::Crowded => "crowded",
             SessionError::HostKey { .. } => "host-key",
             SessionError::KeyRefused(_) => "key-refused",
             SessionError::Stranger { .. } => "stranger",

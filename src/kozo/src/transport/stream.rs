@@ -26,7 +26,6 @@ pub struct Cutter {
 #[derive(Debug, Default)]
 struct Cut {
     cut: AtomicBool,
-    heard: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -37,9 +36,9 @@ impl Cutter {
         Cutter::default()
     }
 
-    /// Whether anything was read from the stream yet.
-    pub fn has_heard(&self) -> bool {
-        self.shared.heard.load(Ordering::Relaxed)
+    /// Whether it has cut.
+    pub fn is_cut(&self) -> bool {
+        self.shared.cut.load(Ordering::Acquire)
     }
 
     /// Whether a stream that it could end still exists.
@@ -84,12 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(&self.shared.reader, context)?;
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.shared.heard.store(true, Ordering::Relaxed);
-        }
-        polled
+        Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 

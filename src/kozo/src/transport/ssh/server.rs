@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 use super::read_ahead::ReadAhead;
 use super::unblocked::Unblocked;
 use super::{HandlerError, SUBSYSTEM, Ssh};
+use crate::transport::newcomer::{Metered, Newcomer};
 use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed};
-use crate::transport::stream::{BoxStream, Cuttable, Cutter};
+use crate::transport::stream::{BoxStream, Cuttable};
 
-/// Makes a session over a stream that came in, with whom the gate admits. Cancel by `cutter`. Until
+/// Makes a session over the stream of a newcomer, with whom the gate admits. Cancel by his cutter. Until
 /// the other side has said what it speaks, this costs little but the stream.
 ///
 /// # Errors
@@ -22,13 +23,16 @@ pub async fn accept(
     ssh: &Ssh,
     stream: BoxStream,
     gate: Box<dyn Gate>,
-    cutter: Cutter,
+    newcomer: Newcomer,
 ) -> Result<Session, SessionError> {
+    let cutter = newcomer.cutter().clone();
     let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
+    let stream = Metered::new(stream, newcomer.clone());
     let (opened, open) = oneshot::channel();
     let refusal = Arc::new(Mutex::new(None));
     let server = Server {
         gate,
+        newcomer: newcomer.clone(),
         refusal: Arc::clone(&refusal),
         peer: None,
         sink: None,
@@ -39,6 +43,8 @@ pub async fn accept(
     let (stream, backlog) = Unblocked::new(stream);
     let mut running =
         server::run_stream(config, stream, server).await.map_err(|HandlerError(error)| error)?;
+    // From here on another task computes.
+    newcomer.rest();
     let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (peer, writer) = tokio::select! {
         biased;
@@ -66,6 +72,7 @@ pub async fn accept(
 
 struct Server {
     gate: Box<dyn Gate>,
+    newcomer: Newcomer,
     refusal: Arc<Mutex<Option<SessionError>>>,
     peer: Option<String>,
     sink: Option<Box<dyn Sink>>,
@@ -82,6 +89,8 @@ impl Server {
         match admitted {
             Ok(()) => Auth::Accept,
             Err(refusal) => {
+                // The answer comes a little later.
+                self.newcomer.rest();
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
                 Auth::reject()
             }
@@ -91,6 +100,12 @@ impl Server {
 
 impl server::Handler for Server {
     type Error = HandlerError;
+
+    async fn auth_none(&mut self, _: &str) -> Result<Auth, HandlerError> {
+        // The answer comes a little later.
+        self.newcomer.rest();
+        Ok(Auth::reject())
+    }
 
     async fn auth_publickey_offered(
         &mut self,
@@ -107,6 +122,7 @@ impl server::Handler for Server {
     ) -> Result<Auth, HandlerError> {
         let auth = self.admit(user, key.public_key, key.algorithm);
         if matches!(auth, Auth::Accept) {
+            self.newcomer.admit();
             self.peer = Some(user.to_owned());
         }
         Ok(auth)
