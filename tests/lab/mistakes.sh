@@ -84,26 +84,31 @@ scenario_a_reload_needs_no_client() {
     restored
 }
 
-scenario_what_is_stopped_stays_stopped_whoever_dials_in_whatever_order() {
+# Starts that, and stops it a little later, thirty times, while a Peer dials all the time.
+stays_stopped() { # UNITS...
     fresh
     at one rm -f /tmp/enough
     at one bash -c 'until [ -e /tmp/enough ]; do (exec 3<>/dev/tcp/127.0.0.1/6021); done' 2>/dev/null &
     local dialling=$! times
     for ((times = 0; times < 30; times++)); do
-        at one systemctl start kozo@scribe.socket
+        at one systemctl start "$1"
         # Whether it runs already, starts, or only its sockets are there.
         sleep "0.$((times % 7))"
-        if [ $((times % 2)) = 0 ]; then
-            at one systemctl stop kozo@scribe.socket kozo@scribe
-        else
-            at one systemctl stop kozo@scribe kozo@scribe.socket
-        fi
+        at one systemctl stop "$@"
         is scribe ActiveState inactive || is scribe ActiveState failed
         at one systemctl reset-failed 2>/dev/null
         [ -z "$(at one systemctl list-units --plain --no-legend 'kozo*@scribe*')" ]
     done
     at one touch /tmp/enough
     wait $dialling || true
+}
+
+scenario_what_is_stopped_with_its_socket_stays_stopped_whoever_dials() {
+    stays_stopped kozo@scribe.socket kozo@scribe
+}
+
+scenario_what_is_stopped_by_itself_stays_stopped_whoever_dials() {
+    stays_stopped kozo@scribe
 }
 
 scenario_names_of_any_kind_run() {
