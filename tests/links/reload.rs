@@ -8,7 +8,7 @@ use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::client::Client;
+use crate::kit::client::{Client, messages};
 use crate::kit::{Lab, Plan, Running, new_key};
 
 /// The configuration of a Node with something else in its own part: all its links depend on that.
@@ -181,7 +181,7 @@ async fn reloads_in_a_row() {
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_no_longer_the_peers_is_told_so_at_once() {
     let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let scribe = lab.start("scribe").await;
+    let mut scribe = lab.start("scribe").await;
     let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     let begun = Instant::now();
@@ -189,6 +189,7 @@ async fn a_key_that_is_no_longer_the_peers_is_told_so_at_once() {
     let rekeyed =
         changed_peer(&scribe, "clock", |config| config.public_key = key.public_key().clone());
     scribe.node.reload(rekeyed).await.unwrap();
+    clock.send(&messages("clock", 7, &[1, 2, 3])).await;
     let reason = clock.frame(|frame| match frame {
         Frame::Bye(reason) => Some(reason),
         _ => None,
@@ -197,4 +198,6 @@ async fn a_key_that_is_no_longer_the_peers_is_told_so_at_once() {
     assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
     let _clock = Client::connect(&lab, "clock", key, "scribe").await.unwrap();
     assert!(Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.is_err());
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(scribe.numbers(), [0_u64; 0]);
 }
