@@ -3,6 +3,7 @@
 
 #[path = "../kit/mod.rs"]
 mod kit;
+mod limits;
 mod messages;
 mod namesakes;
 mod objects;

@@ -11,11 +11,12 @@ use zbus::connection::Builder;
 use zbus::{OwnedVariant, interface};
 
 use crate::kit::{Lab, Plan};
+use crate::limits::silent_polkit;
 use crate::private_bus::PrivateBus;
 use crate::{Served, soon};
 
 /// User `nobody`, who is in no group that matters.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// What `busctl` says to somebody who is not root.
 async fn as_nobody(bus: &PrivateBus, arguments: &[&str]) -> (bool, String) {
@@ -50,7 +51,7 @@ fn calls() -> Vec<(Vec<&'static str>, &'static str)> {
 }
 
 /// Only root can be somebody else.
-fn can_be_nobody() -> bool {
+pub(crate) fn can_be_nobody() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         eprintln!("not run: only root can call as another user");
@@ -199,6 +200,60 @@ async fn polkit_is_asked_about_the_caller() {
     assert!(asked.lock().unwrap().is_empty());
 }
 
+/// Runs one of the tests here, which is ignored otherwise, in a process of another user; gives what it
+/// printed.
+async fn again_as_nobody(test: &str, address: &str) -> String {
+    // Where it was built others may not be let in.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let helper = folder.path().join("helper");
+    std::fs::copy(std::env::current_exe().unwrap(), &helper).unwrap();
+    let mut command = Command::new(helper);
+    command
+        .args([&*format!("permission::{test}"), "--exact", "--ignored", "--nocapture"])
+        .env("KOZO_TEST_ADDRESS", address)
+        .uid(NOBODY)
+        .gid(NOBODY);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[tokio::test]
+async fn what_a_password_would_allow_is_said() {
+    if !can_be_nobody() {
+        return;
+    }
+    let bus = PrivateBus::start();
+    let (_polkit, asked) = silent_polkit(&bus).await;
+    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
+    let _clock = Served::start(&lab, "clock", &bus.address).await;
+    let text = again_as_nobody("call_without_a_password", &bus.address).await;
+    assert!(text.contains("a password would do"), "{text}");
+    assert_eq!(*asked.lock().unwrap(), [("org.kozo.inject".to_owned(), 0)]);
+}
+
+/// The other half of the test above, in a process of another user.
+#[tokio::test]
+#[ignore = "is run by what_a_password_would_allow_is_said"]
+async fn call_without_a_password() {
+    let bus = std::env::var("KOZO_TEST_ADDRESS").unwrap();
+    let bus = Builder::address(&*bus).build().await.unwrap();
+    let options = HashMap::<&str, zbus::Variant<'_>>::new();
+    let inject = ("event", "tick", "", zbus::Variant::from(1), options);
+    let refused = bus
+        .call_method(Some(NODE[0]), NODE[1], Some("org.kozo.Node1"), "Inject", &inject)
+        .await
+        .unwrap_err();
+    let zbus::Error::FDO(refused) = refused else { panic!("{refused:?}") };
+    let zbus::fdo::Error::InteractiveAuthorizationRequired(text) = *refused else {
+        panic!("{refused:?}")
+    };
+    assert!(text.contains("org.kozo.inject"), "{text}");
+    println!("a password would do");
+}
+
 #[tokio::test]
 async fn the_control_socket_knows_who_is_calling() {
     if !can_be_nobody() {
@@ -210,22 +265,7 @@ async fn the_control_socket_knows_who_is_calling() {
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&clock.socket, open.clone()).unwrap();
     std::fs::set_permissions(clock.socket.parent().unwrap(), open).unwrap();
-    let socket = clock.socket.clone();
-    // Where it was built others may not be let in.
-    let helper = clock.socket.with_file_name("helper");
-    std::fs::copy(std::env::current_exe().unwrap(), &helper).unwrap();
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(helper)
-            .args(["permission::call_as_nobody", "--exact", "--ignored", "--nocapture"])
-            .env("KOZO_TEST_SOCKET", socket)
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .output()
-            .unwrap()
-    });
-    let output = output.await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let text = again_as_nobody("call_as_nobody", &clock.socket.display().to_string()).await;
     assert!(text.contains("looked, and was refused"), "{text}");
 }
 
@@ -233,7 +273,7 @@ async fn the_control_socket_knows_who_is_calling() {
 #[tokio::test]
 #[ignore = "is run by the_control_socket_knows_who_is_calling"]
 async fn call_as_nobody() {
-    let socket = std::env::var_os("KOZO_TEST_SOCKET").unwrap();
+    let socket = std::env::var_os("KOZO_TEST_ADDRESS").unwrap();
     let client = kozo_client::Client::at_socket(socket.as_ref()).await.unwrap();
     assert_eq!(soon(client.describe()).await.unwrap().name, "clock");
     let refused = soon(client.inject_json("event", "tick", None, "1")).await.unwrap_err();

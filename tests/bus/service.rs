@@ -105,6 +105,9 @@ async fn without_a_bus_the_socket_does_everything() {
     let clock = testnet.client("clock").await;
     let socket = testnet.folder.path().join("kozo/clock/bus");
     assert_eq!(clock.way(), &Way::Socket(socket.clone()));
+    // Whoever could open it could lock it, and so keep the socket from the next one.
+    let lock = fs::metadata(socket.with_file_name("lock")).unwrap();
+    assert_eq!(lock.permissions().mode() & 0o777, 0o600);
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
     assert_eq!((mode(&socket), mode(socket.parent().unwrap())), (0o600, 0o700));
     for node in ["scribe", "injector"] {

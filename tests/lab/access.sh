@@ -142,5 +142,31 @@ scenario_the_control_socket_is_for_root_and_the_group() {
         denied ada org.kozo.manage role timer1 stop
         denied ada org.kozo.manage reload
         denied bob '/run/kozo/clock/bus: Permission denied' status
+        # Nor can the group keep it from the next daemon.
+        not by ada flock --nonblock /run/kozo/clock/lock true 2>/dev/null
     done
+}
+
+# What polkit is told about whether it may ask, while bob tries to stop a Role by a command.
+asked_with() { # FLAGS COMMAND...
+    local flags=$1 watcher
+    shift
+    at one dbus-monitor --system "member='CheckAuthorization'" > "$lab_run/asked" 2>&1 &
+    watcher=$!
+    eventually 10 grep -q member=NameAcquired "$lab_run/asked"
+    not by bob env "$bus" "$@" < /dev/null > "$lab_run/told" 2>&1
+    grep -qF org.kozo.manage "$lab_run/told"
+    eventually 10 grep -qE '^   uint32 [01]$' "$lab_run/asked"
+    at one pkill -x dbus-monitor
+    wait "$watcher" || true
+    grep -qxF "   uint32 $flags" "$lab_run/asked"
+}
+
+scenario_only_who_sits_at_a_terminal_can_be_asked_for_a_password() {
+    fresh clock
+    asked_with 0 kozoctl -n clock role timer1 stop
+    asked_with 1 script -qec 'kozoctl -n clock role timer1 stop' /dev/null
+    asked_with 1 busctl call org.kozo.Node1.clock /org/kozo/Node1/role/timer1 org.kozo.Role1 Stop 'a{sv}' 0
+    asked_with 0 busctl --allow-interactive-authorization=no call org.kozo.Node1.clock \
+        /org/kozo/Node1/role/timer1 org.kozo.Role1 Stop 'a{sv}' 0
 }

@@ -1,24 +1,38 @@
 //! A Node, as its clients drive it.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use nix::unistd::geteuid;
+use serde::Serialize;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use zbus::message::Type;
-use zbus::proxy::CacheProperties;
-use zbus::{Connection, MatchRule, MessageStream, Variant};
+use zbus::proxy::{Builder, CacheProperties, MethodFlags};
+use zbus::wire::DynamicDeserialize;
+use zbus::{
+    Connection, DynamicType, MatchRule, MessageStream, OwnedFd, OwnedVariant, Proxy, Variant,
+};
 
+use crate::agent::Agent;
 use crate::error::{Error, Place};
 use crate::find::{self, Connected, Lookup, Way};
 use crate::monitor::{Filter, Monitor};
 use crate::names;
-use crate::proxies::{Node1Proxy, Options, Peer1Proxy, Role1Proxy};
 use crate::status::NodeStatus;
 
 /// How long a Node has to answer; a Role that does not want to stop takes it two seconds.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long it has when the user may be asked for a password first.
+const PASSWORD: Duration = Duration::from_secs(300);
+
+/// Trailing options of a method.
+pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
 /// What became of an injected Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +65,12 @@ pub struct Client {
     node: String,
     destination: String,
     way: Way,
+    /// What asks the user for a password, once there is something to ask for; none where nobody is.
+    agent: Option<Arc<OnceCell<Option<Agent>>>>,
 }
+
+/// Methods that everybody may call.
+const OPEN: [&str; 2] = ["Describe", "Get"];
 
 impl Client {
     /// Connects to the Node of this name, or to the only one that runs here, over the system bus or
@@ -74,7 +93,7 @@ impl Client {
         }
         let Connected { connection, node, way } = lookup.connect(node).await?;
         let destination = names::bus_name(&node);
-        Ok(Client { connection, node, destination, way })
+        Ok(Client { connection, node, destination, way, agent: None })
     }
 
     /// Connects to the Node that has its control socket at this path.
@@ -91,9 +110,9 @@ impl Client {
         })?;
         let way = Way::Socket(path.to_owned());
         // On the socket nobody minds under which name it is spoken to.
-        let mut client =
-            Client { connection, node: String::new(), destination: names::bus_name("_"), way };
-        client.node = answer(client.root().await?.name()).await?;
+        let destination = names::bus_name("_");
+        let mut client = Client { connection, node: String::new(), destination, way, agent: None };
+        client.node = client.name().await?;
         client.destination = names::bus_name(&client.node);
         Ok(client)
     }
@@ -101,6 +120,16 @@ impl Client {
     /// The Node's name.
     pub fn node(&self) -> &str {
         &self.node
+    }
+
+    /// Lets polkit ask the user for a password where an action takes one. Not by default: somebody must
+    /// be there to be asked.
+    #[must_use]
+    pub fn may_ask(mut self, may_ask: bool) -> Client {
+        // Nobody is asked for anything on the socket, nor about root.
+        let can_ask = may_ask && self.way == Way::SystemBus && !geteuid().is_root();
+        self.agent = can_ask.then(Arc::default);
+        self
     }
 
     /// How the Node is reached.
@@ -129,7 +158,7 @@ impl Client {
     /// # Errors
     /// When it does not answer.
     pub async fn describe_json(&self) -> Result<String, Error> {
-        answer(self.root().await?.describe()).await
+        self.root().call("Describe", &()).await
     }
 
     /// Sends a Message of this kind and type, whose data is given as JSON.
@@ -175,10 +204,9 @@ impl Client {
         data: &Variant<'_>,
         options: Options<'_>,
     ) -> Result<Injected, Error> {
-        let root = self.root().await?;
-        let channel = channel.unwrap_or_default();
-        let call = root.inject(kind, message_type, channel, data, options);
-        let (id, roles, peers, unreachable) = answer(call).await?;
+        let arguments = (kind, message_type, channel.unwrap_or_default(), data, options);
+        let answer = self.root().call("Inject", &arguments).await?;
+        let (id, roles, peers, unreachable): (u64, u32, u32, u32) = answer;
         Ok(Injected { id, roles, peers, unreachable })
     }
 
@@ -187,8 +215,7 @@ impl Client {
     /// # Errors
     /// When the filter makes no sense, or it is not allowed.
     pub async fn monitor(&self, filter: &Filter) -> Result<Monitor, Error> {
-        let root = self.root().await?;
-        let descriptor = answer(root.monitor(filter.options())).await?;
+        let descriptor: OwnedFd = self.root().call("Monitor", &filter.options()).await?;
         Monitor::new(descriptor.into())
             .map_err(|error| Error::Failed(format!("the node gave nothing to read from: {error}")))
     }
@@ -199,8 +226,8 @@ impl Client {
     /// [`Error::InvalidConfiguration`] with everything that is wrong with the file, or
     /// [`Error::NotAllowed`]; then everything runs on as it was.
     pub async fn reload(&self) -> Result<Reloaded, Error> {
-        let root = self.root().await?;
-        let (roles, peers, transports) = answer(root.reload(Options::new())).await?;
+        let answer = self.root().call("Reload", &Options::new()).await?;
+        let (roles, peers, transports): (Vec<String>, Vec<String>, Vec<String>) = answer;
         Ok(Reloaded { roles, peers, transports })
     }
 
@@ -227,17 +254,55 @@ impl Client {
         Ok(Changes(MessageStream::for_match_rule(rule.build()?, &self.connection, None).await?))
     }
 
-    async fn root(&self) -> Result<Node1Proxy<'_>, Error> {
-        let builder = Node1Proxy::builder(&self.connection).destination(&*self.destination);
-        Ok(builder.cache_properties(CacheProperties::No).build().await?)
+    async fn name(&self) -> Result<String, Error> {
+        let object = self.object(names::ROOT.to_owned(), "org.freedesktop.DBus.Properties");
+        let name: OwnedVariant = object.call("Get", &(names::INTERFACE, "Name")).await?;
+        String::try_from(name).map_err(|error| Error::Failed(error.to_string()))
+    }
+
+    fn root(&self) -> Object<'_> {
+        self.object(names::ROOT.to_owned(), names::INTERFACE)
+    }
+
+    fn object(&self, path: String, interface: &'static str) -> Object<'_> {
+        Object { client: self, path, interface }
     }
 }
 
-/// Waits for the Node's answer, but not for ever.
-async fn answer<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<T, Error> {
-    match timeout(ANSWER, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Error::Gone(format!("no answer within {} s", ANSWER.as_secs()))),
+/// An object of the Node, as one of its interfaces.
+struct Object<'a> {
+    client: &'a Client,
+    path: String,
+    interface: &'static str,
+}
+
+impl Object<'_> {
+    /// Calls a method and waits for the Node's answer, but not for ever.
+    async fn call<A, R>(&self, method: &str, arguments: &A) -> Result<R, Error>
+    where
+        A: Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        let (patience, flags) = match &self.client.agent {
+            Some(agent) if !OPEN.contains(&method) => {
+                agent.get_or_init(Agent::start).await;
+                (PASSWORD, MethodFlags::ALLOW_INTERACTIVE_AUTH)
+            }
+            _ => (ANSWER, MethodFlags::empty()),
+        };
+        let proxy: Proxy<'_> = Builder::new(&self.client.connection)
+            .destination(&*self.client.destination)
+            .path(&*self.path)
+            .interface(self.interface)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        match timeout(patience, proxy.call_with_flags(method, flags, arguments)).await {
+            Ok(answer) => {
+                answer?.ok_or_else(|| Error::Failed("the node did not have to answer".to_owned()))
+            }
+            Err(_) => Err(Error::Gone(format!("no answer within {} s", patience.as_secs()))),
+        }
     }
 }
 
@@ -253,8 +318,7 @@ impl Role<'_> {
     /// # Errors
     /// [`Error::NoSuchRole`] or [`Error::NotAllowed`], as for the others.
     pub async fn start(&self) -> Result<(), Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.start(Options::new())).await)
+        self.known(self.object().call("Start", &Options::new()).await)
     }
 
     /// Stops it, if it runs, until it is started or the Node is.
@@ -262,8 +326,7 @@ impl Role<'_> {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn stop(&self) -> Result<(), Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.stop(Options::new())).await)
+        self.known(self.object().call("Stop", &Options::new()).await)
     }
 
     /// Stops it, if it runs, and starts it.
@@ -271,15 +334,11 @@ impl Role<'_> {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn restart(&self) -> Result<(), Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.restart(Options::new())).await)
+        self.known(self.object().call("Restart", &Options::new()).await)
     }
 
-    async fn proxy(&self) -> Result<Role1Proxy<'_>, Error> {
-        let builder = Role1Proxy::builder(&self.client.connection)
-            .destination(&*self.client.destination)
-            .path(names::role_path(&self.name));
-        Ok(builder.cache_properties(CacheProperties::No).build().await?)
+    fn object(&self) -> Object<'_> {
+        self.client.object(names::role_path(&self.name), "org.kozo.Role1")
     }
 
     fn known(&self, result: Result<(), Error>) -> Result<(), Error> {
@@ -300,8 +359,7 @@ impl Peer<'_> {
     /// # Errors
     /// [`Error::NoSuchPeer`] or [`Error::NotAllowed`].
     pub async fn connect(&self) -> Result<(), Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.connect(Options::new())).await)
+        self.known(self.object().call("Connect", &Options::new()).await)
     }
 
     /// Closes the link and keeps it closed until [`connect`](Self::connect).
@@ -309,8 +367,7 @@ impl Peer<'_> {
     /// # Errors
     /// [`Error::NoSuchPeer`] or [`Error::NotAllowed`].
     pub async fn disconnect(&self) -> Result<(), Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.disconnect(Options::new())).await)
+        self.known(self.object().call("Disconnect", &Options::new()).await)
     }
 
     /// Measures the round trip to it, in microseconds, with a heartbeat that is sent now.
@@ -319,8 +376,7 @@ impl Peer<'_> {
     /// [`Error::NoSuchPeer`], [`Error::NotAllowed`], [`Error::TimedOut`], or [`Error::Failed`] when
     /// there is no link to it.
     pub async fn ping(&self) -> Result<u64, Error> {
-        let proxy = self.proxy().await?;
-        self.known(answer(proxy.ping(Options::new())).await)
+        self.known(self.object().call("Ping", &Options::new()).await)
     }
 
     /// Sends it so many bytes of nothing, at most 64 MiB, whenever there is nothing else to send, and
@@ -329,16 +385,12 @@ impl Peer<'_> {
     /// # Errors
     /// As [`ping`](Self::ping).
     pub async fn fill(&self, bytes: u64) -> Result<u64, Error> {
-        let proxy = self.proxy().await?;
         let options = Options::from([("padding", bytes.into())]);
-        self.known(answer(proxy.ping(options)).await)
+        self.known(self.object().call("Ping", &options).await)
     }
 
-    async fn proxy(&self) -> Result<Peer1Proxy<'_>, Error> {
-        let builder = Peer1Proxy::builder(&self.client.connection)
-            .destination(&*self.client.destination)
-            .path(names::peer_path(&self.name));
-        Ok(builder.cache_properties(CacheProperties::No).build().await?)
+    fn object(&self) -> Object<'_> {
+        self.client.object(names::peer_path(&self.name), "org.kozo.Peer1")
     }
 
     fn known<T>(&self, result: Result<T, Error>) -> Result<T, Error> {

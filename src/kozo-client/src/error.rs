@@ -109,9 +109,12 @@ fn named(name: &str, text: String) -> Error {
 impl From<fdo::Error> for Error {
     fn from(error: fdo::Error) -> Error {
         match error {
-            fdo::Error::AccessDenied(text) => Error::NotAllowed(text),
+            fdo::Error::AccessDenied(text) | fdo::Error::InteractiveAuthorizationRequired(text) => {
+                Error::NotAllowed(text)
+            }
             fdo::Error::InvalidArgs(text) => Error::InvalidArgument(text),
             fdo::Error::UnknownObject(_) => Error::NoObject,
+            fdo::Error::LimitsExceeded(text) => Error::Failed(text),
             fdo::Error::ServiceUnknown(text)
             | fdo::Error::NameHasNoOwner(text)
             | fdo::Error::NoReply(text)

@@ -11,10 +11,9 @@ use tokio::time::timeout;
 use zbus::connection::{Builder, Connection};
 use zbus::fdo::DBusProxy;
 use zbus::names::BusName;
-use zbus::proxy::CacheProperties;
+use zbus::proxy::{self, CacheProperties, Proxy};
 
 use crate::error::{Error, Place};
-use crate::proxies::Node1Proxy;
 use crate::{names, places};
 
 /// How long a bus or a Node has to answer.
@@ -338,9 +337,15 @@ async fn has_owner(bus: &Connection, name: &str) -> bool {
 
 /// Random number of the run of the daemon behind this connection.
 async fn boot(connection: &Connection, node: &str) -> Option<u64> {
-    let builder = Node1Proxy::builder(connection).destination(names::bus_name(node));
-    let asked = async { builder.cache_properties(CacheProperties::No).build().await?.boot().await };
-    timeout(ANSWER, asked).await.ok()?.ok()
+    let proxy: proxy::Builder<'_, Proxy<'_>> = proxy::Builder::new(connection);
+    let proxy = proxy
+        .destination(names::bus_name(node))
+        .path(names::ROOT)
+        .interface(names::INTERFACE)
+        .cache_properties(CacheProperties::No)
+        .build();
+    let boot = async { proxy.await?.get_property("Boot").await };
+    timeout(ANSWER, boot).await.ok()?.ok()
 }
 
 async fn bus_names(bus: &Connection) -> Vec<String> {

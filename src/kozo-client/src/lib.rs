@@ -5,13 +5,13 @@
 //! `kozoctl` is made of this, and programs that drive a Node can be. The daemon shares what both sides
 //! have to agree on: [`status`], [`names`] and [`places`].
 
+mod agent;
 pub mod client;
 pub mod error;
 pub mod find;
 pub mod monitor;
 pub mod names;
 pub mod places;
-pub mod proxies;
 pub mod status;
 
 pub use client::{Changes, Client, Injected, Reloaded};

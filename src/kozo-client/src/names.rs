@@ -13,6 +13,9 @@ pub const SHARED_NAME: &str = "org.kozo.Node1";
 /// The object of the Node itself; its Roles and Peers are below.
 pub const ROOT: &str = "/org/kozo/Node1";
 
+/// The interface of that object.
+pub const INTERFACE: &str = "org.kozo.Node1";
+
 /// What the names of all errors begin with.
 pub const ERROR_PREFIX: &str = "org.kozo.Error.";
 

@@ -1,5 +1,6 @@
 //! The Node that a command is about, and what is said when it cannot be had.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use kozo_client::{Client, Error, Found, Way, places};
@@ -12,7 +13,8 @@ use crate::view;
 /// # Errors
 /// When there is none, or there are several.
 pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
-    Ok(Client::connect(node).await?)
+    let somebody_is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
+    Ok(Client::connect(node).await?.may_ask(somebody_is_there))
 }
 
 /// What became of something that was done to the Role or Peer of this name; when there is none, those

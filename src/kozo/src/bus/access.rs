@@ -5,19 +5,26 @@
 //! the Node runs as (on its own socket), and, for what changes nothing about the Node, the members of
 //! group `kozo`.
 
-use nix::unistd::{Group, Uid, User, geteuid, getgrouplist};
+use nix::unistd::{Group, Uid, User, getgrouplist};
 use std::ffi::CString;
+use std::time::Duration;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::warn;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
+use zbus::names::{BusName, UniqueName};
 
+use super::accounts::{Accounts, Share, is_own};
 use super::error::Error;
 use super::polkit::{self, Answer};
 
 /// Whose members may inject and monitor.
 const GROUP: &str = "kozo";
+
+/// How long a call waits until polkit can be asked about it, while it is asked about others of its user.
+const PLACE: Duration = Duration::from_secs(2);
 
 /// What takes more than to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,43 +55,55 @@ impl Action {
 /// Refuses the call unless its caller may do this.
 pub(super) async fn check(
     action: Action,
+    accounts: &Accounts,
     connection: &Connection,
     header: &Header<'_>,
 ) -> Result<(), Error> {
-    let allowed = if connection.is_bus() {
-        on_bus(action, connection, header).await?
-    } else {
-        on_socket(action, connection).await?
-    };
-    if allowed { Ok(()) } else { Err(refusal(action)) }
+    if connection.is_bus() {
+        return on_bus(action, accounts, connection, header).await;
+    }
+    match on_socket(action, connection).await? {
+        true => Ok(()),
+        false => Err(Error::NotAllowed(refusal(action))),
+    }
 }
 
-fn refusal(action: Action) -> Error {
+fn refusal(action: Action) -> String {
     let who = match action.is_open_to_group() {
         true => "root and the members of group 'kozo' have it",
         false => "root has it",
     };
-    Error::NotAllowed(format!("this takes the polkit action {}; by default {who}", action.id()))
+    format!("this takes the polkit action {}; by default {who}", action.id())
 }
 
 async fn on_bus(
     action: Action,
+    accounts: &Accounts,
     connection: &Connection,
     header: &Header<'_>,
-) -> Result<bool, Error> {
-    let Some(caller) = header.sender() else { return Ok(false) };
-    let bus = DBusProxy::new(connection).await?;
-    let user = bus.get_connection_unix_user(caller.clone().into()).await.map_err(|error| {
-        Error::NotAllowed(format!("the bus does not say who is calling: {error}"))
-    })?;
+) -> Result<(), Error> {
+    let Some(caller) = header.sender() else { return Err(Error::NotAllowed(refusal(action))) };
+    let user = self::caller(connection, header).await?;
     if user == 0 {
-        return Ok(true);
+        return Ok(());
     }
+    // The user may take as long as he likes, and until then the call is kept.
+    let held = timeout(PLACE, accounts.take(user, Share::Checks, 1));
+    let Ok(Some(_held)) = held.await else {
+        return Err(Error::LimitsExceeded(
+            "polkit is being asked about too many calls of yours, or of all users".to_owned(),
+        ));
+    };
     let may_ask = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
     match polkit::ask(connection, caller, action.id(), may_ask).await {
-        Ok(Answer::Yes) => Ok(true),
-        Ok(Answer::No) => Ok(false),
-        Ok(Answer::NoPolkit) => Ok(action.is_open_to_group() && is_member(user).await),
+        Ok(Answer::Yes) => Ok(()),
+        Ok(Answer::Perhaps) if !may_ask => {
+            Err(Error::InteractiveAuthorizationRequired(refusal(action)))
+        }
+        Ok(Answer::NoPolkit) if action.is_open_to_group() && is_member(user).await => Ok(()),
+        Ok(Answer::No | Answer::Perhaps | Answer::NoPolkit) => {
+            Err(Error::NotAllowed(refusal(action)))
+        }
         Err(problem) => {
             warn!("polkit does not answer about {}: {problem}", action.id());
             Err(Error::NotAllowed(format!(
@@ -95,18 +114,55 @@ async fn on_bus(
     }
 }
 
-async fn on_socket(action: Action, connection: &Connection) -> Result<bool, Error> {
+/// Whose connection to the bus this is.
+pub(super) async fn user_of(bus: &Connection, caller: &UniqueName<'_>) -> zbus::fdo::Result<u32> {
+    let proxy = DBusProxy::new(bus).await?;
+    proxy.get_connection_unix_user(BusName::from(caller.clone())).await
+}
+
+/// Whether somebody on the bus may do this without being asked for a password.
+pub(super) async fn is_allowed(
+    action: Action,
+    bus: &Connection,
+    caller: &UniqueName<'_>,
+    user: u32,
+) -> bool {
+    match polkit::ask(bus, caller, action.id(), false).await {
+        Ok(Answer::Yes) => true,
+        Ok(Answer::NoPolkit) => action.is_open_to_group() && is_member(user).await,
+        Ok(Answer::No | Answer::Perhaps) | Err(_) => false,
+    }
+}
+
+/// Whose call this is.
+pub(super) async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, Error> {
+    if connection.is_bus()
+        && let Some(caller) = header.sender()
+    {
+        return user_of(connection, caller).await.map_err(|error| {
+            Error::NotAllowed(format!("the bus does not say who is calling: {error}"))
+        });
+    }
+    peer(connection)
+        .await?
+        .ok_or_else(|| Error::NotAllowed("it is not known who is calling".to_owned()))
+}
+
+async fn peer(connection: &Connection) -> Result<Option<u32>, Error> {
     let unknown = |error| Error::NotAllowed(format!("it is not known who is calling: {error}"));
-    let user = connection.peer_creds().await.map_err(unknown)?.unix_user_id();
-    Ok(match user {
+    Ok(connection.peer_creds().await.map_err(unknown)?.unix_user_id())
+}
+
+async fn on_socket(action: Action, connection: &Connection) -> Result<bool, Error> {
+    Ok(match peer(connection).await? {
         None => false,
-        Some(user) if user == 0 || user == geteuid().as_raw() => true,
+        Some(user) if is_own(user) => true,
         Some(user) => action.is_open_to_group() && is_member(user).await,
     })
 }
 
 /// Whether a user is a member of the group, as far as the system knows.
-async fn is_member(user: u32) -> bool {
+pub(super) async fn is_member(user: u32) -> bool {
     // Users may be kept on a server.
     let member = spawn_blocking(move || -> Option<bool> {
         let group = Group::from_name(GROUP).ok()??;

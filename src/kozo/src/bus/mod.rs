@@ -3,13 +3,16 @@
 //! The same objects are served on the system bus, if there is one, and peer to peer on the Node's own
 //! control socket, always. [`publish`] makes the objects of one connection and tells it of changes;
 //! [`system`] and [`socket`] have the connections; the objects themselves are thin ([`node_object`],
-//! [`role_object`], [`peer_object`]), and whatever changes anything asks [`access`] first. Payloads of
+//! [`role_object`], [`peer_object`]), and whatever changes anything asks [`access`] first. What is kept for
+//! those who call is bounded by [`accounts`], before zbus reads it ([`gate`]). Payloads of
 //! Messages never go over the bus: [`monitor`] writes them to a descriptor. What is not to be guessed
 //! from the introspection is documented in `dbus/`.
 
 mod access;
+mod accounts;
 mod data;
 mod error;
+mod gate;
 mod monitor;
 mod node_object;
 mod peer_object;
@@ -55,6 +58,7 @@ pub struct Bus {
 /// both are there, as far as they can be: the log says why one is not. The Node itself needs neither.
 pub async fn start(control: Control, entrances: Entrances) -> Bus {
     let control = Arc::new(control);
+    let accounts = Arc::new(accounts::Accounts::new());
     let mut tasks = JoinSet::new();
     let listening = match entrances.socket {
         Some(listener) => socket::adopt(listener),
@@ -62,7 +66,7 @@ pub async fn start(control: Control, entrances: Entrances) -> Bus {
     };
     let place = match listening {
         Ok((listener, place)) => {
-            tasks.spawn(socket::serve(listener, Arc::clone(&control)));
+            tasks.spawn(socket::serve(listener, Arc::clone(&control), Arc::clone(&accounts)));
             place
         }
         Err(problem) => {
@@ -71,7 +75,7 @@ pub async fn start(control: Control, entrances: Entrances) -> Bus {
         }
     };
     let (settled, settles) = oneshot::channel();
-    tasks.spawn(system::serve(control, entrances.system_bus, settled));
+    tasks.spawn(system::serve(control, accounts, entrances.system_bus, settled));
     // The task drops its end when it gives up.
     let _ = timeout(SETTLE, settles).await;
     Bus { _tasks: tasks, _socket: place }

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use zbus::OwnedVariant;
 
+use super::accounts::Held;
 use super::error::Error;
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
@@ -56,11 +57,12 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
 }
 
 /// Opens a view; gives what to read it from.
-pub(super) fn open(node: &Node, interest: Interest) -> io::Result<OwnedFd> {
+pub(super) fn open(node: &Node, interest: Interest, held: Held) -> io::Result<OwnedFd> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let stream = UnixStream::from_std(ours)?;
-    let view = View { inbox: node.monitor(vec![interest]), node: node.clone(), skipped: 0 };
+    let view =
+        View { inbox: node.monitor(vec![interest]), node: node.clone(), skipped: 0, _held: held };
     tokio::spawn(view.run(stream));
     Ok(theirs.into())
 }
@@ -70,6 +72,8 @@ struct View {
     node: Node,
     /// Messages that were said to be skipped.
     skipped: u64,
+    /// What counts for whoever asked for it.
+    _held: Held,
 }
 
 impl View {

@@ -7,6 +7,7 @@ use zbus::message::Header;
 use zbus::{Connection, OwnedFd, OwnedVariant, Variant, interface};
 
 use super::access::{self, Action};
+use super::accounts::{Accounts, Share};
 use super::data::{Data, Encoding};
 use super::error::Error;
 use super::monitor;
@@ -27,6 +28,7 @@ pub(super) type Options = HashMap<String, OwnedVariant>;
 
 pub(super) struct NodeObject {
     pub(super) control: Arc<Control>,
+    pub(super) accounts: Arc<Accounts>,
 }
 
 impl NodeObject {
@@ -102,6 +104,8 @@ impl NodeObject {
     /// property Boot nothing else has it. roles, peers: how many it was queued for. unreachable: Peers
     /// that want it but are not connected, or cannot be by policy.
     ///
+    /// A call of more than 256 KiB takes org.kozo.inject without being asked for a password.
+    ///
     /// Errors: InvalidArgument, MessageTooLarge, NotAllowed.
     #[zbus(out_args("id", "roles", "peers", "unreachable"))]
     #[allow(clippy::too_many_arguments)] // D-Bus has no others, and two are not the caller's.
@@ -115,7 +119,7 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(u64, u32, u32, u32), Error> {
-        access::check(Action::Inject, connection, &header).await?;
+        access::check(Action::Inject, &self.accounts, connection, &header).await?;
         let data = data.read(encoding(&options)?)?;
         let kind: Kind = kind.parse().map_err(|error: crate::message::MessageError| {
             Error::InvalidArgument(error.to_string())
@@ -138,7 +142,9 @@ impl NodeObject {
     /// cannot say all of the data. Whoever reads too slowly gets {"skipped": N} in the place of N
     /// Messages. Closing it closes the view.
     ///
-    /// Errors: InvalidArgument, NotAllowed, Failed.
+    /// A user can have sixteen of them at a time.
+    ///
+    /// Errors: InvalidArgument, NotAllowed, org.freedesktop.DBus.Error.LimitsExceeded, Failed.
     #[zbus(out_args("lines"))]
     async fn monitor(
         &self,
@@ -146,9 +152,13 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedFd, Error> {
-        access::check(Action::Monitor, connection, &header).await?;
+        access::check(Action::Monitor, &self.accounts, connection, &header).await?;
         let interest = monitor::interest(&filter)?;
-        let opened = monitor::open(&self.control.node, interest);
+        let user = access::caller(connection, &header).await?;
+        let held = self.accounts.try_take(user, Share::Monitors, 1).ok_or_else(|| {
+            Error::LimitsExceeded("you have too many monitors open, or all users have".to_owned())
+        })?;
+        let opened = monitor::open(&self.control.node, interest, held);
         Ok(opened.map_err(|error| Error::Failed(error.to_string()))?.into())
     }
 
@@ -168,7 +178,7 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(Vec<String>, Vec<String>, Vec<String>), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         let done = self.control.reload().await?;
         Ok((done.roles, done.peers, done.transports))

@@ -1,11 +1,13 @@
 //! The object of a Peer, `org.kozo.Peer1`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use zbus::message::Header;
 use zbus::{Connection, Variant, fdo, interface};
 
 use super::access::{self, Action};
+use super::accounts::Accounts;
 use super::error::Error;
 use super::node_object::{Options, no_options};
 use super::values::Values;
@@ -17,6 +19,7 @@ pub(super) const INTERFACE: &str = "org.kozo.Peer1";
 
 pub(super) struct PeerObject {
     pub(super) node: Node,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) name: String,
 }
 
@@ -81,7 +84,7 @@ impl PeerObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         Ok(self.node.connect_peer(&self.name).await?)
     }
@@ -98,7 +101,7 @@ impl PeerObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         Ok(self.node.disconnect_peer(&self.name).await?)
     }
@@ -121,7 +124,7 @@ impl PeerObject {
     ) -> Result<u64, Error> {
         let padding = padding(&options)?;
         let action = if padding > 0 { Action::Manage } else { Action::Monitor };
-        access::check(action, connection, &header).await?;
+        access::check(action, &self.accounts, connection, &header).await?;
         Ok(self.node.ping_peer(&self.name, padding).await?)
     }
 

@@ -21,6 +21,8 @@ const ALLOW_USER_INTERACTION: u32 = 1;
 pub(super) enum Answer {
     Yes,
     No,
+    /// Yes, if the user gives a password.
+    Perhaps,
     /// It is not installed here, or somebody has switched it off.
     NoPolkit,
 }
@@ -42,8 +44,12 @@ pub(super) async fn ask(
     match reply.await {
         Ok(reply) => {
             let body = reply.body();
-            let (yes, _, _): (bool, bool, HashMap<String, String>) = body.deserialize()?;
-            Ok(if yes { Answer::Yes } else { Answer::No })
+            let (yes, perhaps, _): (bool, bool, HashMap<String, String>) = body.deserialize()?;
+            Ok(match (yes, perhaps) {
+                (true, _) => Answer::Yes,
+                (false, true) => Answer::Perhaps,
+                (false, false) => Answer::No,
+            })
         }
         Err(error) if is_absent(&error) => Ok(Answer::NoPolkit),
         Err(error) => Err(error),

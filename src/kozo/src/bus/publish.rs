@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tracing::debug;
+use zbus::Message;
 use zbus::connection::{Builder, Connection};
 use zbus::fdo::ObjectManager;
 use zbus::object_server::SignalEmitter;
 
+use super::accounts::Accounts;
 use super::node_object::{self, NodeObject};
 use super::peer_object::{self, PeerObject};
 use super::role_object::{self, RoleObject};
@@ -24,6 +26,7 @@ use kozo_client::names::{ROOT, peer_path, role_path};
 pub(super) struct Published {
     pub(super) connection: Connection,
     control: Arc<Control>,
+    accounts: Arc<Accounts>,
     changes: broadcast::Receiver<Change>,
     node: Values,
     roles: BTreeMap<String, Values>,
@@ -34,25 +37,28 @@ pub(super) struct Published {
 pub(super) async fn publish(
     builder: Builder<'_>,
     control: &Arc<Control>,
+    accounts: &Arc<Accounts>,
 ) -> zbus::Result<Published> {
     // Before the Node is looked at, so that no change falls between.
     let changes = control.node.changes();
     let status = control.node.status();
-    let mut builder = builder
-        .serve_at(ROOT, NodeObject { control: Arc::clone(control) })
-        .serve_at(ROOT, ObjectManager);
+    let node_object = NodeObject { control: Arc::clone(control), accounts: Arc::clone(accounts) };
+    let mut builder = builder.serve_at(ROOT, node_object).serve_at(ROOT, ObjectManager);
     let (mut roles, mut peers) = (BTreeMap::new(), BTreeMap::new());
     for role in &status.roles {
-        builder = builder.serve_at(role_path(&role.name), role_object(control, &role.name));
+        builder =
+            builder.serve_at(role_path(&role.name), role_object(control, accounts, &role.name));
         roles.insert(role.name.clone(), role_object::values(role));
     }
     for peer in &status.peers {
-        builder = builder.serve_at(peer_path(&peer.name), peer_object(control, &peer.name));
+        builder =
+            builder.serve_at(peer_path(&peer.name), peer_object(control, accounts, &peer.name));
         peers.insert(peer.name.clone(), peer_object::values(peer));
     }
     Ok(Published {
         connection: builder.build().await?,
         control: Arc::clone(control),
+        accounts: Arc::clone(accounts),
         changes,
         node: node_object::values(&status),
         roles,
@@ -60,20 +66,30 @@ pub(super) async fn publish(
     })
 }
 
-fn role_object(control: &Control, name: &str) -> RoleObject {
-    RoleObject { node: control.node.clone(), name: name.to_owned() }
+fn role_object(control: &Control, accounts: &Arc<Accounts>, name: &str) -> RoleObject {
+    RoleObject { node: control.node.clone(), accounts: Arc::clone(accounts), name: name.to_owned() }
 }
 
-fn peer_object(control: &Control, name: &str) -> PeerObject {
-    PeerObject { node: control.node.clone(), name: name.to_owned() }
+fn peer_object(control: &Control, accounts: &Arc<Accounts>, name: &str) -> PeerObject {
+    PeerObject { node: control.node.clone(), accounts: Arc::clone(accounts), name: name.to_owned() }
+}
+
+/// Sends until that fails.
+async fn send(connection: &Connection, mut to_send: mpsc::Receiver<Message>) {
+    while let Some(message) = to_send.recv().await {
+        if connection.send(&message).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Published {
-    /// Keeps the objects as the Node is until the connection is closed.
-    pub(super) async fn follow(mut self) {
+    /// Keeps the objects as the Node is until the connection is closed, and sends what else is to be sent.
+    pub(super) async fn follow(mut self, to_send: mpsc::Receiver<Message>) {
         let connection = self.connection.clone();
         tokio::select! {
             () = connection.closed() => {}
+            () = send(&connection, to_send) => {}
             problem = self.tell() => debug!("nobody can be told of changes: {problem}"),
         }
     }
@@ -138,7 +154,7 @@ impl Published {
                 values::tell(&emitter, role_object::INTERFACE, before, &now).await?;
             }
             None => {
-                let object = role_object(&self.control, &status.name);
+                let object = role_object(&self.control, &self.accounts, &status.name);
                 self.connection.object_server().at(path, object).await?;
             }
         }
@@ -154,7 +170,7 @@ impl Published {
                 values::tell(&emitter, peer_object::INTERFACE, before, &now).await?;
             }
             None => {
-                let object = peer_object(&self.control, &status.name);
+                let object = peer_object(&self.control, &self.accounts, &status.name);
                 self.connection.object_server().at(path, object).await?;
             }
         }

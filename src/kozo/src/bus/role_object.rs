@@ -1,9 +1,12 @@
 //! The object of a Role, `org.kozo.Role1`.
 
+use std::sync::Arc;
+
 use zbus::message::Header;
 use zbus::{Connection, Variant, fdo, interface};
 
 use super::access::{self, Action};
+use super::accounts::Accounts;
 use super::error::Error;
 use super::node_object::{Options, no_options};
 use super::values::Values;
@@ -15,6 +18,7 @@ pub(super) const INTERFACE: &str = "org.kozo.Role1";
 
 pub(super) struct RoleObject {
     pub(super) node: Node,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) name: String,
 }
 
@@ -53,7 +57,7 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         Ok(self.node.start_role(&self.name).await?)
     }
@@ -70,7 +74,7 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         Ok(self.node.stop_role(&self.name).await?)
     }
@@ -86,7 +90,7 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, connection, &header).await?;
+        access::check(Action::Manage, &self.accounts, connection, &header).await?;
         no_options(&options)?;
         Ok(self.node.restart_role(&self.name).await?)
     }

@@ -1,12 +1,13 @@
 //! The Node's control socket: the same objects, peer to peer, where there is no bus or none is wanted.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -16,6 +17,8 @@ use tracing::{debug, warn};
 use zbus::Guid;
 use zbus::connection::Builder;
 
+use super::accounts::{Accounts, Share};
+use super::gate::{Door, Gate};
 use super::publish::publish;
 use crate::control::Control;
 use kozo_client::places;
@@ -25,9 +28,6 @@ const LOCK: &str = "lock";
 
 /// How long a client has to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Most connections of one user.
-const MOST_OF_ONE: usize = 32;
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -77,8 +77,10 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
     };
     make_folder(&folder)?;
     let lock = folder.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&lock);
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock);
     let file = file.map_err(at(&lock))?;
+    // Whoever can open it can lock it, for reading too.
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(at(&lock))?;
     // The system gives it up when its owner ends, however that ends.
     match file.try_lock() {
         Ok(()) => {}
@@ -119,37 +121,8 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// How many connections each user has.
-type Users = Arc<Mutex<HashMap<u32, usize>>>;
-
-/// A connection that counts for its user until dropped.
-struct Counted(Users, u32);
-
-impl Counted {
-    /// None if the user has too many.
-    fn new(users: &Users, user: u32) -> Option<Counted> {
-        let mut counts = users.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(user).or_default();
-        if *count >= MOST_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Counted(Arc::clone(users), user))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count = count.saturating_sub(1);
-        }
-    }
-}
-
 /// Serves the control socket until aborted; its connections end with it.
-pub(super) async fn serve(listener: UnixListener, control: Arc<Control>) {
-    let users = Users::default();
+pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, accounts: Arc<Accounts>) {
     let mut clients = tokio::task::JoinSet::new();
     loop {
         while clients.try_join_next().is_some() {}
@@ -161,22 +134,28 @@ pub(super) async fn serve(listener: UnixListener, control: Arc<Control>) {
                 continue;
             }
         };
-        let user = stream.peer_cred().map(|creds| creds.uid());
-        let Some(counted) = user.ok().and_then(|user| Counted::new(&users, user)) else { continue };
-        let control = Arc::clone(&control);
+        let Ok(user) = stream.peer_cred().map(|creds| creds.uid()) else { continue };
+        let Some(held) = accounts.try_take(user, Share::Connections, 1) else { continue };
+        let (control, accounts) = (Arc::clone(&control), Arc::clone(&accounts));
         clients.spawn(async move {
-            let _counted = counted;
-            if let Err(problem) = client(stream, &control).await {
+            let _held = held;
+            if let Err(problem) = client(stream, user, &control, &accounts).await {
                 debug!("a client of the control socket came to nothing: {problem}");
             }
         });
     }
 }
 
-async fn client(stream: UnixStream, control: &Arc<Control>) -> zbus::Result<()> {
-    let builder = Builder::unix_stream(stream.into_std()?).server(Guid::generate()).p2p();
-    match timeout(HANDSHAKE, publish(builder, control)).await {
-        Ok(published) => published?.follow().await,
+async fn client(
+    stream: UnixStream,
+    user: u32,
+    control: &Arc<Control>,
+    accounts: &Arc<Accounts>,
+) -> zbus::Result<()> {
+    let (gate, to_send) = Gate::new(stream, Door::Socket { user }, accounts);
+    let builder = Builder::socket(gate).server(Guid::generate()).p2p();
+    match timeout(HANDSHAKE, publish(builder, control, accounts)).await {
+        Ok(published) => published?.follow(to_send).await,
         Err(_) => debug!("a client of the control socket did not say who it is"),
     }
     Ok(())

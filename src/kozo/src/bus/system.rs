@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
-use zbus::connection::Builder;
 use zbus::fdo::{self, DBusProxy, RequestNameFlags, RequestNameReply};
 use zbus::names::WellKnownName;
+use zbus::{Address, Connection, Message};
 
-use super::publish::publish;
+use super::accounts::Accounts;
+use super::gate::{self, Callers, Door};
+use super::publish::{Published, publish};
 use crate::control::Control;
 use crate::role::Host as _;
 use kozo_client::names::{SHARED_NAME, bus_name};
@@ -25,22 +27,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// whether there is.
 pub(super) async fn serve(
     control: Arc<Control>,
+    accounts: Arc<Accounts>,
     address: Option<String>,
     settled: oneshot::Sender<()>,
 ) {
     let mut settled = Some(settled);
     let mut pause = FIRST_PAUSE;
     loop {
-        let builder = address.as_deref().map_or_else(Builder::system, Builder::address);
-        match publish(builder, &control).await {
-            Ok(published) => {
+        match connect(&control, &accounts, address.as_deref()).await {
+            Ok(On { published, to_send, asker }) => {
                 // The objects are there: now they may be found.
                 if !take_name(&published.connection, control.node.node_name()).await {
                     return;
                 }
                 settled = None;
                 pause = FIRST_PAUSE;
-                published.follow().await;
+                tokio::select! {
+                    () = published.follow(to_send) => {}
+                    () = asker.closed() => {}
+                }
                 warn!("the system bus is gone; trying to get back onto it");
             }
             Err(problem) if settled.is_some() => {
@@ -55,8 +60,29 @@ pub(super) async fn serve(
     }
 }
 
+/// What there is of a Node on the bus.
+struct On {
+    published: Published,
+    to_send: mpsc::Receiver<Message>,
+    asker: Connection,
+}
+
+/// Makes two connections to the bus: one with the objects, and one to ask about those who call them.
+async fn connect(
+    control: &Arc<Control>,
+    accounts: &Arc<Accounts>,
+    address: Option<&str>,
+) -> zbus::Result<On> {
+    let address = address.map_or_else(Address::system, Address::try_from)?;
+    let (asker, _) = gate::connect(&address, Door::Closed, accounts).await?;
+    let asker = asker.build().await?;
+    let door = Door::Bus(Callers::new(asker.clone()));
+    let (builder, to_send) = gate::connect(&address, door, accounts).await?;
+    Ok(On { published: publish(builder, control, accounts).await?, to_send, asker })
+}
+
 /// Asks for the Node's names; whether it makes sense to stay on the bus.
-async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
+async fn take_name(connection: &Connection, node: &str) -> bool {
     let name = bus_name(node);
     // First, so that whoever finds the Node may speak to it.
     let shared = join_shared_name(connection).await;
@@ -92,7 +118,7 @@ async fn take_name(connection: &zbus::Connection, node: &str) -> bool {
 }
 
 /// Queues for the name that all Nodes share.
-async fn join_shared_name(connection: &zbus::Connection) -> zbus::Result<()> {
+async fn join_shared_name(connection: &Connection) -> zbus::Result<()> {
     // Not through the connection, which would follow who has it: that makes no difference.
     let bus = DBusProxy::new(connection).await?;
     let name = WellKnownName::from_static_str(SHARED_NAME)?;

@@ -1,0 +1,187 @@
+//! What each user, and all of them together, may have the Node keep for them: calls that are not answered
+//! yet, bytes of those, questions to polkit, views of Messages, connections.
+//!
+//! Root and the user that the Node runs as have their own share only: others cannot use it up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::unistd::geteuid;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Most users that are remembered while they have nothing.
+const MOST_IDLE: usize = 256;
+
+/// An answer of up to this many bytes counts as one call; a larger one as so many.
+const ANSWER: usize = 256 * 1024;
+
+/// What there is only so much of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Share {
+    /// Calls that are not answered yet.
+    Calls,
+    /// KiB of calls that are not answered yet.
+    Kib,
+    /// Questions to polkit, which may wait for a password.
+    Checks,
+    /// Views of the Messages that pass.
+    Monitors,
+    /// Connections to the control socket.
+    Connections,
+}
+
+/// So much of each. Calls come to so many answers of [`ANSWER`] bytes that nobody has read yet.
+#[derive(Debug)]
+struct Shares([Arc<Semaphore>; 5]);
+
+impl Shares {
+    fn of_one(user: u32) -> Shares {
+        let calls = if is_own(user) { 128 } else { 32 };
+        Shares([calls, 34 * 1024, 4, 16, 32].map(|count| Arc::new(Semaphore::new(count))))
+    }
+
+    fn of_all() -> Shares {
+        Shares([256, 68 * 1024, 32, 128, 256].map(|count| Arc::new(Semaphore::new(count))))
+    }
+
+    fn of(&self, share: Share) -> Arc<Semaphore> {
+        let [calls, kib, checks, monitors, connections] = &self.0;
+        Arc::clone(match share {
+            Share::Calls => calls,
+            Share::Kib => kib,
+            Share::Checks => checks,
+            Share::Monitors => monitors,
+            Share::Connections => connections,
+        })
+    }
+}
+
+/// Counts for its user until dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    _of_one: OwnedSemaphorePermit,
+    _of_all: Option<OwnedSemaphorePermit>,
+    // Last: who is looked for in vain is forgotten only when nothing of this is held.
+    _user: Arc<Shares>,
+}
+
+/// What is kept for whom.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    users: Mutex<HashMap<u32, Arc<Shares>>>,
+    all: Shares,
+    /// Bytes of the largest answer that was given yet.
+    largest_answer: AtomicUsize,
+}
+
+impl Accounts {
+    pub(super) fn new() -> Accounts {
+        Accounts {
+            users: Mutex::default(),
+            all: Shares::of_all(),
+            largest_answer: AtomicUsize::new(0),
+        }
+    }
+
+    /// So much for this user, if there is so much left.
+    pub(super) fn try_take(&self, user: u32, share: Share, count: u32) -> Option<Held> {
+        let shares = self.user(user);
+        let of_one = shares.of(share).try_acquire_many_owned(count).ok()?;
+        let of_all = match is_own(user) {
+            true => None,
+            false => Some(self.all.of(share).try_acquire_many_owned(count).ok()?),
+        };
+        Some(Held { _of_one: of_one, _of_all: of_all, _user: shares })
+    }
+
+    /// So much for this user, once there is so much left. None if there will never be.
+    pub(super) async fn take(&self, user: u32, share: Share, count: u32) -> Option<Held> {
+        let shares = self.user(user);
+        let of_one = shares.of(share).acquire_many_owned(count).await.ok()?;
+        let of_all = match is_own(user) {
+            true => None,
+            false => Some(self.all.of(share).acquire_many_owned(count).await.ok()?),
+        };
+        Some(Held { _of_one: of_one, _of_all: of_all, _user: shares })
+    }
+
+    fn user(&self, user: u32) -> Arc<Shares> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.len() >= MOST_IDLE && !users.contains_key(&user) {
+            // Containers give a user thousands of ids.
+            users.retain(|_, shares| Arc::strong_count(shares) > 1);
+        }
+        Arc::clone(users.entry(user).or_insert_with(|| Arc::new(Shares::of_one(user))))
+    }
+
+    /// Remembers how large an answer was.
+    pub(super) fn note_answer(&self, bytes: usize) {
+        self.largest_answer.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// As how many calls one counts, so that the answers to all of a user's stay small together.
+    pub(super) fn weight(&self) -> u32 {
+        let answers = self.largest_answer.load(Ordering::Relaxed) / ANSWER;
+        u32::try_from(answers.clamp(1, 8)).unwrap_or(8)
+    }
+}
+
+/// Whether this is root, or the user that the Node runs as.
+pub(super) fn is_own(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const ADA: u32 = 4_000_000_001;
+    const BOB: u32 = 4_000_000_002;
+
+    #[test]
+    fn one_user_leaves_something_for_others() {
+        let accounts = Accounts::new();
+        let take = |user| accounts.try_take(user, Share::Checks, 1);
+        let of_ada: Vec<Held> = std::iter::from_fn(|| take(ADA)).collect();
+        assert_eq!(of_ada.len(), 4);
+        assert!(take(BOB).is_some());
+        drop(of_ada);
+        assert!(take(ADA).is_some());
+    }
+
+    #[test]
+    fn all_others_together_leave_something_for_root() {
+        let accounts = Accounts::new();
+        let others: Vec<Held> = (0..1000)
+            .flat_map(|user| [ADA + user; 16])
+            .map_while(|user| accounts.try_take(user, Share::Monitors, 1))
+            .collect();
+        assert_eq!(others.len(), 128);
+        assert!(accounts.try_take(BOB, Share::Monitors, 1).is_none());
+        assert!(accounts.try_take(0, Share::Monitors, 1).is_some());
+    }
+
+    #[test]
+    fn who_has_nothing_is_forgotten() {
+        let accounts = Accounts::new();
+        let kept = accounts.try_take(ADA, Share::Calls, 1).unwrap();
+        for user in 0..10_000 {
+            assert!(accounts.try_take(user, Share::Calls, 1).is_some());
+        }
+        let users = accounts.users.lock().unwrap();
+        assert!(users.len() <= MOST_IDLE && users.contains_key(&ADA));
+        drop(kept);
+    }
+
+    #[test]
+    fn large_answers_count_for_several() {
+        let accounts = Accounts::new();
+        assert_eq!(accounts.weight(), 1);
+        accounts.note_answer(3 * ANSWER);
+        assert_eq!(accounts.weight(), 3);
+        accounts.note_answer(1 << 30);
+        assert_eq!(accounts.weight(), 8);
+    }
+}

@@ -1,0 +1,60 @@
+//! The lines with which a client of the control socket says who it is.
+
+use std::io;
+
+/// Most bytes of them.
+const MOST: usize = 4096;
+
+/// Looks at what a client says before its first message: zbus keeps all of it, and searches it again
+/// and again.
+#[derive(Debug, Default)]
+pub(super) struct Greeting {
+    line: Vec<u8>,
+    total: usize,
+    is_over: bool,
+}
+
+impl Greeting {
+    /// Refuses what is too much, and lines that do not end as they should.
+    pub(super) fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            if self.is_over {
+                break;
+            }
+            self.total += 1;
+            self.line.push(*byte);
+            if self.total > MOST || (*byte == b'\n' && !self.line.ends_with(b"\r\n")) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no D-Bus"));
+            }
+            if *byte == b'\n' {
+                self.is_over = self.line == b"BEGIN\r\n";
+                self.line.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(bytes: &[u8]) -> bool {
+        let mut greeting = Greeting::default();
+        bytes.chunks(7).all(|piece| greeting.look(piece).is_ok())
+    }
+
+    #[test]
+    fn what_is_no_greeting_is_refused() {
+        let greeting = b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n".to_vec();
+        assert!(look(&greeting));
+        assert!(
+            look(&[greeting.clone(), vec![b'\n'; 10_000]].concat()),
+            "messages may have any byte"
+        );
+        assert!(!look(b"\n"));
+        assert!(!look(b"\0AUTH\r\n\n"));
+        assert!(!look(&[0; 5000]));
+        assert!(!look(&b"AUTH X\r\n".repeat(1000)));
+    }
+}
