@@ -122,6 +122,9 @@ fn large_and_hostile_files_take_no_long_time() {
     let many = |text: &str| text.repeat(4_000_000 / text.len());
     let nodes: String = (0..20_000).map(|n| format!("  n{n}:\n    x{n}: 1\n")).collect();
     let anchors: String = (1..50_000).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).collect();
+    let addresses = |text: &str| {
+        format!("system:\n  clock:\n    transports:\n      tcp: {{address: '{text}'}}\n")
+    };
     for (name, text) in [
         ("brackets", many("[")),
         ("braces", many("{a: ")),
@@ -141,6 +144,8 @@ fn large_and_hostile_files_take_no_long_time() {
                 (0..15_000).map(|n| (role(n), timer(n))).unzip::<_, _, String, String>();
             format!("system:\n  clock:\n    roles:\n{roles}{timers}")
         }),
+        ("no address", addresses(&many(","))),
+        ("no addresses", addresses(&(0..400_000).map(|n| format!("{n}/8,")).collect::<String>())),
         ("one key for all", {
             let key =
                 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";

@@ -11,6 +11,9 @@ use super::suggest::nearest;
 use super::tree::{Entry, Tree, Value};
 use super::value;
 
+/// Addresses of one value that something is said of.
+const MOST_DOUBTS: usize = 20;
+
 /// Whose options a block has.
 pub(super) struct Owner<'a> {
     /// For messages: "Role `timer1`".
@@ -174,11 +177,16 @@ impl Checker<'_> {
         let mut sound = true;
         for (text, span) in texts {
             for address in text.split(',').map(str::trim) {
-                // What is wrong twice is said once.
-                if seen.insert(address) {
-                    sound &= self.doubted(address::to_reach(address), address, span, spec);
+                // What is wrong twice is said once, and of much that is wrong the beginning.
+                if let Some(doubt) = address::to_reach(address)
+                    && (seen.len() < MOST_DOUBTS || (sound && doubt.refused))
+                    && seen.insert(address)
+                {
+                    sound &= self.doubted(Some(doubt), address, span, spec);
                 }
-                addresses.push(address.to_owned());
+                if sound {
+                    addresses.push(address.to_owned());
+                }
             }
         }
         sound.then_some(OptionValue::List(addresses))
