@@ -26,9 +26,10 @@ _numbers = itertools.count(1)
 
 
 def address():
-    """A loopback address that nobody else uses: of this process, counted up."""
-    process = os.getpid()
-    return f"127.{1 + (process >> 8) % 250}.{process & 0xff}.{next(_numbers)}"
+    """A loopback address that nobody else uses: of this process, counted up, and again from the beginning when
+    the tests that had those are long over."""
+    process, number = os.getpid(), next(_numbers) % 254
+    return f"127.{1 + (process >> 8) % 250}.{process & 0xff}.{1 + number}"
 
 
 def until(what, condition):
