@@ -144,8 +144,8 @@ fn large_and_hostile_files_take_no_long_time() {
                 (0..15_000).map(|n| (role(n), timer(n))).unzip::<_, _, String, String>();
             format!("system:\n  clock:\n    roles:\n{roles}{timers}")
         }),
-        ("no address", addresses(&many(","))),
-        ("no addresses", addresses(&(0..400_000).map(|n| format!("{n}/8,")).collect::<String>())),
+        ("no address", addresses(&",".repeat(1_000_000))),
+        ("no addresses", addresses(&(0..100_000).map(|n| format!("{n}/8,")).collect::<String>())),
         ("one key for all", {
             let key =
                 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
