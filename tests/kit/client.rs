@@ -112,7 +112,7 @@ impl Client {
 
     /// Waits for the end of the session.
     pub async fn ended(&mut self) -> String {
-        let end = tokio::time::timeout(PATIENCE, &mut self.session.end).await;
+        let end = tokio::time::timeout(PATIENCE, self.session.end.reason()).await;
         end.expect("it ends in time").to_string()
     }
 }

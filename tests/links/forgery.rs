@@ -179,7 +179,8 @@ async fn whoever_greets_and_says_nothing_is_dropped() {
     let mut client = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
     let began = tokio::time::Instant::now();
     client.ended().await;
-    assert!(began.elapsed() <= Duration::from_secs(10));
+    // And it has a second to hear why.
+    assert!(began.elapsed() <= Duration::from_secs(11));
     assert_eq!(scribe.peer("clock").sessions, 0);
 }
 

@@ -49,19 +49,20 @@ impl Place {
 
     /// `ssh` with the subsystem on its standard input and output.
     fn ssh(&self, options: &[&str]) -> Child {
+        let mut ssh = self.command();
+        ssh.args(options).args(["-s", "clock@127.0.0.1", "kozo"]);
+        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// `ssh` as the Node `clock`.
+    fn command(&self) -> Command {
         let path = |name| self.folder.path().join(name).display().to_string();
-        Command::new("ssh")
-            .args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i", &path("key")])
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i", &path("key")])
             .args(["-o", &format!("UserKnownHostsFile={}", path("known"))])
             .args(["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"])
-            .args(["-o", "BatchMode=yes"])
-            .args(options)
-            .args(["-s", "clock@127.0.0.1", "kozo"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap()
+            .args(["-o", "BatchMode=yes"]);
+        ssh
     }
 }
 
@@ -176,4 +177,37 @@ async fn openssh_renews_keys_under_load() {
     drop(input);
     ssh.kill().unwrap();
     ssh.wait().unwrap();
+}
+
+/// Whoever takes the Node for a login hears at once what it is.
+#[tokio::test]
+async fn openssh_is_told_that_this_is_no_login() {
+    if !has_ssh() {
+        return;
+    }
+    let place = Place::new();
+    let _scribe = place.lab.start("scribe").await;
+    let host = "clock@127.0.0.1";
+    let wishes: [&[&str]; 6] = [
+        &[host],
+        &["-tt", host],
+        &[host, "id"],
+        &["-tt", "-A", "-X", "-o", "SetEnv=A=B", host, "id"],
+        &["-s", host, "sftp"],
+        &["-W", "127.0.0.1:22", host],
+    ];
+    for wish in wishes {
+        let mut ssh = place.command();
+        ssh.args(wish).stdin(Stdio::null());
+        let begun = std::time::Instant::now();
+        let ended = tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap();
+        let took = begun.elapsed();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        println!("{wish:?}: {took:?}: {said}");
+        assert_eq!(ended.status.code(), Some(255), "{wish:?}: {said}");
+        // One who wants to go through it need not be told what it is.
+        let told = said.contains("this is node 'scribe'") && said.contains("kozoctl");
+        assert!(told || wish.contains(&"-W") && said.contains("prohibited"), "{wish:?}: {said}");
+        assert!(took < std::time::Duration::from_secs(8), "{wish:?} took {took:?}");
+    }
 }

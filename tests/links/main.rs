@@ -13,6 +13,8 @@ mod moves;
 mod policies;
 mod refusals;
 mod reload;
+mod revoked;
+mod servers;
 mod sessions;
 mod slow;
 mod strangers;

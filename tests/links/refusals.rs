@@ -245,3 +245,33 @@ async fn a_twin_that_is_turned_away_changes_nothing_for_the_other() {
     assert_eq!(received.await, 4);
     assert_eq!(scribe.peer("clock").received, 4);
 }
+
+/// Whoever breaks the protocol hears how, and so do those who look after this Node.
+#[tokio::test(start_paused = true)]
+async fn nonsense_is_answered_with_a_reason() {
+    let (_log, lab) = (Log::new(), lab());
+    let scribe = lab.start("scribe").await;
+    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    // A heartbeat without anything in it.
+    client.write(&[4, 0, 0, 0, 0]).await;
+    let reason = client.frame(|frame| match frame {
+        Frame::Bye(reason) => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, "a malformed heartbeat frame");
+    scribe.until_down("clock").await;
+    assert_eq!(scribe.peer("clock").last_error.unwrap(), "a malformed heartbeat frame");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_greet_hears_that_it_took_too_long() {
+    let (_log, lab) = (Log::new(), lab());
+    let _scribe = lab.start("scribe").await;
+    let mut client = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let reason = client.frame(|frame| match frame {
+        Frame::Bye(reason) => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, "no answer within 10 seconds");
+}

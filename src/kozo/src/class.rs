@@ -39,6 +39,8 @@ classes! {
     WRONG_NAME = "wrong-name", "87af48bc5633491797f6a3db68682875";
     /// Two machines run as the same Node.
     TWIN = "twin", "bcfb79c1c00942db8084ebe058c17c59";
+    /// A reload ended sessions that it no longer admits.
+    REVOKED = "revoked", "cbbc17df97274af4b9ce4b5c3c6ea3c3";
     /// A Peer has another host key than it should.
     HOST_KEY = "host-key", "1cae453da8344be4a86e99bc33329965";
     /// A Peer does not accept this Node's key.
@@ -116,6 +118,7 @@ mod tests {
             SessionError::WrongName { user: text(), owner: text() },
             SessionError::Twin(text()),
             SessionError::Policy(text()),
+            SessionError::Revoked(text()),
             SessionError::Protocol(text()),
         ];
         for refusal in &refusals {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use russh::keys::PublicKey;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::inbound::Inbound;
 use super::machine::SessionId;
@@ -103,7 +103,8 @@ impl Greeter {
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
     pub async fn dial(&self, peer: &Arc<Peer>, carrier: Carrier) -> Result<Greeted, SessionError> {
-        let greet = async {
+        let deadline = deadline();
+        let (session, reader, place) = by(deadline, async {
             let (sink, reader) = self.reader(peer);
             let Connection { stream, peer: vouched, address } = carrier.connection;
             let session = match vouched {
@@ -119,10 +120,10 @@ impl Greeter {
                     ssh::connect(&self.ssh, stream, peer.name(), key, sink).await?
                 }
             };
-            let place = (carrier.transport, carrier.priority, address);
-            self.greet(session, reader, place, true).await
-        };
-        within_limit(greet).await
+            Ok((session, reader, (carrier.transport, carrier.priority, address)))
+        })
+        .await?;
+        self.greet(session, reader, place, true, deadline).await
     }
 
     /// Greets whoever made a connection to this side. Ends when his cutter cuts.
@@ -135,6 +136,7 @@ impl Greeter {
         newcomer: Newcomer,
     ) -> Result<(Arc<Peer>, Greeted), SessionError> {
         let cutter = newcomer.cutter().clone();
+        let deadline = deadline();
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
             let (session, reader) = match vouched {
@@ -148,8 +150,17 @@ impl Greeter {
                 }
                 None => {
                     let slot = Arc::new(Mutex::new(None));
-                    let door = Door { greeter: Arc::clone(self), reader: Arc::clone(&slot) };
-                    let session = ssh::accept(&self.ssh, stream, Box::new(door), newcomer).await?;
+                    let (admits, admitted) = watch::channel(None);
+                    let greeter = Arc::clone(self);
+                    let door = Door { greeter, admitted: admits, reader: Arc::clone(&slot) };
+                    let until = async {
+                        tokio::select! {
+                            () = sleep_until(deadline) => timed_out(),
+                            reason = withdrawn(admitted) => reason,
+                        }
+                    };
+                    let session =
+                        ssh::accept(&self.ssh, stream, Box::new(door), newcomer, until).await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)
@@ -157,9 +168,9 @@ impl Greeter {
             };
             let peer = Arc::clone(&reader.peer);
             let place = (carrier.transport, carrier.priority, address);
-            Ok((peer, self.greet(session, reader, place, false).await?))
+            Ok((peer, self.greet(session, reader, place, false, deadline).await?))
         };
-        let result = within_limit(accept).await;
+        let result = accept.await;
         if result.is_err() {
             cutter.cut();
         }
@@ -183,62 +194,108 @@ impl Greeter {
         reader: Reader,
         (transport, priority, address): (String, Priority, String),
         dialled: bool,
+        deadline: Instant,
     ) -> Result<Greeted, SessionError> {
-        if !reader.peer.is_wanted() {
-            let refusal = SessionError::Closed(reader.peer.name().to_owned());
-            drop(reader.hold);
-            part_with(session, &refusal).await;
-            return Err(refusal);
-        }
         let mut interests = self.exchange.interests();
-        let (received_boot, received) = reader.peer.received();
+        let exchange = async {
+            self.say_hello(&mut session, &reader.peer, &mut interests).await?;
+            hear_hello(&mut session, reader.greeted).await
+        };
+        let hello = tokio::select! {
+            biased;
+            reason = reader.peer.ended() => Err(reason),
+            hello = by(deadline, exchange) => hello,
+        };
+        match hello {
+            Ok(hello) => Ok(Greeted {
+                id: reader.id,
+                session,
+                notes: reader.notes,
+                interests,
+                hello,
+                transport,
+                priority,
+                address,
+                dialled,
+                hold: Some(reader.hold),
+            }),
+            Err(error) => {
+                drop(reader.hold);
+                part_with(&mut session, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn say_hello(
+        &self,
+        session: &mut Session,
+        peer: &Peer,
+        interests: &mut watch::Receiver<Arc<[Interest]>>,
+    ) -> Result<(), SessionError> {
+        if !peer.is_wanted() {
+            return Err(SessionError::Closed(peer.name().to_owned()));
+        }
+        let (received_boot, received) = peer.received();
         let boot = self.peers.origin.boot;
         let own = Hello { version: VERSION, boot, received_boot, received, features: Vec::new() };
         let mut bytes = BytesMut::new();
         wire::encode(&Control::Hello(&own), &mut bytes);
         wire::encode(&Control::Interest(&interests.borrow_and_update()), &mut bytes);
-        session.writer.write(bytes.freeze()).await?;
-        let hello = tokio::select! {
-            biased;
-            Ok(hello) = reader.greeted => hello,
-            reason = &mut session.end => return Err(reason),
-        };
-        let hello = match hello {
-            Ok(hello) => hello,
-            Err(refusal) => {
-                part_with(session, &refusal).await;
-                return Err(refusal);
-            }
-        };
-        Ok(Greeted {
-            id: reader.id,
-            session,
-            notes: reader.notes,
-            interests,
-            hello,
-            transport,
-            priority,
-            address,
-            dialled,
-            hold: Some(reader.hold),
-        })
+        session.writer.write(bytes.freeze()).await
     }
 }
 
-async fn within_limit<T>(
-    greeting: impl Future<Output = Result<T, SessionError>>,
+async fn hear_hello(
+    session: &mut Session,
+    greeted: oneshot::Receiver<Result<Hello, SessionError>>,
+) -> Result<Hello, SessionError> {
+    tokio::select! {
+        biased;
+        Ok(hello) = greeted => hello,
+        reason = session.end.reason() => Err(reason),
+    }
+}
+
+/// When a greeting that begins now has taken too long.
+fn deadline() -> Instant {
+    Instant::now() + ssh::HANDSHAKE_TIMEOUT
+}
+
+fn timed_out() -> SessionError {
+    SessionError::Timeout(ssh::HANDSHAKE_TIMEOUT.as_secs())
+}
+
+async fn by<T>(
+    deadline: Instant,
+    step: impl Future<Output = Result<T, SessionError>>,
 ) -> Result<T, SessionError> {
-    let limit = ssh::HANDSHAKE_TIMEOUT;
-    timeout(limit, greeting).await.unwrap_or(Err(SessionError::Timeout(limit.as_secs())))
+    timeout_at(deadline, step).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Tells the other side why there is no session with it, and gives it a moment to hear.
-async fn part_with(mut session: Session, refusal: &SessionError) {
-    let mut bytes = BytesMut::new();
-    wire::encode(&Control::Bye(&refusal.to_string()), &mut bytes);
-    if session.writer.write(bytes.freeze()).await.is_ok() {
-        let _ = timeout(GOODBYE, &mut session.end).await;
+impl Greeted {
+    /// Parts with a Peer whose link has ended meanwhile, and says why.
+    pub async fn part(mut self, peer: &Peer) -> SessionError {
+        let reason = peer.ended().await;
+        part_with(&mut self.session, &reason).await;
+        reason
     }
+}
+
+/// Tells the other side why there is no session with it, or no longer, unless it is itself the one who said so;
+/// and gives it a moment to hear.
+pub(super) async fn part_with(session: &mut Session, reason: &SessionError) {
+    if matches!(reason, SessionError::Stream(_) | SessionError::TurnedAway(_)) {
+        return;
+    }
+    let mut bytes = BytesMut::new();
+    wire::encode(&Control::Bye(&reason.to_string()), &mut bytes);
+    let goodbye = async {
+        if session.writer.write(bytes.freeze()).await.is_ok() {
+            session.end.reason().await;
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
 }
 
 fn check_policy(peer: &Peer) -> Result<(), SessionError> {
@@ -248,14 +305,22 @@ fn check_policy(peer: &Peer) -> Result<(), SessionError> {
 /// Lets in whom the configuration names, with the key that it gives for that name.
 struct Door {
     greeter: Arc<Greeter>,
+    /// Who was let in: that very Peer, as the configuration had it then.
+    admitted: watch::Sender<Option<Arc<Peer>>>,
     reader: Arc<Mutex<Option<Reader>>>,
 }
 
 impl Gate for Door {
     fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError> {
+        self.admitted.send_replace(None);
         let peers = &self.greeter.peers;
         match (peers.get(user), peers.owner(key)) {
-            (Some(peer), Some(owner)) if Arc::ptr_eq(&peer, &owner) => check_policy(&peer),
+            (Some(peer), Some(owner)) if Arc::ptr_eq(&peer, &owner) => {
+                peer.check_end()?;
+                check_policy(&peer)?;
+                self.admitted.send_replace(Some(peer));
+                Ok(())
+            }
             (_, Some(owner)) => Err(SessionError::WrongName {
                 user: user.escape_debug().to_string(),
                 owner: owner.name().to_owned(),
@@ -267,19 +332,29 @@ impl Gate for Door {
         }
     }
 
-    fn open(&mut self, peer: &str) -> Box<dyn Sink> {
-        let Some(peer) = self.greeter.peers.get(peer) else { return Box::new(Closed) };
+    fn open(&mut self) -> Result<Box<dyn Sink>, SessionError> {
+        let admitted = self.admitted.borrow().clone();
+        let peer = admitted.ok_or_else(|| SessionError::Protocol("nobody came in".to_owned()))?;
+        peer.check_end()?;
         let (sink, reader) = self.greeter.reader(&peer);
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
-        sink
+        Ok(sink)
     }
 }
 
-/// The sink for somebody who is no Peer: takes nothing.
-struct Closed;
-
-impl Sink for Closed {
-    fn data(&mut self, _: &[u8]) -> Result<session::Flow, SessionError> {
-        Err(SessionError::Protocol("it is not in the configuration".to_owned()))
+/// Returns why whoever has been admitted is not to be any more, once that is so.
+async fn withdrawn(mut admitted: watch::Receiver<Option<Arc<Peer>>>) -> SessionError {
+    loop {
+        let peer = admitted.borrow_and_update().clone();
+        let ended = async {
+            match peer {
+                Some(peer) => peer.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            reason = ended => return reason,
+            Ok(()) = admitted.changed() => {}
+        }
     }
 }

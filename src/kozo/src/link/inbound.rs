@@ -120,8 +120,7 @@ impl Inbound {
                 if reason == Reason::Twin.text() {
                     return Err(SessionError::TurnedAway(reason.to_owned()));
                 }
-                let reason = reason.escape_debug();
-                return Err(SessionError::Stream(format!("closed by the peer: {reason}")));
+                return Err(SessionError::closed_for(&reason));
             }
         }
         Ok(())

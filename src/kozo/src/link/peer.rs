@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::greeting::Greeted;
-use super::machine::{LinkState, SessionId, State};
+use super::machine::{End, LinkState, SessionId, State};
 use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
@@ -109,6 +109,8 @@ pub struct Peer {
     pub readers: Readers,
     /// Whether the link is to be, or is kept closed because somebody said so.
     wanted: AtomicBool,
+    /// How its link ends, once it does: then another configuration holds, and no session is begun with this.
+    end: watch::Sender<Option<End>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -210,9 +212,44 @@ impl Peer {
             notices,
             readers: Readers::default(),
             wanted: AtomicBool::new(true),
+            end: watch::Sender::new(None),
             seen,
         };
         (peer, taken)
+    }
+
+    /// Ends its link, and all sessions with it that are being made.
+    pub fn end(&self, how: End) {
+        self.end.send_replace(Some(how));
+    }
+
+    /// How its link ends.
+    pub fn ends(&self) -> watch::Receiver<Option<End>> {
+        self.end.subscribe()
+    }
+
+    /// Returns why no session is to be made with it any more, once that is so. Cancel safe.
+    pub async fn ended(&self) -> SessionError {
+        let mut ends = self.ends();
+        // An error cannot be: the sender is ours.
+        let end = ends.wait_for(Option::is_some).await.map_or(None, |end| *end);
+        self.withdrawal(end.unwrap_or(End::Stop))
+    }
+
+    /// Refuses a session with it when no more is to be made.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_end(&self) -> Result<(), SessionError> {
+        let end = *self.end.borrow();
+        end.map_or(Ok(()), |end| Err(self.withdrawal(end)))
+    }
+
+    fn withdrawal(&self, end: End) -> SessionError {
+        match end {
+            End::Revoke => SessionError::Revoked(self.name().to_owned()),
+            End::Stop | End::Replace => SessionError::Withdrawn(end.reason().text()),
+        }
     }
 
     /// Its name.

@@ -184,6 +184,10 @@ impl Running {
                 () = &mut handover, if self.is_handover() => self.link.peer.end_handover(),
                 Some(how) = next(&mut end) => {
                     ending = Some(how);
+                    if how == End::Revoke && !self.sessions.is_empty() {
+                        let peer = self.link.peer.name();
+                        info!(class = class::REVOKED, peer, "ending all sessions: {}", how.reason().text());
+                    }
                     self.handle(Event::Stop(how));
                 }
             }

@@ -3,13 +3,14 @@
 //! It sends what the notes say and, while its session is the one in use, Messages from the Peer's
 //! queue: all that are there at each wake-up in one write.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use super::greeting::Greeted;
+use super::greeting::{Greeted, part_with};
 use super::notes::{Notes, Sayings};
 use super::peer::Peer;
 use crate::message::Message;
@@ -46,7 +47,10 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
             let peer = Arc::clone(&writer.peer);
             tokio::select! {
                 biased;
-                reason = &mut writer.session.end => return reason,
+                reason = writer.session.end.reason() => {
+                    part_with(&mut writer.session, &reason).await;
+                    return reason;
+                }
                 () = writer.notes.wake.notified() => {}
                 () = peer.outgoing.ready.notified(), if active => {}
                 Ok(()) = interests.changed() => interests.mark_changed(),
@@ -56,7 +60,7 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
         }
         if let Some(bye) = bye {
             // Whatever the other side says to it, this side has closed it.
-            let _ = timeout(GOODBYE, &mut writer.session.end).await;
+            let _ = timeout(GOODBYE, writer.session.end.reason()).await;
             return SessionError::Stream(bye.to_owned());
         }
     }
@@ -147,10 +151,22 @@ impl Writer {
     /// Writes what was gathered, unless the session ends meanwhile.
     async fn flush(&mut self) -> Result<(), SessionError> {
         let bytes = self.buffer.split().freeze();
-        tokio::select! {
-            biased;
-            written = self.session.writer.write(bytes) => written,
-            reason = &mut self.session.end => Err(reason),
+        let (reason, is_whole) = {
+            let Session { writer, end, .. } = &mut self.session;
+            let mut written = pin!(writer.write(bytes));
+            let reason = tokio::select! {
+                biased;
+                written = &mut written => return written,
+                reason = end.reason() => reason,
+            };
+            let is_whole =
+                reason.is_refusal() && matches!(timeout(GOODBYE, written).await, Ok(Ok(())));
+            (reason, is_whole)
+        };
+        // A goodbye in the middle of a frame would be taken for a piece of it.
+        if is_whole {
+            part_with(&mut self.session, &reason).await;
         }
+        Err(reason)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::SendError;
 use tracing::{debug, error, warn};
 
 use super::Node;
@@ -68,8 +69,10 @@ impl Acceptor {
             match greeted {
                 Ok((peer, greeted)) => {
                     admission.met(peer.name(), &address);
-                    // The link is gone when the Node has stopped.
-                    let _ = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
+                    let ready = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
+                    if let Err(SendError(Notice::Ready(greeted))) = ready {
+                        refuse(&router, &address, &greeted.part(&peer).await);
+                    }
                 }
                 Err(refusal) => refuse(&router, &address, &refusal),
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -19,14 +19,13 @@ const PING: Duration = Duration::from_secs(5);
 /// The link to a Peer.
 pub(super) struct LiveLink {
     pub(super) peer: Arc<Peer>,
-    end: watch::Sender<Option<End>>,
     task: JoinHandle<()>,
 }
 
 impl LiveLink {
     /// Lets the link come to its end; ends it if it does not in time.
     async fn end(mut self, how: End) {
-        self.end.send_replace(Some(how));
+        self.peer.end(how);
         let _ = timeout(STOP, &mut self.task).await;
     }
 }
@@ -49,10 +48,10 @@ impl Node {
         let assumed = self.shared.surroundings.types.interests_of(other);
         self.shared.router.add_peer(Arc::clone(&peer), &assumed);
         let (settled, settles) = oneshot::channel();
-        let (link, end) = link(&live, &peer, notices, Some(settled));
+        let link = link(&live, &peer, notices, Some(settled));
         self.expect(&link);
         let task = tokio::spawn(async move { link.run(&own.options).await });
-        live.links.insert(other.name.clone(), LiveLink { peer, end, task });
+        live.links.insert(other.name.clone(), LiveLink { peer, task });
         settles
     }
 
@@ -68,12 +67,12 @@ impl Node {
         let (peer, notices) = old.succeed(&own, Arc::clone(other), own.options.outgoing_queue);
         let peer = Arc::new(peer);
         self.shared.router.replace_peer(Arc::clone(&peer));
-        let (link, end) = link(&live, &peer, notices, None);
+        let link = link(&live, &peer, notices, None);
         self.expect(&link);
-        let mut ends = end.subscribe();
+        let mut ends = peer.ends();
         let how = if narrows(&old, &peer) { End::Revoke } else { End::Replace };
         let Some(mut old) = live.links.shift_remove(&other.name) else { return };
-        old.end.send_replace(Some(how));
+        old.peer.end(how);
         let task = tokio::spawn(async move {
             // Two links to one Peer would be in each other's way.
             tokio::select! {
@@ -85,7 +84,7 @@ impl Node {
             drop(old);
             link.run(&own.options).await;
         });
-        live.links.insert(other.name.clone(), LiveLink { peer, end, task });
+        live.links.insert(other.name.clone(), LiveLink { peer, task });
     }
 
     /// Parts with a Peer at once; its link ends by itself.
@@ -178,24 +177,22 @@ impl Node {
     }
 }
 
-/// A link to this Peer that is to be run, and what ends it.
+/// A link to this Peer that is to be run.
 fn link(
     live: &Live,
     peer: &Arc<Peer>,
     notices: mpsc::Receiver<Notice>,
     settled: Option<oneshot::Sender<()>>,
-) -> (Link, watch::Sender<Option<End>>) {
+) -> Link {
     live.greeter.peers.insert(Arc::clone(peer));
-    let end = watch::Sender::new(None);
-    let link = Link {
+    Link {
         peer: Arc::clone(peer),
         greeter: Arc::clone(&live.greeter),
         candidates: candidates(&live.transports, peer),
         notices,
-        end: end.subscribe(),
+        end: peer.ends(),
         settled,
-    };
-    (link, end)
+    }
 }
 
 /// Whether something that the Peer could do is no longer allowed.

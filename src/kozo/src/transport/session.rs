@@ -4,13 +4,19 @@
 //! wait for a write on the same session: when both directions are full it would wait for ever. So a
 //! sink cannot write at all; it leaves notes for the task that owns the [`Session`], the only writer.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
 use russh::keys::PublicKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::ssh::{self, Backlog};
 use super::stream::{BoxStream, Cuttable, Cutter};
 use crate::BoxFuture;
+
+/// Characters of what the other side says that are shown to people.
+const MOST_SHOWN: usize = 255;
 
 /// What the reading task is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +53,11 @@ pub trait Gate: Send {
     /// Why not.
     fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError>;
 
-    /// The sink for a session with this Peer, now authenticated.
-    fn open(&mut self, peer: &str) -> Box<dyn Sink>;
+    /// The sink for a session with whom was admitted last, now authenticated.
+    ///
+    /// # Errors
+    /// Why there is to be none, after all.
+    fn open(&mut self) -> Result<Box<dyn Sink>, SessionError>;
 }
 
 /// Why there is no session, or no longer one.
@@ -119,6 +128,12 @@ pub enum SessionError {
     /// The link is kept closed, because whoever looks after this Node said so.
     #[error("the link to '{0}' is kept closed by request")]
     Closed(String),
+    /// Another configuration holds, or none: the session is to be begun anew, if it can be.
+    #[error("{0}")]
+    Withdrawn(&'static str),
+    /// Another configuration no longer admits what was admitted.
+    #[error("the configuration no longer allows the session that '{0}' has begun")]
+    Revoked(String),
     /// What came is not the protocol.
     #[error("{0}")]
     Protocol(String),
@@ -128,6 +143,11 @@ impl SessionError {
     /// The other side has closed the session without a word.
     pub(crate) fn closed() -> SessionError {
         SessionError::Stream("closed by the peer".to_owned())
+    }
+
+    /// The other side has closed the session and said why.
+    pub(crate) fn closed_for(reason: &str) -> SessionError {
+        SessionError::Stream(format!("closed by the peer: {}", shown(reason)))
     }
 
     /// A word for the cause, the same for all errors of that cause: what log lines are limited by.
@@ -145,6 +165,8 @@ impl SessionError {
             SessionError::TurnedAway(_) => "turned-away",
             SessionError::Policy(_) => "policy",
             SessionError::Closed(_) => "closed",
+            SessionError::Withdrawn(_) => "withdrawn",
+            SessionError::Revoked(_) => "revoked",
             SessionError::Protocol(_) => "protocol",
         }
     }
@@ -157,9 +179,16 @@ impl SessionError {
                 | SessionError::Timeout(_)
                 | SessionError::TurnedAway(_)
                 | SessionError::Closed(_)
+                | SessionError::Withdrawn(_)
         );
         !expected
     }
+}
+
+/// What the other side says, for a line that people read: on one line, and not too long.
+pub(super) fn shown(said: &str) -> String {
+    let short: String = said.chars().take(MOST_SHOWN).collect();
+    short.escape_debug().to_string()
 }
 
 impl From<std::io::Error> for SessionError {
@@ -190,10 +219,26 @@ pub struct Session {
     pub peer: String,
     /// Its writing end.
     pub writer: Writer,
-    /// Returns why the session ended, once it has. To be polled, or the session may not end.
-    pub end: BoxFuture<'static, SessionError>,
+    /// How it ends.
+    pub end: End,
     /// Ends it at once.
     pub cutter: Cutter,
+}
+
+/// The end of a session. To be waited for, or the session may not end.
+pub struct End(Pin<Box<dyn Stream<Item = SessionError> + Send>>);
+
+impl End {
+    /// Comes with the first of these reasons, and again with each further one.
+    pub(super) fn new(reasons: impl Stream<Item = SessionError> + Send + 'static) -> End {
+        End(Box::pin(reasons))
+    }
+
+    /// Returns why the session is over: it has ended, or something came on it that makes no sense. In that case
+    /// a goodbye can still be written, and this returns once more when it has really ended. Cancel safe.
+    pub async fn reason(&mut self) -> SessionError {
+        self.0.next().await.unwrap_or_else(SessionError::closed)
+    }
 }
 
 /// What carries a session goes on by itself, whoever else has forgotten it.
@@ -245,13 +290,13 @@ pub fn plain(stream: BoxStream, peer: String, sink: Box<dyn Sink>, cutter: Cutte
     Session {
         peer,
         writer: Writer::Plain(writer),
-        end: Box::pin(async move {
+        end: End::new(stream::once(async move {
             match end.await {
                 Ok(Ok(())) => SessionError::closed(),
                 Ok(Err(error)) => error,
                 Err(panic) => SessionError::Stream(panic.to_string()),
             }
-        }),
+        })),
         cutter,
     }
 }

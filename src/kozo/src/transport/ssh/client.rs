@@ -1,14 +1,17 @@
 //! The dialling side of an SSH session.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use russh::client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{ChannelId, ChannelMsg, client};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, ChannelWriteHalf, Disconnect};
+use tokio::time::timeout;
 
+use super::ending::Ending;
 use super::read_ahead::ReadAhead;
 use super::unblocked::Unblocked;
-use super::{HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
-use crate::transport::session::{Session, SessionError, Sink, Writer, feed};
+use super::{GOODBYE, HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
+use crate::transport::session::{Session, SessionError, Sink, Writer, feed, shown};
 use crate::transport::stream::{BoxStream, Cuttable, Cutter};
 
 /// Makes a session over a stream with the Peer of this name and key. Cancel safe: the stream is then
@@ -26,50 +29,76 @@ pub async fn connect(
     let cutter = Cutter::new();
     let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
     let (stream, backlog) = Unblocked::new(stream);
-    let refusal = Arc::new(Mutex::new(None));
-    let handler = Client { key: key.clone(), sink, refusal: Arc::clone(&refusal) };
+    let ending = Ending::default();
+    let handler =
+        Client { key: key.clone(), sink: Some(sink), channel: None, ending: ending.clone() };
     let guard = CutOnDrop(Some(cutter.clone()));
     let handshake = client::connect_stream(Arc::clone(&ssh.client), stream, handler);
     let mut handle = match handshake.await {
         Ok(handle) => handle,
-        Err(HandlerError(error)) => {
-            let refusal = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(refusal.unwrap_or(error));
+        Err(HandlerError(error)) => return Err(ending.reason(error)),
+    };
+    let writer = match open(ssh, &mut handle).await {
+        Ok(writer) => writer,
+        Err(error) => {
+            part(handle, &error).await;
+            return Err(ending.reason(error));
         }
     };
+    guard.keep();
+    Ok(Session {
+        peer: peer.to_owned(),
+        writer: Writer::Client(writer, backlog),
+        end: ending.of(handle),
+        cutter,
+    })
+}
+
+/// Authenticates, and opens the subsystem.
+async fn open(
+    ssh: &Ssh,
+    handle: &mut Handle<Client>,
+) -> Result<ChannelWriteHalf<Msg>, SessionError> {
     let own = PrivateKeyWithHashAlg::new(Arc::clone(&ssh.key), Some(HashAlg::Sha512));
     let failed = |error: russh::Error| HandlerError::from(error).0;
     let authenticated = handle.authenticate_publickey(&*ssh.node, own).await.map_err(failed)?;
-    if !authenticated.success() {
-        return Err(SessionError::KeyRefused(fingerprint(ssh.key.public_key())));
+    match authenticated {
+        AuthResult::Success => {}
+        // russh says so too when the stream has ended meanwhile.
+        AuthResult::Failure { remaining_methods, .. } if remaining_methods.is_empty() => {
+            return Err(SessionError::closed());
+        }
+        AuthResult::Failure { .. } => {
+            return Err(SessionError::KeyRefused(fingerprint(ssh.key.public_key())));
+        }
     }
     let mut channel = handle.channel_open_session().await.map_err(failed)?;
     channel.request_subsystem(true, SUBSYSTEM).await.map_err(failed)?;
     loop {
         match channel.wait().await {
             Some(ChannelMsg::Success) => break,
-            Some(ChannelMsg::Failure) | None => {
+            Some(ChannelMsg::Failure) => {
                 let problem = format!("it has no subsystem '{SUBSYSTEM}'");
                 return Err(SessionError::Protocol(problem));
             }
+            None => return Err(SessionError::closed()),
             // The handler has seen it too.
             Some(_) => {}
         }
     }
     // What comes in goes to the sink alone; without a reader russh keeps no copies of it.
-    let (_, writer) = channel.split();
-    guard.keep();
-    Ok(Session {
-        peer: peer.to_owned(),
-        writer: Writer::Client(writer, backlog),
-        end: Box::pin(async move {
-            match handle.await {
-                Ok(()) => SessionError::closed(),
-                Err(HandlerError(error)) => error,
-            }
-        }),
-        cutter,
-    })
+    Ok(channel.split().1)
+}
+
+/// Tells the other side why there is no session, if it is still there, and hears what it said last: russh
+/// hands that to its handler at the very end.
+async fn part(handle: Handle<Client>, error: &SessionError) {
+    let end = async {
+        // It has ended by itself if this fails.
+        let _ = handle.disconnect(Disconnect::ByApplication, &error.to_string(), "").await;
+        let _ = handle.await;
+    };
+    let _ = timeout(GOODBYE, end).await;
 }
 
 /// Cuts the stream unless told to keep it: russh goes on by itself when its future is dropped.
@@ -91,8 +120,20 @@ impl Drop for CutOnDrop {
 
 struct Client {
     key: PublicKey,
-    sink: Box<dyn Sink>,
-    refusal: Arc<Mutex<Option<SessionError>>>,
+    /// None once it has had enough.
+    sink: Option<Box<dyn Sink>>,
+    /// The one channel there is.
+    channel: Option<ChannelId>,
+    ending: Ending,
+}
+
+impl Client {
+    /// No channel is the server's to open.
+    fn refuse(&self, reply: ChannelOpenHandle) {
+        // What is not accepted is refused as prohibited.
+        drop(reply);
+        self.ending.refuse();
+    }
 }
 
 impl client::Handler for Client {
@@ -109,25 +150,170 @@ impl client::Handler for Client {
             PublicKeyOrCertificate::PublicKey { key, .. } => fingerprint(key),
             PublicKeyOrCertificate::Certificate(_) => "a certificate".to_owned(),
         };
-        let refusal = SessionError::HostKey { found, expected: fingerprint(&self.key) };
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        let expected = fingerprint(&self.key);
+        self.ending.expect(Some(SessionError::HostKey { found, expected }));
         Ok(false)
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.channel = Some(channel);
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        _: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        let problem = format!("it refused to open a channel: {}", shown(description));
+        self.ending.expect(Some(SessionError::Protocol(problem)));
+        Ok(())
     }
 
     async fn data(
         &mut self,
-        _: ChannelId,
+        channel: ChannelId,
         data: &[u8],
         _: &mut client::Session,
     ) -> Result<(), HandlerError> {
-        feed(&mut *self.sink, data).await.map_err(HandlerError)
+        let Some(sink) = self.sink.as_mut().filter(|_| self.channel == Some(channel)) else {
+            return Ok(());
+        };
+        if let Err(error) = feed(&mut **sink, data).await {
+            self.sink = None;
+            self.ending.declare(error);
+        }
+        Ok(())
     }
 
     async fn channel_close(
         &mut self,
-        _: ChannelId,
+        channel: ChannelId,
         _: &mut client::Session,
     ) -> Result<(), HandlerError> {
-        Err(HandlerError(SessionError::closed()))
+        if self.channel == Some(channel) {
+            return Err(HandlerError(SessionError::closed()));
+        }
+        Ok(())
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<HandlerError>,
+    ) -> Result<(), HandlerError> {
+        match reason {
+            DisconnectReason::ReceivedDisconnect(said) => {
+                self.ending.declare(SessionError::closed_for(&said.message));
+                Ok(())
+            }
+            DisconnectReason::Error(error) => Err(error),
+        }
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
+    }
+
+    /// Of a type that is not known: russh refuses it with the answer that this gives.
+    async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
+        self.ending.refuse();
+        false
+    }
+
+    async fn server_channel_open_unknown(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(reply);
+        Ok(())
     }
 }

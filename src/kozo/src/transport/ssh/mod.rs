@@ -6,6 +6,7 @@
 //! of `russh` stays in here.
 
 mod client;
+mod ending;
 mod read_ahead;
 mod server;
 mod unblocked;
@@ -29,6 +30,9 @@ pub const SUBSYSTEM: &str = "kozo";
 
 /// How long a handshake may take, from the first byte to the open subsystem.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the other side has to hear why there is no session with it.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Ciphers offered when the configuration names none, best first; nothing weaker.
 const CIPHERS: &[cipher::Name] =

@@ -1,21 +1,25 @@
 //! The accepting side of an SSH session.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelWriteHalf};
+use russh::{Channel, ChannelId, ChannelWriteHalf, Disconnect, Pty};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use super::ending::Ending;
 use super::read_ahead::ReadAhead;
 use super::unblocked::Unblocked;
-use super::{HandlerError, SUBSYSTEM, Ssh};
+use super::{GOODBYE, HandlerError, SUBSYSTEM, Ssh};
 use crate::transport::newcomer::{Metered, Newcomer};
-use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed};
+use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed, shown};
 use crate::transport::stream::{BoxStream, Cuttable};
 
-/// Makes a session over the stream of a newcomer, with whom the gate admits. Cancel by his cutter. Until
-/// the other side has said what it speaks, this costs little but the stream.
+/// Makes a session over the stream of a newcomer, with whom the gate admits, unless it is to be given up for the
+/// reason that `until` returns. Cancel by his cutter. Until the other side has said what it speaks, this costs
+/// little but the stream.
 ///
 /// # Errors
 /// When the other side is not admitted, or the stream fails.
@@ -24,58 +28,65 @@ pub async fn accept(
     stream: BoxStream,
     gate: Box<dyn Gate>,
     newcomer: Newcomer,
+    until: impl Future<Output = SessionError>,
 ) -> Result<Session, SessionError> {
+    let mut until = pin!(until);
     let cutter = newcomer.cutter().clone();
     let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
     let stream = Metered::new(stream, newcomer.clone());
     let (opened, open) = oneshot::channel();
-    let refusal = Arc::new(Mutex::new(None));
+    let ending = Ending::default();
     let server = Server {
+        node: ssh.node.clone(),
         gate,
         newcomer: newcomer.clone(),
-        refusal: Arc::clone(&refusal),
+        ending: ending.clone(),
         peer: None,
         sink: None,
+        channel: None,
         writer: None,
         opened: Some(opened),
     };
     let config = Arc::clone(&ssh.server);
     let (stream, backlog) = Unblocked::new(stream);
-    let mut running =
-        server::run_stream(config, stream, server).await.map_err(|HandlerError(error)| error)?;
+    let running = tokio::select! {
+        running = server::run_stream(config, stream, server) => running,
+        // It has not even said what it speaks.
+        reason = &mut until => return Err(reason),
+    };
+    let running = running.map_err(|HandlerError(error)| error)?;
     // From here on another task computes.
     newcomer.rest();
-    let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (peer, writer) = tokio::select! {
+    let handle = running.handle();
+    let mut end = ending.of(running);
+    let reason = tokio::select! {
         biased;
-        Ok(opened) = open => opened,
-        ended = &mut running => {
-            let error = match ended {
-                Ok(()) => SessionError::closed(),
-                Err(HandlerError(error)) => error,
-            };
-            return Err(refused().unwrap_or(error));
+        Ok((peer, writer)) = open => {
+            return Ok(Session { peer, writer: Writer::Server(writer, backlog), end, cutter });
         }
+        reason = end.reason() => reason,
+        reason = &mut until => reason,
     };
-    Ok(Session {
-        peer,
-        writer: Writer::Server(writer, backlog),
-        end: Box::pin(async move {
-            match running.await {
-                Ok(()) => SessionError::closed(),
-                Err(HandlerError(error)) => error,
-            }
-        }),
-        cutter,
-    })
+    let goodbye = async {
+        let said = reason.to_string();
+        // It has ended by itself if this fails.
+        let _ = handle.disconnect(Disconnect::ByApplication, said, String::new()).await;
+        end.reason().await;
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+    Err(reason)
 }
 
 struct Server {
+    node: String,
     gate: Box<dyn Gate>,
     newcomer: Newcomer,
-    refusal: Arc<Mutex<Option<SessionError>>>,
+    ending: Ending,
     peer: Option<String>,
+    /// None until the subsystem is requested, and once it has had enough.
     sink: Option<Box<dyn Sink>>,
+    /// The one channel there is.
+    channel: Option<ChannelId>,
     writer: Option<ChannelWriteHalf<Msg>>,
     opened: Option<oneshot::Sender<(String, ChannelWriteHalf<Msg>)>>,
 }
@@ -87,14 +98,57 @@ impl Server {
             _ => self.gate.admit(user, key),
         };
         match admitted {
-            Ok(()) => Auth::Accept,
+            Ok(()) => {
+                self.ending.expect(None);
+                Auth::Accept
+            }
             Err(refusal) => {
                 // The answer comes a little later.
                 self.newcomer.rest();
-                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+                self.ending.expect(Some(refusal));
                 Auth::reject()
             }
         }
+    }
+
+    /// Somebody wants another channel than the one of the subsystem.
+    fn refuse_channel(&self, reply: ChannelOpenHandle) {
+        // What is not accepted is refused as prohibited.
+        drop(reply);
+        self.ending.refuse();
+    }
+
+    /// Somebody wants something beside the subsystem.
+    fn refuse(
+        &self,
+        channel: ChannelId,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.ending.refuse();
+        Ok(session.channel_failure(channel)?)
+    }
+
+    /// Somebody wants something else than the subsystem: tells people what they have come upon. A failure before
+    /// that would be all that OpenSSH shows.
+    fn send_away(
+        &mut self,
+        channel: ChannelId,
+        wanted: &str,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        if self.opened.take().is_none() {
+            return self.refuse(channel, session);
+        }
+        let this = format!(
+            "this is node '{}' of a Kozo system, not a login: its peers request the subsystem \
+             '{SUBSYSTEM}', people use kozoctl on its machine, or the port of its login server",
+            self.node.escape_default()
+        );
+        session.disconnect(Disconnect::ByApplication, &this, "")?;
+        let peer = self.peer.as_deref().unwrap_or_default();
+        let problem = format!("'{peer}' asked for {wanted}, not for the subsystem '{SUBSYSTEM}'");
+        self.ending.declare(SessionError::Protocol(problem));
+        Ok(())
     }
 }
 
@@ -134,11 +188,65 @@ impl server::Handler for Server {
         reply: ChannelOpenHandle,
         _: &mut server::Session,
     ) -> Result<(), HandlerError> {
-        if self.writer.is_none() && self.opened.is_some() {
-            // What comes in goes to the sink alone; without a reader russh keeps no copies of it.
-            self.writer = Some(channel.split().1);
-            reply.accept().await;
+        if self.channel.is_some() || self.opened.is_none() {
+            self.refuse_channel(reply);
+            return Ok(());
         }
+        self.channel = Some(channel.id());
+        // What comes in goes to the sink alone; without a reader russh keeps no copies of it.
+        self.writer = Some(channel.split().1);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse_channel(reply);
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse_channel(reply);
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse_channel(reply);
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse_channel(reply);
         Ok(())
     }
 
@@ -148,38 +256,120 @@ impl server::Handler for Server {
         name: &str,
         session: &mut server::Session,
     ) -> Result<(), HandlerError> {
-        let writer = self.writer.take_if(|writer| name == SUBSYSTEM && writer.id() == channel);
-        let (Some(writer), Some(peer)) = (writer, self.peer.clone()) else {
-            return Ok(session.channel_failure(channel)?);
+        if name != SUBSYSTEM {
+            let name = format!("the subsystem '{}'", shown(name));
+            return self.send_away(channel, &name, session);
+        }
+        let (Some(writer), Some(peer)) = (self.writer.take(), self.peer.clone()) else {
+            return self.refuse(channel, session);
         };
         let Some(opened) = self.opened.take() else {
-            return Ok(session.channel_failure(channel)?);
+            return self.refuse(channel, session);
         };
-        self.sink = Some(self.gate.open(&peer));
+        match self.gate.open() {
+            Ok(sink) => self.sink = Some(sink),
+            Err(refusal) => {
+                self.ending.declare(refusal);
+                return Ok(session.channel_failure(channel)?);
+            }
+        }
         session.channel_success(channel)?;
         // Nobody waits for it any more when the handshake took too long.
         let _ = opened.send((peer, writer));
         Ok(())
     }
 
-    async fn data(
+    async fn shell_request(
+        &mut self,
+        channel: ChannelId,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.send_away(channel, "a shell", session)
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _: &[u8],
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.send_away(channel, "a command", session)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.send_away(channel, "a terminal", session)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(channel, session)
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: &str,
+        session: &mut server::Session,
+    ) -> Result<(), HandlerError> {
+        self.refuse(channel, session)
+    }
+
+    async fn agent_request(
         &mut self,
         _: ChannelId,
+        _: &mut server::Session,
+    ) -> Result<bool, HandlerError> {
+        self.ending.refuse();
+        Ok(false)
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
         data: &[u8],
         _: &mut server::Session,
     ) -> Result<(), HandlerError> {
-        let Some(sink) = &mut self.sink else {
+        if self.channel != Some(channel) {
+            return Ok(());
+        }
+        if self.opened.take().is_some() {
             let problem = format!("data before the subsystem '{SUBSYSTEM}'");
-            return Err(HandlerError(SessionError::Protocol(problem)));
-        };
-        feed(&mut **sink, data).await.map_err(HandlerError)
+            self.ending.declare(SessionError::Protocol(problem));
+        }
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        if let Err(error) = feed(&mut **sink, data).await {
+            self.sink = None;
+            self.ending.declare(error);
+        }
+        Ok(())
     }
 
     async fn channel_close(
         &mut self,
-        _: ChannelId,
+        channel: ChannelId,
         _: &mut server::Session,
     ) -> Result<(), HandlerError> {
-        Err(HandlerError(SessionError::closed()))
+        if self.channel == Some(channel) {
+            return Err(HandlerError(SessionError::closed()));
+        }
+        Ok(())
     }
 }

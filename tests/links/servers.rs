@@ -1,0 +1,140 @@
+//! What a Peer that is dialled can do with its side of the session, made by hand.
+
+use std::sync::Arc;
+
+use kozo::transport::memory::Network;
+use russh::server::{self, Auth, ChannelOpenHandle, Msg, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error};
+use tokio::sync::mpsc;
+
+use crate::kit::log::Log;
+use crate::kit::{Lab, Plan, Running};
+use crate::revoked::rekeyed;
+
+/// An SSH server that lets anybody have the subsystem.
+struct Anvil(mpsc::UnboundedSender<ChannelId>);
+
+impl server::Handler for Anvil {
+    type Error = Error;
+
+    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        _: server::PublicKeyOffer<'_>,
+    ) -> Result<Auth, Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut server::Session,
+    ) -> Result<(), Error> {
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        session: &mut server::Session,
+    ) -> Result<(), Error> {
+        session.channel_success(channel)?;
+        let _ = self.0.send(channel);
+        Ok(())
+    }
+}
+
+/// Where `clock` dials `scribe`, which is such a server.
+struct Place {
+    clock: Running,
+    handle: server::Handle,
+    session: server::RunningSession<Anvil>,
+}
+
+impl Place {
+    async fn new() -> Place {
+        let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+        let mut listener = lab.transport("scribe").listen(Vec::new()).await.unwrap();
+        let clock = lab.start("clock").await;
+        let stream = listener.accept().await.unwrap().stream;
+        let config = server::Config {
+            keys: vec![russh::keys::PrivateKey::clone(&lab.key("scribe"))],
+            ..Default::default()
+        };
+        let (sender, mut opened) = mpsc::unbounded_channel();
+        let session = server::run_stream(Arc::new(config), stream, Anvil(sender)).await.unwrap();
+        opened.recv().await.unwrap();
+        Place { clock, handle: session.handle(), session }
+    }
+
+    /// Tries to open a channel of each type.
+    async fn try_all(&self) -> Vec<Error> {
+        let handle = &self.handle;
+        let attempts = [
+            handle.channel_open_session().await,
+            handle.channel_open_agent().await,
+            handle.channel_open_direct_tcpip("10.0.0.1", 22, "10.0.0.2", 1).await,
+            handle.channel_open_direct_streamlocal("/run/socket").await,
+            handle.channel_open_forwarded_tcpip("10.0.0.1", 22, "10.0.0.2", 1).await,
+            handle.channel_open_forwarded_streamlocal("/run/socket").await,
+            handle.channel_open_x11("10.0.0.1", 6000).await,
+        ];
+        attempts.into_iter().map(|attempt| attempt.expect_err("it is refused")).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_no_channel_and_is_closed_when_it_goes_on_trying() {
+    let place = Place::new().await;
+    for error in place.try_all().await {
+        let refused = ChannelOpenFailure::AdministrativelyProhibited;
+        assert!(
+            matches!(&error, Error::ChannelOpenFailure(reason) if *reason == refused),
+            "{error}"
+        );
+    }
+    let mut rounds = 1;
+    while !place.try_all().await.iter().any(|error| !matches!(error, Error::ChannelOpenFailure(_)))
+    {
+        // Who says goodbye goes a little later.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        rounds += 1;
+        assert!(rounds < 20, "it may go on for ever");
+    }
+    place
+        .clock
+        .until("closed", |clock| {
+            let error = clock.peer("scribe").last_error;
+            error.is_some_and(|error| error.contains("asks for more than the subsystem 'kozo'"))
+        })
+        .await;
+}
+
+/// It has not greeted yet, and its key is replaced.
+#[tokio::test(start_paused = true)]
+async fn is_left_at_once_when_its_key_is_replaced() {
+    let place = Place::new().await;
+    place.clock.node.reload(rekeyed(&place.clock, "scribe")).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let _ = place.session.await;
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_heard_when_it_says_why_it_closes() {
+    let log = Log::new();
+    let place = Place::new().await;
+    let reason = "the disk is \u{1b}[31m full".to_owned();
+    place.handle.disconnect(Disconnect::ByApplication, reason, String::new()).await.unwrap();
+    log.until("cannot connect yet").await;
+    let line = log.one("cannot connect yet");
+    assert!(line.contains(r"closed by the peer: the disk is \u{1b}[31m full"), "{line}");
+    drop(place.session);
+}
