@@ -301,10 +301,9 @@ impl client::Handler for Client {
         Ok(())
     }
 
-    /// Of a type that is not known: russh refuses it with the answer that this gives.
+    /// Then it is refused below. russh refuses it a second time where this says no.
     async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
-        self.ending.refuse();
-        false
+        true
     }
 
     async fn server_channel_open_unknown(
