@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use kozo::queue::Limits;
 use kozo::transport::memory::Network;
+use kozo::wire::{Control, Echo, Frame};
 use tokio::time::{Instant, sleep};
 
+use crate::kit::client::Client;
 use crate::kit::{Lab, Plan, STEADY};
 
 #[tokio::test(start_paused = true)]
@@ -136,6 +138,32 @@ async fn messages_go_before_the_padding_that_measures_a_link() {
     }
     padding.await.unwrap();
     assert!(clock.peer("scribe").dropped.is_empty(), "{:?}", clock.peer("scribe"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_echo_of_a_later_heartbeat_answers_for_the_padding_too() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let scribe = lab.start("scribe").await;
+    let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    let answer = async {
+        // One since it is up, and the one behind the padding: clock is slow, and hears the next before it answers.
+        for _ in 0..2 {
+            clock.frame(heartbeat).await;
+        }
+        let answer = async {
+            let sent = clock.frame(heartbeat).await;
+            clock.say(&Control::Echo(Echo { sent, received: 0, clock: 0 })).await;
+        };
+        let (took, ()) = tokio::join!(scribe.node.ping_peer("clock", 0), answer);
+        took.unwrap();
+    };
+    let (took, ()) = tokio::join!(scribe.node.ping_peer("clock", 1), answer);
+    took.unwrap();
+}
+
+fn heartbeat(frame: Frame) -> Option<u64> {
+    if let Frame::Heartbeat(heartbeat) = frame { Some(heartbeat.sent) } else { None }
 }
 
 #[tokio::test(start_paused = true)]

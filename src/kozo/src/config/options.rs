@@ -12,7 +12,7 @@ use super::tree::{Entry, Tree, Value};
 use super::value;
 
 /// Addresses of one value that something is said of.
-const MOST_DOUBTS: usize = 5;
+const MOST_DOUBTS: usize = 20;
 
 /// Whose options a block has.
 pub(super) struct Owner<'a> {

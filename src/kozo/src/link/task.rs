@@ -289,8 +289,10 @@ impl Running {
     fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
         let padded = self.sessions.get(&id).map(|open| open.notes.padded());
         let answered = |ping: &mut Ping| {
-            let this = !ping.padded || padded == Some(measured.sent);
-            ping.session == id && ping.asked <= measured.sent && this
+            // A later heartbeat may have overtaken the echo of the one behind the padding: it is behind it too.
+            let behind = |sent: u64| ping.asked <= sent && sent <= measured.sent;
+            ping.session == id
+                && if ping.padded { padded.is_some_and(behind) } else { behind(ping.asked) }
         };
         for ping in self.pings.extract_if(.., answered) {
             // Whoever asked may have gone.
