@@ -323,7 +323,9 @@ jump() { # NAME TIME
 mesh_send() { # NAME
     local last
     last=$(tail -n 1 "$lab_run/sent.$1")
-    at "$1" /usr/local/bin/sender "$1" "$(cat "$lab_run/traffic")" "${last%% *}" \
+    # Who lost his power may have given one more to the Node than he has written down: its number is not
+    # given twice.
+    at "$1" /usr/local/bin/sender "$1" "$(cat "$lab_run/traffic")" $((${last%% *} + 1)) \
         </dev/null >> "$lab_run/sent.$1" 2>/dev/null &
 }
 
