@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::BytesMut;
 use kozo::config::{OptionValue, Options, TransportConfig};
 use kozo::interest::Interest;
 use kozo::transport::memory::Network;
-use kozo::wire::{self, Control, Decoder, Frame};
+use kozo::wire::{self, Control, Decoder, Echo, Frame, Heartbeat};
 use russh::keys::ssh_key::LineEnding;
 
 use crate::kit::client::{hello, messages};
@@ -140,8 +141,10 @@ async fn openssh_renews_keys_under_load() {
     let mut scribe = place.lab.start("scribe").await;
     let mut ssh = place.ssh(&["-o", "RekeyLimit=64K"]);
     let (mut input, mut output) = (ssh.stdin.take().unwrap(), ssh.stdout.take().unwrap());
+    input.write_all(&greeting()).unwrap();
+    let input = Arc::new(Mutex::new(input));
+    let echoes = Arc::clone(&input);
     let writer = thread::spawn(move || {
-        input.write_all(&greeting()).unwrap();
         let counters: Vec<u64> = (1..=MESSAGES).collect();
         for messages in messages("clock", 7, &counters).chunks(10) {
             let mut bytes = BytesMut::new();
@@ -149,15 +152,24 @@ async fn openssh_renews_keys_under_load() {
             // Something to renew keys for; this kind is not known and skipped.
             bytes.extend_from_slice(&[200, 0, 4, 0, 0]);
             bytes.extend_from_slice(&[7; 1024]);
-            input.write_all(&bytes).unwrap();
+            input.lock().unwrap().write_all(&bytes).unwrap();
         }
         input
     });
     let reader = thread::spawn(move || {
         let mut numbers = Vec::new();
         read(&mut output, &mut Decoder::default(), |frame| {
-            if let Frame::Messages(messages) = frame {
-                numbers.extend(messages.map(|message| number(&message.unwrap())));
+            match frame {
+                Frame::Messages(messages) => {
+                    numbers.extend(messages.map(|message| number(&message.unwrap())));
+                }
+                Frame::Heartbeat(Heartbeat { sent, .. }) => {
+                    let mut bytes = BytesMut::new();
+                    let echo = Echo { sent, received: 0, clock: 0 };
+                    wire::encode(&Control::Echo(echo), &mut bytes);
+                    echoes.lock().unwrap().write_all(&bytes).unwrap();
+                }
+                _ => {}
             }
             (numbers.len() as u64 == MESSAGES).then(|| std::mem::take(&mut numbers))
         })

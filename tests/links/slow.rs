@@ -180,3 +180,77 @@ async fn nobody_waits_for_a_role_that_has_finished() {
     }
     assert_eq!(clock.role("brief").state, "finished");
 }
+
+/// Bytes of a Message of a flood.
+const FLOOD: usize = 256;
+
+/// What came of a flood on a slow line, in which four times as much is sent as the line carries.
+struct Flood {
+    /// How old each Message was when it came, beyond the time that the line takes.
+    ages: Vec<Duration>,
+    /// How long each ping took, beyond the round trip.
+    pings: Vec<Duration>,
+    sent: u64,
+}
+
+async fn flood(rate: u32, delay: Duration, time: Duration) -> Flood {
+    let lab =
+        Lab::new(Network::slow(rate, delay), &["clock", "scribe"], Plan::default().outgoing(4));
+    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let pause = Duration::from_secs(1).mul_f64(FLOOD as f64 / f64::from(rate) / 4.0);
+    let (begun, data) = (Instant::now(), vec![0; FLOOD]);
+    let mut flood = Flood { ages: Vec::new(), pings: Vec::new(), sent: 0 };
+    let mut made = Vec::new();
+    let mut ping = Box::pin(clock.node.ping_peer("scribe", 0));
+    let mut ticks = tokio::time::interval(pause);
+    while begun.elapsed() < time {
+        tokio::select! {
+            took = &mut ping => {
+                flood.pings.push(Duration::from_micros(took.unwrap()).saturating_sub(2 * delay));
+                ping = Box::pin(clock.node.ping_peer("scribe", 0));
+            }
+            Some(message) = scribe.received.recv() => {
+                let number = usize::try_from(message.counter()).unwrap() - 1;
+                let made: &Instant = &made[number];
+                flood.ages.push(made.elapsed().saturating_sub(delay));
+            }
+            _ = ticks.tick() => {
+                clock.try_send(&kozo::message::Draft::event("news").bytes(&data)).unwrap();
+                made.push(Instant::now());
+            }
+        }
+    }
+    drop(ping);
+    // All of it is accounted for.
+    flood.sent = made.len() as u64;
+    let all = |_: &crate::kit::Running| {
+        let came = scribe.peer("clock").received;
+        came + clock.dropped("scribe", "queue_full") == flood.sent
+    };
+    clock.until("all is accounted for", all).await;
+    assert_eq!(clock.peer("scribe").dropped.len(), 1, "{:?}", clock.peer("scribe"));
+    assert_eq!(clock.peer("scribe").sessions, 1);
+    flood
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_on_a_slow_line_is_young_and_the_line_is_used() {
+    for (rate, bound) in [(12_500, 400), (125_000, 80), (1_250_000, 60)] {
+        for delay in [10, 150] {
+            let time = Duration::from_secs(20);
+            let mut flood = flood(rate, Duration::from_millis(delay), time).await;
+            let bound = Duration::from_millis(bound);
+            let (age, ping) = (median(&mut flood.ages), median(&mut flood.pings));
+            let of = format!("{rate} B/s, {delay} ms");
+            assert!(age < bound && ping < bound, "{of}: {age:?} {ping:?}");
+            let used = flood.ages.len() as f64 * FLOOD as f64 / f64::from(rate) / 20.0;
+            // The rest is what is said of each Message, and SSH.
+            assert!(used > 0.6, "{of}: {used}");
+        }
+    }
+}

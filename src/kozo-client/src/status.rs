@@ -84,6 +84,13 @@ pub struct PeerStatus {
     pub last_error: Option<String>,
     /// Last measured round-trip time, in microseconds.
     pub round_trip_time: Option<u64>,
+    /// Bytes a second that the line to it carries, as far as it was made to: measured under load, and kept until
+    /// there is load again; 0 if it was never measured.
+    pub rate: u64,
+    /// Bytes that were written for it and that it has not acknowledged.
+    pub backlog: u64,
+    /// How old a Message was when the Peer had it, in microseconds, as last measured; 0 if it never was.
+    pub age: u64,
     /// How far the Peer's clock is ahead of ours, in microseconds, as last measured.
     pub clock_skew: Option<i64>,
     /// Sessions that came up so far.

@@ -3,7 +3,8 @@
 //! The Node sends bytes that its Peer throws away, in bursts of about a tenth of a second: what else
 //! there is to send goes before the rest of a burst, and in the pauses between them. A burst ends with an
 //! answer, so that it takes a round trip longer than its bytes do; over a long distance bursts are
-//! longer, and that time is subtracted.
+//! longer, and that time is subtracted. While a burst is under way, a ping tells how old news becomes on a link that is
+//! loaded.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::node;
 use crate::output::Output;
 use crate::table::Table;
-use crate::view::micros;
+use crate::view::{micros, rate, size};
 
 /// Most round trips that are measured.
 const ROUND_TRIPS: usize = 50;
@@ -50,6 +51,7 @@ pub(crate) async fn run(
         measured => node::named(client, peer, measured).await?,
     };
     let at = |part: usize| times.get((times.len() - 1) * part / 100).copied().unwrap_or(0);
+    let age = carried.age();
     let answer = json!({
         "peer": peer,
         "round_trip_time": { "least": at(0), "median": at(50), "most": at(100) },
@@ -57,11 +59,15 @@ pub(crate) async fn run(
         "microseconds": carried.microseconds,
         "bytes_per_second": carried.rate(),
         "best_bytes_per_second": carried.best,
+        "backlog": carried.backlog,
+        "age": age,
     });
     let mut table = Table::new(&["", ">USUAL", ">BEST"]);
-    let rates = [carried.rate(), carried.best].map(megabytes);
+    let rates = [carried.rate(), carried.best].map(rate);
     table.row(["round trip".to_owned(), micros(at(50)), micros(at(0))].map(Into::into));
     table.row(["throughput".to_owned()].into_iter().chain(rates).map(Into::into));
+    table.row(["age under load".to_owned(), micros(age), String::new()].map(Into::into));
+    table.row(["backlog".to_owned(), size(carried.backlog), String::new()].map(Into::into));
     Ok(output.answer(&answer, &table.show(output))?)
 }
 
@@ -83,15 +89,25 @@ async fn measure(
     let round_trip = times.first().copied().unwrap_or(0);
     let (mut carried, mut burst) = (Carried::default(), SMALLEST);
     while carried.bursts == 0 || begun.elapsed() < time {
-        let took = link.fill(burst).await?;
+        let (took, (loaded, backlog)) =
+            tokio::try_join!(link.fill(burst), under_load(client, peer))?;
         if tells(burst, took, round_trip) {
             carried.add(burst, took.saturating_sub(round_trip));
-            progress(peer, &megabytes(carried.rate()));
+            carried.add_load(loaded.saturating_sub(round_trip / 2), backlog);
+            progress(peer, &rate(carried.rate()));
         }
         sleep(Duration::from_micros(took / 4)).await;
         burst = next_burst(burst, took, round_trip);
     }
     Ok((times, carried))
+}
+
+/// The round trip to a Peer whose link is loaded now, in microseconds, and the bytes on their way there.
+async fn under_load(client: &Client, peer: &str) -> Result<(u64, u64), Error> {
+    let took = client.peer(peer).ping().await?;
+    let status = client.describe().await?;
+    let backlog = status.peers.iter().find(|known| known.name == peer).map(|peer| peer.backlog);
+    Ok((took, backlog.unwrap_or(0)))
 }
 
 /// Whether the time that a burst took says more of its bytes than of the distance.
@@ -107,6 +123,10 @@ struct Carried {
     microseconds: u64,
     /// The highest rate of a burst, in bytes a second.
     best: u64,
+    /// How old news is that goes along with a burst, in microseconds.
+    ages: Vec<u64>,
+    /// Most bytes that were on their way.
+    backlog: u64,
 }
 
 impl Carried {
@@ -116,6 +136,18 @@ impl Carried {
         self.bytes += bytes;
         self.microseconds += microseconds;
         self.best = self.best.max(rate);
+    }
+
+    fn add_load(&mut self, age: u64, backlog: u64) {
+        self.ages.push(age);
+        self.backlog = self.backlog.max(backlog);
+    }
+
+    /// How old news is mostly.
+    fn age(&self) -> u64 {
+        let mut ages = self.ages.clone();
+        ages.sort_unstable();
+        ages.get(ages.len() / 2).copied().unwrap_or(0)
     }
 
     /// Bytes a second.
@@ -133,11 +165,6 @@ fn next_burst(burst: u64, took: u64, round_trip: u64) -> u64 {
     let aim = BURST.max(round_trip.saturating_mul(4));
     let fitting = burst.saturating_mul(aim) / took.max(1);
     fitting.min(burst.saturating_mul(8)).clamp(SMALLEST, LARGEST)
-}
-
-/// `12.3 MB/s`.
-fn megabytes(rate: u64) -> String {
-    format!("{}.{} MB/s", rate / 1_000_000, rate / 100_000 % 10)
 }
 
 /// Shows how it goes to whoever looks on.
@@ -200,6 +227,5 @@ mod tests {
         carried.add(1_000_000, 1_000_000);
         carried.add(3_000_000, 1_000_000);
         assert_eq!((carried.rate(), carried.best), (2_000_000, 3_000_000));
-        assert_eq!(megabytes(carried.rate()), "2.0 MB/s");
     }
 }

@@ -213,11 +213,17 @@ fn one_peer(peer: &PeerStatus, output: Output) -> String {
         let side = if skew < 0 { "behind" } else { "ahead" };
         format!("{} {side}", micros(skew.unsigned_abs()))
     };
+    let measured = |figure: u64, show: fn(u64) -> String| {
+        if figure == 0 { "-".to_owned() } else { show(figure) }
+    };
     let mut lines = vec![
         ("State", format!("{state} for {}{}", ago(peer.since), detail(peer))),
         ("Policy", format!("out {}, in {}", peer.policy_out, peer.policy_in)),
         ("Over", over.unwrap_or_else(|| "-".to_owned())),
         ("Round trip", peer.round_trip_time.map_or_else(|| "-".to_owned(), micros)),
+        ("Rate", measured(peer.rate, rate)),
+        ("Backlog", size(peer.backlog)),
+        ("Age", measured(peer.age, micros)),
         ("Its clock", peer.clock_skew.map_or_else(|| "-".to_owned(), skew)),
         ("Sessions", peer.sessions.to_string()),
         ("Sent", peer.sent.to_string()),
@@ -297,6 +303,20 @@ fn age(seconds: u64) -> String {
     }
 }
 
+/// Bytes a second as people read them.
+pub(crate) fn rate(rate: u64) -> String {
+    format!("{}/s", size(rate))
+}
+
+/// Bytes as people read them.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes / 100 % 10),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
 /// Microseconds as people read them.
 pub(crate) fn micros(micros: u64) -> String {
     let (millis, rest) = (micros / 1000, micros % 1000);
@@ -323,6 +343,13 @@ mod tests {
             [(17, "17µs"), (1780, "1.7ms"), (123_456, "123ms"), (61_000_000, "1min 1s")]
         {
             assert_eq!(micros(time), wanted);
+        }
+    }
+
+    #[test]
+    fn rates_for_people() {
+        for (bytes, wanted) in [(120, "120 B/s"), (12_590, "12.5 kB/s"), (2_000_000, "2.0 MB/s")] {
+            assert_eq!(rate(bytes), wanted);
         }
     }
 

@@ -197,6 +197,25 @@ impl PeerObject {
         Ok(self.status()?.round_trip_time.unwrap_or_default())
     }
 
+    /// Bytes a second that the line to the Peer carries, as far as it was made to; 0 if that was never measured. It is
+    /// measured under load, and kept until there is load again.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn rate(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.rate)
+    }
+
+    /// Bytes that were written for the Peer and that it has not acknowledged.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn backlog(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.backlog)
+    }
+
+    /// How old a Message was when the Peer had it, in microseconds, as last measured; 0 if it never was.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn age(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.age)
+    }
+
     /// By how much the Peer's clock is ahead of ours, in microseconds, as last measured together with
     /// RoundTripTime.
     #[zbus(property(emits_changed_signal = "false"))]

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::machine::{Reason, SessionId};
-use super::notes::{Notes, Readings, RoundTrip};
+use super::notes::{Echoed, Notes, Readings, RoundTrip};
 use super::peer::{Exchange, Peer};
 use super::standing::{Stand, Standing};
 use super::turn::Turn;
@@ -99,7 +99,9 @@ impl Inbound {
             }
             Frame::Echo(echo) => {
                 self.acknowledge(echo.received);
-                let round_trip = self.notes.now().saturating_sub(echo.sent);
+                let at = self.notes.now();
+                self.notes.acknowledge(Echoed { sent: echo.sent, at });
+                let round_trip = at.saturating_sub(echo.sent);
                 let measured = RoundTrip {
                     sent: echo.sent,
                     time: round_trip,

@@ -19,7 +19,9 @@ pub mod peer;
 pub mod policy;
 pub mod standing;
 pub mod task;
+pub mod traffic;
 pub mod turn;
+mod window;
 mod writer;
 
 pub use dial::Candidate;

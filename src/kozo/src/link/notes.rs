@@ -58,6 +58,26 @@ pub struct RoundTrip {
     pub skew: i64,
 }
 
+/// The last heartbeat that the Peer has echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echoed {
+    /// When it was sent, by the session's own clock, in microseconds.
+    pub sent: u64,
+    /// When the echo came, by the same clock.
+    pub at: u64,
+}
+
+/// What the writer is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// What to say.
+    pub sayings: Sayings,
+    /// Whether Messages may be sent.
+    pub active: bool,
+    /// What the Peer has acknowledged since the last time.
+    pub echoed: Option<Echoed>,
+}
+
 /// What joins the reader, the writer and the link of one session.
 #[derive(Debug)]
 pub struct Notes {
@@ -74,6 +94,7 @@ struct State {
     sayings: Sayings,
     readings: Readings,
     interests: Option<Vec<Interest>>,
+    echoed: Option<Echoed>,
     active: bool,
 }
 
@@ -110,10 +131,18 @@ impl Notes {
         self.wake.notify_one();
     }
 
-    /// Takes what is to be said, and says whether Messages may be sent.
-    pub fn take(&self) -> (Sayings, bool) {
+    /// Takes what the writer is to do now.
+    pub fn take(&self) -> Work {
         let mut state = self.lock();
-        (std::mem::take(&mut state.sayings), state.active)
+        let (sayings, echoed) = (std::mem::take(&mut state.sayings), state.echoed.take());
+        Work { sayings, echoed, active: state.active }
+    }
+
+    /// Tells the writer that the Peer has echoed the heartbeat with this time in it just now: that it has all that
+    /// was written before.
+    pub fn acknowledge(&self, echoed: Echoed) {
+        self.lock().echoed = Some(echoed);
+        self.wake.notify_one();
     }
 
     /// Leaves a note for the link, which has to be told.

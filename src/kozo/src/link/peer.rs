@@ -13,6 +13,7 @@ use super::machine::{End, LinkState, SessionId, State};
 use super::notes::{Readers, RoundTrip};
 use super::outgoing::{Gateway, Outgoing};
 use super::policy;
+use super::traffic::{Carried, Traffic};
 use super::turn::Turn;
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::interest::Interest;
@@ -105,6 +106,8 @@ pub struct Peer {
     pub outgoing: Arc<Outgoing>,
     /// Where its link takes notice.
     pub notices: mpsc::Sender<Notice>,
+    /// What the session in use carries.
+    pub traffic: Traffic,
     /// Which sessions with it have notes for the link.
     pub readers: Readers,
     /// Whether the link is to be, or is kept closed because somebody said so.
@@ -210,6 +213,7 @@ impl Peer {
             inward,
             outgoing,
             notices,
+            traffic: Traffic::default(),
             readers: Readers::default(),
             wanted: AtomicBool::new(true),
             end: watch::Sender::new(None),
@@ -285,7 +289,11 @@ impl Peer {
 
     /// Remembers which session is in use; whether it is another one than before.
     pub fn set_in_use(&self, session: Option<SessionId>) -> bool {
-        std::mem::replace(&mut self.lock().in_use, session) != session
+        let changed = std::mem::replace(&mut self.lock().in_use, session) != session;
+        if changed {
+            self.traffic.clear();
+        }
+        changed
     }
 
     /// Counts Messages that came from this run of the Peer.
@@ -416,6 +424,7 @@ impl Peer {
     pub fn status(&self) -> PeerStatus {
         let counters = self.outgoing.counters();
         let seen = self.lock();
+        let carried = if seen.state == State::Up { self.traffic.now() } else { Carried::default() };
         PeerStatus {
             name: self.name().to_owned(),
             state: seen.link_state.name().to_owned(),
@@ -430,6 +439,9 @@ impl Peer {
             address: seen.address.clone(),
             last_error: seen.last_error.clone(),
             round_trip_time: seen.round_trip,
+            rate: carried.rate,
+            backlog: carried.unacknowledged,
+            age: carried.age,
             clock_skew: seen.skew,
             sessions: seen.sessions,
             sent: counters.sent,

@@ -11,8 +11,9 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::greeting::{Greeted, part_with};
-use super::notes::{Notes, Sayings};
+use super::notes::{Echoed, Notes, Sayings, Work};
 use super::peer::Peer;
+use super::window::SendWindow;
 use crate::message::Message;
 use crate::transport::session::{Session, SessionError};
 use crate::transport::ssh;
@@ -33,17 +34,33 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Writes until the session ends; returns why it did.
 pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
     let Greeted { session, notes, mut interests, .. } = greeted;
-    let mut writer =
-        Writer { session, notes, peer, buffer: BytesMut::new(), batch: Vec::new(), padding: 0 };
+    let mut writer = Writer {
+        session,
+        notes,
+        peer,
+        window: SendWindow::default(),
+        heartbeat: 0,
+        buffer: BytesMut::new(),
+        counted: 0,
+        batch: Vec::new(),
+        padding: 0,
+    };
     loop {
         if interests.has_changed().unwrap_or(false) {
             let interests = interests.borrow_and_update();
             wire::encode(&Control::Interest(&interests), &mut writer.buffer);
         }
-        let (sayings, active) = writer.notes.take();
+        let Work { sayings, active, echoed } = writer.notes.take();
+        if let Some(echoed) = echoed {
+            writer.acknowledge(echoed);
+        }
         let bye = sayings.bye;
         writer.gather(&sayings, active);
         if writer.buffer.is_empty() {
+            let has_room = writer.window.room() > 0;
+            if active && has_room {
+                writer.window.idle();
+            }
             let peer = Arc::clone(&writer.peer);
             tokio::select! {
                 biased;
@@ -52,7 +69,7 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
                     return reason;
                 }
                 () = writer.notes.wake.notified() => {}
-                () = peer.outgoing.ready.notified(), if active => {}
+                () = peer.outgoing.ready.notified(), if active && has_room => {}
                 Ok(()) = interests.changed() => interests.mark_changed(),
             }
         } else if let Err(reason) = writer.flush().await {
@@ -70,45 +87,44 @@ struct Writer {
     session: Session,
     notes: Arc<Notes>,
     peer: Arc<Peer>,
+    window: SendWindow,
+    /// When the last heartbeat was sent, by the session's clock, in microseconds.
+    heartbeat: u64,
     buffer: BytesMut,
+    /// Bytes in it that the window knows of.
+    counted: usize,
     batch: Vec<Message>,
     /// Bytes of nothing that are still to be written.
     padding: usize,
 }
 
 impl Writer {
-    /// Encodes what there is to send now.
+    /// Encodes what there is to send now: what is urgent goes before Messages.
     fn gather(&mut self, sayings: &Sayings, active: bool) {
         if sayings.say_use {
             wire::encode(&Control::Use, &mut self.buffer);
-        }
-        if active {
-            self.gather_messages();
-        }
-        if let Some(drain) = sayings.finish {
-            if drain && active {
-                self.notes.set_active(false);
-                while self.peer.outgoing.has_messages() {
-                    self.gather_messages();
-                }
-            }
-            wire::encode(&Control::Finish, &mut self.buffer);
         }
         if sayings.finished {
             wire::encode(&Control::Finished(self.received()), &mut self.buffer);
         }
         if let Some(sent) = sayings.echo {
-            let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let clock = u64::try_from(clock.as_micros()).unwrap_or(u64::MAX);
-            let echo = Echo { sent, received: self.received(), clock };
+            let echo = Echo { sent, received: self.received(), clock: wall_clock() };
             wire::encode(&Control::Echo(echo), &mut self.buffer);
         }
-        // The last word on what has come: the other side need not take it for lost.
-        if sayings.heartbeat || sayings.bye.is_some() {
-            let heartbeat = Heartbeat { sent: self.notes.now(), received: self.received() };
-            wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
+        if self.window.begin_probe() || sayings.heartbeat {
+            self.put_heartbeat(None);
+        }
+        let last = if active { self.gather_messages() } else { None };
+        if let Some(drain) = sayings.finish {
+            if drain && active {
+                self.notes.set_active(false);
+                self.drain();
+            }
+            wire::encode(&Control::Finish, &mut self.buffer);
         }
         if let Some(reason) = sayings.bye {
+            // The last word on what has come: the other side need not take it for lost.
+            self.put_heartbeat(None);
             wire::encode(&Control::Bye(reason), &mut self.buffer);
         }
         if sayings.padding > 0 {
@@ -116,32 +132,92 @@ impl Writer {
             self.padding = sayings.padding;
         }
         self.pad();
+        self.finish_write(last);
+        if active {
+            self.peer.traffic.set_unacknowledged(self.window.unacknowledged());
+        }
+    }
+
+    /// Counts what is about to be written, and asks the Peer to acknowledge it where that is due. `last` is when the
+    /// Message at its end was made.
+    fn finish_write(&mut self, last: Option<u64>) {
+        if !self.buffer.is_empty() {
+            self.count(self.notes.now());
+        }
+        if self.window.wants_mark() {
+            self.put_heartbeat(last.map(|made| wall_clock().saturating_sub(made)));
+        }
+        self.counted = 0;
+    }
+
+    /// Counts what has been encoded since the last time.
+    fn count(&mut self, now: u64) {
+        self.window.write(self.buffer.len() - self.counted, now);
+        self.counted = self.buffer.len();
+    }
+
+    /// Encodes a heartbeat. Its echo acknowledges what was written before.
+    fn put_heartbeat(&mut self, age: Option<u64>) {
+        // No two have the same time, by which the Peer's echo names them.
+        self.heartbeat = self.notes.now().max(self.heartbeat + 1);
+        let heartbeat = Heartbeat { sent: self.heartbeat, received: self.received() };
+        wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
+        self.count(self.heartbeat);
+        self.window.mark(self.heartbeat, age);
+    }
+
+    fn acknowledge(&mut self, echoed: Echoed) {
+        if let Some(measured) = self.window.acknowledge(echoed.sent, echoed.at) {
+            self.peer.traffic.set_measured(measured);
+        }
     }
 
     /// Encodes a piece of what padding there is, if there is nothing else: a Message goes before all of it
     /// that was not yet handed over.
     fn pad(&mut self) {
-        if self.padding == 0 || !self.buffer.is_empty() {
+        let room = self.room();
+        if self.padding == 0 || room == 0 || !self.buffer.is_empty() {
             return;
         }
-        let piece = self.padding.min(BATCH);
+        let piece = self.padding.min(room);
         wire::encode(&Control::Padding(piece), &mut self.buffer);
         self.padding -= piece;
         if self.padding == 0 {
-            let heartbeat = Heartbeat { sent: self.notes.now(), received: self.received() };
-            self.notes.set_padded(heartbeat.sent);
-            wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
+            self.put_heartbeat(None);
+            self.notes.set_padded(self.heartbeat);
         }
     }
 
-    fn gather_messages(&mut self) {
-        let bytes = self.peer.outgoing.take(&mut self.batch, BATCH);
-        if self.batch.is_empty() {
-            return;
+    /// Bytes that may be written now, at most those of a packet.
+    fn room(&self) -> usize {
+        usize::try_from(self.window.room()).unwrap_or(usize::MAX).min(BATCH)
+    }
+
+    /// Encodes Messages, if there are any and there is room; returns when the last of them was
+    /// made.
+    fn gather_messages(&mut self) -> Option<u64> {
+        let room = self.room();
+        if room == 0 {
+            return None;
         }
+        let bytes = self.peer.outgoing.take(&mut self.batch, room);
+        self.put_batch(bytes)
+    }
+
+    /// Encodes all Messages that are left.
+    fn drain(&mut self) {
+        while self.peer.outgoing.has_messages() {
+            let bytes = self.peer.outgoing.take(&mut self.batch, BATCH);
+            self.put_batch(bytes);
+        }
+    }
+
+    fn put_batch(&mut self, bytes: usize) -> Option<u64> {
+        let last = self.batch.last()?.timestamp();
         self.buffer.reserve(bytes + ROOM);
         wire::encode_messages(&self.batch, &mut self.buffer);
         self.batch.clear();
+        Some(last)
     }
 
     fn received(&self) -> u64 {
@@ -169,4 +245,10 @@ impl Writer {
         }
         Err(reason)
     }
+}
+
+/// Microseconds since the Unix epoch.
+fn wall_clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -33,6 +34,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long the addresses may take.
 const RACE: Duration = Duration::from_secs(5);
+
+/// Bytes that the kernel takes before it has sent those that it took: what waits there is out of reach, and a line may
+/// become slower at any moment.
+const UNSENT: u32 = 128 * 1024;
 
 /// Pause before the next address of a name is tried beside the one under way (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -304,6 +309,7 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
     // Messages are coalesced before they are written: waiting for more would only delay them.
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
     Ok(Connection { stream: Box::new(stream), address, peer: None })
 }
 

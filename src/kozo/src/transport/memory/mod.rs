@@ -4,15 +4,18 @@
 //! streams need no session of their own when it vouches for both ends, or run SSH like any other.
 
 mod ice;
+mod line;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use self::ice::{Freezing, Ice};
+use self::line::Line;
 use super::stream::{Cuttable, Cutter};
 use super::{Connection, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
@@ -28,6 +31,7 @@ const BACKLOG: usize = 256;
 pub struct Network {
     shared: Arc<Mutex<Shared>>,
     vouches: bool,
+    line: Option<Line>,
 }
 
 #[derive(Default)]
@@ -51,6 +55,12 @@ impl Network {
     /// A network that says itself who is at the ends of its streams.
     pub fn vouching() -> Network {
         Network { vouches: true, ..Network::default() }
+    }
+
+    /// A network like [`new`](Self::new)'s whose streams carry so many bytes a second each way, and take so long from one
+    /// end to the other.
+    pub fn slow(rate: u32, delay: Duration) -> Network {
+        Network { line: Some(Line { rate, delay }), ..Network::default() }
     }
 
     /// The type `memory`, the best there is, as the Node of this name has it.
@@ -137,7 +147,10 @@ impl Network {
         let ice = shared.ice(name, from, to).clone();
         let place = (name.to_owned(), to.to_owned());
         let listening = shared.listening.get(&place).ok_or(io::ErrorKind::ConnectionRefused)?;
-        let (near, far) = tokio::io::duplex(STREAM_BUFFER);
+        let (near, far) = match self.line {
+            None => tokio::io::duplex(STREAM_BUFFER),
+            Some(line) => line.ends(),
+        };
         let cutter = Cutter::new();
         let end = |stream, other: &str| Connection {
             stream: Box::new(Cuttable::new(Freezing::new(stream, &ice), &cutter)),
