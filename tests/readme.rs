@@ -237,4 +237,9 @@ fn the_figures_are_those_that_were_measured() {
     assert!(readme.contains(&table), "the table of the README should be\n{table}");
     let plot = std::fs::read_to_string(root.join("tests/bench/results.svg")).unwrap();
     assert_eq!(plot, report(&["--plot"]), "run tests/bench/report results.json --plot");
+    // Nothing, until floods through slow lines are among the results.
+    let slow = report(&["--slow"]);
+    assert!(readme.contains(&slow), "the table of the slow lines should be\n{slow}");
+    let plot = std::fs::read_to_string(root.join("tests/bench/slow.svg")).unwrap_or_default();
+    assert_eq!(plot, report(&["--slow", "--plot"]), "run it with --slow --plot, into slow.svg");
 }

@@ -3,7 +3,7 @@
 #[path = "../bench/part.rs"]
 mod part;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -94,6 +94,38 @@ fn pauses_are_seen_and_both_sides_recover() {
     drop(watch);
     let mut watch = Part::start(&place, "watch", &[]).ready();
     assert!(watch.line().starts_with("FIRST "));
+}
+
+/// More is sent than the queue holds: what does not come has been dropped, and counted.
+#[test]
+fn a_flood_is_accounted_for() {
+    let place = Place::new();
+    let more = ["--size", "256", "--pace", "50000", "--settle", "0.2", "--time", "0.6"];
+    let mut sink = Part::start(&place, "sink", &more).ready();
+    let mut flood = Part::start(&place, "flood", &[&more[..], &["--queue", "4"]].concat()).ready();
+    flood.go();
+    let sent = flood.result();
+    assert_eq!(sent["sessions"], 1, "{sent}");
+    assert!((1..=3).contains(&sent["pings"].as_u64().unwrap()), "{sent}");
+    assert_eq!(sent["ping_unanswered"], 0, "{sent}");
+    assert!(sent["ping_p50_ms"].as_f64() > Some(0.0), "{sent}");
+    let dropped = |side: &Value| -> u64 {
+        side["dropped"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        flood.go();
+        sink.go();
+        let (sent, came) = (flood.result(), sink.result());
+        let known = came["received"].as_u64().unwrap() + dropped(&sent) + dropped(&came);
+        if sent["sent"].as_u64() == Some(known) && sent["queued"] == 0 {
+            assert!(came["counted"].as_u64() > Some(0), "{came}");
+            assert!(came["age_p50_ms"].as_f64() <= came["age_max_ms"].as_f64(), "{came}");
+            assert_eq!((&came["wrong_size"], &came["out_of_order"]), (&0.into(), &0.into()));
+            break;
+        }
+        assert!(Instant::now() < deadline, "{sent} {came}");
+    }
 }
 
 #[test]

@@ -14,6 +14,9 @@ HOST = "127.0.0.1"
 # The systems. `args` go to peerbench; `n` are the messages of a flood, by size (each run should take
 # a second or more), `fan` those of the fan-out.
 #
+# `slow` go to peerbench too in a flood through a slow line, in which only those take part that have them (or the
+# roles `flood` and `sink`); with `slow_side="recv"` the line is between broker and receiver.
+#
 # >>> A further system is plugged in with `--plug FILE.json`, without touching this script: see
 # >>> "Plugging in a further system" in README.md. Its entry takes the same form as those below, with
 # >>> `roles` (a command for each role) in place of `args`, or `bench` (a command that prints results).
@@ -26,14 +29,19 @@ SYSTEMS = {
     "zmq": dict(label="ZeroMQ CURVE", args="zmq --threads 0",
                 n={64: 2_000_000, 1024: 700_000, 16384: 60_000}, fan=150_000),
     "zenoh-tls": dict(label="zenoh, TLS", args="zenoh --threads 1",
-                      n={64: 6_000_000, 1024: 1_500_000, 16384: 150_000}, fan=400_000),
+                      n={64: 6_000_000, 1024: 1_500_000, 16384: 150_000}, fan=400_000,
+                      slow="--threads 2 --queue 1 --batch 1024"),
+    "zenoh-small": dict(label="zenoh, TLS, send buffer of 4 KiB", args="zenoh", only=[],
+                        slow="--threads 2 --queue 1 --batch 1024 --sndbuf 4096"),
     "zenoh-ll": dict(label="zenoh, TLS, low-latency mode", args="zenoh --proto tls-ll --threads 1", only=["latency", "latency_1core"]),
     "zenoh-quic": dict(label="zenoh, QUIC", args="zenoh --proto quic --threads 1",
                        n={64: 3_000_000, 1024: 500_000, 16384: 80_000}, fan=400_000, cut=False),
     "nats": dict(label="NATS", args="nats --threads 0", broker="nats",
-                 n={64: 3_000_000, 1024: 500_000, 16384: 60_000}, fan=300_000),
+                 n={64: 3_000_000, 1024: 500_000, 16384: 60_000}, fan=300_000, slow="--threads 1 --queue 1"),
     "mqtt-q0": dict(label="Mosquitto, QoS 0", args="mqtt --qos 0 --threads 0", broker="mosquitto",
-                    n={64: 500_000, 1024: 200_000, 16384: 60_000}, fan=20_000),
+                    n={64: 500_000, 1024: 200_000, 16384: 60_000}, fan=20_000, slow="--threads 1 --queue 1"),
+    "mqtt-small": dict(label="Mosquitto, QoS 0, send buffer of 4 KiB", args="mqtt --qos 0", broker="mosquitto", only=[],
+                       slow="--threads 1 --queue 1 --sndbuf 4096"),
     "mqtt-q1": dict(label="Mosquitto, QoS 1", args="mqtt --qos 1 --threads 0", throughput_args="--threads 2", broker="mosquitto",
                     n={64: 500_000, 1024: 100_000, 16384: 40_000}, fan=10_000),
     "mqtt-raw": dict(label="Mosquitto, QoS 0, bare client", args="mqttraw --threads 0", broker="mosquitto",
@@ -77,7 +85,14 @@ dir {work}
 """),
 }
 
-WORKLOADS = ["latency", "latency_1core", "throughput_64", "throughput_1024", "throughput_16384", "fanout_10", "recovery"]
+FAST = ["latency", "latency_1core", "throughput_64", "throughput_1024", "throughput_16384", "fanout_10", "recovery"]
+
+# The slow lines: bits a second, and the round trip that they add, in milliseconds.
+SLOW = {f"slow_{name}_{rtt}": (rate, rtt) for name, rate in (("100k", 100_000), ("1m", 1_000_000), ("10m", 10_000_000))
+        for rtt in (20, 300)}
+
+# Bytes of a message there, how many times what the line carries is sent, and how long (s) what was sent may take to come.
+SLOW_SIZE, SLOW_PACE, SLOW_DRAIN = 256, 4, 60
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -128,6 +143,11 @@ class Proc:
     def go(self):
         self.p.stdin.write("go\n")
         self.p.stdin.flush()
+
+    def ask(self, timeout=30):
+        """What it answers to a line."""
+        self.go()
+        return self.result(timeout)
 
     def cpu(self):
         f = Path(f"/proc/{self.p.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -208,15 +228,19 @@ class Stage:
         text = subprocess.run(argv, stdout=subprocess.PIPE, stderr=self.env["log"], text=True).stdout
         return {tuple(l.split()[2:4]) for l in text.splitlines()}
 
-    def start(self, role, size=64, count=20_000, fanout=1):
+    def start(self, role, size=64, count=20_000, fanout=1, port=None, **more):
+        """Plays a role: at this stage's port, if no other is given; with `more` options."""
+        addr = f"{HOST}:{port or self.port}"
         if "roles" in self.s:
-            values = dict(role=role, addr=f"{HOST}:{self.port}", certs=self.env["certs"], size=size, count=count, fanout=fanout)
+            values = dict(role=role, addr=addr, certs=self.env["certs"], size=size, count=count, fanout=fanout, **more)
             return self.spawn([a.format(**values) for a in self.s["roles"][role]])
         system, *rest = self.s["args"].split()
         if self.workload.startswith("throughput"):
             rest += self.s.get("throughput_args", "").split()
-        return self.spawn([str(self.env["exe"]), system, role, "--addr", f"{HOST}:{self.port}", "--certs", str(self.env["certs"]),
-                           "--size", str(size), "--count", str(count), "--fanout", str(fanout), *rest])
+        if self.workload in SLOW:
+            rest += self.s["slow"].split()
+        options = dict(addr=addr, certs=self.env["certs"], size=size, count=count, fanout=fanout, **more)
+        return self.spawn([str(self.env["exe"]), system, role, *(word for k, v in options.items() for word in (f"--{k}", str(v))), *rest])
 
 
 def machine():
@@ -362,6 +386,62 @@ def gap(watch, t0, since=None):
     return (best[1] - (since or best[0])) / 1e6
 
 
+def slow(st, rate, rtt):
+    """A flood through a proxy that is a slow line, in front of the receiver or the broker (or behind the broker)."""
+    settle, span = st.env["settle"], st.env["time"]
+    line, behind = free_port(), st.s.get("slow_side") == "recv"
+    proxy = st.spawn([str(st.env["exe"]), "proxy", "--listen", f"{HOST}:{line}", "--to", f"{HOST}:{st.port}",
+                      "--rate", str(rate), "--rtt", str(rtt)])
+    proxy.line("READY")
+    options = dict(size=SLOW_SIZE, pace=SLOW_PACE * rate // (8 * SLOW_SIZE), settle=settle, time=span)
+    sink = st.start("sink", port=line if behind else st.port, **options)
+    sink.line("READY", 60)
+    flood = st.start("flood", port=st.port if behind else line, **options)
+    flood.line("READY", 60)
+    connections = proxy.ask()["connections"]
+    flood.go()
+    time.sleep(settle)
+    m, before = Meter(list(st.procs)), proxy.ask()
+    time.sleep(span)
+    after, noise = proxy.ask(), m.stop()[1]
+    sent = flood.result()
+    came, out = account(flood, sink, sent)
+    if came["age_p50_ms"] is None:
+        raise Failed("nothing came in the time that is measured")
+    if came["wrong_size"]:
+        raise Failed(f"{came['wrong_size']} messages of the wrong size")
+    out.update({f"age_{k}_ms": came[f"age_{k}_ms"] - rtt / 2 for k in ("p50", "p99", "max")})
+    out.update({f"ping_{k}_ms": sent[f"ping_{k}_ms"] - rtt for k in ("p50", "p99", "max")})
+    holds = rate / 8 * (after["ns"] - before["ns"]) / 1e9
+    ways = ("down", "up") if behind else ("up", "down")
+    out.update({name: (after[f"{way}_bytes"] - before[f"{way}_bytes"]) / holds for name, way in zip(("line_use", "back_use"), ways)})
+    out.update({k: came[k] for k in ("received", "counted", "highest", "out_of_order")})
+    return dict(out, sent=sent["sent"], pings=sent["pings"], ping_unanswered=sent["ping_unanswered"],
+                reconnects=after["connections"] - connections, **noise)
+
+
+def account(flood, sink, sent):
+    """What the receiver has seen in the end, and what became of the messages that it has not, as far as the system says."""
+    if "dropped" not in sent:
+        return sink.ask(), {}
+    end = time.monotonic() + SLOW_DRAIN
+    while True:  # what is still under way comes
+        sender, receiver = flood.ask(), sink.ask()
+        drops = {f"dropped_{why}": n for side in (sender, receiver) for why, n in side["dropped"].items()}
+        missing = sender["sent"] - receiver["received"] - sum(drops.values())
+        if missing == 0 and sender["queued"] == 0 or time.monotonic() > end:
+            return receiver, dict(drops, dropped=sum(drops.values()), unaccounted=missing, down=sender["sessions"] - 1)
+        time.sleep(0.5)
+
+
+def takes_part(system, workload):
+    if "bench" in system:
+        return workload in system["bench"]
+    if workload in SLOW:
+        return "slow" in system or "flood" in system.get("roles", {})
+    return workload in system.get("only", FAST)
+
+
 def run_one(system, workload, env):
     if "bench" in system:
         argv = [a.format(workload=workload, certs=env["certs"]) for a in system["bench"][workload]]
@@ -374,6 +454,8 @@ def run_one(system, workload, env):
             return throughput(st, int(workload.split("_")[1]))
         if workload == "fanout_10":
             return fanout(st)
+        if workload in SLOW:
+            return slow(st, *SLOW[workload])
         return recovery(st)
 
 
@@ -424,12 +506,19 @@ TABLES = [
     ("Starting and recovering, ms to the next message delivered", [("recovery", f, n, 1) for f, n in
         [("startup_ms", "both started"), ("restart_ms", "receiver restarted"), ("cut_ms", "connection cut"),
          ("broker_restart_ms", "broker restarted")]]),
+    *((f"A flood through a slow line: {title}", [(w, field, f"{rate // 1000:,} kbit/s, {rtt} ms", scale) for w, (rate, rtt) in SLOW.items()])
+      for title, field, scale in [
+          ("median age on arrival beyond half the round trip, ms", "age_p50_ms", 1), ("its 99th percentile", "age_p99_ms", 1),
+          ("median ping beyond the round trip, ms", "ping_p50_ms", 1), ("its 99th percentile", "ping_p99_ms", 1),
+          ("use of the line, percent", "line_use", 100)]),
 ]
 
 
 def tables(results, systems):
     out = []
     for title, columns in TABLES:
+        if not any(c[0] in results[name] for name in systems for c in columns):
+            continue
         out += [f"### {title}", "", "| system | " + " | ".join(c[2] for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for name in systems:
             cells = []
@@ -455,7 +544,7 @@ def collect(raw, systems):
         for workload, runs in raw[name].items():
             entry = {}
             for field in sorted({k for r in runs for k in r if k != "error"}):
-                entry[field] = summary([r[field] for r in runs if field in r])
+                entry[field] = summary([r[field] for r in runs if r.get(field) is not None])
             errors = [r["error"] for r in runs if "error" in r]
             if errors:
                 entry["errors"] = errors
@@ -474,8 +563,11 @@ def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--rounds", type=int, default=5)
     a.add_argument("--recovery-rounds", type=int, default=10)
+    a.add_argument("--slow-rounds", type=int, default=3)
+    a.add_argument("--settle", type=float, default=5, metavar="S", help="how long a flood through a slow line goes on before it is measured")
+    a.add_argument("--time", type=float, default=20, metavar="S", help="how long it is measured")
     a.add_argument("--systems", default="", help="comma-separated; all by default")
-    a.add_argument("--workloads", default=",".join(WORKLOADS))
+    a.add_argument("--workloads", default="fast,slow", help="comma-separated; 'fast' and 'slow' stand for all of the kind")
     a.add_argument("--plug", action="append", default=[], metavar="FILE.json", help="further systems")
     a.add_argument("--scale", type=float, default=1.0, help="multiplies the number of messages of the floods")
     a.add_argument("--out", help="write the JSON here, and the tables beside it (.md)")
@@ -495,28 +587,36 @@ def main():
         if "fan" in s:
             s["fan"] = max(1, int(s["fan"] * a.scale))
 
+    names = {"fast": FAST, "slow": list(SLOW)}
+    workloads = [w for name in a.workloads.split(",") for w in names.get(name, [name])]
+    unknown = [w for w in workloads if w not in FAST and w not in SLOW]
+    if unknown:
+        sys.exit(f"no such workload: {', '.join(unknown)}; there are fast, slow, {', '.join([*FAST, *SLOW])}")
     exe = None
-    if any("args" in s for s in systems.values()):  # what is plugged in needs no client of ours
+    # What is plugged in needs no client of ours, but the slow lines.
+    if any("args" in s for s in systems.values()) or any(w in SLOW for w in workloads):
         subprocess.run(["cargo", "build", "--locked", "--release", "--quiet"], cwd=HERE,
                        env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}, check=True)
         exe = TARGET / "release" / "peerbench"
     work = Path(tempfile.mkdtemp(prefix="run-", dir=TARGET.parent))
-    env = dict(work=work, certs=work / "certs", exe=exe, log=open(work / "stderr.log", "w"))
+    env = dict(work=work, certs=work / "certs", exe=exe, log=open(work / "stderr.log", "w"), settle=a.settle, time=a.time)
     env["certs"].mkdir()
     certificates(env["certs"], env["exe"])
 
     meta = dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(), kernel=os.uname().release,
                 cpu=next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
                 mosquitto=version("mosquitto", "-h"), nats=version("nats-server", "--version"), redis=version("redis-server", "--version"),
-                libzmq=version("pkg-config", "--modversion", "libzmq"), rounds=a.rounds, recovery_rounds=a.recovery_rounds, load=[])
+                libzmq=version("pkg-config", "--modversion", "libzmq"), rounds=a.rounds, recovery_rounds=a.recovery_rounds,
+                slow_rounds=a.slow_rounds, load=[])
     raw = {k: {} for k in systems}
-    for workload_group, rounds in (([w for w in a.workloads.split(",") if w != "recovery"], a.rounds),
-                                   (["recovery"] if "recovery" in a.workloads.split(",") else [], a.recovery_rounds)):
+    for workload_group, rounds in (([w for w in workloads if w != "recovery" and w not in SLOW], a.rounds),
+                                   ([w for w in workloads if w == "recovery"], a.recovery_rounds),
+                                   ([w for w in workloads if w in SLOW], a.slow_rounds)):
         for r in range(rounds):
             for workload in workload_group:
                 meta["load"].append(os.getloadavg()[0])
                 for name, s in systems.items():
-                    if workload not in s.get("only", WORKLOADS) or ("bench" in s and workload not in s["bench"]):
+                    if not takes_part(s, workload):
                         continue
                     try:
                         got = run_one(s, workload, env)

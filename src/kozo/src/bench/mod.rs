@@ -12,26 +12,29 @@
 //! | `echo` | says `READY`; sends everything back |
 //! | `ping` | says `READY`; at a line goes 2,000 times there and back, then measures it `count` times, and says `{"rounds", "rtt_p50_us", "rtt_p99_us", "rtt_p999_us", "rtt_min_us", "rtt_max_us"}` |
 //! | `drip` | says `READY`; sends 64 bytes every millisecond, whatever happens |
+//! | `flood` | says `READY`; at a line sends `pace` Messages a second for `settle + time`, whatever happens to them, and pings the Peer every 250 ms of `time`; then, and at each further line, says `{"sent", "handed", "queued", "dropped", "sessions", "pings", "ping_unanswered", "ping_p50_ms", "ping_p99_ms", "ping_max_ms", "start_ns", "end_ns"}` |
+//! | `sink` | says `READY`; takes the Messages of `flood`, and at each line says `{"received", "highest", "out_of_order", "wrong_size", "counted", "age_p50_ms", "age_p99_ms", "age_max_ms", "came", "dropped", "sessions"}`; the ages are those of what came between `settle` and `settle + time` after the first |
 //! | `watch` | says `READY`; says `FIRST ns` at the first Message, and `GAP from_ns to_ns` at each pause of more than 3 ms |
 //!
-//! The first of each pair of `recv` and `send`, `echo` and `ping`, `watch` and `drip` listens and the other one
-//! connects; with several receivers it is the sender that listens. All end when standard input is closed.
+//! The first of each pair of `recv` and `send`, `echo` and `ping`, `watch` and `drip`, `sink` and `flood` listens and
+//! the other one connects; with several receivers it is the sender that listens. All end when standard input is closed.
 //! Times in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
 //!
 //! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
-//! and when it is ready) · `parts` (the Roles) · `tally` (what came, and how long it took).
+//! and when it is ready) · `parts` and `slow` (the Roles) · `tally` (what came, and how long it took).
 
 mod certificate;
 mod parts;
+mod slow;
 mod system;
 mod tally;
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::net;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -54,6 +57,9 @@ const FILE: &str = "bench";
 /// Where no bus is.
 const NO_BUS: &str = "unix:path=/nonexistent";
 
+/// The longest measurement.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// Looks at the links at least this often while waiting for them.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -72,12 +78,24 @@ pub enum Part {
     Drip,
     /// Says when the first Message came, and where there was a pause.
     Watch,
+    /// Sends more than a slow line carries, without waiting, and pings meanwhile.
+    Flood,
+    /// Says how old the Messages of `flood` are when they come.
+    Sink,
 }
 
 impl Part {
     /// All of them.
-    const ALL: [Part; 6] =
-        [Part::Recv, Part::Send, Part::Echo, Part::Ping, Part::Drip, Part::Watch];
+    const ALL: [Part; 8] = [
+        Part::Recv,
+        Part::Send,
+        Part::Echo,
+        Part::Ping,
+        Part::Drip,
+        Part::Watch,
+        Part::Flood,
+        Part::Sink,
+    ];
 
     /// The part at the other end.
     fn other(self) -> Part {
@@ -88,6 +106,8 @@ impl Part {
             Part::Ping => Part::Echo,
             Part::Drip => Part::Watch,
             Part::Watch => Part::Drip,
+            Part::Flood => Part::Sink,
+            Part::Sink => Part::Flood,
         }
     }
 
@@ -100,12 +120,14 @@ impl Part {
             Part::Ping => "bench_ping",
             Part::Drip => "bench_drip",
             Part::Watch => "bench_watch",
+            Part::Flood => "bench_flood",
+            Part::Sink => "bench_sink",
         }
     }
 
     /// Whether it waits to be told to begin.
     fn waits(self) -> bool {
-        matches!(self, Part::Send | Part::Ping)
+        matches!(self, Part::Send | Part::Ping | Part::Flood)
     }
 }
 
@@ -135,12 +157,36 @@ pub struct Arguments {
     /// Receivers at once. With more than one it is they who connect, and the sender listens.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     fanout: u16,
+
+    /// Messages that wait for the Peer at most (`outgoingQueueLength`).
+    #[arg(long, default_value_t = system::QUEUE, value_parser = clap::value_parser!(u32).range(1..))]
+    queue: u32,
+
+    /// Messages a second that `flood` sends.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pace: u32,
+
+    /// Seconds that `flood` goes on before `flood` and `sink` measure.
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    settle: Duration,
+
+    /// Seconds that `flood` and `sink` measure.
+    #[arg(long, default_value = "20", value_parser = seconds)]
+    time: Duration,
+}
+
+/// A duration on the command line.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST);
+    duration.ok_or_else(|| "it is from 0 to 3600 seconds".to_owned())
 }
 
 impl Arguments {
     /// Whether this process listens and the other one connects.
     fn listens(&self) -> bool {
-        matches!(self.part, Part::Recv | Part::Echo | Part::Watch) == (self.fanout == 1)
+        matches!(self.part, Part::Recv | Part::Echo | Part::Watch | Part::Sink)
+            == (self.fanout == 1)
     }
 }
 
@@ -183,11 +229,20 @@ pub enum BenchError {
 /// # Errors
 /// When it cannot begin.
 pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
-    let (begin, begins) = watch::channel(!arguments.part.waits());
+    let (said, lines) = watch::channel(0);
+    let started = Arc::new(OnceLock::new());
+    let work = Work {
+        count: arguments.count,
+        size: arguments.size,
+        pace: arguments.pace.into(),
+        settle: arguments.settle,
+        time: arguments.time,
+        lines,
+        node: Arc::clone(&started),
+    };
     let mut types = Types::built_in();
     for part in Part::ALL {
-        let work = Work { count: arguments.count, size: arguments.size, begin: begins.clone() };
-        types.roles.push(Arc::new(PartType { part, work }));
+        types.roles.push(Arc::new(PartType { part, work: work.clone() }));
     }
     let place = system::prepare(arguments)?;
     let loaded = config::check(FILE, &place.text, Some(&place.node), &types.registry())?;
@@ -195,7 +250,7 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let Some(local) = loaded.local else { return Ok(()) };
     let known = types.clone();
     let links = local.system.nodes.len().saturating_sub(1);
-    listen_to_stdin(begin)?;
+    listen_to_stdin(said)?;
     daemon::block_on(async move {
         let surroundings = Surroundings {
             types,
@@ -205,6 +260,8 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
             pace: Arc::default(),
         };
         let node = Node::start(local, surroundings).await?;
+        // Nobody else sets it.
+        let _ = started.set(node.clone());
         let control = Control { node: node.clone(), config: PathBuf::from(FILE), types: known };
         let _bus = bus::start(control, entrances()?).await;
         if !arguments.listens() {
@@ -226,16 +283,14 @@ fn entrances() -> io::Result<Entrances> {
     Ok(Entrances { socket: Some(socket), system_bus: Some(NO_BUS.to_owned()) })
 }
 
-/// Begins at the first line on standard input, and ends the process when it is closed.
-fn listen_to_stdin(begin: watch::Sender<bool>) -> io::Result<()> {
+/// Counts the lines on standard input, and ends the process when it is closed.
+fn listen_to_stdin(said: watch::Sender<u64>) -> io::Result<()> {
     let listen = move || {
         let mut stdin = io::stdin().lock();
         // What cannot be read has ended.
-        if stdin.read_line(&mut String::new()).unwrap_or(0) > 0 {
-            begin.send_replace(true);
+        while stdin.skip_until(b'\n').unwrap_or(0) > 0 {
+            said.send_modify(|lines| *lines += 1);
         }
-        let mut rest = [0; 256];
-        while stdin.read(&mut rest).unwrap_or(0) > 0 {}
         std::process::exit(0);
     };
     thread::Builder::new().name("stdin".to_owned()).stack_size(STACK).spawn(listen)?;

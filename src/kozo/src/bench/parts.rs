@@ -1,16 +1,18 @@
 //! The parts of a benchmark, as Roles.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::tally::{Tally, now, number, payload, round_trips};
-use super::{Part, say};
+use super::{Part, say, slow};
 use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Kind};
+use crate::node::Node;
 use crate::role::{Role, RoleContext, RoleError, RoleType};
 
 /// Round trips before those that count.
@@ -29,8 +31,16 @@ pub(super) struct Work {
     pub(super) count: u64,
     /// Bytes of each.
     pub(super) size: u32,
-    /// Becomes true when it is to begin.
-    pub(super) begin: watch::Receiver<bool>,
+    /// Messages a second of a flood that does not wait.
+    pub(super) pace: u64,
+    /// How long such a flood goes on before it is measured.
+    pub(super) settle: Duration,
+    /// How long it is measured.
+    pub(super) time: Duration,
+    /// Lines that came on standard input.
+    pub(super) lines: watch::Receiver<u64>,
+    /// The Node, once it has started.
+    pub(super) node: Arc<OnceLock<Node>>,
 }
 
 /// The type of Role that plays one part.
@@ -51,10 +61,10 @@ impl RoleType for PartType {
 
     fn interests(&self, _: &RoleConfig) -> Vec<Interest> {
         let wanted = match self.part {
-            Part::Recv | Part::Watch => "data",
+            Part::Recv | Part::Watch | Part::Sink => "data",
             Part::Echo => "ping",
             Part::Ping => "pong",
-            Part::Send | Part::Drip => return Vec::new(),
+            Part::Send | Part::Drip | Part::Flood => return Vec::new(),
         };
         vec![Interest::exactly(Kind::Event, wanted)]
     }
@@ -73,8 +83,10 @@ impl Role for Player {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
         let Player { part, mut work } = *self;
         Box::pin(async move {
-            // An error means that standard input is closed: the process is about to end.
-            let _ = work.begin.wait_for(|begin| *begin).await;
+            if part.waits() {
+                // An error means that standard input is closed: the process is about to end.
+                let _ = work.lines.wait_for(|lines| *lines > 0).await;
+            }
             match part {
                 Part::Recv => recv(&context, &work).await,
                 Part::Send => send(&context, &work).await,
@@ -82,13 +94,16 @@ impl Role for Player {
                 Part::Ping => ping(&context, &work).await,
                 Part::Drip => drip(&context, &work).await,
                 Part::Watch => watch(&context).await,
+                Part::Flood => slow::flood(&context, work).await,
+                Part::Sink => slow::sink(&context, work).await,
             }
         })
     }
 }
 
 impl Work {
-    fn size(&self) -> usize {
+    /// Bytes of each Message.
+    pub(super) fn size(&self) -> usize {
         usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 }

@@ -14,9 +14,9 @@ use russh::keys::PublicKey;
 use super::{Arguments, BenchError, Part, certificate};
 use crate::keygen;
 
-/// Messages that wait in each queue at most, where the default would be 128: what waits for one turn
+/// Messages that wait in the queue of a Role at most, where the default would be 128: what waits for one turn
 /// of the loop is then worth a turn.
-const QUEUE: u32 = 1024;
+pub(super) const QUEUE: u32 = 1024;
 
 /// Bytes that wait in each queue at most, where the default would be 4 MiB: what waits is still in the
 /// processor's cache when it is its turn.
@@ -35,10 +35,10 @@ pub(super) struct Place {
 /// # Errors
 /// When a key is missing or cannot be read.
 pub(super) fn prepare(arguments: &Arguments) -> Result<Place, BenchError> {
-    let Arguments { part, addr, ref certs, .. } = *arguments;
+    let Arguments { part, addr, ref certs, queue, .. } = *arguments;
     let a = certificate::public_key(&certs.join("a.crt"))?;
     let mut text =
-        format!("outgoingQueueLength: {QUEUE}\noutgoingQueueSize: {QUEUE_SIZE}\nsystem:\n");
+        format!("outgoingQueueLength: {queue}\noutgoingQueueSize: {QUEUE_SIZE}\nsystem:\n");
     let sends = if arguments.listens() { part } else { part.other() };
     write_node(&mut text, "a", &certs.join("a.key"), &a, sends, Some(addr))?;
     let other = sends.other();
