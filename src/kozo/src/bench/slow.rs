@@ -45,8 +45,9 @@ pub(super) async fn flood(context: &RoleContext, mut work: Work) -> Result<(), R
         let mut report = account_of_sender(&context.host.status());
         merge(&mut report, pings.clone());
         merge(&mut report, json!({"sent": sent, "start_ns": start, "end_ns": end}));
-        say(&report.to_string());
+        // Before it is said: the next question may come right behind it.
         work.lines.borrow_and_update();
+        say(&report.to_string());
         if work.lines.changed().await.is_err() {
             return Ok(());
         }

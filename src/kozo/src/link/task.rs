@@ -280,9 +280,10 @@ impl Running {
             return;
         }
         self.pings.push(Ping { session, asked: open.notes.now(), padded, answer });
-        open.notes.leave(|say| {
-            say.padding = padding;
-            say.heartbeat |= !padded;
+        open.notes.leave(|say| match padding {
+            // What another one waits for is still to be written.
+            0 => say.heartbeat = true,
+            padding => say.padding = padding,
         });
     }
 

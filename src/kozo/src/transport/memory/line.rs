@@ -10,8 +10,12 @@ use tokio::time::{Instant, sleep_until};
 /// Bytes that the line holds at each end beside those on their way.
 const HOLDS: usize = 1024;
 
-/// Bytes that are carried in one piece.
+/// Bytes that are carried in one piece, at most and usually at least.
 const PIECE: usize = 256;
+const SMALLEST: f64 = 32.0;
+
+/// What timers are late by at most: it is made up for.
+const TICKS: Duration = Duration::from_millis(2);
 
 /// What a line is like, in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +42,8 @@ impl Line {
         mut from: impl AsyncRead + Unpin,
         to: impl AsyncWrite + Unpin + Send + 'static,
     ) {
-        let under_way = f64::from(self.rate) * self.delay.as_secs_f64() / PIECE as f64;
+        // Most pieces are small: a packet of a session is the smallest there is.
+        let under_way = f64::from(self.rate) * self.delay.as_secs_f64() / SMALLEST;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let (sender, receiver) = mpsc::channel(under_way.ceil() as usize + 1);
         tokio::spawn(self.deliver(receiver, to));
@@ -46,7 +51,7 @@ impl Line {
         let mut piece = vec![0; PIECE];
         while let Ok(length @ 1..) = from.read(&mut piece).await {
             let time = Duration::from_secs(1).mul_f64(length as f64 / f64::from(self.rate));
-            free = free.max(Instant::now()) + time;
+            free = free.max(Instant::now() - TICKS) + time;
             sleep_until(free).await;
             let carried = piece.get(..length).unwrap_or_default().to_vec();
             if sender.send((free + self.delay, carried)).await.is_err() {
