@@ -48,6 +48,19 @@ scenario_a_missing_key_is_said_in_a_line_and_the_node_stays_down() {
     eventually 10 is clock StatusText '1/1 peers up, 2 roles'
 }
 
+scenario_a_key_that_is_a_pipe_holds_up_no_start() {
+    fresh
+    at one mv /etc/kozo/keys/clock /root/away
+    at one mkfifo -m 600 /etc/kozo/keys/clock
+    at one systemctl daemon-reload
+    not at one timeout 10 systemctl start kozo@clock 2>/dev/null
+    stays_down clock 6020
+    is clock StatusText 'error: the private key `/etc/kozo/keys/clock` cannot be read'
+    at one mv /root/away /etc/kozo/keys/clock
+    at one systemctl daemon-reload
+    at one systemctl start kozo@clock
+}
+
 scenario_a_key_that_others_can_read_is_refused() {
     fresh
     at one chmod 640 /etc/kozo/keys/clock

@@ -77,6 +77,25 @@ async fn what_comes_again_is_dropped_and_counted() {
     assert_eq!(scribe.refused("duplicate"), 6);
 }
 
+/// Whichever of its runs a Peer says that it is.
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_from_an_earlier_run_is_dropped_too() {
+    let lab = lab();
+    let mut scribe = lab.start("scribe").await;
+    let mut expected = 0;
+    for (boot, counters) in [(7, &[1, 2][..]), (8, &[3, 4]), (7, &[1, 2, 5]), (8, &[4, 6])] {
+        let mut client = Client::greeted(&lab, "clock", "scribe", boot).await;
+        client.send(&messages("clock", boot, counters)).await;
+        for counter in counters.iter().copied().filter(|counter| *counter > expected) {
+            assert_eq!(scribe.next().await.1, counter);
+        }
+        expected = counters.iter().copied().max().unwrap_or_default().max(expected);
+        drop(client);
+        scribe.until_down("clock").await;
+    }
+    assert_eq!(scribe.refused("duplicate"), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unknown_version_or_feature_is_refused_by_name() {
     let future = Hello { version: 2, ..hello(7) };

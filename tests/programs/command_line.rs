@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -174,6 +175,35 @@ fn the_environment_gives_a_filter_too() {
     let mut command = kozo(&arguments);
     let output = command.env("KOZO_LOG", "kozo=loud").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+/// Systemd starts what has crashed at once, and what cannot start as soon as that has said so.
+#[test]
+fn a_start_that_fails_again_ends_slowly() {
+    let lab = lab();
+    let run = tempfile::tempdir().unwrap();
+    let start = || {
+        let config = lab.config();
+        let mut command = kozo([config.as_os_str(), "clock".as_ref()]);
+        command.env("RUNTIME_DIRECTORY", run.path());
+        command
+    };
+    let fails = || {
+        let begun = Instant::now();
+        assert_eq!(start().output().unwrap().status.code(), Some(5));
+        begun.elapsed()
+    };
+    let mark = run.path().join("failed");
+
+    let taken = TcpListener::bind((lab.address("clock"), 6020)).unwrap();
+    fails();
+    assert!(mark.exists());
+    let again = fails();
+    assert!(again >= Duration::from_secs(3), "{again:?}");
+    drop(taken);
+    let clock = Program::start("clock", &mut start());
+    clock.log.wait_for("node 'clock' runs");
+    until("the mark is gone", || (!mark.exists()).then_some(()));
 }
 
 #[test]

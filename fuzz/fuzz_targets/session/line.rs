@@ -39,7 +39,7 @@ pub struct Line {
 impl Line {
     /// A stream from one Node to another, if that listens.
     pub async fn open(lab: &Lab, from: &str, to: &str) -> Option<Line> {
-        let stream = lab.transport(from).connect(to).await.ok()?.stream;
+        let stream = lab.transport(from).connect(to, &|_| {}).await.ok()?.stream;
         let (reader, writer) = tokio::io::split(stream);
         let writer = Arc::new(Mutex::new(writer));
         let (reads, may) = watch::channel(true);

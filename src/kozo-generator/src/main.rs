@@ -255,14 +255,46 @@ system:
         assert!(storage.contains("LogsDirectory=kozo\n") && !storage.contains("ReadWritePaths="));
     }
 
+    fn make_pipe(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+
     #[test]
     fn a_pipe_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("kozo.yml");
-        let made = std::process::Command::new("mkfifo").arg(&config).status().unwrap();
-        assert!(made.success());
+        make_pipe(&config);
         let problem = generate(&config, folder.path(), folder.path()).unwrap_err();
         assert!(problem.contains("this is not a file"), "{problem}");
+    }
+
+    #[test]
+    fn a_key_that_never_ends_is_not_for_systemd_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [config, key, out] = ["kozo.yml", "key", "out"].map(|name| folder.path().join(name));
+        fs::create_dir(&out).unwrap();
+        let text = SYSTEM.replace("/etc/kozo/clock key", &key.display().to_string());
+        assert_ne!(text, SYSTEM);
+        fs::write(&config, text).unwrap();
+        let loads = || {
+            generate(&config, folder.path(), &out).unwrap();
+            let units = tree(&out);
+            let service = units.get("kozo@clock.service.d/50-kozo-generator.conf").unwrap();
+            assert!(service.contains("\nSetCredential=clock.key:\\n\n"), "{service}");
+            fs::remove_dir_all(&out).unwrap();
+            fs::create_dir(&out).unwrap();
+            service.contains("LoadCredential=")
+        };
+        assert!(loads(), "it may be there later");
+        make_pipe(&key);
+        assert!(!loads());
+        fs::remove_file(&key).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &key).unwrap();
+        assert!(!loads());
+        fs::remove_file(&key).unwrap();
+        fs::write(&key, "").unwrap();
+        assert!(loads());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What systemd has to know of a Node, as the text of units.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use kozo::config::{NodeConfig, OptionValue, Options, System, TransportConfig};
@@ -81,14 +83,15 @@ fn drop_in((kind, type_name): (&str, &str)) -> Option<String> {
 
 /// The private key, which the Node itself may not read; and a link to it, where its path is one that not every
 /// systemd can read out of a unit. Where there is no key the Node gets an empty line: so it starts, and says
-/// what is missing.
+/// what is missing. So it does where there is something that systemd would read for as long as a start may take.
 fn credential(node: &NodeConfig, out: &Path) -> (String, Option<KeyLink>) {
     let (name, key) = (&node.name, &node.private_key);
-    let lines =
-        |path: &str| format!("LoadCredential={name}.key:{path}\nSetCredential={name}.key:\\n\n");
+    let nothing = format!("SetCredential={name}.key:\\n\n");
+    let lines = |path: &str| format!("LoadCredential={name}.key:{path}\n{nothing}");
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.+@%".contains(c);
     match key.to_str() {
         _ if key.is_relative() => (String::new(), None),
+        _ if is_endless(key) => (nothing, None),
         Some(path) if path.chars().all(plain) => (lines(&path.replace('%', "%%")), None),
         _ => {
             let link = KeyLink { name: format!("kozo@{name}.key"), target: key.clone() };
@@ -98,6 +101,14 @@ fn credential(node: &NodeConfig, out: &Path) -> (String, Option<KeyLink>) {
             }
         }
     }
+}
+
+/// Whether this is a pipe or a device. A socket is one of a service that gives the key.
+fn is_endless(key: &Path) -> bool {
+    fs::metadata(key).is_ok_and(|found| {
+        let kind = found.file_type();
+        kind.is_fifo() || kind.is_char_device() || kind.is_block_device()
+    })
 }
 
 /// The folders that the Node's Roles write to besides the usual ones. One that is not there is for

@@ -244,7 +244,9 @@ fn not_given(named: &Named<'_>, shown: &str) -> Problem {
             Problem::new(named.span.clone(), title)
                 .help("`systemctl daemon-reload` lets it read the configuration; then start again")
         }
-        _ => missing(named, shown).help(format!(
+        Ok(_) => Problem::new(named.span.clone(), format!("the private key {shown} cannot be read"))
+            .note("this is not a file"),
+        Err(_) => missing(named, shown).help(format!(
             "if it does: `systemctl disable --now kozo@{0} kozo@{0}.socket`; if not, put its key there",
             named.node
         )),
@@ -354,6 +356,18 @@ mod tests {
         assert_eq!(titles("\n", Some(("", 0o600))), ["the private key `key` is empty"]);
         let unread = "systemd has not read the private key `key`";
         assert_eq!(titles("\n", Some((PUBLIC, 0o600))), [unread]);
+    }
+
+    #[test]
+    fn a_pipe_is_said_to_be_none_where_systemd_was_not_to_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, given] = ["key", "clock.key"].map(|name| folder.path().join(name));
+        std::fs::write(&given, "\n").unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let named = Named { node: "clock", path: &path, credential: Some(given), span: &(0..0) };
+        let problems = private(&named, None).err().unwrap();
+        let [problem] = problems.as_slice() else { unreachable!("{problems:?}") };
+        assert!(problem.title.ends_with("key` cannot be read"), "{}", problem.title);
     }
 
     #[test]

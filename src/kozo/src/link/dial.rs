@@ -15,7 +15,7 @@ use super::greeting::{Carrier, Greeted, Greeter};
 use super::peer::Peer;
 use crate::BoxFuture;
 use crate::transport::session::SessionError;
-use crate::transport::{Priority, Transport};
+use crate::transport::{Found, Priority, Transport};
 
 /// Pause before the next address of the same priority is tried beside those under way.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -34,6 +34,8 @@ pub struct Candidate {
     pub transport_type: String,
     /// Where it leads.
     pub address: String,
+    /// Told which addresses of IP those are.
+    pub found: Arc<Found>,
 }
 
 /// Tries all candidates (only those better than `above`, if that is given). Cancel safe.
@@ -104,7 +106,8 @@ async fn attempt(
 ) -> Result<Greeted, SessionError> {
     let transport = &candidate.transport;
     let limit = transport.connect_timeout();
-    let connection = match timeout(limit, transport.connect(&candidate.address)).await {
+    let connecting = transport.connect(&candidate.address, &*candidate.found);
+    let connection = match timeout(limit, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             let problem = format!("{} {}: {error}", candidate.transport_type, candidate.address);

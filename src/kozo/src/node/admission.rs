@@ -3,10 +3,10 @@
 //! Anybody can open connections, so their number is bounded. When one too many comes it is not the newcomer
 //! that is turned away, for it may be a Peer. One goes from the network that has most of them: who is no Peer
 //! yet and has waited longest since it last came forward, so that a Peer far away, which answers late, is
-//! not taken for one that never will. Addresses that the configuration names, and those that Peers
-//! lately came from, have places of their own.
+//! not taken for one that never will. Addresses that the configuration names, those that its names led to
+//! when they were last looked up, and those that Peers lately came from, have places of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,9 @@ const MOST: usize = 256;
 /// While there is too much to do for strangers, a network has no more than this of them.
 const FEW: usize = 8;
 
+/// Addresses that one name may lead to and have places kept for.
+const OF_A_NAME: usize = 16;
+
 /// What the loop has to do for each connection before anything is computed.
 const ACCEPTING: Duration = Duration::from_micros(30);
 
@@ -39,7 +42,8 @@ pub struct Admission {
 
 #[derive(Debug, Default)]
 struct Known {
-    configured: HashSet<IpAddr>,
+    /// Where each configured address leads, as far as that is known.
+    configured: HashMap<String, Vec<IpAddr>>,
     last: Option<IpAddr>,
 }
 
@@ -85,11 +89,25 @@ impl Admission {
         Ok(Place { admission: Arc::clone(self), id, newcomer })
     }
 
-    /// Keeps places for a Peer at these addresses, as far as they are no names.
+    /// Keeps places for a Peer at these addresses, and at no others that were configured before. Names have
+    /// theirs when it is [`found`](Self::found) where they lead.
     pub fn expect<'a>(&self, peer: &str, addresses: impl Iterator<Item = &'a str>) {
-        let configured = addresses.filter_map(ip_of).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(peer.to_owned()).or_default().configured = configured;
+        let configured = &mut known.entry(peer.to_owned()).or_default().configured;
+        let mut before = std::mem::take(configured);
+        configured.extend(addresses.map(|address| {
+            let found = || before.remove(address).unwrap_or_default();
+            (address.to_owned(), ip_of(address).map_or_else(found, |ip| vec![ip]))
+        }));
+    }
+
+    /// Keeps places where a configured address of a Peer leads now, and none where it led before.
+    pub fn found(&self, peer: &str, address: &str, ips: &[IpAddr]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another configuration may hold by now.
+        if let Some(leads) = known.get_mut(peer).and_then(|peer| peer.configured.get_mut(address)) {
+            *leads = ips.iter().take(OF_A_NAME).map(IpAddr::to_canonical).collect();
+        }
     }
 
     /// Keeps places for a Peer at the address that it has just authenticated from.
@@ -105,10 +123,12 @@ impl Admission {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
     }
 
-    fn is_known(&self, address: &str) -> bool {
+    pub(super) fn is_known(&self, address: &str) -> bool {
         let Some(ip) = ip_of(address) else { return false };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values().any(|peer| peer.last == Some(ip) || peer.configured.contains(&ip))
+        known.values().any(|peer| {
+            peer.last == Some(ip) || peer.configured.values().any(|leads| leads.contains(&ip))
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
@@ -227,6 +247,36 @@ mod tests {
         assert!(!cut(&peer));
         admission.forget("scribe");
         assert!(!admission.is_known("10.0.0.1:7"));
+    }
+
+    #[test]
+    fn places_are_kept_where_a_name_leads_now() {
+        let admission = Admission::default();
+        let ips = |texts: &[&str]| -> Vec<IpAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let is_known = |text: &str| admission.is_known(text);
+        admission.found("scribe", "scribe.local:6020", &ips(&["10.0.0.1"]));
+        admission.expect("scribe", ["scribe.local:6020", "10.0.0.9:6020"].into_iter());
+        assert!(!is_known("10.0.0.1:7") && is_known("10.0.0.9:7"), "it was no Peer yet");
+        admission.found("scribe", "scribe.local:6020", &ips(&["10.0.0.1", "::ffff:10.0.0.2"]));
+        assert!(is_known("10.0.0.1:7") && is_known("10.0.0.2:7") && is_known("10.0.0.9:7"));
+        admission.found("scribe", "scribe.local:6020", &ips(&["10.0.0.3"]));
+        assert!(!is_known("10.0.0.1:7") && is_known("10.0.0.3:7"), "it has moved");
+
+        admission.expect("scribe", ["scribe.local:6020", "new.local:6020"].into_iter());
+        assert!(is_known("10.0.0.3:7") && !is_known("10.0.0.9:7"));
+        admission.expect("scribe", std::iter::once("new.local:6020"));
+        admission.found("scribe", "scribe.local:6020", &ips(&["10.0.0.3"]));
+        assert!(!is_known("10.0.0.3:7"), "an attempt of the link before has come to its end");
+
+        let many: Vec<_> =
+            (0..1000).map(|host| format!("10.1.{}.{}", host / 250, host % 250)).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        admission.found("scribe", "new.local:6020", &ips(&many));
+        assert_eq!(many.iter().filter(|ip| admission.is_known(ip)).count(), OF_A_NAME);
+        admission.forget("scribe");
+        assert!(!admission.is_known("10.1.0.0:7"));
     }
 
     #[tokio::test(start_paused = true)]

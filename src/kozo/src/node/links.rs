@@ -8,10 +8,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::listening::Built;
-use super::{ControlError, Live, Node, STOP};
+use super::{Admission, ControlError, Live, Node, STOP};
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::link::task::Link;
 use crate::link::{Candidate, End, Notice, Peer};
+use crate::transport::Found;
 
 /// How long a Peer has to answer a question for the round-trip time.
 const PING: Duration = Duration::from_secs(5);
@@ -48,8 +49,7 @@ impl Node {
         let assumed = self.shared.surroundings.types.interests_of(other);
         self.shared.router.add_peer(Arc::clone(&peer), &assumed);
         let (settled, settles) = oneshot::channel();
-        let link = link(&live, &peer, notices, Some(settled));
-        self.expect(&link);
+        let link = self.link(&live, &peer, notices, Some(settled));
         let task = tokio::spawn(async move { link.run(&own.options).await });
         live.links.insert(other.name.clone(), LiveLink { peer, task });
         settles
@@ -67,8 +67,7 @@ impl Node {
         let (peer, notices) = old.succeed(&own, Arc::clone(other), own.options.outgoing_queue);
         let peer = Arc::new(peer);
         self.shared.router.replace_peer(Arc::clone(&peer));
-        let link = link(&live, &peer, notices, None);
-        self.expect(&link);
+        let link = self.link(&live, &peer, notices, None);
         let mut ends = peer.ends();
         let how = if narrows(&old, &peer) { End::Revoke } else { End::Replace };
         let Some(mut old) = live.links.shift_remove(&other.name) else { return };
@@ -170,28 +169,27 @@ impl Node {
         }
     }
 
-    /// Keeps places for the Peer of a link where the configuration says that it is.
-    fn expect(&self, link: &Link) {
-        let addresses = link.candidates.iter().map(|candidate| candidate.address.as_str());
-        self.shared.admission.expect(link.peer.name(), addresses);
-    }
-}
-
-/// A link to this Peer that is to be run.
-fn link(
-    live: &Live,
-    peer: &Arc<Peer>,
-    notices: mpsc::Receiver<Notice>,
-    settled: Option<oneshot::Sender<()>>,
-) -> Link {
-    live.greeter.peers.insert(Arc::clone(peer));
-    Link {
-        peer: Arc::clone(peer),
-        greeter: Arc::clone(&live.greeter),
-        candidates: candidates(&live.transports, peer),
-        notices,
-        end: peer.ends(),
-        settled,
+    /// A link to this Peer that is to be run. Places are kept for the Peer where the configuration says that
+    /// it is.
+    fn link(
+        &self,
+        live: &Live,
+        peer: &Arc<Peer>,
+        notices: mpsc::Receiver<Notice>,
+        settled: Option<oneshot::Sender<()>>,
+    ) -> Link {
+        live.greeter.peers.insert(Arc::clone(peer));
+        let candidates = candidates(&live.transports, peer, &self.shared.admission);
+        let addresses = candidates.iter().map(|candidate| candidate.address.as_str());
+        self.shared.admission.expect(peer.name(), addresses);
+        Link {
+            peer: Arc::clone(peer),
+            greeter: Arc::clone(&live.greeter),
+            candidates,
+            notices,
+            end: peer.ends(),
+            settled,
+        }
     }
 }
 
@@ -202,7 +200,7 @@ fn narrows(old: &Peer, new: &Peer) -> bool {
 }
 
 /// All ways to a Peer, best first, each once.
-fn candidates(transports: &[Built], peer: &Peer) -> Vec<Candidate> {
+fn candidates(transports: &[Built], peer: &Peer, admission: &Arc<Admission>) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     for built in transports {
         for other in &peer.config.transports {
@@ -216,11 +214,44 @@ fn candidates(transports: &[Built], peer: &Peer) -> Vec<Candidate> {
                 };
                 if !found.iter().any(known) {
                     let transport = Arc::clone(&built.transport);
-                    found.push(Candidate { transport, transport_type, address });
+                    let leads = leads(admission, peer.name(), &address);
+                    found.push(Candidate { transport, transport_type, address, found: leads });
                 }
             }
         }
     }
     found.sort_by_key(|candidate| std::cmp::Reverse(candidate.transport.priority()));
     found
+}
+
+/// Tells admission where an address of a Peer leads.
+fn leads(admission: &Arc<Admission>, peer: &str, address: &str) -> Arc<Found> {
+    let (admission, peer) = (Arc::clone(admission), peer.to_owned());
+    let address = address.to_owned();
+    Arc::new(move |ips| admission.found(&peer, &address, ips))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{OptionValue, Options, TransportConfig};
+    use crate::transport::{TransportType, tcp::TcpType};
+
+    /// Whether it answers there or not, for then it is the Peer that will come in.
+    #[tokio::test]
+    async fn places_are_kept_where_the_name_of_a_peer_led() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = TransportConfig {
+            name: "tcp".to_owned(),
+            transport_type: "tcp".to_owned(),
+            options: Options([("address".to_owned(), OptionValue::List(Vec::new()))].into()),
+        };
+        let (admission, address) = (Arc::<Admission>::default(), format!("localhost:{port}"));
+        admission.expect("scribe", std::iter::once(address.as_str()));
+        assert!(!admission.is_known("127.0.0.1:50000"));
+        let found = leads(&admission, "scribe", &address);
+        assert!(TcpType.build(&config).connect(&address, &*found).await.is_err());
+        assert!(admission.is_known("127.0.0.1:50000"));
+    }
 }

@@ -13,6 +13,7 @@ mod reload;
 mod roles;
 mod router;
 mod routes;
+mod seen;
 mod supervisor;
 mod types;
 

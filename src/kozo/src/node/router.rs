@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::complaints::Complaints;
 use super::routes::{Route, Routes};
+use super::seen::Seen;
 use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
@@ -125,8 +126,8 @@ struct State {
     /// Room for the data of the next Messages: many share one piece of memory.
     room: BytesMut,
     taps: Vec<Tap>,
-    /// The last Message of each Node: its boot and its counter.
-    seen: HashMap<PeerId, (u64, u64)>,
+    /// What has come from each Peer.
+    seen: HashMap<PeerId, Seen>,
     refused: BTreeMap<Refused, u64>,
 }
 
@@ -449,7 +450,7 @@ impl Exchange for Router {
     ) -> Result<(Flow, u64), WireError> {
         let mut guard = self.lock();
         let State { directory, foreign, hasher, taps, seen, refused, .. } = &mut *guard;
-        let (boot, counter) = seen.entry(peer).or_default();
+        let counter = seen.entry(peer).or_default().counter(messages.origin().boot);
         let mut taken = 0;
         while !turn.is_over() {
             let Some(message) = messages.next() else { return Ok((Flow::Continue, taken)) };
@@ -459,7 +460,7 @@ impl Exchange for Router {
                 return Ok((Flow::Yield, taken));
             }
             let message = message?;
-            if *boot == message.origin().boot && message.counter() <= *counter {
+            if message.counter() <= *counter {
                 taken += 1;
                 turn.step(1);
                 *refused.entry(Refused::Duplicate).or_default() += 1;
@@ -484,7 +485,7 @@ impl Exchange for Router {
             taken += 1;
             turn.step(1 + roles.len() + taps.len());
             turn.read(weight);
-            (*boot, *counter) = (message.origin().boot, message.counter());
+            *counter = message.counter();
             tap(taps, &message);
             let mut push = |role: &Subscriber, message| {
                 if role.inbox.push(message).is_err() {

@@ -16,6 +16,7 @@ pub mod stream;
 pub mod tcp;
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,9 @@ pub struct Connection {
     pub peer: Option<String>,
 }
 
+/// Told where an address leads.
+pub type Found = dyn Fn(&[IpAddr]) + Send + Sync;
+
 /// A kind of Transport: its options, how to make one.
 pub trait TransportType: Send + Sync {
     /// Name, options.
@@ -70,8 +74,13 @@ pub trait Transport: Send + Sync {
     /// The addresses at which this Transport of a Peer can be tried, in order of preference.
     fn addresses(&self, other: &TransportConfig) -> Vec<String>;
 
-    /// Opens a stream to one of these addresses. Cancel safe.
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>>;
+    /// Opens a stream to one of these addresses. Says to `found` which those of IP are that it leads to, as
+    /// soon as that is known, whether one of them answers or not. Cancel safe.
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+        found: &'a Found,
+    ) -> BoxFuture<'a, io::Result<Connection>>;
 
     /// How long [`connect`](Self::connect) may take.
     fn connect_timeout(&self) -> Duration {

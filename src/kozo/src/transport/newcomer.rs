@@ -140,6 +140,10 @@ impl<S> Metered<S> {
     }
 }
 
+fn too_much() -> io::Error {
+    io::Error::other("it says too much before it says who it is")
+}
+
 impl<S> Drop for Metered<S> {
     fn drop(&mut self) {
         self.newcomer.rest();
@@ -154,6 +158,10 @@ impl<S: AsyncRead + Unpin> Metered<S> {
     ) -> Poll<io::Result<()>> {
         if self.in_turn >= AT_ONCE {
             self.newcomer.rest();
+        }
+        // russh makes room for a packet as soon as it reads how long that is to be, and asks for all of it.
+        if buffer.remaining() > MOST && !self.newcomer.is_admitted() {
+            return Poll::Ready(Err(too_much()));
         }
         let has_turn = self.newcomer.turn().is_some();
         if self.came.is_empty() {
@@ -172,9 +180,7 @@ impl<S: AsyncRead + Unpin> Metered<S> {
             }
             self.said += length;
             if self.said > MOST {
-                return Poll::Ready(Err(io::Error::other(
-                    "it says too much before it says who it is",
-                )));
+                return Poll::Ready(Err(too_much()));
             }
         }
         if !has_turn && !self.newcomer.is_admitted() {
@@ -270,6 +276,22 @@ mod tests {
             let more = near.read_exact(&mut [0; MOST]).await;
             assert_eq!(more.is_ok(), admitted, "{more:?}");
         }
+    }
+
+    /// He need not say it: what reads has made room for it already.
+    #[tokio::test]
+    async fn he_may_not_announce_more_than_that_either() {
+        let (_, mut near, mut far) = connected();
+        far.write_u8(7).await.unwrap();
+        let announced = timeout(SECOND, near.read_exact(&mut [0; MOST + 1])).await.unwrap();
+        assert!(announced.unwrap_err().to_string().contains("too much"));
+
+        let (newcomer, mut near, mut far) = connected();
+        far.write_all(&[7; 2 * MOST]).await.unwrap();
+        // Some of it waits here already when he is admitted.
+        near.read_u8().await.unwrap();
+        newcomer.admit();
+        near.read_exact(&mut [0; MOST + 1]).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

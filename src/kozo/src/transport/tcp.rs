@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Connection, Listener, Priority, Transport, TransportType};
+use super::{Connection, Found, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{
@@ -119,9 +119,13 @@ impl Transport for Tcp {
         other.options.list("address").iter().map(|host| with_port(host, default)).collect()
     }
 
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+        found: &'a Found,
+    ) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let stream = connect(address).await?;
+            let stream = connect(address, found).await?;
             let address = stream.peer_addr()?.to_string();
             connection(stream, address)
         })
@@ -223,13 +227,14 @@ fn named(error: io::Error, what: &str) -> io::Error {
 }
 
 /// Resolves the name and races its addresses with a stagger.
-async fn connect(address: &str) -> io::Result<TcpStream> {
+async fn connect(address: &str, found: &Found) -> io::Result<TcpStream> {
     let (host, _) = address::split(address);
     if host.trim_end_matches('.').ends_with(".onion") {
         // RFC 7686, section 2: never ask DNS for these.
         return Err(io::Error::other("an .onion address needs the onion Transport"));
     }
     let addresses = interleave(look_up(address).await?);
+    found(&addresses.iter().map(SocketAddr::ip).collect::<Vec<_>>());
     match timeout(RACE, race(addresses)).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -402,7 +407,8 @@ mod tests {
 
     #[tokio::test]
     async fn onion_names_are_never_resolved() {
-        let error = connect("gnreiuoyh5rrtkjhe4r5j5423t4egyr.onion:6020").await.unwrap_err();
+        let name = "gnreiuoyh5rrtkjhe4r5j5423t4egyr.onion:6020";
+        let error = connect(name, &|_| unreachable!()).await.unwrap_err();
         assert!(error.to_string().contains("onion Transport"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use self::ice::{Freezing, Ice};
 use self::line::Line;
 use super::stream::{Cuttable, Cutter};
-use super::{Connection, Listener, Priority, Transport, TransportType};
+use super::{Connection, Found, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::config::{OptionKind, OptionSpec, Presence, Schema, TransportConfig};
 
@@ -226,7 +226,11 @@ impl Transport for Memory {
         other.options.list("address").to_vec()
     }
 
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+        _: &'a Found,
+    ) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(self.network.connect(&self.name, &self.node, address))
     }
 

@@ -9,6 +9,8 @@ mod client;
 mod ending;
 mod read_ahead;
 mod server;
+#[cfg(test)]
+mod tests;
 mod unblocked;
 
 use std::borrow::Cow;
@@ -173,6 +175,7 @@ where
         backlog.ebb().await;
         let packet = bytes.split_to(bytes.len().min(PACKET as usize));
         let ended = |_| SessionError::Stream("the session has ended".to_owned());
+        backlog.give(packet.len());
         channel.data_bytes(packet).await.map_err(ended)?;
     }
     Ok(())

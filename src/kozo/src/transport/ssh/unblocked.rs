@@ -6,6 +6,9 @@
 //! something to say on the session waits by the [`Backlog`] while too much is kept: so the stream itself
 //! holds back the sender, and the session's windows can be as large as any distance needs. [`MOST`]
 //! bounds what is kept if somebody does not wait.
+//!
+//! While keys are renewed, russh writes nothing, takes little of what there is to say, and keeps its answers to
+//! what it is asked. So a session is over on which the other side goes on and on instead of renewing the keys.
 
 use std::io;
 use std::pin::Pin;
@@ -23,6 +26,11 @@ const MOST: usize = 4 * 1024 * 1024;
 /// Bytes that may be kept while more is said.
 const HIGH: usize = 128 * 1024;
 
+/// Bytes that may come while the session has something to write and writes nothing: far more than can be under way
+/// from one who has not heard yet that keys are to be renewed. (Of any others, the session writes that half of the
+/// window is free again.)
+const UNHEARD: usize = super::WINDOW as usize;
+
 /// How much a stream has not taken yet.
 #[derive(Clone, Default)]
 pub struct Backlog {
@@ -31,7 +39,10 @@ pub struct Backlog {
 
 #[derive(Default)]
 struct Shared {
+    /// Bytes that the stream has not taken.
     bytes: AtomicUsize,
+    /// Bytes that the session was given and has not written, at most.
+    given: AtomicUsize,
     ebbed: Notify,
 }
 
@@ -41,6 +52,19 @@ impl Backlog {
         while self.shared.bytes.load(Ordering::Relaxed) > HIGH {
             self.shared.ebbed.notified().await;
         }
+    }
+
+    /// The session is given so many bytes to write. To be said before it has them.
+    pub(super) fn give(&self, bytes: usize) {
+        self.shared.given.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The session has written so many bytes. They are more than it was given for them.
+    fn written(&self, bytes: usize) {
+        let less = |given: usize| Some(given.saturating_sub(bytes));
+        let order = Ordering::Relaxed;
+        // It always gives a number.
+        let _ = self.shared.given.fetch_update(order, order, less);
     }
 
     fn set(&self, bytes: usize) {
@@ -56,6 +80,8 @@ pub(super) struct Unblocked<S> {
     inner: S,
     waiting: BytesMut,
     backlog: Backlog,
+    /// Bytes that have come since the session last wrote something.
+    unheard: usize,
 }
 
 /// Nobody is to wait for a stream that is gone.
@@ -68,7 +94,15 @@ impl<S> Drop for Unblocked<S> {
 impl<S: AsyncWrite + Unpin> Unblocked<S> {
     pub(super) fn new(inner: S) -> (Unblocked<S>, Backlog) {
         let backlog = Backlog::default();
-        (Unblocked { inner, waiting: BytesMut::new(), backlog: backlog.clone() }, backlog)
+        let waiting = BytesMut::new();
+        (Unblocked { inner, waiting, backlog: backlog.clone(), unheard: 0 }, backlog)
+    }
+
+    /// The session has written so many bytes.
+    fn written(&mut self, bytes: usize) -> Poll<io::Result<usize>> {
+        self.unheard = 0;
+        self.backlog.written(bytes);
+        Poll::Ready(Ok(bytes))
     }
 
     /// Hands on what waits, as far as the stream takes it.
@@ -98,7 +132,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unblocked<S> {
     ) -> Poll<io::Result<()>> {
         // An error of the writing direction shows in the next write.
         let _ = self.drain(context);
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        self.unheard += buffer.filled().len() - before;
+        if self.unheard > UNHEARD && self.backlog.shared.given.load(Ordering::Relaxed) > 0 {
+            return Poll::Ready(Err(io::Error::other("it does not renew the keys, and goes on")));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -112,7 +152,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unblocked<S> {
         if drained.is_ready()
             && let Poll::Ready(written) = Pin::new(&mut self.inner).poll_write(context, bytes)
         {
-            return Poll::Ready(written);
+            return self.written(written?);
         }
         let room = MOST.saturating_sub(self.waiting.len());
         let Some(taken) = bytes.get(..bytes.len().min(room)).filter(|taken| !taken.is_empty())
@@ -121,7 +161,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unblocked<S> {
         };
         self.waiting.extend_from_slice(taken);
         self.backlog.set(self.waiting.len());
-        Poll::Ready(Ok(taken.len()))
+        self.written(taken.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

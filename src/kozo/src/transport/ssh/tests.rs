@@ -1,0 +1,126 @@
+#![allow(clippy::unwrap_used)]
+
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use russh::Limits;
+use russh::client;
+use russh::keys::{Algorithm, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::time::timeout;
+
+use super::*;
+use crate::transport::network::Network;
+use crate::transport::newcomer::Newcomer;
+use crate::transport::session::{Flow, Gate, Sink};
+
+/// How long anything may take that is to happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets anybody in, and takes whatever he says.
+struct Open;
+
+impl Gate for Open {
+    fn admit(&mut self, _: &str, _: &PublicKey) -> Result<(), SessionError> {
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<Box<dyn Sink>, SessionError> {
+        Ok(Box::new(Open))
+    }
+}
+
+impl Sink for Open {
+    fn data(&mut self, _: &[u8]) -> Result<Flow, SessionError> {
+        Ok(Flow::Continue)
+    }
+}
+
+impl client::Handler for Open {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+}
+
+/// The stream of one who can stop to listen, and goes on talking.
+struct Deaf {
+    inner: DuplexStream,
+    deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.deaf.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// He never hears that keys are to be renewed, so nothing is written any more.
+#[tokio::test]
+async fn who_does_not_renew_the_keys_cannot_make_much_be_kept() {
+    let key = || Arc::new(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap());
+    let mut ssh = Ssh::new("scribe", key(), &RootOptions::default()).unwrap();
+    Arc::get_mut(&mut ssh.server).unwrap().limits = Limits::new(1000, 1 << 30, PATIENCE * 60);
+    let (far, near) = duplex(100_000);
+    let newcomer = Newcomer::new(Arc::default(), Network::of("10.0.0.1:1"), false);
+    let accepting = accept(&ssh, Box::new(near), Box::new(Open), newcomer, pending());
+    let deaf = Arc::new(AtomicBool::new(false));
+    let stream = Deaf { inner: far, deaf: Arc::clone(&deaf) };
+    let config = client::Config { window_size: WINDOW, ..Default::default() };
+    let connecting = async {
+        let mut handle = client::connect_stream(Arc::new(config), stream, Open).await.unwrap();
+        let key = PrivateKeyWithHashAlg::new(key(), None);
+        assert!(handle.authenticate_publickey("clock", key).await.unwrap().success());
+        let channel = handle.channel_open_session().await.unwrap();
+        channel.request_subsystem(true, SUBSYSTEM).await.unwrap();
+        (handle, channel)
+    };
+    let (accepted, (_handle, channel)) = tokio::join!(accepting, connecting);
+    let mut session = accepted.unwrap();
+
+    deaf.store(true, Ordering::Relaxed);
+    let mut written = 0;
+    let write = async {
+        while written < 64 * 1024 * 1024 {
+            session.writer.write(vec![7; 1000].into()).await.unwrap();
+            written += 1000;
+        }
+    };
+    assert!(timeout(Duration::from_secs(1), write).await.is_err(), "all of it is kept");
+    println!("kept {written} bytes to be written");
+    assert!(written > 1000 && written < 2 * 1024 * 1024, "{written}");
+
+    let talk = async { while channel.data_bytes(vec![7; 32_000]).await.is_ok() {} };
+    let ended = async { timeout(PATIENCE, session.end.reason()).await.unwrap().to_string() };
+    let (reason, ()) = tokio::join!(ended, talk);
+    assert!(reason.contains("does not renew the keys"), "{reason}");
+}
