@@ -15,14 +15,11 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
-pub mod interest;
 pub mod keygen;
 pub mod link;
 pub mod log;
-pub mod message;
 pub mod node;
 pub mod output;
-mod pack;
 pub mod queue;
 pub mod role;
 pub mod service;
@@ -33,6 +30,7 @@ pub mod transport;
 pub mod wire;
 
 pub use kozo_client::status;
+pub use kozo_core::{interest, message, pack};
 
 /// What goes wrong where a boxed future is handed around.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

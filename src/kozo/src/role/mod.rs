@@ -11,12 +11,10 @@ mod debugger;
 pub mod inbox;
 pub mod injection;
 mod listener;
-pub mod literal;
 mod log_file;
 mod logger;
 mod message_injector;
 mod saver;
-pub mod show;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod testing;
@@ -38,6 +36,7 @@ use crate::queue::Room;
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
+pub use kozo_core::value::{literal, show};
 pub(crate) use throttle::Throttle;
 
 /// The option of most types that says whether they send Log Messages.

@@ -2,7 +2,7 @@
 //!
 //! A Role declares a list of [`Interest`]s; a Node tells its Peers the interest of all its Roles, so
 //! that they send only what somebody wants. The [`InterestIndex`] finds, for one Message, all
-//! subscribers (Roles and Peers alike) without trying each. Knows only `message`.
+//! subscribers (Roles and Peers alike) without trying each.
 
 use std::collections::HashMap;
 use std::fmt;
