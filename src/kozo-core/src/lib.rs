@@ -4,10 +4,15 @@
 //! programs of others all can depend on it, and it depends on none of them.
 //!
 //! `queue` and `pack` use none of the others · `message` uses `pack` and `queue` · `interest` uses
-//! `message` · `value` stands by itself.
+//! `message` · `value` and `private_key` stand by themselves · `keygen` uses `private_key` · `config`
+//! uses `queue` and `private_key` · `types` uses `config`.
 
+pub mod config;
 pub mod interest;
+pub mod keygen;
 pub mod message;
 pub mod pack;
+pub mod private_key;
 pub mod queue;
+pub mod types;
 pub mod value;

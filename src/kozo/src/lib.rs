@@ -12,10 +12,8 @@ pub mod bench;
 pub mod bus;
 pub mod class;
 pub mod cli;
-pub mod config;
 pub mod control;
 pub mod daemon;
-pub mod keygen;
 pub mod link;
 pub mod log;
 pub mod node;
@@ -30,7 +28,7 @@ pub mod transport;
 pub mod wire;
 
 pub use kozo_client::status;
-pub use kozo_core::{interest, message, pack};
+pub use kozo_core::{config, interest, keygen, message, pack};
 
 /// What goes wrong where a boxed future is handed around.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -11,7 +11,7 @@
 //! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML. `edit`
 //! changes a file as people do: by lines.
 
-pub(crate) mod address;
+pub mod address;
 mod check;
 mod check_node;
 mod check_shared;
@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use russh::keys::{PrivateKey, PublicKey};
+use ssh_key::{PrivateKey, PublicKey};
 
 use report::Problem;
 

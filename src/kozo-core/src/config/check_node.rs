@@ -1,5 +1,7 @@
 //! One Node's block: its options, its Roles, its Transports.
 
+use ssh_key::PublicKey;
+
 use super::check::{Checker, limits, root_options};
 use super::check_shared::Addresses;
 use super::options::{Owner, entry, unchecked, with_defaults};
@@ -57,7 +59,7 @@ impl Checker<'_> {
         })
     }
 
-    fn public_key(&mut self, node: &Entry, entries: &[Entry]) -> Option<russh::keys::PublicKey> {
+    fn public_key(&mut self, node: &Entry, entries: &[Entry]) -> Option<PublicKey> {
         let entry = entry(entries, "publicKey")?;
         let Value::Scalar(text) = &entry.value.value else { return None };
         match keys::public(text, &entry.value.span) {
