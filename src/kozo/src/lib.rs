@@ -1,12 +1,11 @@
 //! What a Kōzō Node is made of.
 //!
 //! A Node runs Roles, which exchange Messages with the Roles of other Nodes over mutually
-//! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map; the
-//! modules depend on each other in one direction only:
+//! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map. Messages,
+//! configuration and status are in `kozo-core`; the modules here depend on each other in one direction only:
 //!
-//! `class`, `message`, `interest`, `queue`, `status` know nobody · `config` knows `queue` · `wire` knows
-//! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
-//! and `queue` · `node` joins them all · `service` and the program around it know `node`.
+//! `class` and `queue` use none of the others · `wire`, `transport` and `role` use those · `link` uses
+//! `wire` and `transport` · `node` joins them all · `service` and the program around it use `node`.
 
 pub mod bench;
 pub mod bus;
@@ -27,8 +26,7 @@ pub mod testnet;
 pub mod transport;
 pub mod wire;
 
-pub use kozo_client::status;
-pub use kozo_core::{config, interest, keygen, message, pack};
+pub use kozo_core::{config, interest, keygen, message, pack, status};
 
-/// What goes wrong where a boxed future is handed around.
+/// A future that a trait object can give.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

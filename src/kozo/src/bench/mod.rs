@@ -43,6 +43,7 @@ use crate::control::Control;
 use crate::daemon;
 use crate::keygen::KeygenError;
 use crate::node::{Node, StartError, Surroundings, Types};
+use crate::status::LinkState;
 use parts::{PartType, Work};
 
 /// Stack of the thread that waits for standard input.
@@ -246,7 +247,7 @@ fn listen_to_stdin(begin: watch::Sender<bool>) -> io::Result<()> {
 async fn until_up(node: &Node, links: usize) {
     use crate::role::Host as _;
     let mut changes = node.changes();
-    while node.status().peers.iter().filter(|peer| peer.state == "up").count() < links {
+    while node.status().peers.iter().filter(|peer| peer.state == LinkState::Up).count() < links {
         match tokio::time::timeout(LOOK, changes.recv()).await {
             // Whatever it was, and whatever was missed: the status knows.
             Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {}

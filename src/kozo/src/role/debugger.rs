@@ -452,7 +452,7 @@ mod tests {
         host.inject("timer1", &Draft::event("other"));
         host.inject("timer1", &Draft::event("tick"));
         let line = client.until("\n").await;
-        assert!(line.starts_with(r#"{"kind":"event","type":"tick""#), "{line}");
+        assert!(line.contains(r#""kind":"event","type":"tick""#), "{line}");
         assert_eq!(
             client.ask("").await,
             "1 shown, 0 dropped because this connection was too slow\nclock> "

@@ -17,12 +17,8 @@ use super::{Connection, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{Options, Schema, TransportConfig, address};
-use kozo_core::types;
 pub use kozo_core::types::tcp::DEFAULT_PORT;
-
-/// Names that are looked up at once. A name server that does not answer holds each of them for many
-/// seconds, in a thread that cannot be called back.
-pub const LOOKUPS: usize = 64;
+use kozo_core::types::{self, tcp::LOOKUPS};
 
 /// How long a name and then its addresses may take together. Systems ask their second name server
 /// after five seconds.
