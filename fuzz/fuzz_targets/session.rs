@@ -19,6 +19,7 @@ use kozo::interest::{Interest, Pattern};
 use kozo::message::{Draft, Kind, Message};
 use kozo::queue::Limits;
 use kozo::role::{Host as _, Inbox, Sent};
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -194,7 +195,7 @@ impl Scene {
         }
         sleep(Duration::from_secs(1)).await;
         let honest = self.node.peer(self.honest_name);
-        assert!(honest.state == "up" && honest.sessions == 1, "{honest:?}");
+        assert!(honest.state == LinkState::Up && honest.sessions == 1, "{honest:?}");
         self.honest.event(self.honest_name, 1).await;
         sleep(Duration::from_millis(1)).await;
         self.check_accounts();

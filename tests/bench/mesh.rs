@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use kit::{Lab, Plan};
 use kozo::role::Host as _;
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 
 /// Sizes that are measured when none are named.
@@ -50,8 +51,9 @@ async fn measure(count: usize) {
         nodes.push(lab.start(name).await);
     }
     for node in &nodes {
-        let up =
-            |node: &kit::Running| node.node.status().peers.iter().all(|peer| peer.state == "up");
+        let up = |node: &kit::Running| {
+            node.node.status().peers.iter().all(|peer| peer.state == LinkState::Up)
+        };
         node.until("joined with all", up).await;
     }
     let (joined, joining) = (began.elapsed(), busy() - used);

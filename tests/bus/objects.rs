@@ -6,6 +6,7 @@ use std::path::Path;
 use futures_util::StreamExt as _;
 use kozo::transport::memory::Network;
 use kozo_client::names::{ROOT, bus_name, peer_path, role_path};
+use kozo_client::status::{LinkState, RoleState};
 use kozo_client::{Client, Error, Way};
 use zbus::connection::Builder;
 use zbus::fdo::{IntrospectableProxy, ObjectManagerProxy, PropertiesProxy};
@@ -78,7 +79,7 @@ async fn the_tree_on_the_bus_is_true() {
         let status = soon(client.describe()).await.unwrap();
         assert_eq!(u64::try_from(&node["Boot"]).unwrap(), status.boot);
         assert_eq!(u64::try_from(&node["Started"]).unwrap(), status.started);
-        assert_eq!(status.roles[0].state, "running");
+        assert_eq!(status.roles[0].state, RoleState::Running);
     }
     let found = on_bus(&bus.address).running().await;
     let mut names: Vec<_> = found.into_iter().map(|found| found.node).collect();
@@ -134,13 +135,13 @@ async fn roles_are_stopped_and_started_as_asked() {
     let mut changes = client.changes().await.unwrap();
     client.role("probe").stop().await.unwrap();
     assert!(soon(changes.next()).await);
-    let described = || async { soon(client.describe()).await.unwrap().roles[0].state.clone() };
-    assert_eq!(described().await, "stopped");
+    let described = || async { soon(client.describe()).await.unwrap().roles[0].state };
+    assert_eq!(described().await, RoleState::Stopped);
     client.role("probe").stop().await.unwrap();
     client.role("probe").start().await.unwrap();
     clock
         .running
-        .until("running", |run| run.node.role_status("probe").unwrap().state == "running")
+        .until("running", |run| run.node.role_status("probe").unwrap().state == RoleState::Running)
         .await;
     client.role("probe").restart().await.unwrap();
     let unknown = client.role("prob-e").start().await.unwrap_err();
@@ -160,7 +161,7 @@ async fn a_link_is_closed_and_opened_as_asked() {
         served.running.until_up(other).await;
         let client = served.client().await;
         client.peer(other).disconnect().await.unwrap();
-        served.running.until("closed", |run| run.peer(other).state == "disabled").await;
+        served.running.until("closed", |run| run.peer(other).state == LinkState::Disabled).await;
         assert_eq!(served.running.peer(other).last_error.as_deref(), Some("closed by request"));
         // The other side tries again and hears why not.
         let refused = |run: &crate::kit::Running| {
@@ -168,7 +169,7 @@ async fn a_link_is_closed_and_opened_as_asked() {
         };
         far.until("refused", refused).await;
         assert_eq!(far.peer(name).sessions, 1, "it never came up again");
-        assert_eq!(served.running.peer(other).state, "disabled");
+        assert_eq!(served.running.peer(other).state, LinkState::Disabled);
         client.peer(other).connect().await.unwrap();
         served.running.until_up(other).await;
         far.until_up(name).await;

@@ -85,7 +85,7 @@ async fn without_polkit_others_may_look_and_no_more() {
     let (fine, text) = as_nobody(&bus, &set).await;
     assert!(!fine && text.contains("Access"), "{text}");
     let state = clock.running.node.role_status("probe").unwrap().state;
-    assert_eq!((&*state, clock.running.sent()), ("running", 0));
+    assert_eq!((state.name(), clock.running.sent()), ("running", 0));
 }
 
 /// A service for root alone, as far as its own policy goes.

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use kozo_client::status::LinkState;
 use kozo_client::{Client, Error, Lookup, Way};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -74,7 +75,7 @@ impl Testnet {
         loop {
             let status = soon(client.describe()).await.unwrap();
             let found = status.peers.iter().find(|found| found.name == peer);
-            if found.is_some_and(|found| found.state == "up") {
+            if found.is_some_and(|found| found.state == LinkState::Up) {
                 return;
             }
             assert!(tokio::time::Instant::now() < deadline, "{status:#?}\n{}", self.log());

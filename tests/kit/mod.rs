@@ -28,7 +28,7 @@ use kozo::message::{Draft, Message};
 use kozo::node::{Node, Surroundings, Types};
 use kozo::queue::Limits;
 use kozo::role::{Host, Role, RoleContext, RoleError, RoleType, SendError, Sent};
-use kozo::status::{PeerStatus, RoleStatus};
+use kozo::status::{LinkState, PeerStatus, RoleStatus};
 use kozo::transport::memory::Network;
 use kozo::transport::{Priority, Transport};
 use rmpv::Value;
@@ -380,10 +380,10 @@ impl Running {
     }
 
     pub async fn until_up(&self, peer: &str) {
-        self.until(&format!("up to {peer}"), |node| node.peer(peer).state == "up").await;
+        self.until(&format!("up to {peer}"), |node| node.peer(peer).state == LinkState::Up).await;
     }
 
     pub async fn until_down(&self, peer: &str) {
-        self.until(&format!("down to {peer}"), |node| node.peer(peer).state != "up").await;
+        self.until(&format!("down to {peer}"), |node| node.peer(peer).state != LinkState::Up).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kozo::message::{Head, Message};
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use tokio::time::sleep;
@@ -121,7 +122,7 @@ async fn an_unknown_version_or_feature_is_refused_by_name() {
         }
         log.until("refused a connection").await;
         assert!(log.one("refused a connection").contains(expected));
-        assert_ne!(scribe.peer("clock").state, "up");
+        assert_ne!(scribe.peer("clock").state, LinkState::Up);
     }
 }
 
@@ -218,7 +219,7 @@ async fn a_flood_of_control_frames_is_lived_with() {
     client.send(&messages("clock", 7, &[1])).await;
     assert_eq!(scribe.next().await.1, 1);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(scribe.peer("clock").state, "up");
+    assert_eq!(scribe.peer("clock").state, LinkState::Up);
     assert_eq!(scribe.send(1).peers, 0, "it wants nothing any more");
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kozo::role::Host;
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +21,7 @@ async fn mesh(network: Network, size: usize) -> (Lab, Vec<Running>) {
 async fn until_joined(nodes: &[Running]) {
     let deadline = Instant::now() + Duration::from_secs(120);
     for node in nodes {
-        while !node.node.status().peers.iter().all(|peer| peer.state == "up") {
+        while !node.node.status().peers.iter().all(|peer| peer.state == LinkState::Up) {
             assert!(Instant::now() < deadline, "{:#?}", node.node.status());
             sleep(Duration::from_millis(50)).await;
         }
@@ -59,7 +60,7 @@ async fn a_hundred_nodes_half_of_them_cut_off_and_healed() {
     }
     sleep(Duration::from_secs(30)).await;
     for node in &nodes {
-        let up = node.node.status().peers.iter().filter(|peer| peer.state == "up").count();
+        let up = node.node.status().peers.iter().filter(|peer| peer.state == LinkState::Up).count();
         assert_eq!(up, 49, "its own half");
         assert_eq!(node.send(2).unreachable, 50);
     }

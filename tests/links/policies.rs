@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::sleep;
@@ -52,7 +53,7 @@ async fn nine_rows() {
 }
 
 async fn constant(lab: &Lab, alice: &Running, mut bob: Running) {
-    assert_eq!(alice.peer(&bob.name).state, "up", "without any message");
+    assert_eq!(alice.peer(&bob.name).state, LinkState::Up, "without any message");
     assert_eq!(alice.send(1).peers, 1);
     assert_eq!(bob.next().await.1, 1);
     lab.network.cut("alice", &bob.name);
@@ -66,19 +67,19 @@ async fn constant(lab: &Lab, alice: &Running, mut bob: Running) {
 }
 
 async fn on_demand(lab: &Lab, alice: &Running, mut bob: Running) {
-    assert_eq!(alice.peer(&bob.name).state, "idle");
-    assert_eq!(bob.peer("alice").state, "disabled");
+    assert_eq!(alice.peer(&bob.name).state, LinkState::Idle);
+    assert_eq!(bob.peer("alice").state, LinkState::Disabled);
     assert_eq!(lab.network.streams("alice", &bob.name), 0);
     assert_eq!(alice.send(1).peers, 1, "it is queued");
     assert_eq!(bob.next().await.1, 1, "the very message that made it connect");
-    assert_eq!(alice.peer(&bob.name).state, "up");
+    assert_eq!(alice.peer(&bob.name).state, LinkState::Up);
 
     lab.network.cut("alice", &bob.name);
     alice.until_down(&bob.name).await;
-    assert_eq!(alice.peer(&bob.name).state, "idle");
+    assert_eq!(alice.peer(&bob.name).state, LinkState::Idle);
     lab.network.heal("alice", &bob.name);
     sleep(Duration::from_secs(600)).await;
-    assert_eq!(alice.peer(&bob.name).state, "idle", "until the next message");
+    assert_eq!(alice.peer(&bob.name).state, LinkState::Idle, "until the next message");
     alice.send(2);
     assert_eq!(bob.next().await.1, 2);
 
@@ -87,7 +88,7 @@ async fn on_demand(lab: &Lab, alice: &Running, mut bob: Running) {
     alice.send(3);
     alice.send(4);
     sleep(Duration::from_secs(60)).await;
-    assert_ne!(alice.peer(&bob.name).state, "idle", "it is tried again and again");
+    assert_ne!(alice.peer(&bob.name).state, LinkState::Idle, "it is tried again and again");
     assert_eq!(alice.peer(&bob.name).queue_length, 2);
     lab.network.heal("alice", &bob.name);
     assert_eq!(bob.next().await.1, 3, "they waited for the link they call for");
@@ -97,7 +98,7 @@ async fn on_demand(lab: &Lab, alice: &Running, mut bob: Running) {
 
 async fn never(lab: &Lab, alice: &Running, mut bob: Running) {
     for node in [(alice, &bob), (&bob, alice)] {
-        assert_eq!(node.0.peer(&node.1.name).state, "disabled");
+        assert_eq!(node.0.peer(&node.1.name).state, LinkState::Disabled);
     }
     assert_eq!((alice.send(1).peers, alice.send(2).unreachable), (0, 1));
     assert_eq!(alice.dropped(&bob.name, "policy"), 2);
@@ -120,7 +121,7 @@ async fn nothing_waits_for_a_link_that_is_closed_by_request() {
     alice.node.disconnect_peer("bob").await.unwrap();
     alice.until("done", |alice| alice.sent() == STEADY).await;
     assert_eq!(alice.dropped("bob", "link_down"), STEADY);
-    assert_eq!(alice.peer("bob").state, "disabled");
+    assert_eq!(alice.peer("bob").state, LinkState::Disabled);
 
     lab.network.heal("alice", "bob");
     alice.node.connect_peer("bob").await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::transport::session::SessionError;
 use kozo::wire::{Control, Frame, Heartbeat};
@@ -43,7 +44,7 @@ async fn a_strangers_key() {
     assert_eq!(lines.len(), 2, "one a minute");
     assert!(lines[1].contains("(2 more before)"), "{}", lines[1]);
     assert!(lines[1].contains(r"'nobody\u{1b}[31m'"), "{}", lines[1]);
-    assert_ne!(scribe.peer("clock").state, "up");
+    assert_ne!(scribe.peer("clock").state, LinkState::Up);
 }
 
 /// The same lab, in which a test connects under a name that is in no configuration.
@@ -84,7 +85,7 @@ async fn a_changed_host_key() {
     assert!(line.contains("presented for 'scribe'"), "{line}");
     let line = log.one("it refused our key");
     assert!(line.contains("peer=\"clock\"") && line.contains(&fingerprint(&changed)), "{line}");
-    assert_ne!(clock.peer("scribe").state, "up");
+    assert_ne!(clock.peer("scribe").state, LinkState::Up);
     assert!(clock.peer("scribe").last_error.unwrap().contains("its host key is"));
 
     sleep(Duration::from_secs(600)).await;
@@ -114,7 +115,7 @@ async fn a_cipher_that_the_other_side_does_not_have() {
     for line in lines {
         assert!(line.contains("aes256-ctr") && line.contains("chacha20-poly1305"), "{line}");
     }
-    assert_ne!(clock.peer("scribe").state, "up");
+    assert_ne!(clock.peer("scribe").state, LinkState::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +204,7 @@ async fn a_node_that_runs_twice() {
         clock.until_up(twin).await;
         let second = lab.start(twin).await;
         sleep(Duration::from_secs(300)).await;
-        assert_eq!(clock.peer(twin).state, "up");
+        assert_eq!(clock.peer(twin).state, LinkState::Up);
         assert!(clock.peer(twin).sessions <= 3, "{:?}", clock.peer(twin));
         // Whoever is turned away asks ever more rarely, though the link seems up to it for a moment.
         let asked = [&first, &second].map(|twin| twin.peer("clock").sessions);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kozo::config::{ConnectPolicy, LocalNode, NodeConfig, System};
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::{Instant, sleep};
@@ -69,7 +70,7 @@ async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
             send();
             sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(clock.peer("porter").state, "down");
+        assert_eq!(clock.peer("porter").state, LinkState::Down);
         lab.network.thaw("clock", "porter");
         clock.until_up("porter").await;
         porter.until_up("clock").await;
@@ -119,7 +120,7 @@ async fn a_link_that_is_down_stays_down_since_then_and_what_waits_for_it_waits()
     for number in 0..3 {
         clock.send(number);
     }
-    clock.until("tried", |clock| clock.peer("porter").state == "down").await;
+    clock.until("tried", |clock| clock.peer("porter").state == LinkState::Down).await;
     let before = ["porter", "scribe"].map(|name| clock.peer(name));
     let mut changes = clock.node.changes();
     clock.node.reload(changed(&clock, heartbeat(7))).await.unwrap();
@@ -144,10 +145,10 @@ async fn a_link_that_is_closed_by_request_stays_closed() {
     let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
     let (clock, scribe) = lab.start_both("clock", "scribe").await;
     clock.node.disconnect_peer("scribe").await.unwrap();
-    clock.until("closed", |clock| clock.peer("scribe").state == "disabled").await;
+    clock.until("closed", |clock| clock.peer("scribe").state == LinkState::Disabled).await;
     clock.node.reload(changed(&clock, heartbeat(7))).await.unwrap();
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(clock.peer("scribe").state, "disabled");
+    assert_eq!(clock.peer("scribe").state, LinkState::Disabled);
     clock.send(1);
     assert_eq!(clock.dropped("scribe", "link_down"), 1);
     clock.node.connect_peer("scribe").await.unwrap();

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use kozo::config::{LocalNode, NodeConfig, System};
 use kozo::interest::Interest;
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame};
 use russh::client::{self, DisconnectReason};
@@ -96,7 +97,7 @@ async fn who_came_with_it_is_out_in_every_stage() {
     assert!(took.as_secs() < 3, "{took:?}");
     log.until("ending all sessions").await;
     log.until("refused a connection").await;
-    assert_ne!(scribe.peer("clock").state, "up");
+    assert_ne!(scribe.peer("clock").state, LinkState::Up);
     let refused = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.err().unwrap();
     assert!(refused.to_string().contains("it refused our key"), "{refused}");
 }

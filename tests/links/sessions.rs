@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kozo::interest::Interest;
 use kozo::message::Draft;
+use kozo::status::LinkState;
 use kozo::transport::memory::Network;
 use kozo::wire::Control;
 use rmpv::Value;
@@ -56,7 +57,7 @@ async fn start_together() {
     clock.until("one session", |_| lab.network.streams("clock", "scribe") == 1).await;
     for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
         let peer = node.peer(other);
-        assert_eq!((peer.state.as_str(), peer.sessions), ("up", 1));
+        assert_eq!((peer.state, peer.sessions), (LinkState::Up, 1));
         assert_eq!((peer.sent, peer.received), (300, 300));
         assert!(peer.dropped.is_empty(), "{:?}", peer.dropped);
     }
@@ -72,7 +73,7 @@ async fn start_together() {
 impl Running {
     fn node_is_up(&self) -> bool {
         use kozo::role::Host;
-        self.node.status().peers.iter().all(|peer| peer.state == "up")
+        self.node.status().peers.iter().all(|peer| peer.state == LinkState::Up)
     }
 }
 
@@ -152,7 +153,7 @@ async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
         };
         let (one, other, ()) = tokio::join!(one_way, other_way, traffic);
         for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
-            assert_eq!((node.peer(other).state.as_str(), node.peer(other).sessions), ("up", 1));
+            assert_eq!((node.peer(other).state, node.peer(other).sessions), (LinkState::Up, 1));
         }
         let refused: Vec<_> = one.into_iter().chain(other).filter_map(Result::err).collect();
         assert!(refused.is_empty(), "{} of 1000: {:?}", refused.len(), refused[0]);

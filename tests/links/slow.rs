@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kozo::queue::Limits;
+use kozo::status::RoleState;
 use kozo::transport::memory::Network;
 use kozo::wire::{Control, Echo, Frame};
 use tokio::time::{Instant, sleep};
@@ -101,7 +102,7 @@ async fn who_waits_for_room_is_not_kept_from_stopping() {
     let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
     let scribe = lab.start("scribe").await;
     let clock = lab.start("clock").await;
-    clock.until("done", |node| node.role("steady").state == "finished").await;
+    clock.until("done", |node| node.role("steady").state == RoleState::Finished).await;
     lab.network.freeze("clock", "scribe");
     clock.node.start_role("steady").await.unwrap();
     let waits = |node: &crate::kit::Running| node.peer("scribe").queue_length == 16;
@@ -109,7 +110,7 @@ async fn who_waits_for_room_is_not_kept_from_stopping() {
     let began = Instant::now();
     clock.node.stop_role("steady").await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-    assert_eq!(clock.role("steady").state, "stopped");
+    assert_eq!(clock.role("steady").state, RoleState::Stopped);
     drop(scribe);
 }
 
@@ -178,7 +179,7 @@ async fn nobody_waits_for_a_role_that_has_finished() {
     for number in 0..STEADY {
         assert_eq!(scribe.next().await.1, number);
     }
-    assert_eq!(clock.role("brief").state, "finished");
+    assert_eq!(clock.role("brief").state, RoleState::Finished);
 }
 
 /// Bytes of a Message of a flood.

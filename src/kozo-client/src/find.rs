@@ -155,7 +155,9 @@ impl Lookup {
         for parent in folders {
             let path = parent.join(node).join(places::SOCKET);
             match is_socket(&path) {
-                Ok(true) if places::is_folder_name(node) && places::is_trustworthy(parent) => {
+                Ok(true)
+                    if names::check_node_name(node).is_ok() && places::is_trustworthy(parent) =>
+                {
                     found.push(known(Way::Socket(path)));
                 }
                 Ok(true) => places.push(untrusted(parent)),

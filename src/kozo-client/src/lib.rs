@@ -2,19 +2,19 @@
 //!
 //! A Node serves the same D-Bus objects in two places: on the system bus, under a name of its own, and
 //! peer to peer on its control socket, which needs no bus. [`Client::connect`] finds either by itself.
-//! `kozoctl` is made of this, and programs that drive a Node can be. The daemon shares what both sides
-//! have to agree on: [`status`], [`names`] and [`places`].
+//! `kozoctl` is made of this, and programs that drive a Node can be. What both sides have to agree on is in `kozo-core`:
+//! [`status`], [`names`] and [`places`].
 
 mod agent;
 pub mod client;
 pub mod error;
 pub mod find;
 pub mod monitor;
-pub mod names;
-pub mod places;
-pub mod status;
+
+pub use kozo_core::{names, places, status};
 
 pub use client::{Changes, Client, Injected, Reloaded};
 pub use error::{Error, Place};
 pub use find::{Found, Lookup, Way, running};
-pub use monitor::{Filter, Monitor, Monitored, MonitoredMessage};
+pub use kozo_core::monitored::{Monitored, MonitoredMessage};
+pub use monitor::{Filter, Monitor};

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use serde::{Deserialize, Serialize};
+use kozo_core::monitored::Monitored;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use zbus::Variant;
@@ -39,46 +39,6 @@ impl Filter {
         let given = parts.into_iter().filter_map(|(key, part)| Some((key, part.as_deref()?)));
         given.map(|(key, part)| (key, Variant::from(part))).collect()
     }
-}
-
-/// A Message as a monitor sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MonitoredMessage {
-    /// When it was sent, in microseconds since the Unix epoch by the clock of its Node.
-    pub time: u64,
-    /// The Node that sent it.
-    pub node: String,
-    /// Random number of that Node's run.
-    pub boot: u64,
-    /// The how-manieth Message of that run it is.
-    pub id: u64,
-    /// The Role that sent it.
-    pub role: String,
-    /// `event`, `order`, `log` or `reply`.
-    pub kind: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub message_type: String,
-    /// Its channel, if it has one.
-    pub channel: Option<String>,
-    /// Its data. Bytes, and all else that JSON cannot say, are texts in it.
-    pub data: serde_json::Value,
-    /// Its data as MessagePack in Base64, where JSON cannot say all of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msgpack: Option<String>,
-}
-
-/// A line of a monitor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Monitored {
-    /// So many Messages passed that whoever reads was too slow for.
-    Skipped {
-        /// How many.
-        skipped: u64,
-    },
-    /// A Message passed.
-    Message(Box<MonitoredMessage>),
 }
 
 /// An open view of the Messages that pass; closed when dropped.

@@ -1,9 +1,9 @@
 //! What a Node may take of the machine: what its configuration lets it hold, and some more. It never gets there
 //! unless something is wrong with it, or somebody means it ill; then it is ended, and started again.
 
-use kozo::config::{Limits, NodeConfig, System};
-use kozo::daemon::BLOCKING_THREADS;
-use kozo::message::MAX_MESSAGE;
+use kozo_core::config::{Limits, NodeConfig, System};
+use kozo_core::message::MAX_MESSAGE;
+use kozo_core::types::BLOCKING_THREADS;
 
 const MIB: u64 = 1024 * 1024;
 

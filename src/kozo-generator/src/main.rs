@@ -17,7 +17,7 @@ mod write;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use kozo::config::{self, ConfigError, Registry};
+use kozo_core::config::{self, ConfigError, Registry};
 
 /// The configuration, where all Nodes of this machine have it.
 const CONFIG: &str = "/etc/kozo/kozo.yml";

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
-use kozo::config::{NodeConfig, OptionValue, Options, System, TransportConfig};
-use kozo::transport::passed;
-use kozo::transport::tcp::DEFAULT_PORT;
+use kozo_core::config::{NodeConfig, OptionValue, Options, System, TransportConfig};
+use kozo_core::names::socket_name;
+use kozo_core::types::tcp::DEFAULT_PORT;
 
 use crate::limits;
 
@@ -156,7 +156,7 @@ fn listener(
         None | Some("") => port.to_string(),
         Some(address) => SocketAddr::new(address.parse::<IpAddr>().ok()?, port).to_string(),
     };
-    let descriptor = passed::name_of(&transport.name)?.replace('%', "%%");
+    let descriptor = socket_name(&transport.name)?.replace('%', "%%");
     let unit = unit_name(node, &transport.name, number);
     let backlog = text(&transport.options, "socketConnectionBacklog")
         .and_then(|backlog| backlog.parse::<u16>().ok())
@@ -225,7 +225,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kozo::config::LONGEST_NAME;
+    use kozo_core::names::{LONGEST_NAME, bus_name};
 
     use super::*;
 
@@ -252,12 +252,12 @@ mod tests {
         let user = format!("/run/user/{}/kozo/{node}/bus", u32::MAX);
         assert!(user.len() < 108, "sockets have {} of 107 bytes", user.len());
         let dots = format!("a{}", ".".repeat(LONGEST_NAME - 1));
-        assert!(kozo_client::names::bus_name(&dots).len() <= 255);
+        assert!(bus_name(&dots).len() <= 255);
         assert!(format!("kozo@{node}.service").len() <= LONGEST_UNIT_NAME);
         for transport in ["t".repeat(LONGEST_NAME), "\u{69cb}".repeat(LONGEST_NAME / 3)] {
             let unit = unit_name(&node, &transport, 7);
             assert!(unit.len() <= LONGEST_UNIT_NAME, "{unit}");
-            assert!(passed::name_of(&transport).is_some());
+            assert!(socket_name(&transport).is_some());
         }
         assert_eq!(unit_name("n", "tcp", 1), "kozo-transport@n:tcp.socket");
     }

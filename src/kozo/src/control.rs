@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kozo_client::{Client, Error, places};
+use kozo_client::{Client, Error};
+use kozo_core::names::check_node_name;
+use kozo_core::places;
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
@@ -74,7 +76,7 @@ impl Control {
 /// When it cannot be reached, or refuses its configuration.
 pub async fn ask_to_reload(node: &str) -> Result<(), Error> {
     let nowhere = || Error::NoDaemon { node: Some(node.to_owned()), places: Vec::new() };
-    if !places::is_folder_name(node) {
+    if check_node_name(node).is_err() {
         return Err(nowhere());
     }
     // The one of systemd first, which calls this for its own.

@@ -18,11 +18,7 @@ use crate::node::{Node, Print, SetLogFilter, StartError, Surroundings, Types};
 use crate::output::Output;
 use crate::service::{Service, journal, pause, sockets};
 use crate::signals::{Asked, Signals};
-use crate::transport::tcp;
-
-/// Threads for what blocks: looking up names, and besides disks, which never wait for names. There are
-/// only as many as have something to do.
-pub const BLOCKING_THREADS: usize = tcp::LOOKUPS + 8;
+use kozo_core::types::BLOCKING_THREADS;
 
 /// Set in the environment of a daemon that is to stop when the program that started it ends, however
 /// that ends.

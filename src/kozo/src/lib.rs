@@ -1,28 +1,22 @@
 //! What a Kōzō Node is made of.
 //!
 //! A Node runs Roles, which exchange Messages with the Roles of other Nodes over mutually
-//! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map; the
-//! modules depend on each other in one direction only:
+//! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map. Messages,
+//! configuration and status are in `kozo-core`; the modules here depend on each other in one direction only:
 //!
-//! `class`, `message`, `interest`, `queue`, `status` know nobody · `config` knows `queue` · `wire` knows
-//! `message` and `interest` · `transport` and `role` know those · `link` knows `wire`, `transport`
-//! and `queue` · `node` joins them all · `service` and the program around it know `node`.
+//! `class` and `queue` use none of the others · `wire`, `transport` and `role` use those · `link` uses
+//! `wire` and `transport` · `node` joins them all · `service` and the program around it use `node`.
 
 pub mod bench;
 pub mod bus;
 pub mod class;
 pub mod cli;
-pub mod config;
 pub mod control;
 pub mod daemon;
-pub mod interest;
-pub mod keygen;
 pub mod link;
 pub mod log;
-pub mod message;
 pub mod node;
 pub mod output;
-mod pack;
 pub mod queue;
 pub mod role;
 pub mod service;
@@ -32,7 +26,7 @@ pub mod testnet;
 pub mod transport;
 pub mod wire;
 
-pub use kozo_client::status;
+pub use kozo_core::{config, interest, keygen, message, pack, status};
 
-/// What goes wrong where a boxed future is handed around.
+/// A future that a trait object can give.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

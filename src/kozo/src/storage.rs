@@ -3,7 +3,7 @@
 //! A value is MessagePack. Saving writes a second file beside the first, makes it durable and puts it
 //! in the first one's place, so that a power cut leaves the old value or the new one, never half of
 //! each. A file that cannot be read as a value, or is larger than any that is saved, is set aside, not
-//! deleted. Knows nobody; Roles get theirs through [`crate::role::RoleContext`].
+//! deleted. Roles get theirs through [`crate::role::RoleContext`].
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
-use kozo::message::Kind;
+use kozo_core::message::Kind;
 
 use crate::complete;
 use crate::config::{RoleArgument, Setting};
@@ -353,7 +353,7 @@ pub(crate) enum Shell {
 
 /// A duration as in the configuration: seconds, or numbers with units.
 fn duration(text: &str) -> Result<Duration, String> {
-    let read = kozo::config::parse_duration(text);
+    let read = kozo_core::config::parse_duration(text);
     read.ok_or_else(|| "seconds, or numbers with units: 500ms, 10s, 1min 30s".to_owned())
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::cli::Shell;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::wait::{PEER_STATES, ROLE_STATES};
+use crate::wait::{peer_states, role_states};
 
 /// Longer than this nobody waits for a completion.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,11 +56,11 @@ pub(crate) fn peers(current: &OsStr) -> Vec<CompletionCandidate> {
 /// What can be waited for.
 pub(crate) fn conditions(current: &OsStr) -> Vec<CompletionCandidate> {
     let node = node();
-    let of = |subject: &'static str, name: String, states: &'static [&'static str]| {
-        states.iter().map(move |state| format!("{subject}={name}:{state}"))
+    let of = |subject: &'static str, name: String, states: Vec<&'static str>| {
+        states.into_iter().map(move |state| format!("{subject}={name}:{state}"))
     };
-    let peers = node.peers.into_iter().flat_map(|peer| of("peer", peer.name, PEER_STATES));
-    let roles = node.roles.into_iter().flat_map(|role| of("role", role.name, ROLE_STATES));
+    let peers = node.peers.into_iter().flat_map(|peer| of("peer", peer.name, peer_states()));
+    let roles = node.roles.into_iter().flat_map(|role| of("role", role.name, role_states()));
     candidates(peers.chain(roles), current)
 }
 

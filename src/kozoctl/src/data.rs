@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Read;
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
-use kozo::role::show;
+use kozo_core::value::show;
 use rmpv::Value;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 

@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use kozo::message::Kind;
-use kozo::role::show;
 use kozo_client::Client;
+use kozo_core::message::Kind;
+use kozo_core::value::show;
 use rmpv::Value;
 use serde_json::json;
 

@@ -3,9 +3,9 @@
 use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kozo::message::Kind;
-use kozo::role::show;
 use kozo_client::{Client, Error, Filter, Monitored, MonitoredMessage};
+use kozo_core::message::Kind;
+use kozo_core::value::show;
 use serde_json::Value;
 
 use crate::cli::Monitor;
@@ -88,7 +88,7 @@ async fn follow(
 /// The data in the notation that `inject` takes.
 fn data(message: &MonitoredMessage) -> Option<Value> {
     let encoded = Base64::decode_vec(message.msgpack.as_ref()?).ok()?;
-    Some(data::json_of(&kozo::message::decode(&encoded).ok()?))
+    Some(data::json_of(&kozo_core::message::decode(&encoded).ok()?))
 }
 
 fn json(mut line: Value, message: &MonitoredMessage) -> String {

@@ -9,9 +9,11 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use kozo::config::{LONGEST_NAME, OptionKind, OptionSpec, OptionValue, Presence, Schema, tables};
-use kozo::config::{show_duration, show_size};
-use kozo::node::Types;
+use kozo_core::config::{
+    LONGEST_NAME, OptionKind, OptionSpec, OptionValue, Presence, Schema, tables,
+};
+use kozo_core::config::{show_duration, show_size};
+use kozo_core::types;
 use serde_json::json;
 
 use crate::cli::{CONFIG, Cli};
@@ -98,7 +100,7 @@ fn configuration() -> String {
     let transports =
         "In the block transports of a Node, by name, besides the options of their types.";
     section(&mut page, "EVERY TRANSPORT", Some(transports), tables::every_transport());
-    let registry = Types::built_in().registry();
+    let registry = types::built_in();
     registry.roles.iter().for_each(|schema| of_type(&mut page, "ROLES OF TYPE", schema));
     registry.transports.iter().for_each(|schema| of_type(&mut page, "TRANSPORTS OF TYPE", schema));
     page.control("SH", ["EXAMPLE"]);

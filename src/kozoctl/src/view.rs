@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstyle::Style;
-use kozo::role::show::one_line;
-use kozo_client::status::{NodeStatus, PeerStatus, RoleStatus};
+use kozo_client::status::{LinkState, LinkSubState, NodeStatus, PeerStatus, RoleState, RoleStatus};
+use kozo_core::value::show::one_line;
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure};
@@ -88,10 +88,10 @@ fn unknown(what: &str, name: &str, node: &str, names: &[&str]) -> Failure {
 fn whole(node: &NodeStatus, output: Output) -> String {
     let name = output.paint(BOLD, &node.name);
     let mut text = format!("{name}  kozo {}, up {}\n", node.version, ago(node.started));
-    let up = node.peers.iter().filter(|peer| peer.state == "up").count();
+    let up = node.peers.iter().filter(|peer| peer.state == LinkState::Up).count();
     let sent = format!("{} messages{}", node.sent, reasons(", refused", &node.refused));
     for (key, value) in [
-        ("Roles", count_states(node.roles.iter().map(|role| &*role.state))),
+        ("Roles", count_states(node.roles.iter().map(|role| role.state.name()))),
         ("Peers", format!("{up} of {} up", node.peers.len())),
         ("Sent", sent),
     ] {
@@ -119,8 +119,7 @@ fn count_states<'a>(states: impl Iterator<Item = &'a str>) -> String {
             None => counted.push((state, 1)),
         }
     }
-    let counted: Vec<_> =
-        counted.iter().map(|(state, count)| format!("{count} {}", one_line(state))).collect();
+    let counted: Vec<_> = counted.iter().map(|(state, count)| format!("{count} {state}")).collect();
     if counted.is_empty() { "none".to_owned() } else { counted.join(", ") }
 }
 
@@ -136,12 +135,12 @@ fn roles(roles: &[RoleStatus]) -> Table {
         "PROBLEM",
     ]);
     for role in roles {
-        let failed = if role.state == "running" { &None } else { &role.last_error };
+        let failed = if role.state == RoleState::Running { &None } else { &role.last_error };
         let problem = role.problem.as_ref().or(failed.as_ref());
         table.row([
             role.name.as_str().into(),
             role.role_type.as_str().into(),
-            Cell::new(&role.state, role_style(&role.state)),
+            Cell::new(role.state.name(), role_style(role.state)),
             role.sent.into(),
             role.received.into(),
             alarming(role.dropped),
@@ -166,10 +165,10 @@ fn peers(peers: &[PeerStatus]) -> Table {
         "PROBLEM",
     ]);
     for peer in peers {
-        let problem = if peer.state == "up" { None } else { peer.last_error.as_deref() };
+        let problem = if peer.state == LinkState::Up { None } else { peer.last_error.as_deref() };
         table.row([
             peer.name.as_str().into(),
-            Cell::new(&peer.state, peer_style(&peer.state)),
+            Cell::new(peer.state.name(), peer_style(peer.state)),
             ago(peer.since).into(),
             dash(peer.transport.as_deref()),
             dash(peer.address.as_deref()),
@@ -184,7 +183,7 @@ fn peers(peers: &[PeerStatus]) -> Table {
 }
 
 fn one_role(role: &RoleStatus, output: Output) -> String {
-    let state = output.paint(role_style(&role.state), &one_line(&role.state));
+    let state = output.paint(role_style(role.state), role.state.name());
     let waiting = format!("{} messages, {} bytes", role.queue_length, role.queue_size);
     let mut lines = vec![
         ("Type", role.role_type.clone()),
@@ -202,7 +201,7 @@ fn one_role(role: &RoleStatus, output: Output) -> String {
 }
 
 fn one_peer(peer: &PeerStatus, output: Output) -> String {
-    let state = output.paint(peer_style(&peer.state), &one_line(&peer.state));
+    let state = output.paint(peer_style(peer.state), peer.state.name());
     let waiting = format!("{} messages, {} bytes", peer.queue_length, peer.queue_size);
     let over = peer.transport.as_ref().map(|transport| {
         let address = peer.address.as_ref().map(|address| format!(", {address}"));
@@ -237,9 +236,9 @@ fn one_peer(peer: &PeerStatus, output: Output) -> String {
 
 /// What the link is doing to be up again.
 fn detail(peer: &PeerStatus) -> &'static str {
-    match &*peer.sub_state {
-        "connecting" => ", connecting",
-        "waiting" => ", waiting for the next attempt",
+    match peer.sub_state {
+        LinkSubState::Connecting => ", connecting",
+        LinkSubState::Waiting => ", waiting for the next attempt",
         _ => "",
     }
 }
@@ -261,19 +260,19 @@ fn reasons(before: &str, counted: &BTreeMap<String, u64>) -> String {
     if counted.is_empty() { String::new() } else { format!("{before} {}", counted.join(", ")) }
 }
 
-fn role_style(state: &str) -> Style {
+fn role_style(state: RoleState) -> Style {
     match state {
-        "running" => GOOD,
-        "failed" => BAD,
-        "starting" => WARNING,
+        RoleState::Running => GOOD,
+        RoleState::Failed => BAD,
+        RoleState::Starting => WARNING,
         _ => FAINT,
     }
 }
 
-fn peer_style(state: &str) -> Style {
+fn peer_style(state: LinkState) -> Style {
     match state {
-        "up" => GOOD,
-        "down" => BAD,
+        LinkState::Up => GOOD,
+        LinkState::Down => BAD,
         _ => FAINT,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kozo_client::status::NodeStatus;
+use kozo_client::status::{LinkState, NodeStatus, RoleState};
 use kozo_client::{Client, Error};
 use serde_json::json;
 use tokio::time::timeout;
@@ -14,10 +14,14 @@ use crate::output::Output;
 use crate::view;
 
 /// States of a Peer.
-pub(crate) const PEER_STATES: &[&str] = &["disabled", "idle", "down", "up"];
+pub(crate) fn peer_states() -> Vec<&'static str> {
+    LinkState::ALL.iter().map(|state| state.name()).collect()
+}
 
 /// States of a Role.
-pub(crate) const ROLE_STATES: &[&str] = &["starting", "running", "failed", "finished", "stopped"];
+pub(crate) fn role_states() -> Vec<&'static str> {
+    RoleState::ALL.iter().map(|state| state.name()).collect()
+}
 
 /// What is waited for: that a Peer or Role is in a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +43,8 @@ impl FromStr for Condition {
     fn from_str(text: &str) -> Result<Condition, String> {
         let (subject, states, usual, rest) =
             match (text.strip_prefix("peer="), text.strip_prefix("role=")) {
-                (Some(rest), _) => (Subject::Peer, PEER_STATES, "up", rest),
-                (_, Some(rest)) => (Subject::Role, ROLE_STATES, "running", rest),
+                (Some(rest), _) => (Subject::Peer, peer_states(), LinkState::Up.name(), rest),
+                (_, Some(rest)) => (Subject::Role, role_states(), RoleState::Running.name(), rest),
                 _ => return Err("write peer=NAME:STATE or role=NAME:STATE".to_owned()),
             };
         // The name of a Role may have a colon in it.
@@ -67,16 +71,16 @@ impl fmt::Display for Condition {
 
 impl Condition {
     /// The state that there is now.
-    fn state<'a>(&self, node: &'a NodeStatus) -> Result<&'a str, Failure> {
+    fn state(&self, node: &NodeStatus) -> Result<&'static str, Failure> {
         let name = &self.name;
         match self.subject {
             Subject::Peer => {
                 let peer = node.peers.iter().find(|peer| peer.name == *name);
-                Ok(&peer.ok_or_else(|| view::no_peer(name, node))?.state)
+                Ok(peer.ok_or_else(|| view::no_peer(name, node))?.state.name())
             }
             Subject::Role => {
                 let role = node.roles.iter().find(|role| role.name == *name);
-                Ok(&role.ok_or_else(|| view::no_role(name, node))?.state)
+                Ok(role.ok_or_else(|| view::no_role(name, node))?.state.name())
             }
         }
     }
@@ -86,7 +90,7 @@ impl Condition {
 struct Missing {
     condition: Condition,
     /// The state there is instead, if that is known.
-    state: Option<String>,
+    state: Option<&'static str>,
 }
 
 impl Missing {
@@ -97,7 +101,7 @@ impl Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.state {
+        match self.state {
             Some(state) => write!(f, "{} (now {state})", self.condition),
             None => self.condition.fmt(f),
         }
@@ -130,7 +134,7 @@ pub(crate) async fn run(
     match result {
         Ok(result) => result,
         Err(_) => {
-            let limit = kozo::config::show_duration(limit);
+            let limit = kozo_core::config::show_duration(limit);
             let missing: Vec<_> = missing.iter().map(Missing::to_string).collect();
             let told = format!("within {limit}, not all of it came true: {}", missing.join(", "));
             Err(Failure::new(Exit::TimedOut, told))
@@ -154,8 +158,7 @@ async fn until(
         for condition in conditions {
             let state = condition.state(&node)?;
             if state != condition.state {
-                let state = Some(state.to_owned());
-                now.push(Missing { condition: condition.clone(), state });
+                now.push(Missing { condition: condition.clone(), state: Some(state) });
             }
         }
         if now.is_empty() {

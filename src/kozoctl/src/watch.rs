@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use kozo::role::show;
 use kozo_client::status::NodeStatus;
 use kozo_client::{Client, Error};
+use kozo_core::value::show;
 use tokio::time::{sleep, timeout};
 
 use crate::again;

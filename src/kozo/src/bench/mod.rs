@@ -46,6 +46,7 @@ use crate::control::Control;
 use crate::daemon;
 use crate::keygen::KeygenError;
 use crate::node::{Node, StartError, Surroundings, Types};
+use crate::status::LinkState;
 use parts::{PartType, Work};
 
 /// Stack of the thread that waits for standard input.
@@ -301,7 +302,7 @@ fn listen_to_stdin(said: watch::Sender<u64>) -> io::Result<()> {
 async fn until_up(node: &Node, links: usize) {
     use crate::role::Host as _;
     let mut changes = node.changes();
-    while node.status().peers.iter().filter(|peer| peer.state == "up").count() < links {
+    while node.status().peers.iter().filter(|peer| peer.state == LinkState::Up).count() < links {
         match tokio::time::timeout(LOOK, changes.recv()).await {
             // Whatever it was, and whatever was missed: the status knows.
             Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {}

@@ -9,25 +9,20 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use base64ct::{Base64, Encoding as _};
-use kozo_client::{Monitored, MonitoredMessage};
-use rmpv::Value;
+use kozo_core::monitored::{Monitored, MonitoredMessage};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use zbus::OwnedVariant;
 
 use super::accounts::Held;
 use super::error::Error;
-use crate::interest::{Interest, Pattern};
-use crate::message::{Kind, Message};
+use crate::interest::Interest;
+use crate::message::Message;
 use crate::node::Node;
 use crate::role::{Inbox, show};
 
 /// Lines are collected up to this many bytes before they are written, while more are there.
 const WRITE: usize = 32 * 1024;
-
-/// Data of so many bytes is shown however long its JSON is.
-const SMALL: usize = 16 * 1024;
 
 /// What a filter asks for.
 pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interest, Error> {
@@ -36,22 +31,7 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
         let Ok(text) = <&str>::try_from(value) else {
             return Err(Error::InvalidArgument(format!("'{key}' in the filter is not a text")));
         };
-        match key.as_str() {
-            "kind" => {
-                let invalid =
-                    |error: crate::message::MessageError| Error::InvalidArgument(error.to_string());
-                interest.kind = Some(text.parse::<Kind>().map_err(invalid)?);
-            }
-            "type" => interest.message_type = Pattern::new(text),
-            "channel" => interest.channel = Some(Pattern::new(text)),
-            "role" => interest.role = Pattern::new(text),
-            "node" => interest.node = Pattern::new(text),
-            _ => {
-                return Err(Error::InvalidArgument(format!(
-                    "'{key}' is nothing to filter by: it is kind, type, channel, role or node"
-                )));
-            }
-        }
+        interest.narrow(key, text).map_err(|error| Error::InvalidArgument(error.to_string()))?;
     }
     Ok(interest)
 }
@@ -115,58 +95,13 @@ impl View {
             self.skipped = dropped;
             push_line(&Monitored::Skipped { skipped }, lines);
         }
-        push_line(&Monitored::Message(Box::new(seen(message))), lines);
+        push_line(&Monitored::Message(Box::new(MonitoredMessage::of(message))), lines);
     }
 }
 
 fn push_line(line: &Monitored, lines: &mut String) {
     lines.push_str(&show::json_line(line));
     lines.push('\n');
-}
-
-fn seen(message: &Message) -> MonitoredMessage {
-    let value = message.value();
-    let (data, is_exact) = match value.as_ref().map(show::json) {
-        Ok(data) if !fits(message, &data) => (serde_json::Value::Null, false),
-        Ok(data) => (data, value.as_ref().is_ok_and(is_json)),
-        Err(_) => (serde_json::Value::Null, false),
-    };
-    MonitoredMessage {
-        time: message.timestamp(),
-        node: message.origin().node.clone(),
-        boot: message.origin().boot,
-        id: message.counter(),
-        role: message.role().to_owned(),
-        kind: message.kind().name().to_owned(),
-        message_type: message.message_type().to_owned(),
-        channel: message.channel().map(str::to_owned),
-        data,
-        msgpack: (!is_exact).then(|| Base64::encode_string(message.data())),
-    }
-}
-
-/// Whether JSON says it in text of about its size. In what is small everything does.
-fn fits(message: &Message, data: &serde_json::Value) -> bool {
-    let size = message.data().len();
-    size <= SMALL || show::fits(data, show::most_text(size))
-}
-
-/// Whether JSON can say all of it.
-fn is_json(value: &Value) -> bool {
-    match value {
-        Value::Nil | Value::Boolean(_) | Value::Integer(_) => true,
-        Value::F32(number) => number.is_finite(),
-        Value::F64(number) => number.is_finite(),
-        Value::String(text) => text.is_str(),
-        Value::Binary(_) | Value::Ext(..) => false,
-        Value::Array(items) => items.iter().all(is_json),
-        Value::Map(entries) => {
-            let mut keys = std::collections::HashSet::new();
-            entries.iter().all(|(key, value)| {
-                key.as_str().is_some_and(|key| keys.insert(key)) && is_json(value)
-            })
-        }
-    }
 }
 
 /// Returns when the other side has closed its end. What it writes is read and forgotten.

@@ -56,7 +56,7 @@ fn padding(options: &Options) -> Result<usize, Error> {
 /// The properties that others are told of when the link stands differently.
 pub(super) fn values(status: &PeerStatus) -> Values {
     vec![
-        ("State", Variant::from(status.state.clone())),
+        ("State", Variant::from(status.state.name())),
         ("Since", Variant::from(status.since)),
         ("PolicyOut", Variant::from(status.policy_out.clone())),
         ("PolicyIn", Variant::from(status.policy_in.clone())),
@@ -138,13 +138,13 @@ impl PeerObject {
     /// Peer is tried again and again) or up.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
-        Ok(self.status()?.state)
+        Ok(self.status()?.state.to_string())
     }
 
     /// What the link is doing, in detail: disabled, idle, connecting, waiting (for the next attempt) or up.
     #[zbus(property(emits_changed_signal = "false"))]
     fn sub_state(&self) -> fdo::Result<String> {
-        Ok(self.status()?.sub_state)
+        Ok(self.status()?.sub_state.to_string())
     }
 
     /// When the link entered State, in seconds since 1970, however often it was tried since.

@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::node::Change;
 use crate::role::Host as _;
 use crate::status::{PeerStatus, RoleStatus};
-use kozo_client::names::{ROOT, peer_path, role_path};
+use kozo_core::names::{ROOT, peer_path, role_path};
 
 /// A connection with all objects on it.
 pub(super) struct Published {

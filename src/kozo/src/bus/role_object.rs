@@ -36,7 +36,7 @@ pub(super) fn values(status: &RoleStatus) -> Values {
     vec![
         ("Type", Variant::from(status.role_type.clone())),
         ("Description", Variant::from(status.description.clone().unwrap_or_default())),
-        ("State", Variant::from(status.state.clone())),
+        ("State", Variant::from(status.state.name())),
         ("Problem", Variant::from(status.problem.clone().unwrap_or_default())),
         ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
         ("Restarts", Variant::from(status.restarts)),
@@ -116,7 +116,7 @@ impl RoleObject {
     /// starting, running, failed (it is started again after a pause), finished or stopped.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
-        Ok(self.status()?.state)
+        Ok(self.status()?.state.to_string())
     }
 
     /// What keeps it from doing all of its job now, while it runs; empty if nothing does.

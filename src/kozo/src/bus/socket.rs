@@ -21,7 +21,7 @@ use super::accounts::{Accounts, Share};
 use super::gate::{Door, Gate};
 use super::publish::publish;
 use crate::control::Control;
-use kozo_client::places;
+use kozo_core::places;
 
 /// Held by the daemon that the socket beside it belongs to.
 const LOCK: &str = "lock";

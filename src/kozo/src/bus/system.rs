@@ -15,7 +15,7 @@ use super::gate::{self, Callers, Door};
 use super::publish::{Published, publish};
 use crate::control::Control;
 use crate::role::Host as _;
-use kozo_client::names::{SHARED_NAME, bus_name};
+use kozo_core::names::{SHARED_NAME, bus_name};
 
 /// Pause before a bus that was lost is tried again; it doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

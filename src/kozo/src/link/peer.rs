@@ -26,7 +26,7 @@ use crate::wire::{Messages, WireError};
 /// Notices that wait for a link.
 const NOTICES: usize = 64;
 
-/// Number of a Peer on this Node: its place in the configuration.
+/// Number of a Peer on this Node, which no other Peer or Role gets in this run of the daemon.
 pub type PeerId = u32;
 
 /// What a link needs of its Node.
@@ -427,8 +427,8 @@ impl Peer {
         let carried = if seen.state == State::Up { self.traffic.now() } else { Carried::default() };
         PeerStatus {
             name: self.name().to_owned(),
-            state: seen.link_state.name().to_owned(),
-            sub_state: seen.state.name().to_owned(),
+            state: seen.link_state,
+            sub_state: seen.state,
             since: seen
                 .since
                 .duration_since(SystemTime::UNIX_EPOCH)

@@ -11,7 +11,7 @@ use crate::class;
 use crate::config::RoleConfig;
 use crate::interest::Interest;
 use crate::role::{Inbox, RoleContext, RoleError, RoleType};
-use crate::status::RoleStatus;
+use crate::status::{RoleState, RoleStatus};
 
 /// Pause before a Role is started again after its first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) enum End {
 
 #[derive(Default)]
 struct Doing {
-    state: &'static str,
+    state: RoleState,
     problem: Option<String>,
     last_error: Option<String>,
     restarts: u64,
@@ -56,11 +56,11 @@ impl Supervised {
         changed: Box<dyn Fn() + Send + Sync>,
     ) -> Supervised {
         let inbox = Arc::new(Inbox::new(config.queue));
-        let doing = Mutex::new(Doing { state: "starting", ..Doing::default() });
+        let doing = Mutex::new(Doing { state: RoleState::Starting, ..Doing::default() });
         Supervised { config, inbox, role_type, doing, changed }
     }
 
-    fn set_state(&self, state: &'static str) {
+    fn set_state(&self, state: RoleState) {
         {
             let mut doing = self.lock();
             doing.state = state;
@@ -88,14 +88,14 @@ impl Supervised {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            self.set_state("running");
+            self.set_state(RoleState::Running);
             let result = self.run_once(context.clone()).await;
             let stopping = *context.stop.borrow();
             match result {
                 Ok(()) if stopping => return self.stopped(),
                 Ok(()) => {
                     info!(role = self.config.name, "finished");
-                    self.set_state("finished");
+                    self.set_state(RoleState::Finished);
                     return End::Finished;
                 }
                 Err(problem) => {
@@ -113,7 +113,7 @@ impl Supervised {
                         doing.last_error = Some(problem.to_string());
                         doing.restarts += 1;
                     }
-                    self.set_state("failed");
+                    self.set_state(RoleState::Failed);
                 }
             }
             tokio::select! {
@@ -126,7 +126,7 @@ impl Supervised {
     }
 
     fn stopped(&self) -> End {
-        self.set_state("stopped");
+        self.set_state(RoleState::Stopped);
         End::Stopped
     }
 
@@ -151,7 +151,7 @@ impl Supervised {
             name: self.config.name.clone(),
             role_type: self.config.role_type.clone(),
             description: self.config.description.clone(),
-            state: doing.state.to_owned(),
+            state: doing.state,
             problem: doing.problem.clone(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,

@@ -51,3 +51,16 @@ impl Types {
         node.roles.iter().flat_map(of_role).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those who check a configuration without a daemon go by the descriptions alone.
+    #[test]
+    fn the_daemon_has_the_types_that_are_described() {
+        let (ours, described) = (Types::built_in().registry(), kozo_core::types::built_in());
+        assert_eq!(ours.roles, described.roles);
+        assert_eq!(ours.transports, described.transports);
+    }
+}

@@ -5,12 +5,13 @@ use rmpv::Value;
 use super::saver::Saver;
 use super::show::{one_line, shown};
 use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType, flag, option};
+use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
 use crate::class;
-use crate::config::{OptionKind, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
+use kozo_core::types;
 
 /// Most bytes that are shown of what a tick carries.
 const MOST: usize = 4096;
@@ -19,20 +20,7 @@ pub(super) struct Cuckoo;
 
 impl RoleType for Cuckoo {
     fn schema(&self) -> Schema {
-        Schema {
-            name: "cuckoo".into(),
-            description: "Prints every tick and remembers the last one.".into(),
-            options: vec![
-                option(
-                    "timer",
-                    OptionKind::RoleOfType("timer".into()),
-                    Presence::Optional,
-                    "Name of the timer to listen to; all timers of the System when not given.",
-                ),
-                flag(LOG, true, "Whether to send a Log Message for every tick."),
-            ],
-            needs_storage: true,
-        }
+        types::cuckoo::schema()
     }
 
     fn interests(&self, config: &RoleConfig) -> Vec<Interest> {

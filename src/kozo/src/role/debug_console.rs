@@ -4,12 +4,12 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use kozo_core::monitored::MonitoredMessage;
 
-use super::show::{fits, json, json_line, most_text, one_line};
+use super::show::{json_line, one_line};
 use crate::interest::{Interest, Pattern};
-use crate::message::{Kind, Message};
-use crate::status::NodeStatus;
+use crate::message::Message;
+use crate::status::{LinkState, NodeStatus, RoleState};
 
 /// What the console can do.
 pub(super) const HELP: &str = "\
@@ -68,16 +68,8 @@ fn interests(words: &[&str]) -> Result<Vec<Interest>, String> {
         match word.split_once('=') {
             None => types.push(Pattern::new(word)),
             Some(("type", pattern)) => types.push(Pattern::new(pattern)),
-            Some(("kind", kind)) => {
-                common.kind =
-                    Some(kind.parse::<Kind>().map_err(|error| one_line(&error.to_string()))?);
-            }
-            Some(("channel", pattern)) => common.channel = Some(Pattern::new(pattern)),
-            Some(("role", pattern)) => common.role = Pattern::new(pattern),
-            Some(("node", pattern)) => common.node = Pattern::new(pattern),
-            Some((key, _)) => {
-                let key = one_line(key);
-                return Err(format!("{key} is none of kind, type, channel, role, node"));
+            Some((part, text)) => {
+                common.narrow(part, text).map_err(|error| one_line(&error.to_string()))?;
             }
         }
     }
@@ -89,8 +81,8 @@ fn interests(words: &[&str]) -> Result<Vec<Interest>, String> {
 
 /// The Node in short.
 pub(super) fn status(node: &NodeStatus) -> String {
-    let up = node.peers.iter().filter(|peer| peer.state == "up").count();
-    let running = node.roles.iter().filter(|role| role.state == "running").count();
+    let up = node.peers.iter().filter(|peer| peer.state == LinkState::Up).count();
+    let running = node.roles.iter().filter(|role| role.state == RoleState::Running).count();
     let mut text = format!(
         "node {} · kozo {} · running since {}\n\
          {running} of {} roles running, {up} of {} peers up, {} messages sent\n",
@@ -117,7 +109,7 @@ pub(super) fn roles(node: &NodeStatus) -> String {
         rows.push(vec![
             role.name.clone(),
             role.role_type.clone(),
-            role.state.clone(),
+            role.state.to_string(),
             role.restarts.to_string(),
             role.sent.to_string(),
             role.received.to_string(),
@@ -146,7 +138,7 @@ pub(super) fn peers(node: &NodeStatus) -> String {
             peer.round_trip_time.map(|micros| format!("{}.{:03}ms", micros / 1000, micros % 1000));
         rows.push(vec![
             peer.name.clone(),
-            peer.state.clone(),
+            peer.state.to_string(),
             time(peer.since),
             peer.policy_out.clone(),
             peer.policy_in.clone(),
@@ -169,38 +161,9 @@ pub(super) fn peers(node: &NodeStatus) -> String {
     table(&rows) + &problems
 }
 
-/// A Message on one line of JSON.
+/// A Message on one line of JSON, as a monitor shows it.
 pub(super) fn message_line(message: &Message) -> String {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        kind: &'static str,
-        r#type: &'a str,
-        channel: Option<&'a str>,
-        role: &'a str,
-        node: &'a str,
-        counter: u64,
-        timestamp: u64,
-        hops: u8,
-        data: serde_json::Value,
-    }
-    let shown = Shown {
-        kind: message.kind().name(),
-        r#type: message.message_type(),
-        channel: message.channel(),
-        role: message.role(),
-        node: &message.origin().node,
-        counter: message.counter(),
-        timestamp: message.timestamp(),
-        hops: message.hops(),
-        data: match message.value() {
-            Ok(value) => match json(&value) {
-                data if fits(&data, most_text(message.data().len())) => data,
-                _ => serde_json::Value::from("(the data is too long to be shown)"),
-            },
-            Err(error) => serde_json::Value::from(format!("({error})")),
-        },
-    };
-    json_line(&shown)
+    json_line(&MonitoredMessage::of(message))
 }
 
 fn time(seconds: u64) -> String {
@@ -241,7 +204,7 @@ mod tests {
     use rmpv::Value;
 
     use super::*;
-    use crate::message::{Draft, Origin};
+    use crate::message::{Draft, Kind, Origin};
     use crate::status::{PeerStatus, RoleStatus};
 
     #[test]
@@ -263,7 +226,7 @@ mod tests {
             ("status now", "takes nothing else"),
             ("log", "one filter"),
             ("tap kind=evnt", "unknown kind 'evnt'"),
-            ("tap colour=red", "colour is none of"),
+            ("tap colour=red", "'colour' is nothing to filter by"),
         ] {
             let error = Command::parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
@@ -296,21 +259,21 @@ mod tests {
                 RoleStatus {
                     name: "timer1".to_owned(),
                     role_type: "timer".to_owned(),
-                    state: "running".to_owned(),
+                    state: RoleState::Running,
                     sent: 17,
                     ..RoleStatus::default()
                 },
                 RoleStatus {
                     name: "a-longer-name".to_owned(),
                     role_type: "logger".to_owned(),
-                    state: "failed".to_owned(),
+                    state: RoleState::Failed,
                     last_error: Some("no\nway".to_owned()),
                     ..RoleStatus::default()
                 },
             ],
             peers: vec![PeerStatus {
                 name: "scribe".to_owned(),
-                state: "up".to_owned(),
+                state: LinkState::Up,
                 round_trip_time: Some(1234),
                 dropped: [("down".to_owned(), 3), ("full".to_owned(), 4)].into(),
                 ..PeerStatus::default()
@@ -341,7 +304,7 @@ mod tests {
         let line = message_line(&message);
         assert_eq!(
             line,
-            r#"{"kind":"event","type":"tick","channel":"c","role":"timer1","node":"clock","counter":5,"timestamp":1000000,"hops":0,"data":"a\nb\u009b"}"#
+            r#"{"time":1000000,"node":"clock","boot":7,"id":5,"role":"timer1","kind":"event","type":"tick","channel":"c","data":"a\nb\u009b"}"#
         );
     }
 }

@@ -21,14 +21,12 @@ use super::debug_console::{self as console, Command};
 use super::listener::{Line, LineReader, Listener};
 use super::show::one_line;
 use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType, flag, option};
+use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
-use crate::config::{OptionKind, OptionValue, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::Kind;
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
+use kozo_core::types::{self, debugger::DEFAULT_TIMEOUT};
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 8;
@@ -55,46 +53,7 @@ pub(super) struct Debugger;
 
 impl RoleType for Debugger {
     fn schema(&self) -> Schema {
-        Schema {
-            name: "debugger".into(),
-            description: "Opens a console to look into the Node when an Order `debug` comes."
-                .into(),
-            options: vec![
-                option(
-                    "password",
-                    OptionKind::Text,
-                    Presence::Optional,
-                    "Password of the console. When not given, a new one is made for every Order and \
-                     written to the daemon's log only.",
-                ),
-                flag(
-                    "allowRemote",
-                    false,
-                    "Whether other machines may connect. What they send and see is not encrypted.",
-                ),
-                option(
-                    "debugTimeout",
-                    OptionKind::Duration { min: Duration::from_secs(1), max: LONGEST_TIMEOUT },
-                    Presence::Default(OptionValue::Duration(DEFAULT_TIMEOUT)),
-                    "How long one can attach after an Order, in seconds or with a unit. Who is \
-                     attached by then may stay.",
-                ),
-                option(
-                    "channel",
-                    OptionKind::Text,
-                    Presence::Optional,
-                    "Channel of the Orders to obey; all `debug` Orders when not given.",
-                ),
-                option(
-                    "port",
-                    OptionKind::Integer { min: 0, max: 65535 },
-                    Presence::Default(OptionValue::Integer(0)),
-                    "TCP port of the console; 0 for any free one.",
-                ),
-                flag(LOG, true, "Whether to send a Log Message for every attempt to debug."),
-            ],
-            needs_storage: false,
-        }
+        types::debugger::schema()
     }
 
     fn interests(&self, config: &RoleConfig) -> Vec<Interest> {
@@ -406,6 +365,7 @@ mod tests {
 
     use super::super::testing::{Running, TestHost, configure};
     use super::*;
+    use crate::config::OptionValue;
     use crate::message::Draft;
 
     fn text(name: &'static str, value: &str) -> (&'static str, OptionValue) {
@@ -492,7 +452,7 @@ mod tests {
         host.inject("timer1", &Draft::event("other"));
         host.inject("timer1", &Draft::event("tick"));
         let line = client.until("\n").await;
-        assert!(line.starts_with(r#"{"kind":"event","type":"tick""#), "{line}");
+        assert!(line.contains(r#""kind":"event","type":"tick""#), "{line}");
         assert_eq!(
             client.ask("").await,
             "1 shown, 0 dropped because this connection was too slow\nclock> "

@@ -15,18 +15,18 @@ use tokio::time::Instant;
 
 use super::log_file::{Lines, LogFile, MAX_WAITING, Settings};
 use super::show::{most_text, one_line, shown};
-use super::{Role, RoleContext, RoleError, RoleType, flag, option};
+use super::{Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
 use crate::class;
-use crate::config::{OptionKind, OptionValue, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
-
-const DEFAULT_FILE: &str = "/var/log/kozo/kozo.log";
-const DEFAULT_PREFIX: &str = "[%Y-%m-%d %H:%M:%S] ";
-const DEFAULT_FLUSH_EVERY: i64 = 1024;
-const DEFAULT_ROTATE_EVERY: i64 = 524_288;
-const DEFAULT_ROTATE_MAX: i64 = 9;
+use kozo_core::types::{
+    self,
+    logger::{
+        DEFAULT_FILE, DEFAULT_FLUSH_EVERY, DEFAULT_PREFIX, DEFAULT_ROTATE_EVERY, DEFAULT_ROTATE_MAX,
+    },
+};
 
 /// How long a line waits at most for `flushEvery` of them to come together.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -36,72 +36,9 @@ const MESSAGES_AT_ONCE: usize = 64;
 
 pub(super) struct Logger;
 
-fn number(
-    name: &'static str,
-    min: i64,
-    max: i64,
-    default: i64,
-    text: &'static str,
-) -> crate::config::OptionSpec {
-    let default = Presence::Default(OptionValue::Integer(default));
-    option(name, OptionKind::Integer { min, max }, default, text)
-}
-
-fn text(default: &str) -> Presence {
-    Presence::Default(OptionValue::Text(default.to_owned()))
-}
-
 impl RoleType for Logger {
     fn schema(&self) -> Schema {
-        Schema {
-            name: "logger".into(),
-            description: "Prints Log Messages and writes them to a file.".into(),
-            options: vec![
-                option(
-                    "file",
-                    OptionKind::Path,
-                    Presence::Default(OptionValue::Path(PathBuf::from(DEFAULT_FILE))),
-                    "The file to write to.",
-                ),
-                option(
-                    "timePrefix",
-                    OptionKind::Text,
-                    text(DEFAULT_PREFIX),
-                    "Start of every line, as strftime(3) takes it: when the Message was sent, in the \
-                     local time zone.",
-                ),
-                option(
-                    "nodeRestrict",
-                    OptionKind::NodeOrAny,
-                    text("*"),
-                    "The Node whose Log Messages are wanted, or `*` for all.",
-                ),
-                number(
-                    "flushEvery",
-                    1,
-                    1 << 32,
-                    DEFAULT_FLUSH_EVERY,
-                    "Lines after which they are written to the file. After a second they are in \
-                     any case.",
-                ),
-                flag("clearLog", false, "Whether to empty the file at the start."),
-                number(
-                    "rotateEvery",
-                    0,
-                    i64::MAX,
-                    DEFAULT_ROTATE_EVERY,
-                    "Lines after which the file is renamed and a new one begun; 0 for never.",
-                ),
-                number(
-                    "rotateMax",
-                    1,
-                    1000,
-                    DEFAULT_ROTATE_MAX,
-                    "Renamed files that are kept: FILE.1 is the newest.",
-                ),
-            ],
-            needs_storage: false,
-        }
+        types::logger::schema()
     }
 
     fn interests(&self, config: &RoleConfig) -> Vec<Interest> {
@@ -360,6 +297,7 @@ mod tests {
 
     use super::super::testing::{TestHost, configure};
     use super::*;
+    use crate::config::OptionValue;
     use crate::message::Draft;
 
     fn file(path: &Path) -> (&'static str, OptionValue) {

@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 
 use super::injection::Injection;
 use super::listener::{Line, LineReader, Listener};
-use super::{LOG, Role, RoleContext, RoleError, RoleType, Sent, flag, option};
+use super::{LOG, Role, RoleContext, RoleError, RoleType, Sent};
 use crate::BoxFuture;
-use crate::config::{OptionKind, OptionValue, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
-
-const DEFAULT_ADDRESS: &str = "localhost";
-const DEFAULT_PORT: u16 = 7050;
+use kozo_core::types::{
+    self,
+    message_injector::{DEFAULT_ADDRESS, DEFAULT_PORT},
+};
 
 /// Longest line, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
@@ -33,27 +34,7 @@ pub(super) struct MessageInjector;
 
 impl RoleType for MessageInjector {
     fn schema(&self) -> Schema {
-        Schema {
-            name: "message_injector".into(),
-            description: "Sends the Messages that are written to a TCP port, one on each line."
-                .into(),
-            options: vec![
-                option(
-                    "bindAddress",
-                    OptionKind::BindAddress,
-                    Presence::Default(OptionValue::Text(DEFAULT_ADDRESS.to_owned())),
-                    "Address to listen at. Whoever reaches it can send any Message.",
-                ),
-                option(
-                    "bindPort",
-                    OptionKind::Integer { min: 1, max: 65535 },
-                    Presence::Default(OptionValue::Integer(i64::from(DEFAULT_PORT))),
-                    "TCP port to listen at.",
-                ),
-                flag(LOG, true, "Whether to send a Log Message for every line."),
-            ],
-            needs_storage: false,
-        }
+        types::message_injector::schema()
     }
 
     fn interests(&self, _config: &RoleConfig) -> Vec<Interest> {
@@ -219,6 +200,7 @@ mod tests {
 
     use super::super::testing::TestHost;
     use super::*;
+    use crate::config::OptionValue;
     use crate::message::Kind;
 
     /// An injector on a free port, with a Role that wants everything `wanted` there.

@@ -11,19 +11,16 @@ mod debugger;
 pub mod inbox;
 pub mod injection;
 mod listener;
-pub mod literal;
 mod log_file;
 mod logger;
 mod message_injector;
 mod saver;
-pub mod show;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod testing;
 mod throttle;
 mod timer;
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,17 +28,16 @@ use rmpv::Value;
 use tokio::sync::watch;
 
 use crate::BoxFuture;
-use crate::config::{OptionKind, OptionSpec, OptionValue, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
 use crate::queue::Room;
 use crate::status::NodeStatus;
 use crate::storage::Storage;
 pub use inbox::Inbox;
+use kozo_core::types::LOG;
+pub use kozo_core::value::{literal, show};
 pub(crate) use throttle::Throttle;
-
-/// The option of most types that says whether they send Log Messages.
-const LOG: &str = "log";
 
 /// The types that every daemon has.
 pub fn built_in() -> Vec<Arc<dyn RoleType>> {
@@ -57,21 +53,6 @@ pub fn built_in() -> Vec<Arc<dyn RoleType>> {
 /// The schemas of these types, for [`crate::config::Registry::roles`].
 pub fn schemas(types: &[Arc<dyn RoleType>]) -> Vec<Schema> {
     types.iter().map(|role_type| role_type.schema()).collect()
-}
-
-fn option(
-    name: &'static str,
-    kind: OptionKind,
-    presence: Presence,
-    description: &'static str,
-) -> OptionSpec {
-    let (name, description) = (Cow::Borrowed(name), Cow::Borrowed(description));
-    OptionSpec { name, kind, presence, description }
-}
-
-fn flag(name: &'static str, default: bool, description: &'static str) -> OptionSpec {
-    let default = Presence::Default(OptionValue::Flag(default));
-    option(name, OptionKind::Flag, default, description)
 }
 
 /// A kind of Role: its options, its interest, how to make one.
@@ -319,43 +300,7 @@ impl RoleContext {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-
-    fn fits(kind: &OptionKind, value: &OptionValue) -> bool {
-        match (kind, value) {
-            (OptionKind::Integer { min, max }, OptionValue::Integer(value)) => {
-                (min..=max).contains(&value)
-            }
-            (OptionKind::Duration { min, max }, OptionValue::Duration(value)) => {
-                (min..=max).contains(&value)
-            }
-            (OptionKind::Size { min, max }, OptionValue::Size(value)) => {
-                (min..=max).contains(&value)
-            }
-            (OptionKind::Flag, OptionValue::Flag(_))
-            | (OptionKind::Path, OptionValue::Path(_))
-            | (OptionKind::Addresses, OptionValue::List(_))
-            | (
-                OptionKind::Text
-                | OptionKind::BindAddress
-                | OptionKind::NodeOrAny
-                | OptionKind::RoleOfType(_),
-                OptionValue::Text(_),
-            ) => true,
-            _ => false,
-        }
-    }
-
-    #[test]
-    fn every_type_is_there_and_its_defaults_are_allowed() {
-        let schemas = schemas(&built_in());
-        let names: Vec<_> = schemas.iter().map(|schema| schema.name.as_ref()).collect();
-        assert_eq!(names, ["timer", "cuckoo", "logger", "message_injector", "debugger"]);
-        for spec in schemas.iter().flat_map(|schema| &schema.options) {
-            if let Presence::Default(value) = &spec.presence {
-                assert!(fits(&spec.kind, value), "{}", spec.name);
-            }
-        }
-    }
+    use crate::config::OptionValue;
 
     #[tokio::test]
     async fn a_role_that_speaks_to_nobody_lets_others_on() {

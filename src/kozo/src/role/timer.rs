@@ -10,41 +10,18 @@ use tokio::time::MissedTickBehavior;
 
 use super::show::one_line;
 use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType, flag, option};
+use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
-use crate::config::{OptionKind, OptionValue, Presence, RoleConfig, Schema};
+use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::Draft;
-
-const DEFAULT_TICK: Duration = Duration::from_secs(1);
-
-/// The longest tick: ten years. Far enough, and no sum of times overflows.
-const LONGEST_TICK: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+use kozo_core::types::{self, timer::DEFAULT_TICK};
 
 pub(super) struct Timer;
 
 impl RoleType for Timer {
     fn schema(&self) -> Schema {
-        Schema {
-            name: "timer".into(),
-            description: "Sends an Event `tick` at a regular interval.".into(),
-            options: vec![
-                option(
-                    "tick",
-                    OptionKind::Duration { min: Duration::from_millis(1), max: LONGEST_TICK },
-                    Presence::Default(OptionValue::Duration(DEFAULT_TICK)),
-                    "Time from one tick to the next, in seconds or with a unit.",
-                ),
-                option(
-                    "message",
-                    OptionKind::Text,
-                    Presence::Optional,
-                    "A text that every tick carries.",
-                ),
-                flag(LOG, true, "Whether to send a Log Message with every tick."),
-            ],
-            needs_storage: false,
-        }
+        types::timer::schema()
     }
 
     fn interests(&self, _config: &RoleConfig) -> Vec<Interest> {
@@ -114,6 +91,7 @@ impl TimerRole {
 mod tests {
     use super::super::testing::TestHost;
     use super::*;
+    use crate::config::OptionValue;
     use crate::message::Kind;
 
     const TICK: Duration = Duration::from_secs(7);

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::node::{Change, Node};
 use crate::role::Host;
-use crate::status::NodeStatus;
+use crate::status::{LinkState, NodeStatus, RoleState};
 
 /// Tells systemd about a Node until it is dropped. Without a systemd that wants to know, does nothing.
 pub struct Service {
@@ -96,7 +96,7 @@ async fn tell(node: Node) {
 /// Returns when every Role has begun and every Peer that can be reached at once has been: what is sent
 /// to a Node that says it is ready is to arrive.
 async fn ready(node: &Node, changes: &mut Receiver<Change>) {
-    while node.status().roles.iter().any(|role| role.state == "starting") {
+    while node.status().roles.iter().any(|role| role.state == RoleState::Starting) {
         if !changed(changes).await {
             return;
         }
@@ -119,9 +119,9 @@ async fn next(ticks: &mut Option<Interval>) {
 /// What `systemctl status` shows: `2/3 peers up, 4 roles`. A Peer that is not to be connected to is
 /// left out.
 fn summary(status: &NodeStatus) -> String {
-    let peers = status.peers.iter().filter(|peer| peer.state != "disabled").count();
-    let up = status.peers.iter().filter(|peer| peer.state == "up").count();
-    let failed = status.roles.iter().filter(|role| role.state == "failed").count();
+    let peers = status.peers.iter().filter(|peer| peer.state != LinkState::Disabled).count();
+    let up = status.peers.iter().filter(|peer| peer.state == LinkState::Up).count();
+    let failed = status.roles.iter().filter(|role| role.state == RoleState::Failed).count();
     let roles = status.roles.len();
     let plural = if roles == 1 { "" } else { "s" };
     let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
@@ -145,15 +145,17 @@ mod tests {
 
     #[test]
     fn summaries() {
-        let peer = |state: &str| PeerStatus { state: state.to_owned(), ..PeerStatus::default() };
-        let role = |state: &str| RoleStatus { state: state.to_owned(), ..RoleStatus::default() };
+        let peer = |state| PeerStatus { state, ..PeerStatus::default() };
+        let role = |state| RoleStatus { state, ..RoleStatus::default() };
         let mut status = NodeStatus {
-            peers: vec![peer("up"), peer("waiting"), peer("disabled"), peer("up")],
-            roles: vec![role("running"), role("finished")],
+            peers: [LinkState::Up, LinkState::Down, LinkState::Disabled, LinkState::Up]
+                .map(peer)
+                .into(),
+            roles: vec![role(RoleState::Running), role(RoleState::Finished)],
             ..NodeStatus::default()
         };
         assert_eq!(summary(&status), "2/3 peers up, 2 roles");
-        status.roles.push(role("failed"));
+        status.roles.push(role(RoleState::Failed));
         assert_eq!(summary(&status), "2/3 peers up, 3 roles, 1 failed");
         status.peers.truncate(1);
         status.roles.truncate(1);

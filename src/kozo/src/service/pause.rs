@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use kozo_client::places;
+use kozo_core::places;
 
 /// Left in the folder of the Node's run by a start that failed, until one succeeds.
 const MARK: &str = "failed";

@@ -1,17 +1,13 @@
 //! Sockets that were opened before this program began, by name: for the Transports to listen on, and
 //! for whoever else a name belongs to.
 //!
-//! A Transport's sockets have its name, spelt so that systemd takes it, see [`name_of`].
+//! A Transport's sockets have its name, spelt so that systemd takes it, see [`socket_name`].
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// Longest name that systemd takes.
-const LONGEST_NAME: usize = 255;
-
-/// Names that are not for Transports: the control socket's.
-const RESERVED: &[&str] = &["bus"];
+use kozo_core::names::socket_name;
 
 /// Sockets by name; there may be several of one name.
 #[derive(Debug, Default)]
@@ -33,40 +29,15 @@ impl Passed {
     /// # Errors
     /// When there are no more file descriptors.
     pub fn of_transport(&self, transport: &str) -> io::Result<Vec<OwnedFd>> {
-        let sockets = name_of(transport).and_then(|name| self.0.get(&name));
+        let sockets = socket_name(transport).and_then(|name| self.0.get(&name));
         sockets.into_iter().flatten().map(OwnedFd::try_clone).collect()
     }
-}
-
-/// The name of a Transport's sockets: its own, with `%XX` for every byte that is not a letter, a
-/// digit, `-`, `_` or `.`, as in a URL; and for the first one where the name is not free. None where it
-/// would be too long.
-pub fn name_of(transport: &str) -> Option<String> {
-    let reserved = RESERVED.contains(&transport);
-    let spell = |(at, byte): (usize, u8)| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' if at > 0 || !reserved => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    let name: String = transport.bytes().enumerate().map(spell).collect();
-    (name.len() <= LONGEST_NAME).then_some(name)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names() {
-        assert_eq!(name_of("tcp").unwrap(), "tcp");
-        assert_eq!(name_of("tcp-2.lan_x").unwrap(), "tcp-2.lan_x");
-        assert_eq!(name_of("my lan:1").unwrap(), "my%20lan%3A1");
-        assert_eq!(name_of("é%").unwrap(), "%C3%A9%25");
-        assert_eq!(name_of("bus").unwrap(), "%62us");
-        assert_eq!(name_of(&"é".repeat(100)), None);
-    }
 
     #[test]
     fn a_transport_gets_copies_and_others_the_sockets_themselves() {

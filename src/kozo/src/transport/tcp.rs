@@ -17,16 +17,9 @@ use tracing::warn;
 use super::{Connection, Found, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
-use crate::config::{
-    OptionKind, OptionSpec, OptionValue, Options, Presence, Schema, TransportConfig, address,
-};
-
-/// Port of the `tcp` Transport where the configuration names none.
-pub const DEFAULT_PORT: u16 = 6020;
-
-/// Names that are looked up at once. A name server that does not answer holds each of them for many
-/// seconds, in a thread that cannot be called back.
-pub const LOOKUPS: usize = 64;
+use crate::config::{Options, Schema, TransportConfig, address};
+pub use kozo_core::types::tcp::DEFAULT_PORT;
+use kozo_core::types::{self, tcp::LOOKUPS};
 
 /// How long a name and then its addresses may take together. Systems ask their second name server
 /// after five seconds.
@@ -47,44 +40,7 @@ pub struct TcpType;
 
 impl TransportType for TcpType {
     fn schema(&self) -> Schema {
-        let option = |name: &'static str, kind, presence, description: &'static str| OptionSpec {
-            name: name.into(),
-            kind,
-            presence,
-            description: description.into(),
-        };
-        Schema {
-            name: "tcp".into(),
-            description: "A TCP connection: the fastest and most reliable Transport.".into(),
-            options: vec![
-                option(
-                    "address",
-                    OptionKind::Addresses,
-                    Presence::Required,
-                    "Addresses at which other Nodes reach this one: names, IPv4 or IPv6 \
-                     addresses, each with `:PORT` if it is not `port`.",
-                ),
-                option(
-                    "bindAddress",
-                    OptionKind::BindAddress,
-                    Presence::Default(OptionValue::Text(String::new())),
-                    "Address to listen on; empty for all interfaces.",
-                ),
-                option(
-                    "port",
-                    OptionKind::Integer { min: 1, max: i64::from(u16::MAX) },
-                    Presence::Default(OptionValue::Integer(i64::from(DEFAULT_PORT))),
-                    "TCP port to listen on.",
-                ),
-                option(
-                    "socketConnectionBacklog",
-                    OptionKind::Integer { min: 1, max: 65_535 },
-                    Presence::Default(OptionValue::Integer(256)),
-                    "Connections that the kernel may hold until they are accepted.",
-                ),
-            ],
-            needs_storage: false,
-        }
+        types::tcp::schema()
     }
 
     fn build(&self, config: &TransportConfig) -> Arc<dyn Transport> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use kozo::config::edit;
+use kozo_core::config::edit;
 use serde_json::json;
 
 use super::place::{Place, Unread, read_text};

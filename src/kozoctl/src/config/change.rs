@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use kozo::config::edit::{self, NodeText};
-use kozo::config::{self, NodeConfig, System};
-use kozo::node::Types;
+use kozo_core::config::edit::{self, NodeText};
+use kozo_core::config::{self, NodeConfig, System};
+use kozo_core::types;
 
 use super::show::{self, Item};
 use super::{next, refused, warn};
@@ -155,14 +155,14 @@ fn once_each(nodes: &[NodeText]) -> Result<Vec<NodeText>, Failure> {
 /// # Errors
 /// When it is refused.
 pub(super) fn checked(file: &str, text: &str, node: Option<&str>) -> Result<Arc<System>, Failure> {
-    let registry = Types::built_in().registry();
+    let registry = types::built_in();
     let loaded = config::check(file, text, node, &registry).map_err(|error| refused(&error))?;
     Ok(loaded.system)
 }
 
 /// Tells what may be wrong with a configuration, if that is not on this machine.
 pub(super) fn tell_warnings(file: &str, text: &str) {
-    if let Ok(loaded) = config::check(file, text, None, &Types::built_in().registry()) {
+    if let Ok(loaded) = config::check(file, text, None, &types::built_in()) {
         warn(&loaded.warnings);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use kozo::config::edit::{NodeText, scalar};
-use kozo::config::{Registry, Schema};
+use kozo_core::config::edit::{NodeText, scalar};
+use kozo_core::config::{Registry, Schema};
 
 use super::place::Place;
 

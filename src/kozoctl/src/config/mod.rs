@@ -11,8 +11,8 @@ mod show;
 
 use std::path::Path;
 
-use kozo::config::{self, ConfigError, Loaded};
-use kozo::node::Types;
+use kozo_core::config::{self, ConfigError, Loaded};
+use kozo_core::types;
 use serde_json::json;
 
 use crate::cli::Config;
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &Config, node: Option<&str>, output: Output) -> Resul
 /// # Errors
 /// When the file exists, or cannot be written.
 pub(crate) fn keygen(file: &Path, comment: &str, output: Output) -> Result<(), Failure> {
-    let public = kozo::keygen::generate(file, comment).map_err(Failure::failed)?;
+    let public = kozo_core::keygen::generate(file, comment).map_err(Failure::failed)?;
     let public = public.to_openssh().map_err(Failure::failed)?;
     let answer = json!({ "privateKey": file.to_string_lossy(), "publicKey": public });
     Ok(output.answer(&answer, &public)?)
@@ -94,7 +94,7 @@ fn show(file: &Path, output: Output) -> Result<(), Failure> {
 
 /// Loads a file and tells its warnings.
 fn load(file: &Path, node: Option<&str>) -> Result<Loaded, ConfigError> {
-    let loaded = config::load(file, node, &Types::built_in().registry())?;
+    let loaded = config::load(file, node, &types::built_in())?;
     warn(&loaded.warnings);
     Ok(loaded)
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kozo::config::edit::{self, NodeText};
-use kozo::config::{NodeConfig, System};
-use kozo::keygen;
-use kozo::node::Types;
+use kozo_core::config::edit::{self, NodeText};
+use kozo_core::config::{NodeConfig, System};
+use kozo_core::keygen;
+use kozo_core::types;
 use serde_json::json;
 
 use super::draft::{Draft, RoleArgument};
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::{Output, say};
 
 /// Where a Node listens unless it is told otherwise.
-const PORT: u16 = kozo::transport::tcp::DEFAULT_PORT;
+const PORT: u16 = kozo_core::types::tcp::DEFAULT_PORT;
 
 /// Writes the Node and its key, shows the block that the other machines need, and says what is to be
 /// done next. A Node that is there already, as it is asked for, is left alone and shown again.
@@ -119,7 +119,7 @@ fn roles(command: &NewNode, asked: bool) -> Result<Vec<RoleArgument>, Failure> {
     if !asked || !command.role.is_empty() {
         return Ok(command.role.clone());
     }
-    let registry = Types::built_in().registry();
+    let registry = types::built_in();
     let types: Vec<_> = registry.roles.iter().map(|schema| &*schema.name).collect();
     say(&format!("Types of Roles: {}", types.join(", ")));
     ask::question(
@@ -165,7 +165,7 @@ fn make(
             port: (port != PORT).then_some(port),
         };
         let indent = edit::indentation(&place.shown, old).map_err(|error| refused(&error))?;
-        let text = draft.text(place, &Types::built_in().registry(), indent);
+        let text = draft.text(place, &types::built_in(), indent);
         let source = format!("Node {node}");
         let change = change::put(&place.shown, old, std::slice::from_ref(&text), &source, false)?;
         // As its daemon will: with the key, and with no mercy for types that are not here.
@@ -237,7 +237,7 @@ fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Res
         },
         port: command.port,
     };
-    let wanted = draft.text(place, &Types::built_in().registry(), 4);
+    let wanted = draft.text(place, &types::built_in(), 4);
     let wanted = edit::replace(&place.shown, text, &wanted).map_err(|error| refused(&error))?;
     let wanted = change::checked(&format!("{} as asked for", place.shown), &wanted, None)?;
     let Some(wanted) = wanted.node(&is.name) else { return Ok(()) };

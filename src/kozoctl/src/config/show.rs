@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use kozo::config::{
+use kozo_core::config::{
     ConnectPolicy, Limits, NodeConfig, OptionValue, Options, RootOptions, System, show_duration,
     show_size,
 };
@@ -192,15 +192,15 @@ fn policy(policy: ConnectPolicy) -> Item {
 mod tests {
     use std::path::Path;
 
-    use kozo::config::load;
-    use kozo::node::Types;
+    use kozo_core::config::load;
+    use kozo_core::types;
 
     use super::*;
 
     /// Every good file of the corpus of configurations.
     #[test]
     fn what_is_shown_means_the_same() {
-        let registry = Types::built_in().registry();
+        let registry = types::built_in();
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config");
         let folder = tempfile::tempdir().unwrap();
         let again = folder.path().join("again.yml");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ConnectPolicy;
+pub use crate::status::{LinkState, LinkSubState as State};
 use crate::transport::Priority;
 
 /// A session, unique in this run of the daemon.
@@ -25,71 +26,6 @@ pub struct Rules {
     pub best: Option<Priority>,
     /// The first attempt is made within this time, to spread the load of many links.
     pub spread: Duration,
-}
-
-/// What a link is doing, in detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// This side does not connect: by policy, because it was asked not to, or because the Node stops.
-    Disabled,
-    /// Nothing to send, and only that would be a reason to connect.
-    Idle,
-    /// An attempt is under way, or a session waits for the decider.
-    Connecting,
-    /// A session is in use.
-    Up,
-    /// The next attempt is due later.
-    Waiting,
-}
-
-impl State {
-    /// Its name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Disabled => "disabled",
-            State::Idle => "idle",
-            State::Connecting => "connecting",
-            State::Up => "up",
-            State::Waiting => "waiting",
-        }
-    }
-
-    /// What people take the link for in this state, when they took it for `before` until now. An attempt
-    /// changes nothing until it has succeeded or failed.
-    pub fn link_state(self, before: LinkState) -> LinkState {
-        match self {
-            State::Disabled => LinkState::Disabled,
-            State::Idle => LinkState::Idle,
-            State::Connecting if before != LinkState::Up => before,
-            State::Connecting | State::Waiting => LinkState::Down,
-            State::Up => LinkState::Up,
-        }
-    }
-}
-
-/// What a link is to people: this stays the same however often a Peer that is away is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// This side does not connect, see [`State::Disabled`].
-    Disabled,
-    /// Nothing to send, and only that would be a reason to connect.
-    Idle,
-    /// The Peer is away, and is tried again and again.
-    Down,
-    /// A session is in use.
-    Up,
-}
-
-impl LinkState {
-    /// Its name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            LinkState::Disabled => "disabled",
-            LinkState::Idle => "idle",
-            LinkState::Down => "down",
-            LinkState::Up => "up",
-        }
-    }
 }
 
 /// A session that has greeted, as far as the decision goes.

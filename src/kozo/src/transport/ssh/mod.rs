@@ -2,8 +2,8 @@
 //!
 //! The dialling Node is the client, its name the user name; both sides authenticate with the one
 //! key that the configuration gives for them. The client opens one `session` channel and asks for the
-//! subsystem `kozo` (RFC 4254, section 6.5); there is no password, agent, shell or forwarding. All
-//! of `russh` stays in here.
+//! subsystem `kozo` (RFC 4254, section 6.5); there is no password, agent, shell or forwarding.
+//! Nothing of `russh` is used outside of here but its types of keys, and `bench` makes a certificate.
 
 mod client;
 mod ending;

@@ -7,7 +7,7 @@ use rmp::Marker;
 
 /// Why no value is made of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Problem {
+pub enum Problem {
     /// They are not exactly one value.
     #[error("{0}")]
     Malformed(String),
@@ -17,12 +17,12 @@ pub(crate) enum Problem {
 }
 
 /// Most values that are made of so many bytes: what they take in memory is in proportion to the bytes.
-pub(crate) fn most_values(bytes: usize) -> usize {
+pub fn most_values(bytes: usize) -> usize {
     64 * 1024 + bytes / 8
 }
 
 /// Checks that the bytes are one value, with no more than `most` values in it and itself, nested no deeper.
-pub(crate) fn check(data: &[u8], max_depth: usize, most: usize) -> Result<(), Problem> {
+pub fn check(data: &[u8], max_depth: usize, most: usize) -> Result<(), Problem> {
     let mut rest = data;
     // How many values each array or map still lacks, from the outermost on.
     let mut open: Vec<u64> = Vec::new();

@@ -44,7 +44,7 @@ impl Doubt {
 }
 
 /// The host of an address, without brackets, and its port if it has one.
-pub(crate) fn split(address: &str) -> (&str, Option<u16>) {
+pub fn split(address: &str) -> (&str, Option<u16>) {
     match Parts::of(address) {
         Ok(parts) => (parts.host, parts.port.and_then(|port| port.parse().ok())),
         Err(_) => (address, None),

@@ -1,6 +1,19 @@
-//! What things are called on D-Bus.
+//! What things are called: what is a name at all, and what D-Bus and systemd make of it.
 
 use std::fmt::Write as _;
+
+/// Names of Nodes, Roles and Transports are no longer, in bytes: as long as a host name may be.
+///
+/// That holds wherever they are used, however they are spelt there: in the path of a control socket (107 bytes
+/// with `/run/user/UID/kozo/` in front), in a name on D-Bus (255, and a dot takes three), in the names of units
+/// (255, with what systemd makes of them), of credentials, and of files in storage (255, three for a byte).
+pub const LONGEST_NAME: usize = 64;
+
+/// Longest name of a socket that systemd takes, in bytes.
+const LONGEST_SOCKET_NAME: usize = 255;
+
+/// Names of sockets that are not for Transports: the control socket's.
+const RESERVED: &[&str] = &["bus"];
 
 /// What the bus names of all Nodes begin with; the Node's own name follows, see [`bus_name`].
 pub const BUS_NAME_PREFIX: &str = "org.kozo.Node1.";
@@ -18,6 +31,34 @@ pub const INTERFACE: &str = "org.kozo.Node1";
 
 /// What the names of all errors begin with.
 pub const ERROR_PREFIX: &str = "org.kozo.Error.";
+
+/// Why a text is not the name of a Node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoNodeName {
+    /// It is empty.
+    Empty,
+    /// It is longer than [`LONGEST_NAME`].
+    TooLong,
+    /// It starts with a dot, as hidden files do.
+    Dot,
+    /// This character is in it.
+    Character(char),
+}
+
+/// The rule for names of Nodes: letters A to Z, digits, `-`, `_` and `.`, no dot at the start.
+///
+/// # Errors
+/// What is against it.
+pub fn check_node_name(name: &str) -> Result<(), NoNodeName> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match name.chars().find(|c| !sound(*c)) {
+        _ if name.is_empty() => Err(NoNodeName::Empty),
+        _ if name.len() > LONGEST_NAME => Err(NoNodeName::TooLong),
+        _ if name.starts_with('.') => Err(NoNodeName::Dot),
+        Some(wrong) => Err(NoNodeName::Character(wrong)),
+        None => Ok(()),
+    }
+}
 
 /// The name on the bus of the Node of this name.
 ///
@@ -86,6 +127,21 @@ pub fn path_element(name: &str) -> String {
     element
 }
 
+/// The name of a Transport's sockets: its own, with `%XX` for every byte that is not a letter, a
+/// digit, `-`, `_` or `.`, as in a URL; and for the first one where the name is not free. None where it
+/// would be too long.
+pub fn socket_name(transport: &str) -> Option<String> {
+    let reserved = RESERVED.contains(&transport);
+    let spell = |(at, byte): (usize, u8)| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' if at > 0 || !reserved => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    let name: String = transport.bytes().enumerate().map(spell).collect();
+    (name.len() <= LONGEST_SOCKET_NAME).then_some(name)
+}
+
 fn push(encoded: &mut String, byte: u8, allowed: bool) {
     if allowed {
         encoded.push(char::from(byte));
@@ -106,10 +162,6 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use proptest::prelude::*;
-    use zbus::ObjectPath;
-    use zbus::names::WellKnownName;
-
     use super::*;
 
     #[test]
@@ -134,14 +186,29 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn every_name_has_one_of_its_own(node in "[-_.a-f0-9zé/]{1,20}") {
-            let name = bus_name(&node);
-            prop_assert!(WellKnownName::try_from(&*name).is_ok(), "{}", name);
-            prop_assert_eq!(node_of_bus_name(&name), Some(node.clone()));
-            let path = role_path(&node);
-            prop_assert!(ObjectPath::try_from(&*path).is_ok(), "{}", path);
+    #[test]
+    fn names_of_sockets() {
+        assert_eq!(socket_name("tcp").unwrap(), "tcp");
+        assert_eq!(socket_name("tcp-2.lan_x").unwrap(), "tcp-2.lan_x");
+        assert_eq!(socket_name("my lan:1").unwrap(), "my%20lan%3A1");
+        assert_eq!(socket_name("é%").unwrap(), "%C3%A9%25");
+        assert_eq!(socket_name("bus").unwrap(), "%62us");
+        assert_eq!(socket_name(&"é".repeat(100)), None);
+    }
+
+    #[test]
+    fn names_of_nodes() {
+        for name in ["clock", "3.pi_attic-2", "-", &*"a".repeat(LONGEST_NAME)] {
+            assert_eq!(check_node_name(name), Ok(()), "{name}");
+        }
+        for (name, wrong) in [
+            ("", NoNodeName::Empty),
+            (".hidden", NoNodeName::Dot),
+            ("a/b", NoNodeName::Character('/')),
+            ("é", NoNodeName::Character('é')),
+            (&*"a".repeat(LONGEST_NAME + 1), NoNodeName::TooLong),
+        ] {
+            assert_eq!(check_node_name(name), Err(wrong), "{name}");
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`parse`] reads what the two have in common and what each has alone: tuples, lists, dicts with any
 //! literal as key, all quotes and the prefixes `b`, `r`, `u`, `None` and `null`, `True` and `true`.
-//! Where they mean different things by the same text it is an error, not a guess. Knows nobody;
-//! `injection` makes Messages of what is read, and `show` writes values.
+//! Where they mean different things by the same text it is an error, not a guess.
+//! [`show`](super::show) writes values.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -11,7 +11,7 @@
 //! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML. `edit`
 //! changes a file as people do: by lines.
 
-pub(crate) mod address;
+pub mod address;
 mod check;
 mod check_node;
 mod check_shared;
@@ -34,10 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use russh::keys::{PrivateKey, PublicKey};
+use ssh_key::{PrivateKey, PublicKey};
 
 use report::Problem;
 
+pub use crate::names::LONGEST_NAME;
 pub use crate::queue::Limits;
 pub use error::{ConfigError, UnknownNode};
 pub use report::Report;
@@ -170,13 +171,6 @@ pub struct LocalNode {
 
 /// Larger files are not read. Two thousand Nodes with a few Roles each are far below.
 const LARGEST_FILE: usize = 4 * 1024 * 1024;
-
-/// Names of Nodes, Roles and Transports are no longer, in bytes: as long as a host name may be.
-///
-/// That holds wherever they are used, however they are spelt there: in the path of a control socket (107 bytes
-/// with `/run/user/UID/kozo/` in front), in a name on D-Bus (255, and a dot takes three), in the names of units
-/// (255, with what systemd makes of them), of credentials, and of files in storage (255, three for a byte).
-pub const LONGEST_NAME: usize = 64;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 //! A [`Message`] is what was said, once: its data, encoded when its Role sends it and from then on an
 //! immutable slice of bytes that all its clones share, with its counter and time. All that many
 //! Messages have in common (who sends them, what they are about) is their [`Head`], made once and
-//! shared too: to see that two Messages go the same way takes one comparison of pointers. Knows
-//! nobody; how Messages look on a wire is `wire`'s.
+//! shared too: to see that two Messages go the same way takes one comparison of pointers. How
+//! Messages look on a wire is the daemon's.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -259,13 +259,13 @@ impl<'a> Draft<'a> {
     }
 
     /// What decides who wants it, the origin aside.
-    pub(crate) fn names<'b>(&'b self, role: &'b str) -> Names<'b> {
+    pub fn names<'b>(&'b self, role: &'b str) -> Names<'b> {
         (self.kind, role, self.message_type, self.channel)
     }
 }
 
 /// Kind, Role, type and channel.
-pub(crate) type Names<'a> = (Kind, &'a str, &'a str, Option<&'a str>);
+pub type Names<'a> = (Kind, &'a str, &'a str, Option<&'a str>);
 
 /// What Messages have in common that one Role sends about one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -331,7 +331,8 @@ impl Head {
         self.channel.as_deref()
     }
 
-    pub(crate) fn names(&self) -> Names<'_> {
+    /// What decides who wants it, the origin aside.
+    pub fn names(&self) -> Names<'_> {
         (self.kind, &self.role, &self.message_type, self.channel())
     }
 

@@ -5,10 +5,14 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key, parse_public_key_base64};
+use data_encoding::BASE64_MIME;
+use ssh_key::encoding::Decode as _;
+use ssh_key::public::{KeyData, RsaPublicKey};
+use ssh_key::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
 use super::report::{Problem, Span, list, quoted};
 use super::suggest::nearest;
+use crate::private_key::{self, PrivateKeyError};
 
 /// Types of keys that a Node may have.
 const TYPES: &[&str] = &[
@@ -56,8 +60,8 @@ pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>>
             .note(format!("reading it ended with: {error}"))
             .help("copy the whole line again: part of it may be missing, or a line break got in")
     };
-    let found = match parse_public_key_base64(data) {
-        Ok(key) => key.algorithm().as_str().to_owned(),
+    let found = match algorithm(data) {
+        Ok(algorithm) => algorithm.as_str().to_owned(),
         Err(error) => return Err(Box::new(damaged(&error))),
     };
     if found != kind {
@@ -78,6 +82,16 @@ pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>>
     }
 }
 
+/// Which key it is, by its data in Base64.
+fn algorithm(data: &str) -> Result<Algorithm, PrivateKeyError> {
+    let data = BASE64_MIME.decode(data.as_bytes())?;
+    let mut rest = data.as_slice();
+    let algorithm = Algorithm::decode(&mut rest).map_err(ssh_key::Error::from)?;
+    // Not `KeyData::decode`: of a certificate it decodes the keys in it, however deeply they are nested.
+    KeyData::decode_as(&mut rest, algorithm.clone())?;
+    Ok(algorithm)
+}
+
 fn too_short(problem: Problem) -> Problem {
     problem
         .note(format!("an RSA key has at least {SHORTEST_RSA} bits"))
@@ -85,7 +99,7 @@ fn too_short(problem: Problem) -> Problem {
 }
 
 fn rsa_bits(key: &PublicKey) -> Option<u32> {
-    key.key_data().rsa().map(russh::keys::ssh_key::public::RsaPublicKey::key_size)
+    key.key_data().rsa().map(RsaPublicKey::key_size)
 }
 
 /// Why a text is no key of an allowed type.
@@ -95,7 +109,7 @@ fn other_type(kind: &str, data: Option<&str>, refuse: impl Fn(String) -> Problem
         return refuse("`publicKey` is empty".to_owned());
     }
     if kind.starts_with("AAAA") {
-        let found = parse_public_key_base64(kind).ok().map(|key| key.algorithm().to_string());
+        let found = algorithm(kind).ok().map(|algorithm| algorithm.to_string());
         let problem = refuse("the type of the key is missing before the key".to_owned());
         return match found {
             Some(found) => problem.help(format!("put `{found} ` before it")),
@@ -288,23 +302,15 @@ fn decode(secret: &[u8]) -> Result<PrivateKey, NoKey> {
     let Ok(secret) = std::str::from_utf8(secret) else {
         return Err(NoKey::Other("it is not text".to_owned()));
     };
-    // Of encrypted PEM, the library reads the noise.
     let header: String = secret.lines().take(4).collect();
-    if header.contains("ENCRYPTED") {
-        return Err(NoKey::Encrypted);
-    }
     let first = secret.split_whitespace().next().unwrap_or("");
     if TYPES.contains(&first) || header.contains("BEGIN PUBLIC KEY") {
         return Err(NoKey::Public);
     }
-    let key = match decode_secret_key(secret, None) {
-        Ok(key) => key,
-        Err(russh::keys::Error::KeyIsEncrypted) => return Err(NoKey::Encrypted),
-        Err(error) => return Err(NoKey::Other(error.to_string())),
-    };
-    if key.is_encrypted() {
-        return Err(NoKey::Encrypted);
-    }
+    let key = private_key::decode(secret).map_err(|error| match error {
+        PrivateKeyError::Encrypted => NoKey::Encrypted,
+        other => NoKey::Other(other.to_string()),
+    })?;
     if !TYPES.contains(&key.algorithm().as_str()) {
         return Err(NoKey::Other(format!("keys of type {} cannot be used", key.algorithm())));
     }

@@ -1,5 +1,7 @@
 //! One Node's block: its options, its Roles, its Transports.
 
+use ssh_key::PublicKey;
+
 use super::check::{Checker, limits, root_options};
 use super::check_shared::Addresses;
 use super::options::{Owner, entry, unchecked, with_defaults};
@@ -9,6 +11,7 @@ use super::suggest::nearest;
 use super::tables;
 use super::tree::{Entry, Value};
 use super::{ConnectPolicy, LONGEST_NAME, NodeConfig, RoleConfig, TransportConfig, keys};
+use crate::names::{NoNodeName, check_node_name};
 
 impl Checker<'_> {
     /// Checks a Node's block. Without a result, there is a problem.
@@ -57,7 +60,7 @@ impl Checker<'_> {
         })
     }
 
-    fn public_key(&mut self, node: &Entry, entries: &[Entry]) -> Option<russh::keys::PublicKey> {
+    fn public_key(&mut self, node: &Entry, entries: &[Entry]) -> Option<PublicKey> {
         let entry = entry(entries, "publicKey")?;
         let Value::Scalar(text) = &entry.value.value else { return None };
         match keys::public(text, &entry.value.span) {
@@ -204,17 +207,14 @@ impl Checker<'_> {
 
     fn node_name(&mut self, node: &Entry) {
         let name = node.name.as_ref();
-        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let what = if name.is_empty() {
-            "a Node's name is empty".to_owned()
-        } else if name.len() > LONGEST_NAME {
-            format!("a Node's name has {} characters", name.len())
-        } else if name.starts_with('.') {
-            format!("the Node's name {} starts with a dot", quoted(name))
-        } else if let Some(wrong) = name.chars().find(|c| !sound(*c)) {
-            format!("the Node's name {} has {} in it", quoted(name), quoted(&wrong.to_string()))
-        } else {
-            return;
+        let what = match check_node_name(name) {
+            Ok(()) => return,
+            Err(NoNodeName::Empty) => "a Node's name is empty".to_owned(),
+            Err(NoNodeName::TooLong) => format!("a Node's name has {} characters", name.len()),
+            Err(NoNodeName::Dot) => format!("the Node's name {} starts with a dot", quoted(name)),
+            Err(NoNodeName::Character(wrong)) => {
+                format!("the Node's name {} has {} in it", quoted(name), quoted(&wrong.to_string()))
+            }
         };
         self.problems.push(Problem::new(node.span.clone(), what).note(format!(
             "allowed: letters A to Z, digits, `-`, `_`, `.`; no dot at the start; at most \

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use russh::keys::{PrivateKey, PublicKey};
+use ssh_key::{PrivateKey, PublicKey};
 
 use super::check_shared::Addresses;
 use super::keys::{self, Named};

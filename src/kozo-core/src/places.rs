@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use crate::names::check_node_name;
+
 /// Name of the socket in the folder of its Node.
 pub const SOCKET: &str = "bus";
 
@@ -19,14 +21,14 @@ pub const SYSTEM: &str = "/run/kozo";
 /// The folder for the control socket of a Node that this process is.
 ///
 /// `$RUNTIME_DIRECTORY` if systemd set it, else `$XDG_RUNTIME_DIR/kozo/NODE`, else
-/// `/tmp/kozo-UID/NODE`. None for a name that cannot be that of a folder.
+/// `/tmp/kozo-UID/NODE`. None for what is not the name of a Node.
 pub fn own_folder(node: &str) -> Option<PathBuf> {
     if let Some(folder) = of_systemd() {
         return Some(folder);
     }
     let parent =
         variable("XDG_RUNTIME_DIR").map_or_else(temporary, |xdg| Path::new(&xdg).join("kozo"));
-    is_folder_name(node).then(|| parent.join(node))
+    check_node_name(node).is_ok().then(|| parent.join(node))
 }
 
 /// The folder that systemd has made for the Node that this process is, if it has.
@@ -39,11 +41,6 @@ pub fn of_systemd() -> Option<PathBuf> {
 /// The folder of this user where there is no better one.
 pub fn temporary() -> PathBuf {
     PathBuf::from(format!("/tmp/kozo-{}", geteuid()))
-}
-
-/// Whether a folder can have this name.
-pub fn is_folder_name(node: &str) -> bool {
-    !node.is_empty() && !node.starts_with('.') && !node.contains(['/', '\0'])
 }
 
 /// All folders in which there may be folders of Nodes that this user can reach.

@@ -1,15 +1,16 @@
 //! Making the key pair of a Node.
 //!
 //! The private half goes into a file that only its owner can read, from its first moment on; the
-//! public half is what the configuration of the System needs. Knows nobody.
+//! public half is what the configuration of the System needs.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use russh::keys::ssh_key::{self, LineEnding};
-use russh::keys::{Algorithm, PrivateKey, PublicKey, load_secret_key};
+use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
+
+use crate::private_key::{self, PrivateKeyError};
 
 /// Why there is no new key.
 #[derive(Debug, thiserror::Error)]
@@ -28,13 +29,21 @@ pub enum KeygenError {
     /// The key cannot be made.
     #[error("cannot make a key: {0}")]
     Make(#[from] ssh_key::Error),
-    /// The file cannot be read, or is no private key, or has a passphrase.
+    /// The file cannot be read.
     #[error("cannot read the key {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: russh::keys::Error,
+        source: io::Error,
+    },
+    /// The file is no private key, or has a passphrase.
+    #[error("cannot read the key {}: {source}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: PrivateKeyError,
     },
 }
 
@@ -71,8 +80,11 @@ pub fn generate(path: &Path, comment: &str) -> Result<PublicKey, KeygenError> {
 /// # Errors
 /// When the file cannot be read, or is not a private key without a passphrase.
 pub fn public_half(path: &Path) -> Result<PublicKey, KeygenError> {
-    let unread = |source| KeygenError::Read { path: path.to_owned(), source };
-    Ok(load_secret_key(path, None).map_err(unread)?.public_key().clone())
+    let text = fs::read_to_string(path)
+        .map_err(|source| KeygenError::Read { path: path.to_owned(), source })?;
+    let key = private_key::decode(&text)
+        .map_err(|source| KeygenError::NoKey { path: path.to_owned(), source })?;
+    Ok(key.public_key().clone())
 }
 
 #[cfg(test)]
@@ -89,7 +101,7 @@ mod tests {
         let public = generate(&path, "kozo-clock").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert!(fs::read_to_string(&path).unwrap().starts_with("-----BEGIN OPENSSH PRIVATE KEY"));
-        let private = load_secret_key(&path, None).unwrap();
+        let private = PrivateKey::read_openssh_file(&path).unwrap();
         assert_eq!(private.public_key(), &public);
         assert_eq!(public_half(&path).unwrap(), public);
         let line = public.to_openssh().unwrap();

@@ -2,12 +2,12 @@
 //!
 //! A Role declares a list of [`Interest`]s; a Node tells its Peers the interest of all its Roles, so
 //! that they send only what somebody wants. The [`InterestIndex`] finds, for one Message, all
-//! subscribers (Roles and Peers alike) without trying each. Knows only `message`.
+//! subscribers (Roles and Peers alike) without trying each.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::message::{Head, Kind, Message};
+use crate::message::{Head, Kind, Message, MessageError};
 
 /// A pattern over names: `*` stands for any run of characters, `?` for any one, `\` takes away the
 /// meaning of the character behind it.
@@ -102,6 +102,17 @@ fn glob_matches(glob: &str, text: &str) -> bool {
     }
 }
 
+/// Why a filter makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// There is no such kind.
+    #[error(transparent)]
+    Kind(#[from] MessageError),
+    /// There is no such part of a filter.
+    #[error("'{0}' is nothing to filter by: it is kind, type, channel, role or node")]
+    Unknown(String),
+}
+
 /// Which Messages somebody wants. All parts must match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
@@ -136,6 +147,22 @@ impl Interest {
             message_type: Pattern::literal(message_type),
             ..Interest::any()
         }
+    }
+
+    /// Asks for less: by one part of a filter, which is a word and what it is to match.
+    ///
+    /// # Errors
+    /// When there is no such word, or no such kind.
+    pub fn narrow(&mut self, part: &str, text: &str) -> Result<(), FilterError> {
+        match part {
+            "kind" => self.kind = Some(text.parse()?),
+            "type" => self.message_type = Pattern::new(text),
+            "channel" => self.channel = Some(Pattern::new(text)),
+            "role" => self.role = Pattern::new(text),
+            "node" => self.node = Pattern::new(text),
+            _ => return Err(FilterError::Unknown(part.to_owned())),
+        }
+        Ok(())
     }
 
     /// Whether this Message is wanted.

@@ -1,0 +1,101 @@
+//! Messages as JSON: what a monitor and the debug console show of those that pass.
+
+use std::collections::HashSet;
+
+use base64ct::{Base64, Encoding as _};
+use rmpv::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::message::Message;
+use crate::value::show;
+
+/// Data of so many bytes is shown however long its JSON is.
+const SMALL: usize = 16 * 1024;
+
+/// A Message as a monitor sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MonitoredMessage {
+    /// When it was sent, in microseconds since the Unix epoch by the clock of its Node.
+    pub time: u64,
+    /// The Node that sent it.
+    pub node: String,
+    /// Random number of that Node's run.
+    pub boot: u64,
+    /// The how-manieth Message of that run it is.
+    pub id: u64,
+    /// The Role that sent it.
+    pub role: String,
+    /// `event`, `order`, `log` or `reply`.
+    pub kind: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub message_type: String,
+    /// Its channel, if it has one.
+    pub channel: Option<String>,
+    /// Its data. Bytes, and all else that JSON cannot say, are texts in it.
+    pub data: serde_json::Value,
+    /// Its data as MessagePack in Base64, where JSON cannot say all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msgpack: Option<String>,
+}
+
+/// A line of a monitor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Monitored {
+    /// So many Messages passed that whoever reads was too slow for.
+    Skipped {
+        /// How many.
+        skipped: u64,
+    },
+    /// A Message passed.
+    Message(Box<MonitoredMessage>),
+}
+
+impl MonitoredMessage {
+    /// The Message as a monitor sees it. Data whose JSON would be far longer than itself is left out of `data`.
+    pub fn of(message: &Message) -> MonitoredMessage {
+        let value = message.value();
+        let (data, is_exact) = match value.as_ref().map(show::json) {
+            Ok(data) if !fits(message, &data) => (serde_json::Value::Null, false),
+            Ok(data) => (data, value.as_ref().is_ok_and(is_json)),
+            Err(_) => (serde_json::Value::Null, false),
+        };
+        MonitoredMessage {
+            time: message.timestamp(),
+            node: message.origin().node.clone(),
+            boot: message.origin().boot,
+            id: message.counter(),
+            role: message.role().to_owned(),
+            kind: message.kind().name().to_owned(),
+            message_type: message.message_type().to_owned(),
+            channel: message.channel().map(str::to_owned),
+            data,
+            msgpack: (!is_exact).then(|| Base64::encode_string(message.data())),
+        }
+    }
+}
+
+/// Whether JSON says it in text of about its size. In what is small everything does.
+fn fits(message: &Message, data: &serde_json::Value) -> bool {
+    let size = message.data().len();
+    size <= SMALL || show::fits(data, show::most_text(size))
+}
+
+/// Whether JSON can say all of it.
+fn is_json(value: &Value) -> bool {
+    match value {
+        Value::Nil | Value::Boolean(_) | Value::Integer(_) => true,
+        Value::F32(number) => number.is_finite(),
+        Value::F64(number) => number.is_finite(),
+        Value::String(text) => text.is_str(),
+        Value::Binary(_) | Value::Ext(..) => false,
+        Value::Array(items) => items.iter().all(is_json),
+        Value::Map(entries) => {
+            let mut keys = HashSet::new();
+            entries.iter().all(|(key, value)| {
+                key.as_str().is_some_and(|key| keys.insert(key)) && is_json(value)
+            })
+        }
+    }
+}
