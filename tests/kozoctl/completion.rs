@@ -68,14 +68,15 @@ fn zsh_offers_them_too() {
         "autoload -U compinit; compinit -u; source <(kozoctl completion zsh)",
         "fpath=($PWD/pages/zsh/vendor-completions $fpath); autoload -U compinit; compinit -u",
     ] {
-        // Its completions are only to be had from one that thinks that it has a terminal.
+        // Its completions are only to be had from one that thinks that it has a terminal. That it is ready is not in the
+        // line that says so, for the terminal shows that one too, and before it is run.
         let script = format!(
             r#"timeout 60 zsh -f <<'END'
             zmodload zsh/zpty
             zpty shell 'HOME=$PWD TERM=dumb zsh -f -i'
             zpty -w shell 'PS1=; {setup}'
-            zpty -w shell 'unsetopt zle_bracketed_paste; print rea''dy'
-            zpty -r shell line '*ready*'
+            zpty -w shell 'unset zle_bracketed_paste; print rea$((0))dy'
+            zpty -r shell line '*rea0dy*'
             zpty -n -w shell $'kozoctl -n cellar role lo\t; print do''ne'
             zpty -w shell ''
             zpty -r shell line '*done*'

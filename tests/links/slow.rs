@@ -255,3 +255,27 @@ async fn news_on_a_slow_line_is_young_and_the_line_is_used() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_echoes_nothing_gets_little() {
+    const SENT: u64 = 1000;
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(4));
+    let scribe = lab.start("scribe").await;
+    let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
+    scribe.until_up("clock").await;
+    let data = vec![0; FLOOD];
+    for _ in 0..SENT {
+        scribe.try_send(&kozo::message::Draft::event("news").bytes(&data)).unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
+    let peer = scribe.peer("clock");
+    assert!((20..=32).contains(&peer.sent), "{peer:?}");
+    assert!(peer.backlog < 9 * 1024, "{peer:?}");
+    assert_eq!(peer.sent + scribe.dropped("clock", "queue_full") + 4, SENT);
+    // What it says it has heard makes room for more.
+    let sent = clock.frame(heartbeat).await;
+    clock.say(&Control::Echo(Echo { sent, received: 0, clock: 0 })).await;
+    let sent = clock.frame(heartbeat).await;
+    clock.say(&Control::Echo(Echo { sent, received: 0, clock: 0 })).await;
+    scribe.until("more is sent", |node| node.peer("clock").sent > peer.sent).await;
+}
