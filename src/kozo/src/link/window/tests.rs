@@ -1,5 +1,7 @@
 //! The window over lines that are simulated: a rate, a delay, and a buffer that holds whatever is written.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::collections::VecDeque;
 
 use super::*;
