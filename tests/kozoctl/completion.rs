@@ -75,11 +75,10 @@ fn zsh_offers_them_too() {
             zmodload zsh/zpty
             zpty shell 'HOME=$PWD TERM=dumb zsh -f -i'
             zpty -w shell 'PS1=; {setup}'
-            zpty -w shell 'unset zle_bracketed_paste; print rea$((0))dy'
+            zpty -w shell 'print rea$((0))dy'
             zpty -r shell line '*rea0dy*'
-            zpty -n -w shell $'kozoctl -n cellar role lo\t; print do''ne'
-            zpty -w shell ''
-            zpty -r shell line '*done*'
+            zpty -n -w shell $'kozoctl -n cellar role lo\t'
+            zpty -r shell line '*role logger*'
             print -r -- $line
 END"#
         );

@@ -152,10 +152,10 @@ impl SendWindow {
     /// A heartbeat follows what has been written, with this time in it; the Message before it is so many
     /// microseconds old.
     pub(super) fn mark(&mut self, sent: u64, age: Option<u64>) {
-        self.marked = self.written;
         if self.marks.len() >= MARKS {
             return;
         }
+        self.marked = self.written;
         let drained = std::mem::take(&mut self.probes);
         self.marks.push_back(Mark { sent, written: self.written, base: self.base, drained, age });
     }
