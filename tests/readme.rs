@@ -220,10 +220,10 @@ fn two_machines_work_as_written() {
 }
 
 /// What `tests/bench/report` makes of the results that are kept.
-fn report(arguments: &[&str]) -> String {
+fn report(results: &str, arguments: &[&str]) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench");
     let mut command = Command::new("python3");
-    command.current_dir(&folder).arg("report").arg("results.json").args(arguments);
+    command.current_dir(&folder).arg("report").arg(results).args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -233,13 +233,16 @@ fn report(arguments: &[&str]) -> String {
 fn the_figures_are_those_that_were_measured() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let table = report(&[]);
+    let table = report("results.json", &[]);
     assert!(readme.contains(&table), "the table of the README should be\n{table}");
     let plot = std::fs::read_to_string(root.join("tests/bench/results.svg")).unwrap();
-    assert_eq!(plot, report(&["--plot"]), "run tests/bench/report results.json --plot");
-    // Nothing, until floods through slow lines are among the results.
-    let slow = report(&["--slow"]);
+    assert_eq!(
+        plot,
+        report("results.json", &["--plot"]),
+        "run tests/bench/report results.json --plot"
+    );
+    let slow = report("slow.json", &["--slow"]);
     assert!(readme.contains(&slow), "the table of the slow lines should be\n{slow}");
-    let plot = std::fs::read_to_string(root.join("tests/bench/slow.svg")).unwrap_or_default();
-    assert_eq!(plot, report(&["--slow", "--plot"]), "run it with --slow --plot, into slow.svg");
+    let plot = std::fs::read_to_string(root.join("tests/bench/slow.svg")).unwrap();
+    assert_eq!(plot, report("slow.json", &["--slow", "--plot"]), "run it with --slow --plot");
 }
