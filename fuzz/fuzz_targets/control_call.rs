@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arguments::{Argument, Value};
 use client::Client;
-use kozo::bus::{self, Entrances};
+use kozo::bus::{self, Endpoints};
 use kozo::control::Control;
 use kozo::node::Types;
 use kozo::queue::Limits;
@@ -99,7 +99,7 @@ async fn run(steps: &[Step<'_>]) {
         types: Types::built_in(),
     };
     let nowhere = Some(format!("unix:path={}/nowhere", FOLDER.path().display()));
-    let bus = bus::start(control, Entrances { socket: Some(listener), system_bus: nowhere }).await;
+    let bus = bus::start(control, Endpoints { socket: Some(listener), system_bus: nowhere }).await;
 
     let mut client = Client::connect(&socket).await;
     let mut injected = 0;

@@ -22,7 +22,7 @@ fn drain(decoder: &mut Decoder) -> Result<(), WireError> {
         for message in messages {
             let message = message?;
             assert!(!message.role().is_empty() && !message.message_type().is_empty());
-            let _ = (message.to_string(), message.counter(), message.timestamp(), message.value());
+            let _ = (message.to_string(), message.sequence(), message.timestamp(), message.value());
         }
     }
     Ok(())

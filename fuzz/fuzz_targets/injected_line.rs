@@ -1,8 +1,8 @@
 //! A line for the injector: any text is a value, a Message, or an error that names a place in it.
 #![no_main]
 
-use kozo::role::injection::Injection;
-use kozo::role::literal;
+use kozo::roles::message_injector::injection::Injection;
+use kozo::value::literal;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &str| {

@@ -238,9 +238,9 @@ impl Scene {
                 name => name == self.hostile && self.boots.contains(&origin.boot),
             };
             assert!(known && message.hops() == 0, "{origin:?}");
-            let before = last.insert(origin.node.clone(), (origin.boot, message.counter()));
+            let before = last.insert(origin.node.clone(), (origin.boot, message.sequence()));
             let later = before
-                .is_none_or(|(boot, counter)| boot != origin.boot || counter < message.counter());
+                .is_none_or(|(boot, sequence)| boot != origin.boot || sequence < message.sequence());
             assert!(later, "{message:?} after {before:?}");
         }
         assert!(received.iter().any(|message| message.origin().node == self.honest_name));

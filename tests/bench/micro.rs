@@ -10,16 +10,16 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use kozo::config::{ConnectPolicy, NodeConfig, RootOptions};
 use kozo::interest::{Interest, InterestIndex, Pattern};
 use kozo::link::Peer;
-use kozo::link::inbound::Inbound;
-use kozo::link::notes::Notes;
-use kozo::link::outgoing::{Gateway, Outgoing};
+use kozo::link::outgoing::{Disposition, Outgoing};
+use kozo::link::reader::Reader;
+use kozo::link::signals::SessionSignals;
 use kozo::link::standing::Hold;
 use kozo::message::{Draft, Head, Kind, Message, Origin};
 use kozo::node::Router;
 use kozo::queue::{Limits, RollingQueue};
 use kozo::role::Inbox;
-use kozo::transport::session::{Flow, Sink};
-use kozo::transport::ssh;
+use kozo::session::ssh;
+use kozo::session::{Flow, Sink};
 use kozo::wire::{self, Control, Decoder, Frame, Hello, VERSION, encode_messages};
 use russh::keys::{Algorithm, PrivateKey};
 
@@ -40,8 +40,8 @@ fn head(message_type: &str) -> Head {
 fn batch(size: usize) -> Vec<Message> {
     let head = Arc::new(head("tick"));
     let data = bytes::Bytes::from(vec![0xc0; size]);
-    let message = |counter| {
-        Message::new(Arc::clone(&head), counter, 1_700_000_000_000_000, data.clone()).unwrap()
+    let message = |sequence| {
+        Message::new(Arc::clone(&head), sequence, 1_700_000_000_000_000, data.clone()).unwrap()
     };
     (1..=BATCH).map(message).collect()
 }
@@ -160,7 +160,7 @@ fn writer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("link");
     group.throughput(Throughput::Elements(BATCH));
     let limits = Limits { length: 1024, ..Limits::default() };
-    let outgoing = Outgoing::new(limits, Gateway::Open);
+    let outgoing = Outgoing::new(limits, Disposition::Open);
     let (mut taken, mut out) = (Vec::new(), BytesMut::new());
     group.bench_function("write/64", |bencher| {
         // What the router does.
@@ -206,24 +206,25 @@ fn reader(criterion: &mut Criterion) {
     let (peer, origin) = (Arc::new(peer), Origin { node: "scribe".to_owned(), boot: 1 });
     let router = Arc::new(Router::new(Arc::new(origin)));
     router.add_peer(Arc::clone(&peer), &[]);
-    let (greeted, _hears) = tokio::sync::oneshot::channel();
+    let (established, _hears) = tokio::sync::oneshot::channel();
     let (hold, standing) = Hold::new();
     hold.confirm();
-    let mut reader = Inbound::new(1, peer, router, Arc::new(Notes::new()), standing, greeted);
+    let mut reader =
+        Reader::new(1, peer, router, Arc::new(SessionSignals::new()), standing, established);
     let mut out = BytesMut::new();
     let hello =
         Hello { version: VERSION, boot: 7, received_boot: 0, received: 0, features: Vec::new() };
     wire::encode(&Control::Hello(&hello), &mut out);
     wire::encode(&Control::Interest(&[]), &mut out);
     assert_eq!(reader.data(&out).unwrap(), Flow::Continue);
-    let mut counter = 0;
+    let mut sequence = 0;
     group.bench_function("read/64", |bencher| {
         let fresh = || {
             let head = Arc::new(head("tick"));
             let message = |_| {
-                counter += 1;
+                sequence += 1;
                 let data = bytes::Bytes::from_static(&[0xc0; 64]);
-                Message::new(Arc::clone(&head), counter, 1_700_000_000_000_000, data).unwrap()
+                Message::new(Arc::clone(&head), sequence, 1_700_000_000_000_000, data).unwrap()
             };
             let messages: Vec<_> = (0..BATCH).map(message).collect();
             let mut out = BytesMut::new();

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kit::{Lab, Running};
-use kozo::bus::{Bus, Entrances};
+use kozo::bus::{Bus, Endpoints};
 use kozo::control::Control;
 use kozo::node::Types;
 use kozo_client::{Client, Lookup};
@@ -45,7 +45,7 @@ impl Served {
             config: "/etc/kozo/kozo.yml".into(),
             types: Types::built_in(),
         };
-        let entrances = Entrances {
+        let entrances = Endpoints {
             socket: Some(UnixListener::bind(&socket).unwrap()),
             system_bus: Some(system_bus.to_owned()),
         };

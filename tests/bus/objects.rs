@@ -220,11 +220,11 @@ async fn without_a_node_one_hears_where_it_was_looked_for() {
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
     for node in [Some("clock"), None] {
         let error = Client::find(&lookup, node).await.unwrap_err();
-        let Error::NoDaemon { places, .. } = error else { panic!("{error:?}") };
-        let places: Vec<_> = places.iter().map(ToString::to_string).collect();
-        assert_eq!(places.len(), 2, "{places:?}");
-        assert!(places[0].starts_with("system bus: "), "{places:?}");
-        assert!(places[1].contains(folder.path().to_str().unwrap()), "{places:?}");
+        let Error::NoDaemon { attempts, .. } = error else { panic!("{error:?}") };
+        let attempts: Vec<_> = attempts.iter().map(ToString::to_string).collect();
+        assert_eq!(attempts.len(), 2, "{attempts:?}");
+        assert!(attempts[0].starts_with("system bus: "), "{attempts:?}");
+        assert!(attempts[1].contains(folder.path().to_str().unwrap()), "{attempts:?}");
     }
 }
 

@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use kozo::config::RootOptions;
 use kozo::interest::Interest;
 use kozo::message::{Draft, Message, Origin};
-use kozo::transport::session::{Flow, Session, SessionError, Sink};
-use kozo::transport::ssh::{self, Ssh};
+use kozo::session::ssh::{self, Ssh};
+use kozo::session::{Flow, Session, SessionError, Sink};
 use kozo::wire::{self, Control, Decoder, Frame, Hello};
 use rmpv::Value;
 use russh::keys::PrivateKey;
@@ -45,10 +45,10 @@ pub fn hello(boot: u64) -> Hello {
 /// Messages with these counters, which are their data too.
 pub fn messages(node: &str, boot: u64, counters: &[u64]) -> Vec<Message> {
     let origin = Arc::new(Origin { node: node.to_owned(), boot });
-    let message = |counter: &u64| {
-        let value = Value::from(*counter);
+    let message = |sequence: &u64| {
+        let value = Value::from(*sequence);
         let draft = Draft::event("tick").data(&value);
-        Message::encode(Arc::clone(&origin), "probe", *counter, 1, &draft).unwrap()
+        Message::encode(Arc::clone(&origin), "probe", *sequence, 1, &draft).unwrap()
     };
     counters.iter().map(message).collect()
 }

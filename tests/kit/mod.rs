@@ -23,9 +23,9 @@ use kozo::config::{
     System, TransportConfig,
 };
 use kozo::interest::Interest;
-use kozo::link::Pace;
+use kozo::link::DialLimiter;
 use kozo::message::{Draft, Message};
-use kozo::node::{Node, Surroundings, Types};
+use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
 use kozo::role::{Host, Role, RoleContext, RoleError, RoleType, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Role type `probe` that hands what it receives to the test, a Role type `deaf` that receives nothing
 /// ever, a Role type `brief` that ends as soon as it has begun, and a Role type `steady` that sends [`STEADY`] numbered Messages of a kilobyte once all links have
-/// settled, and waits for room for each.
+/// links_ready, and waits for room for each.
 struct KitType {
     name: &'static str,
     interests: Vec<Interest>,
@@ -112,7 +112,7 @@ struct Steady;
 impl Role for Steady {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
         Box::pin(async move {
-            context.settled().await;
+            context.links_ready().await;
             for number in 0..STEADY {
                 let data = Value::Array(vec![Value::from(number), Value::from(vec![0; 1000])]);
                 context.send_waiting(Draft::event("tick").data(&data)).await.unwrap();
@@ -170,7 +170,7 @@ pub struct Lab {
     pub network: Network,
     pub system: Arc<System>,
     pub plan: Plan,
-    pace: Arc<Pace>,
+    dial_limiter: Arc<DialLimiter>,
     keys: HashMap<String, Arc<PrivateKey>>,
 }
 
@@ -190,7 +190,7 @@ impl Lab {
         let keys: HashMap<_, _> = names.iter().map(|name| (name.to_string(), new_key())).collect();
         let node = |name: &&str| Arc::new(node_config(name, &plan, &keys[*name]));
         let system = System { nodes: names.iter().map(node).collect() };
-        Lab { network, system: Arc::new(system), plan, pace: Arc::default(), keys }
+        Lab { network, system: Arc::new(system), plan, dial_limiter: Arc::default(), keys }
     }
 
     /// Gives all Transports of a Node other options than those of the kit.
@@ -241,14 +241,14 @@ impl Lab {
         let (sender, received) = mpsc::unbounded_channel();
         let local =
             LocalNode { system: Arc::clone(&self.system), config: Arc::new(config), private_key };
-        let surroundings = Surroundings {
+        let deps = NodeDeps {
             types: self.types(name, sender),
             print: Box::new(|_, _| {}),
-            passed: Default::default(),
-            pace: Arc::clone(&self.pace),
+            inherited: Default::default(),
+            dial_limiter: Arc::clone(&self.dial_limiter),
             set_log_filter: Box::new(|_| Ok(())),
         };
-        let node = Node::start(local, surroundings).await.unwrap();
+        let node = Node::start(local, deps).await.unwrap();
         Running { node, name: name.to_owned(), received }
     }
 

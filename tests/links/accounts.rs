@@ -79,7 +79,7 @@ async fn a_message_too_large_for_a_queue_is_refused_and_costs_no_other() {
         }
     }
     let sent = clock.send(2);
-    assert_eq!(sent.counter, 2, "what was refused has no number");
+    assert_eq!(sent.sequence, 2, "what was refused has no number");
     assert_eq!((scribe.next().await.1, scribe.next().await.1), (1, 2));
     assert!(clock.peer("scribe").dropped.is_empty());
     assert_eq!(clock.role("probe").dropped, 0);

@@ -47,7 +47,7 @@ async fn nobody_passes_on_what_is_anothers() {
     let (kind, origin) = (own.kind(), own.origin().clone());
     let head = Head::new(origin, 1, kind, own.role(), own.message_type(), own.channel()).unwrap();
     let data = own.data().to_vec().into();
-    let relayed = Message::new(head.into(), own.counter(), own.timestamp(), data).unwrap();
+    let relayed = Message::new(head.into(), own.sequence(), own.timestamp(), data).unwrap();
     client.send(&[relayed]).await;
     client.send(&messages("clock", 7, &[2])).await;
     assert_eq!(scribe.next().await.1, 2);
@@ -87,8 +87,8 @@ async fn what_comes_again_from_an_earlier_run_is_dropped_too() {
     for (boot, counters) in [(7, &[1, 2][..]), (8, &[3, 4]), (7, &[1, 2, 5]), (8, &[4, 6])] {
         let mut client = Client::greeted(&lab, "clock", "scribe", boot).await;
         client.send(&messages("clock", boot, counters)).await;
-        for counter in counters.iter().copied().filter(|counter| *counter > expected) {
-            assert_eq!(scribe.next().await.1, counter);
+        for sequence in counters.iter().copied().filter(|sequence| *sequence > expected) {
+            assert_eq!(scribe.next().await.1, sequence);
         }
         expected = counters.iter().copied().max().unwrap_or_default().max(expected);
         drop(client);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use kozo::session::SessionError;
 use kozo::status::LinkState;
 use kozo::transport::memory::Network;
-use kozo::transport::session::SessionError;
 use kozo::wire::{Control, Frame, Heartbeat};
 use tokio::time::sleep;
 
@@ -17,7 +17,7 @@ fn lab() -> Lab {
 }
 
 fn fingerprint(key: &russh::keys::PrivateKey) -> String {
-    kozo::transport::ssh::fingerprint(key.public_key())
+    kozo::session::ssh::fingerprint(key.public_key())
 }
 
 #[tokio::test(start_paused = true)]

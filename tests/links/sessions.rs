@@ -25,7 +25,7 @@ async fn a_message_reaches_the_other_node_as_it_was_sent() {
     let message = scribe.received.recv().await.unwrap();
     assert_eq!(message.to_string(), "order open from probe@clock on door");
     assert_eq!(message.value().unwrap(), value);
-    assert_eq!(message.counter(), sent.counter);
+    assert_eq!(message.sequence(), sent.sequence);
 }
 
 /// Both start at the same instant, and both dial: one session comes of it. What is sent as soon as

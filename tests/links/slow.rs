@@ -60,7 +60,7 @@ async fn a_peer_that_takes_nothing_delays_nobody() {
     let came = std::iter::from_fn(|| scribe.received.try_recv().ok());
     let counters: Vec<_> = came
         .filter(|message| message.origin().node == "clock")
-        .map(|message| message.counter())
+        .map(|message| message.sequence())
         .collect();
     assert!(counters.is_sorted_by(|a, b| a < b));
     assert_eq!(counters.last(), Some(&200));
@@ -211,7 +211,7 @@ async fn flood(rate: u32, delay: Duration, time: Duration) -> Flood {
                 ping = Box::pin(clock.node.ping_peer("scribe", 0));
             }
             Some(message) = scribe.received.recv() => {
-                let number = usize::try_from(message.counter()).unwrap() - 1;
+                let number = usize::try_from(message.sequence()).unwrap() - 1;
                 let made: &Instant = &made[number];
                 flood.ages.push(made.elapsed().saturating_sub(delay));
             }

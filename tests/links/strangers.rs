@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use kozo::config::RootOptions;
+use kozo::session::ssh::{self, Ssh};
+use kozo::session::{Flow, SessionError, Sink};
 use kozo::transport::memory::Network;
-use kozo::transport::session::{Flow, SessionError, Sink};
-use kozo::transport::ssh::{self, Ssh};
 use russh::keys::ssh_key::private::RsaKeypair;
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, client, kex, mac, server};

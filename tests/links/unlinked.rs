@@ -154,9 +154,9 @@ async fn a_message_larger_than_any_queue_is_counted_and_costs_no_other() {
     assert_eq!((scribe.peer("clock").received, scribe.peer("clock").sessions), (3, 1));
 }
 
-fn large(node: &str, boot: u64, counter: u64, size: usize) -> Message {
-    let small = messages(node, boot, &[counter]).remove(0);
-    Message::new(small.head().clone(), counter, 1, vec![0xc0; size].into()).unwrap()
+fn large(node: &str, boot: u64, sequence: u64, size: usize) -> Message {
+    let small = messages(node, boot, &[sequence]).remove(0);
+    Message::new(small.head().clone(), sequence, 1, vec![0xc0; size].into()).unwrap()
 }
 
 /// Processor time of this thread, whoever else needs the machine.
@@ -218,8 +218,8 @@ async fn flood(client: &mut Client, round: u64) {
     let small: Vec<_> = (round * 10_000 + 1..(round + 1) * 10_000).collect();
     client.send(&messages("clock", 7, &small)).await;
     for (step, size) in [100, 10_000, 1_000_000, 4_000_000].into_iter().enumerate() {
-        let counter = (round + 1) * 10_000 + u64::try_from(step).unwrap();
-        client.send(&[large("clock", 7, counter, size)]).await;
+        let sequence = (round + 1) * 10_000 + u64::try_from(step).unwrap();
+        client.send(&[large("clock", 7, sequence, size)]).await;
     }
     client.say(&Control::Heartbeat(wire::Heartbeat { sent: round, received: 0 })).await;
     let answer = |frame| matches!(frame, Frame::Echo(echo) if echo.sent == round).then_some(());

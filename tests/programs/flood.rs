@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use kozo::transport::ssh::HANDSHAKE_TIMEOUT;
+use kozo::session::ssh::HANDSHAKE_TIMEOUT;
 
 use super::support::{Lab, memory};
 

@@ -59,12 +59,12 @@ impl Line {
         self.say(&said.concat(), usize::MAX).await;
     }
 
-    /// An event with this counter.
-    pub async fn event(&mut self, name: &str, counter: u8) {
+    /// An event with this sequence number.
+    pub async fn event(&mut self, name: &str, sequence: u8) {
         let mut payload = Vec::new();
         text(&mut payload, name);
         payload.extend(1_u64.to_le_bytes());
-        payload.extend([0, 0, 0, 1, b'r', 1, b't', 0, 1, counter, 0, 0xc0]);
+        payload.extend([0, 0, 0, 1, b'r', 1, b't', 0, 1, sequence, 0, 0xc0]);
         self.say(&frame(3, &payload), usize::MAX).await;
     }
 
@@ -136,9 +136,9 @@ async fn read(
                     assert!(origin.node == crate::NODE && Some(origin.boot) == boot, "{origin:?}");
                     assert_eq!(messages.hops(), 0);
                     for message in messages {
-                        let counter = message.expect("a Message").counter();
-                        assert!(counter > last, "{counter} after {last}");
-                        last = counter;
+                        let sequence = message.expect("a Message").sequence();
+                        assert!(sequence > last, "{sequence} after {last}");
+                        last = sequence;
                     }
                 }
                 Frame::Heartbeat(heartbeat) if answers.load(Ordering::Relaxed) => {

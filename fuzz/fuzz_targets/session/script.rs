@@ -101,12 +101,12 @@ pub enum Entry<'a> {
         channel: &'a str,
     },
     Message {
-        counter: u8,
+        sequence: u8,
         time: u64,
         data: &'a [u8],
     },
     Jump {
-        counter: u64,
+        sequence: u64,
         time: u64,
         data: &'a [u8],
     },
@@ -173,18 +173,18 @@ impl Entry<'_> {
         match self {
             Entry::Head { kind, role, message_type, channel } => {
                 out.extend([0, kind % 5]);
-                [role, message_type, channel].map(|name| text(out, name));
+                [role, message_type, channel].into_iter().for_each(|name| text(out, name));
             }
-            Entry::Message { counter, time, data } => message(out, (*counter).into(), *time, data),
-            Entry::Jump { counter, time, data } => message(out, *counter, *time, data),
+            Entry::Message { sequence, time, data } => message(out, (*sequence).into(), *time, data),
+            Entry::Jump { sequence, time, data } => message(out, *sequence, *time, data),
             Entry::Many(count) => (0..*count).for_each(|_| message(out, 1, 0, &[0xc0])),
         }
     }
 }
 
-fn message(out: &mut Vec<u8>, counter: u64, time: u64, data: &[u8]) {
+fn message(out: &mut Vec<u8>, sequence: u64, time: u64, data: &[u8]) {
     number(out, data.len() as u64);
-    number(out, counter);
+    number(out, sequence);
     number(out, time);
     out.extend(data);
 }

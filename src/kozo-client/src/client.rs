@@ -19,7 +19,7 @@ use zbus::{
 };
 
 use crate::agent::Agent;
-use crate::error::{Error, Place};
+use crate::error::{Attempt, Error};
 use crate::find::{self, Connected, Lookup, Way};
 use crate::monitor::{Filter, Monitor};
 use crate::names;
@@ -102,10 +102,11 @@ impl Client {
     /// [`Error::NoDaemon`] or [`Error::NotAllowed`].
     pub async fn at_socket(path: &Path) -> Result<Client, Error> {
         let connection = find::peer_to_peer(path).await.map_err(|problem| {
-            let place = Place { place: path.display().to_string(), problem: problem.to_string() };
+            let attempt =
+                Attempt { place: path.display().to_string(), problem: problem.to_string() };
             match problem.kind() {
-                io::ErrorKind::PermissionDenied => Error::NotAllowed(place.to_string()),
-                _ => Error::NoDaemon { node: None, places: vec![place] },
+                io::ErrorKind::PermissionDenied => Error::NotAllowed(attempt.to_string()),
+                _ => Error::NoDaemon { node: None, attempts: vec![attempt] },
             }
         })?;
         let way = Way::Socket(path.to_owned());

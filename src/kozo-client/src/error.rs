@@ -9,14 +9,14 @@ use crate::names::ERROR_PREFIX;
 
 /// Where a Node was looked for, and what was found there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Attempt {
     /// A name on the bus, or a path.
     pub place: String,
     /// What is wrong with it.
     pub problem: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.problem)
     }
@@ -31,7 +31,7 @@ pub enum Error {
         /// The Node that was wanted, if one was named.
         node: Option<String>,
         /// Everywhere it was looked for.
-        places: Vec<Place>,
+        attempts: Vec<Attempt>,
     },
     /// Several Nodes run here, and none was named.
     #[error("several nodes run here ({}): name one", .0.join(", "))]

@@ -13,7 +13,7 @@ use zbus::fdo::DBusProxy;
 use zbus::names::BusName;
 use zbus::proxy::{self, CacheProperties, Proxy};
 
-use crate::error::{Error, Place};
+use crate::error::{Attempt, Error};
 use crate::{names, places};
 
 /// How long a bus or a Node has to answer.
@@ -79,23 +79,23 @@ impl Lookup {
     /// The Nodes that run here, and those that are started by whoever connects to their socket, by
     /// name. What can be reached over the system bus is given so. Each daemon is there once.
     pub async fn running(&self) -> Vec<Found> {
-        let mut places = Vec::new();
-        let bus = self.connect_to_bus(&mut places).await;
-        self.look(bus.as_ref(), &mut places).await
+        let mut attempts = Vec::new();
+        let bus = self.connect_to_bus(&mut attempts).await;
+        self.look(bus.as_ref(), &mut attempts).await
     }
 
     /// Connects to the Node of this name, or to the only one there is.
     pub(crate) async fn connect(&self, node: Option<&str>) -> Result<Connected, Error> {
-        let mut places = Vec::new();
-        let bus = self.connect_to_bus(&mut places).await;
+        let mut attempts = Vec::new();
+        let bus = self.connect_to_bus(&mut attempts).await;
         let found = match node {
             Some(node) => {
-                let found = self.named(bus.as_ref(), node, &mut places).await;
+                let found = self.named(bus.as_ref(), node, &mut attempts).await;
                 check_names(tell_apart(bus.as_ref(), &found).await)?;
                 found
             }
             None => {
-                let found = self.look(bus.as_ref(), &mut places).await;
+                let found = self.look(bus.as_ref(), &mut attempts).await;
                 check_names(found.clone())?;
                 found
             }
@@ -116,7 +116,7 @@ impl Lookup {
                     if problem.kind() == io::ErrorKind::PermissionDenied {
                         forbidden = Some(format!("{place}: {problem}"));
                     }
-                    places.push(Place { place, problem: problem.to_string() });
+                    attempts.push(Attempt { place, problem: problem.to_string() });
                 }
             }
         }
@@ -124,7 +124,7 @@ impl Lookup {
             Some(problem) => Err(Error::NotAllowed(problem)),
             None => {
                 let name = |node| names::node_of_bus_name(node).unwrap_or_else(|| node.to_owned());
-                Err(Error::NoDaemon { node: node.map(name), places })
+                Err(Error::NoDaemon { node: node.map(name), attempts })
             }
         }
     }
@@ -134,7 +134,7 @@ impl Lookup {
         &self,
         bus: Option<&Connection>,
         node: &str,
-        places: &mut Vec<Place>,
+        attempts: &mut Vec<Attempt>,
     ) -> Vec<Found> {
         let mut found = Vec::new();
         let on_bus = names::node_of_bus_name(node);
@@ -149,7 +149,7 @@ impl Lookup {
                 found.push(known(Way::SystemBus));
             } else {
                 let problem = "nobody has this name on the system bus".to_owned();
-                places.push(Place { place: name, problem });
+                attempts.push(Attempt { place: name, problem });
             }
         }
         for parent in folders {
@@ -160,20 +160,20 @@ impl Lookup {
                 {
                     found.push(known(Way::Socket(path)));
                 }
-                Ok(true) => places.push(untrusted(parent)),
-                Ok(false) => places.push(place(&path, "not a socket")),
+                Ok(true) => attempts.push(untrusted(parent)),
+                Ok(false) => attempts.push(attempt(&path, "not a socket")),
                 // There is something that this user may not see: trying it says so.
                 Err(problem) if problem.kind() == io::ErrorKind::PermissionDenied => {
                     found.push(known(Way::Socket(path)));
                 }
-                Err(problem) => places.push(place(&path, &problem.to_string())),
+                Err(problem) => attempts.push(attempt(&path, &problem.to_string())),
             }
         }
         found
     }
 
     /// All Nodes, each daemon once.
-    async fn look(&self, bus: Option<&Connection>, places: &mut Vec<Place>) -> Vec<Found> {
+    async fn look(&self, bus: Option<&Connection>, attempts: &mut Vec<Attempt>) -> Vec<Found> {
         let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
         let mut add = |node: String, way| {
             let known = found.entry(node.clone()).or_default();
@@ -188,7 +188,7 @@ impl Lookup {
                 }
             }
             if !here {
-                places.push(Place {
+                attempts.push(Attempt {
                     place: format!("{}*", names::BUS_NAME_PREFIX),
                     problem: "nobody has such a name on the system bus".to_owned(),
                 });
@@ -198,12 +198,12 @@ impl Lookup {
             let folders = match std::fs::read_dir(parent) {
                 Ok(folders) => folders,
                 Err(problem) => {
-                    places.push(place(parent, &problem.to_string()));
+                    attempts.push(attempt(parent, &problem.to_string()));
                     continue;
                 }
             };
             if !places::is_trustworthy(parent) {
-                places.push(untrusted(parent));
+                attempts.push(untrusted(parent));
                 continue;
             }
             let mut here = false;
@@ -221,7 +221,7 @@ impl Lookup {
                 }
             }
             if !here {
-                places.push(place(parent, "no node has a socket there"));
+                attempts.push(attempt(parent, "no node has a socket there"));
             }
         }
         let mut apart = Vec::new();
@@ -231,14 +231,14 @@ impl Lookup {
         apart
     }
 
-    async fn connect_to_bus(&self, places: &mut Vec<Place>) -> Option<Connection> {
+    async fn connect_to_bus(&self, attempts: &mut Vec<Attempt>) -> Option<Connection> {
         let builder = self.system_bus.as_deref().map_or_else(Builder::system, Builder::address);
         let problem = match timeout(ANSWER, builder.build()).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(problem)) => problem.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        places.push(Place { place: "system bus".to_owned(), problem });
+        attempts.push(Attempt { place: "system bus".to_owned(), problem });
         None
     }
 }
@@ -322,12 +322,12 @@ fn is_socket(path: &Path) -> io::Result<bool> {
     Ok(std::fs::symlink_metadata(path)?.file_type().is_socket())
 }
 
-fn place(path: &Path, problem: &str) -> Place {
-    Place { place: path.display().to_string(), problem: problem.to_owned() }
+fn attempt(path: &Path, problem: &str) -> Attempt {
+    Attempt { place: path.display().to_string(), problem: problem.to_owned() }
 }
 
-fn untrusted(parent: &Path) -> Place {
-    place(parent, "others may write there, so it is not trusted")
+fn untrusted(parent: &Path) -> Attempt {
+    attempt(parent, "others may write there, so it is not trusted")
 }
 
 async fn has_owner(bus: &Connection, name: &str) -> bool {

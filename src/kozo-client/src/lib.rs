@@ -14,7 +14,7 @@ pub mod monitor;
 pub use kozo_core::{names, places, status};
 
 pub use client::{Changes, Client, Injected, Reloaded};
-pub use error::{Error, Place};
+pub use error::{Attempt, Error};
 pub use find::{Found, Lookup, Way, running};
 pub use kozo_core::monitored::{Monitored, MonitoredMessage};
 pub use monitor::{Filter, Monitor};

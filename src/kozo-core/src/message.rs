@@ -1,7 +1,7 @@
 //! Messages: what Roles send to each other.
 //!
 //! A [`Message`] is what was said, once: its data, encoded when its Role sends it and from then on an
-//! immutable slice of bytes that all its clones share, with its counter and time. All that many
+//! immutable slice of bytes that all its clones share, with its sequence number and time. All that many
 //! Messages have in common (who sends them, what they are about) is their [`Head`], made once and
 //! shared too: to see that two Messages go the same way takes one comparison of pointers. How
 //! Messages look on a wire is the daemon's.
@@ -25,7 +25,7 @@ pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Nesting of arrays and maps in data beyond which it is refused.
 const MAX_DEPTH: usize = 128;
 
-/// What a Message takes besides its names and its data: kind, counter, time.
+/// What a Message takes besides its names and its data: kind, sequence number, time.
 const FIXED: usize = 1 + 8 + 8;
 
 /// What a Message is about.
@@ -347,7 +347,7 @@ impl Head {
 #[derive(Clone)]
 pub struct Message {
     head: Arc<Head>,
-    counter: u64,
+    sequence: u64,
     timestamp: u64,
     data: Bytes,
 }
@@ -359,7 +359,7 @@ impl Message {
     /// When there is no data, or the whole is over [`MAX_MESSAGE`].
     pub fn new(
         head: Arc<Head>,
-        counter: u64,
+        sequence: u64,
         timestamp: u64,
         data: Bytes,
     ) -> Result<Message, MessageError> {
@@ -370,7 +370,7 @@ impl Message {
         if data.is_empty() {
             return Err(MessageError::NoData);
         }
-        Ok(Message { head, counter, timestamp, data })
+        Ok(Message { head, sequence, timestamp, data })
     }
 
     /// Encodes a draft, with a head of its own.
@@ -380,14 +380,14 @@ impl Message {
     pub fn encode(
         origin: Arc<Origin>,
         role: &str,
-        counter: u64,
+        sequence: u64,
         timestamp: u64,
         draft: &Draft<'_>,
     ) -> Result<Message, MessageError> {
         let head = draft.head(origin, role)?;
         let mut data = BytesMut::with_capacity(draft.data_len());
         draft.put_data(&mut data);
-        Message::new(Arc::new(head), counter, timestamp, data.freeze())
+        Message::new(Arc::new(head), sequence, timestamp, data.freeze())
     }
 
     /// What it has in common with others.
@@ -411,8 +411,8 @@ impl Message {
     }
 
     /// The how-manieth Message of its origin's run it is, from 1.
-    pub fn counter(&self) -> u64 {
-        self.counter
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// When it was sent: microseconds since the Unix epoch, by the clock of its origin.
@@ -564,17 +564,17 @@ mod tests {
         fn what_was_drafted_is_there(
             kind in proptest::sample::select(&Kind::ALL[..]),
             (role, message_type, channel) in (name(), name(), proptest::option::of(name())),
-            (counter, timestamp) in any::<(u64, u64)>(),
+            (sequence, timestamp) in any::<(u64, u64)>(),
             value in value(),
         ) {
             let draft =
                 Draft::new(kind, &message_type).channel(channel.as_deref()).data(&value);
-            let message = Message::encode(origin(), &role, counter, timestamp, &draft).unwrap();
+            let message = Message::encode(origin(), &role, sequence, timestamp, &draft).unwrap();
             prop_assert_eq!(message.kind(), kind);
             prop_assert_eq!(message.role(), &*role);
             prop_assert_eq!(message.message_type(), &*message_type);
             prop_assert_eq!(message.channel(), channel.as_deref());
-            prop_assert_eq!((message.counter(), message.timestamp()), (counter, timestamp));
+            prop_assert_eq!((message.sequence(), message.timestamp()), (sequence, timestamp));
             prop_assert!(draft.has_head(message.head(), &role));
             let other = format!("{role}2");
             prop_assert!(!draft.has_head(message.head(), &other));

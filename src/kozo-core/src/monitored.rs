@@ -65,7 +65,7 @@ impl MonitoredMessage {
             time: message.timestamp(),
             node: message.origin().node.clone(),
             boot: message.origin().boot,
-            id: message.counter(),
+            id: message.sequence(),
             role: message.role().to_owned(),
             kind: message.kind().name().to_owned(),
             message_type: message.message_type().to_owned(),

@@ -83,7 +83,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::transport::session::SessionError;
+    use crate::session::SessionError;
 
     const CATALOG: &str = include_str!("../../../systemd/usr/lib/systemd/catalog/kozo.catalog");
 

@@ -75,7 +75,7 @@ impl Control {
 /// # Errors
 /// When it cannot be reached, or refuses its configuration.
 pub async fn ask_to_reload(node: &str) -> Result<(), Error> {
-    let nowhere = || Error::NoDaemon { node: Some(node.to_owned()), places: Vec::new() };
+    let nowhere = || Error::NoDaemon { node: Some(node.to_owned()), attempts: Vec::new() };
     if check_node_name(node).is_err() {
         return Err(nowhere());
     }

@@ -10,11 +10,11 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
-use crate::bus::{self, Entrances};
+use crate::bus::{self, Endpoints};
 use crate::class;
 use crate::config::LocalNode;
 use crate::control::Control;
-use crate::node::{Node, Print, SetLogFilter, StartError, Surroundings, Types};
+use crate::node::{Node, NodeDeps, Print, SetLogFilter, StartError, Types};
 use crate::output::Output;
 use crate::service::{Service, journal, pause, sockets};
 use crate::signals::{Asked, Signals};
@@ -63,8 +63,8 @@ pub fn run(
     types: Types,
     set_log_filter: SetLogFilter,
 ) -> Result<(), DaemonError> {
-    let mut passed = sockets::take_over()?;
-    let socket = passed.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
+    let mut inherited = sockets::take_over()?;
+    let socket = inherited.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
     let stdout = Output::start(io::stdout())?;
     let lines = stdout.clone();
     let ended = block_on(async move {
@@ -80,16 +80,16 @@ pub fn run(
             Box::new(move |_role: &str, line: &str| lines.line(line))
         };
         let known = types.clone();
-        let pace = Arc::default();
-        let surroundings = Surroundings { types, print, set_log_filter, passed, pace };
+        let dial_limiter = Arc::default();
+        let deps = NodeDeps { types, print, set_log_filter, inherited, dial_limiter };
         let node = tokio::select! {
-            started = Node::start(local, surroundings) => started?,
+            started = Node::start(local, deps) => started?,
             // To listen may take long: at a name, when the name server hangs.
             () = signals.stop() => return Ok(()),
         };
         pause::started();
         let control = Control { node: node.clone(), config: file, types: known };
-        let entrances = Entrances { socket, system_bus: None };
+        let entrances = Endpoints { socket, system_bus: None };
         let _bus = bus::start(control, entrances).await;
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");

@@ -47,9 +47,9 @@ impl From<Error> for Failure {
         };
         let failure = Failure::new(exit, &error);
         match &error {
-            Error::NoDaemon { node, places } => {
-                let places = places.iter().map(|place| format!("looked at {place}"));
-                let failure = places.fold(failure, Failure::hint);
+            Error::NoDaemon { node, attempts } => {
+                let lines = attempts.iter().map(|attempt| format!("looked at {attempt}"));
+                let failure = lines.fold(failure, Failure::hint);
                 start(node.as_deref().unwrap_or("NODE")).into_iter().fold(failure, Failure::hint)
             }
             Error::Ambiguous(nodes) => {

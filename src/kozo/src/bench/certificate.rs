@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
-use russh::keys::PublicKey;
-use russh::keys::ssh_key::public::{EcdsaPublicKey, KeyData};
+use ssh_key::PublicKey;
+use ssh_key::public::{EcdsaPublicKey, KeyData};
 
 use super::BenchError;
 

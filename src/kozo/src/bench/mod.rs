@@ -40,12 +40,12 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::bus::{self, Entrances};
+use crate::bus::{self, Endpoints};
 use crate::config::{self, ConfigError};
 use crate::control::Control;
 use crate::daemon;
 use crate::keygen::KeygenError;
-use crate::node::{Node, StartError, Surroundings, Types};
+use crate::node::{Node, NodeDeps, StartError, Types};
 use crate::status::LinkState;
 use parts::{PartType, Work};
 
@@ -210,7 +210,7 @@ pub enum BenchError {
     Certificate(PathBuf),
     /// A key cannot be written as text.
     #[error("a key cannot be written as text: {0}")]
-    Key(#[from] russh::keys::ssh_key::Error),
+    Key(#[from] ssh_key::Error),
     /// No key can be made.
     #[error(transparent)]
     Keygen(#[from] KeygenError),
@@ -253,14 +253,14 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let links = local.system.nodes.len().saturating_sub(1);
     listen_to_stdin(said)?;
     daemon::block_on(async move {
-        let surroundings = Surroundings {
+        let deps = NodeDeps {
             types,
             print: Box::new(|_, line| say(line)),
             set_log_filter: Box::new(|_| Ok(())),
-            passed: Default::default(),
-            pace: Arc::default(),
+            inherited: Default::default(),
+            dial_limiter: Arc::default(),
         };
-        let node = Node::start(local, surroundings).await?;
+        let node = Node::start(local, deps).await?;
         // Nobody else sets it.
         let _ = started.set(node.clone());
         let control = Control { node: node.clone(), config: PathBuf::from(FILE), types: known };
@@ -278,10 +278,10 @@ pub fn run(arguments: &Arguments) -> Result<(), BenchError> {
 }
 
 /// Ways to the control plane that come in nobody's way: a socket without a file, and no bus.
-fn entrances() -> io::Result<Entrances> {
+fn entrances() -> io::Result<Endpoints> {
     let name = format!("kozo-bench-{}", std::process::id());
     let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-    Ok(Entrances { socket: Some(socket), system_bus: Some(NO_BUS.to_owned()) })
+    Ok(Endpoints { socket: Some(socket), system_bus: Some(NO_BUS.to_owned()) })
 }
 
 /// Counts the lines on standard input, and ends the process when it is closed.

@@ -9,7 +9,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use russh::keys::PublicKey;
+use ssh_key::PublicKey;
 
 use super::{Arguments, BenchError, Part, certificate};
 use crate::keygen;
@@ -125,5 +125,5 @@ fn take_place(
 fn read_public(path: &Path) -> Result<PublicKey, BenchError> {
     let file = |source| BenchError::File { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(file)?;
-    Ok(russh::keys::PrivateKey::from_openssh(text)?.public_key().clone())
+    Ok(ssh_key::PrivateKey::from_openssh(text)?.public_key().clone())
 }

@@ -40,7 +40,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// Where a Node is to be reached.
 #[derive(Default)]
-pub struct Entrances {
+pub struct Endpoints {
     /// The control socket that systemd has passed, to be used instead of one of its own.
     pub socket: Option<UnixListener>,
     /// Address of the system bus; the usual one, if none is given.
@@ -56,7 +56,7 @@ pub struct Bus {
 
 /// Serves the control plane of a Node, on its control socket and on the system bus. When this returns
 /// both are there, as far as they can be: the log says why one is not. The Node itself needs neither.
-pub async fn start(control: Control, entrances: Entrances) -> Bus {
+pub async fn start(control: Control, entrances: Endpoints) -> Bus {
     let control = Arc::new(control);
     let accounts = Arc::new(accounts::Accounts::new());
     let mut tasks = JoinSet::new();

@@ -19,7 +19,8 @@ use super::error::Error;
 use crate::interest::Interest;
 use crate::message::Message;
 use crate::node::Node;
-use crate::role::{Inbox, show};
+use crate::role::Inbox;
+use kozo_core::value::show;
 
 /// Lines are collected up to this many bytes before they are written, while more are there.
 const WRITE: usize = 32 * 1024;

@@ -127,7 +127,7 @@ impl NodeObject {
         let channel = Some(channel).filter(|channel| !channel.is_empty());
         let draft = Draft::new(kind, r#type).channel(channel).encoded(&data);
         let sent = self.control.node.send(SENDER, &draft)?;
-        Ok((sent.counter, count(sent.roles), count(sent.peers), count(sent.unreachable)))
+        Ok((sent.sequence, count(sent.roles), count(sent.peers), count(sent.unreachable)))
     }
 
     /// Open a view of the Messages that pass this Node: those that it sends and those that come to it.

@@ -44,7 +44,7 @@ pub(super) enum SocketError {
     #[error("{0}: it belongs to another user, or others may write there")]
     Untrusted(String),
     #[error("what systemd passed: {0}")]
-    Passed(io::Error),
+    InheritedSockets(io::Error),
 }
 
 /// A socket that is taken away again when dropped.
@@ -63,8 +63,8 @@ impl Drop for Place {
 
 /// Takes over a socket that listens already, and stays when the daemon goes.
 pub(super) fn adopt(listener: StdListener) -> Result<(UnixListener, Option<Place>), SocketError> {
-    listener.set_nonblocking(true).map_err(SocketError::Passed)?;
-    let listener = UnixListener::from_std(listener).map_err(SocketError::Passed)?;
+    listener.set_nonblocking(true).map_err(SocketError::InheritedSockets)?;
+    let listener = UnixListener::from_std(listener).map_err(SocketError::InheritedSockets)?;
     Ok((listener, None))
 }
 

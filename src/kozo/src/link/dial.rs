@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{sleep, timeout};
 
-use super::greeting::{Carrier, Greeted, Greeter};
+use super::established::{Carrier, Established};
+use super::handshake::Handshaker;
 use super::peer::Peer;
 use crate::BoxFuture;
-use crate::transport::session::SessionError;
+use crate::session::SessionError;
 use crate::transport::{Found, Priority, Transport};
 
 /// Pause before the next address of the same priority is tried beside those under way.
@@ -23,7 +24,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Pause before a lower priority is tried beside a higher one.
 const LOWER: Duration = Duration::from_secs(2);
 
-type Attempt<'a> = BoxFuture<'a, Result<Greeted, SessionError>>;
+type Attempt<'a> = BoxFuture<'a, Result<Established, SessionError>>;
 
 /// One way to a Peer.
 #[derive(Clone)]
@@ -44,11 +45,11 @@ pub struct Candidate {
 /// Why it came to nothing: a refusal, which somebody has to look at, if there was one; else all that
 /// was tried.
 pub async fn dial(
-    greeter: &Greeter,
+    handshaker: &Handshaker,
     peer: &Arc<Peer>,
     candidates: &[Candidate],
     above: Option<Priority>,
-) -> Result<Greeted, SessionError> {
+) -> Result<Established, SessionError> {
     let wanted = |candidate: &&Candidate| Some(candidate.transport.priority()) > above;
     let mut rest = candidates.iter().filter(wanted).peekable();
     let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
@@ -69,7 +70,7 @@ pub async fn dial(
             tokio::select! {
                 biased;
                 Some(result) = attempts.next() => match result {
-                    Ok(greeted) => return Ok(greeted),
+                    Ok(established) => return Ok(established),
                     Err(error) => {
                         failures.push(error);
                         if next.is_none() || next != last {
@@ -82,7 +83,7 @@ pub async fn dial(
         }
         if let Some(candidate) = rest.next() {
             last = next;
-            let attempt = greeter.pace.take_turn(attempt(greeter, peer, candidate));
+            let attempt = handshaker.dial_limiter.take_turn(attempt(handshaker, peer, candidate));
             attempts.push(Box::pin(attempt));
         }
     }
@@ -100,10 +101,10 @@ fn summary(failures: Vec<SessionError>) -> SessionError {
 }
 
 async fn attempt(
-    greeter: &Greeter,
+    handshaker: &Handshaker,
     peer: &Arc<Peer>,
     candidate: &Candidate,
-) -> Result<Greeted, SessionError> {
+) -> Result<Established, SessionError> {
     let transport = &candidate.transport;
     let limit = transport.connect_timeout();
     let connecting = transport.connect(&candidate.address, &*candidate.found);
@@ -120,5 +121,5 @@ async fn attempt(
         transport: candidate.transport_type.clone(),
         priority: transport.priority(),
     };
-    greeter.dial(peer, carrier).await
+    handshaker.dial(peer, carrier).await
 }

@@ -2,21 +2,23 @@
 //!
 //! Each link is one task ([`task`]) that drives one pure state machine ([`machine`]): it dials
 //! ([`dial`]), takes what comes in, keeps one session in use, and notices when the Peer is gone. A
-//! session has a reader ([`inbound`], called by whatever decrypts) and a writer ([`writer`]); they
-//! speak with each other and with the link only through [`notes`] and [`peer`], so that nobody who
-//! reads ever waits for a write. Knows `wire`, `transport` and `queue`; the Node behind it is an
-//! [`peer::Exchange`].
+//! session has a reader ([`reader`], called by whatever decrypts) and a writer ([`writer`]); they
+//! speak with each other and with the link only through [`signals`] and [`peer`], so that nobody who
+//! reads ever waits for a write. Knows `wire`, `session`, `transport` and `queue`; the Node behind it is a
+//! [`Dispatch`].
 
 pub mod backoff;
 pub mod dial;
-pub mod greeting;
-pub mod inbound;
+pub mod dial_limiter;
+pub mod dispatch;
+pub mod established;
+pub mod handshake;
 pub mod machine;
-pub mod notes;
 pub mod outgoing;
-pub mod pace;
 pub mod peer;
 pub mod policy;
+pub mod reader;
+pub mod signals;
 pub mod standing;
 pub mod task;
 pub mod traffic;
@@ -25,7 +27,9 @@ mod window;
 mod writer;
 
 pub use dial::Candidate;
-pub use greeting::{Carrier, Greeted, Greeter};
+pub use dial_limiter::DialLimiter;
+pub use dispatch::Dispatch;
+pub use established::{Carrier, Established};
+pub use handshake::Handshaker;
 pub use machine::End;
-pub use pace::Pace;
-pub use peer::{Exchange, Notice, Peer, PeerId, Peers};
+pub use peer::{LinkCommand, Peer, PeerId, Peers};

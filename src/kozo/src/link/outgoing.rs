@@ -11,7 +11,7 @@ use crate::queue::{Limits, RollingQueue, Room, TooLarge, Waiters, Weight as _};
 
 /// What to do with a Message for the Peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gateway {
+pub enum Disposition {
     /// The link is up: queue it for the session.
     Open,
     /// The link is made on demand, or another one takes its place: queue it, and ask for the link.
@@ -76,7 +76,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 struct State {
     queue: RollingQueue<Message>,
-    gateway: Gateway,
+    disposition: Disposition,
     sent: u64,
     run: Run,
     dropped: BTreeMap<DropReason, u64>,
@@ -109,7 +109,7 @@ pub struct OutgoingCounters {
 
 impl Outgoing {
     /// An empty queue.
-    pub fn new(limits: Limits, gateway: Gateway) -> Outgoing {
+    pub fn new(limits: Limits, disposition: Disposition) -> Outgoing {
         let queue = RollingQueue::new(limits);
         let Limits { length, size } = queue.limits();
         Outgoing {
@@ -117,7 +117,7 @@ impl Outgoing {
             size: AtomicUsize::new(size),
             state: Mutex::new(State {
                 queue,
-                gateway,
+                disposition,
                 sent: 0,
                 run: Run::default(),
                 dropped: BTreeMap::new(),
@@ -134,10 +134,10 @@ impl Outgoing {
     /// When it is larger than the whole queue.
     pub fn push(&self, message: Message) -> Result<Pushed, TooLarge> {
         let mut state = self.lock();
-        let reason = match state.gateway {
-            Gateway::Open | Gateway::Hold => None,
-            Gateway::Down => Some(DropReason::LinkDown),
-            Gateway::Forbidden => Some(DropReason::Policy),
+        let reason = match state.disposition {
+            Disposition::Open | Disposition::Hold => None,
+            Disposition::Down => Some(DropReason::LinkDown),
+            Disposition::Forbidden => Some(DropReason::Policy),
         };
         if let Some(reason) = reason {
             state.count(reason, 1);
@@ -147,7 +147,7 @@ impl Outgoing {
         let dropped = state.queue.push(message)?;
         state.count(DropReason::QueueFull, dropped);
         let full = !state.queue.has_room_for(weight);
-        let open = state.gateway == Gateway::Open;
+        let open = state.disposition == Disposition::Open;
         drop(state);
         if !open {
             self.wanted.notify_one();
@@ -163,7 +163,7 @@ impl Outgoing {
     pub fn wait_for_room(&self, weight: usize) -> Option<Room> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let queues = matches!(state.gateway, Gateway::Open | Gateway::Hold);
+        let queues = matches!(state.disposition, Disposition::Open | Disposition::Hold);
         (queues && !state.queue.has_room_for(weight)).then(|| state.waiters.join())
     }
 
@@ -191,16 +191,16 @@ impl Outgoing {
 
     /// Changes what happens to Messages. What is in the queue is dropped where the new state would
     /// have dropped it.
-    pub fn set_gateway(&self, gateway: Gateway) {
+    pub fn set_disposition(&self, disposition: Disposition) {
         let mut state = self.lock();
-        state.gateway = gateway;
-        match gateway {
-            Gateway::Open => {
+        state.disposition = disposition;
+        match disposition {
+            Disposition::Open => {
                 drop(state);
                 self.ready.notify_one();
             }
-            Gateway::Hold => {}
-            Gateway::Down | Gateway::Forbidden => {
+            Disposition::Hold => {}
+            Disposition::Down | Disposition::Forbidden => {
                 let dropped = state.queue.clear();
                 state.waiters.wake();
                 state.count(DropReason::LinkDown, dropped);
@@ -218,7 +218,7 @@ impl Outgoing {
     /// The link comes up after it was down: the Peer says how many Messages its run has received
     /// from here, or nothing when it is a new run. What was sent and did not arrive is counted as
     /// lost.
-    pub fn settle(&self, received: Option<u64>) {
+    pub fn reconcile(&self, received: Option<u64>) {
         if let Some(received) = received {
             self.acknowledge(received);
         }
@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn open() -> Outgoing {
-        Outgoing::new(Limits { length: 8, size: 400 }, Gateway::Open)
+        Outgoing::new(Limits { length: 8, size: 400 }, Disposition::Open)
     }
 
     fn dropped(outgoing: &Outgoing, reason: DropReason) -> u64 {
@@ -321,12 +321,12 @@ mod tests {
     enum Step {
         Push(usize),
         Take(usize),
-        Set(Gateway),
+        Set(Disposition),
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        const GATEWAYS: [Gateway; 4] =
-            [Gateway::Open, Gateway::Hold, Gateway::Down, Gateway::Forbidden];
+        const GATEWAYS: [Disposition; 4] =
+            [Disposition::Open, Disposition::Hold, Disposition::Down, Disposition::Forbidden];
         prop_oneof![
             6 => (1_usize..500).prop_map(Step::Push),
             3 => (1_usize..300).prop_map(Step::Take),
@@ -338,26 +338,26 @@ mod tests {
         #[test]
         fn every_message_is_sent_dropped_or_still_there(steps in vec(step(), 0..100)) {
             let outgoing = open();
-            let (mut gateway, mut pushed) = (Gateway::Open, 0);
+            let (mut disposition, mut pushed) = (Disposition::Open, 0);
             let mut batch = Vec::new();
             for step in steps {
                 match step {
-                    Step::Push(size) => match (outgoing.push(message(size)), gateway) {
-                        (Ok(Pushed::Queued { .. }), Gateway::Open | Gateway::Hold)
-                        | (Ok(Pushed::Dropped(DropReason::LinkDown)), Gateway::Down)
-                        | (Ok(Pushed::Dropped(DropReason::Policy)), Gateway::Forbidden) => {
+                    Step::Push(size) => match (outgoing.push(message(size)), disposition) {
+                        (Ok(Pushed::Queued { .. }), Disposition::Open | Disposition::Hold)
+                        | (Ok(Pushed::Dropped(DropReason::LinkDown)), Disposition::Down)
+                        | (Ok(Pushed::Dropped(DropReason::Policy)), Disposition::Forbidden) => {
                             pushed += 1;
                         }
                         (Err(error), _) => prop_assert!(error.weight > error.size),
-                        (other, _) => prop_assert!(false, "{other:?} when {gateway:?}"),
+                        (other, _) => prop_assert!(false, "{other:?} when {disposition:?}"),
                     },
                     Step::Take(bytes) => {
                         let taken = outgoing.take(&mut batch, bytes);
                         prop_assert!(batch.len() <= 1 || taken <= bytes);
                     }
                     Step::Set(new) => {
-                        outgoing.set_gateway(new);
-                        gateway = new;
+                        outgoing.set_disposition(new);
+                        disposition = new;
                     }
                 }
                 batch.clear();
@@ -384,28 +384,28 @@ mod tests {
     #[test]
     fn what_a_run_did_not_get_is_lost_once() {
         let outgoing = open();
-        outgoing.settle(None);
+        outgoing.reconcile(None);
         send(&outgoing, 10);
-        outgoing.settle(Some(7));
+        outgoing.reconcile(Some(7));
         assert_eq!(dropped(&outgoing, DropReason::Lost), 3);
-        outgoing.settle(Some(7));
+        outgoing.reconcile(Some(7));
         assert_eq!(dropped(&outgoing, DropReason::Lost), 3, "they are not lost again");
         send(&outgoing, 5);
         outgoing.acknowledge(9);
-        outgoing.settle(Some(11));
+        outgoing.reconcile(Some(11));
         assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
     }
 
     #[test]
     fn of_a_run_that_is_over_all_that_it_did_not_say_it_has_is_lost() {
         let outgoing = open();
-        outgoing.settle(None);
+        outgoing.reconcile(None);
         send(&outgoing, 10);
         outgoing.acknowledge(6);
-        outgoing.settle(None);
+        outgoing.reconcile(None);
         assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
         send(&outgoing, 3);
-        outgoing.settle(Some(3));
+        outgoing.reconcile(Some(3));
         assert_eq!(dropped(&outgoing, DropReason::Lost), 4, "the new run has all of its own");
     }
 
@@ -415,7 +415,7 @@ mod tests {
         send(&outgoing, 2);
         outgoing.acknowledge(u64::MAX);
         send(&outgoing, 2);
-        outgoing.settle(None);
+        outgoing.reconcile(None);
         assert_eq!(dropped(&outgoing, DropReason::Lost), 2);
     }
 

@@ -5,78 +5,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
-use russh::keys::PublicKey;
+use ssh_key::PublicKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::greeting::Greeted;
+use super::established::Established;
 use super::machine::{End, LinkState, SessionId, State};
-use super::notes::{Readers, RoundTrip};
-use super::outgoing::{Gateway, Outgoing};
+use super::outgoing::{Disposition, Outgoing};
 use super::policy;
+use super::signals::{PendingSessions, RoundTrip};
 use super::traffic::{Carried, Traffic};
-use super::turn::Turn;
 use crate::config::{ConnectPolicy, NodeConfig};
-use crate::interest::Interest;
 use crate::message::Origin;
 use crate::queue::Limits;
+use crate::session::SessionError;
 use crate::status::PeerStatus;
-use crate::transport::session::{Flow, SessionError};
-use crate::wire::{Messages, WireError};
 
 /// Notices that wait for a link.
-const NOTICES: usize = 64;
+const COMMANDS: usize = 64;
 
 /// Number of a Peer on this Node, which no other Peer or Role gets in this run of the daemon.
 pub type PeerId = u32;
 
-/// What a link needs of its Node.
-pub trait Exchange: Send + Sync {
-    /// Hands over Messages that came from a Peer, whose own they are: all of them, or those before one for
-    /// which a queue has no room, or before the turn is over. Says how many it took.
-    ///
-    /// # Errors
-    /// When one of them is malformed; those before it are delivered.
-    fn deliver(
-        &self,
-        peer: PeerId,
-        messages: &mut Messages,
-        turn: &mut Turn,
-    ) -> Result<(Flow, u64), WireError>;
-
-    /// Bytes of the largest Message that anybody here could take.
-    fn largest(&self) -> usize;
-
-    /// A Peer sent so many Messages in another Node's name; they were refused.
-    fn refuse_forged(&self, peer: &Peer, claimed: &str, messages: u64);
-
-    /// A Peer sent so many Messages though the policies forbid that direction; they were refused.
-    fn refuse_forbidden(&self, peer: &Peer, messages: u64);
-
-    /// So many Messages came on sessions that their links did not know; they were dropped.
-    fn drop_unlinked(&self, messages: u64);
-
-    /// A Message came that is larger than any that is taken; it was dropped.
-    fn drop_too_large(&self);
-
-    /// A Peer announced its interest.
-    fn set_interest(&self, peer: PeerId, interests: &[Interest]);
-
-    /// The link to a Peer stands differently, or something else carries it.
-    fn link_changed(&self, peer: &Peer);
-
-    /// Something for people who look after the Node: logged, but at most once a minute for one Peer
-    /// and cause.
-    fn complain(&self, peer: &str, error: &SessionError);
-
-    /// The interest of all local Roles together.
-    fn interests(&self) -> watch::Receiver<Arc<[Interest]>>;
-}
-
 /// What happens to a link from outside.
-pub enum Notice {
+pub enum LinkCommand {
     /// A session was made.
-    Ready(Box<Greeted>),
-    /// A session is over, and why. (In a box, as every link has room for many notices.)
+    Ready(Box<Established>),
+    /// A session is over, and why. (In a box, as every link has room for many commands.)
     Ended(SessionId, Box<SessionError>),
     /// Somebody wants the link to be tried at once, and no longer kept closed.
     Connect,
@@ -104,12 +58,12 @@ pub struct Peer {
     pub inward: ConnectPolicy,
     /// Messages on their way to it.
     pub outgoing: Arc<Outgoing>,
-    /// Where its link takes notice.
-    pub notices: mpsc::Sender<Notice>,
+    /// Where its link takes commands.
+    pub commands: mpsc::Sender<LinkCommand>,
     /// What the session in use carries.
     pub traffic: Traffic,
-    /// Which sessions with it have notes for the link.
-    pub readers: Readers,
+    /// Which sessions with it have signals for the link.
+    pub pending: PendingSessions,
     /// Whether the link is to be, or is kept closed because somebody said so.
     wanted: AtomicBool,
     /// How its link ends, once it does: then another configuration holds, and no session is begun with this.
@@ -135,7 +89,7 @@ struct Seen {
     other_run: Run,
     received_before: u64,
     /// The run for which what it received is counted.
-    settled: Option<u64>,
+    reconciled: Option<u64>,
     /// Whether Messages wait although the link is not up, because it was until another one took its place.
     handover: bool,
 }
@@ -148,15 +102,15 @@ struct Run {
 }
 
 impl Peer {
-    /// A Peer of this Node, and where its link will take notice.
+    /// A Peer of this Node, and where its link will take commands.
     pub fn new(
         id: PeerId,
         own: &NodeConfig,
         config: Arc<NodeConfig>,
         limits: Limits,
-    ) -> (Peer, mpsc::Receiver<Notice>) {
+    ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         let outward = policy::direction(own.self_to_others, config.others_to_self);
-        let outgoing = Arc::new(Outgoing::new(limits, closed_gateway(outward)));
+        let outgoing = Arc::new(Outgoing::new(limits, disposition_while_closed(outward)));
         let seen = Arc::new(Mutex::new(Seen {
             state: State::Disabled,
             link_state: LinkState::Disabled,
@@ -171,7 +125,7 @@ impl Peer {
             run: Run::default(),
             other_run: Run::default(),
             received_before: 0,
-            settled: None,
+            reconciled: None,
             handover: false,
         }));
         Peer::with(id, own, config, outgoing, seen)
@@ -184,16 +138,16 @@ impl Peer {
         own: &NodeConfig,
         config: Arc<NodeConfig>,
         limits: Limits,
-    ) -> (Peer, mpsc::Receiver<Notice>) {
+    ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         self.outgoing.set_limits(limits);
         {
             let mut seen = self.lock();
             seen.handover |= seen.link_state == LinkState::Up;
         }
         let (outgoing, seen) = (Arc::clone(&self.outgoing), Arc::clone(&self.seen));
-        let (peer, notices) = Peer::with(self.id, own, config, outgoing, seen);
+        let (peer, commands) = Peer::with(self.id, own, config, outgoing, seen);
         peer.set_wanted(self.is_wanted());
-        (peer, notices)
+        (peer, commands)
     }
 
     fn with(
@@ -202,19 +156,19 @@ impl Peer {
         config: Arc<NodeConfig>,
         outgoing: Arc<Outgoing>,
         seen: Arc<Mutex<Seen>>,
-    ) -> (Peer, mpsc::Receiver<Notice>) {
+    ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         let outward = policy::direction(own.self_to_others, config.others_to_self);
         let inward = policy::direction(config.self_to_others, own.others_to_self);
-        let (notices, taken) = mpsc::channel(NOTICES);
+        let (commands, taken) = mpsc::channel(COMMANDS);
         let peer = Peer {
             id,
             config,
             outward,
             inward,
             outgoing,
-            notices,
+            commands,
             traffic: Traffic::default(),
-            readers: Readers::default(),
+            pending: PendingSessions::default(),
             wanted: AtomicBool::new(true),
             end: watch::Sender::new(None),
             seen,
@@ -271,7 +225,7 @@ impl Peer {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Sets [`is_wanted`](Self::is_wanted); the link is to be told by a [`Notice`].
+    /// Sets [`is_wanted`](Self::is_wanted); the link is to be told by a [`LinkCommand`].
     pub fn set_wanted(&self, wanted: bool) {
         self.wanted.store(wanted, Ordering::Relaxed);
     }
@@ -334,15 +288,15 @@ impl Peer {
     }
 
     /// The run for which what it received is counted.
-    pub fn settled(&self) -> Option<u64> {
-        self.lock().settled
+    pub fn reconciled(&self) -> Option<u64> {
+        self.lock().reconciled
     }
 
     /// The link comes up after it was down, with this run of the Peer, which says how many Messages came from
     /// here, if it knows: the rest of what was sent is lost.
-    pub fn settle(&self, boot: u64, received: Option<u64>) {
-        self.lock().settled = Some(boot);
-        self.outgoing.settle(received);
+    pub fn reconcile(&self, boot: u64, received: Option<u64>) {
+        self.lock().reconciled = Some(boot);
+        self.outgoing.reconcile(received);
     }
 
     /// Remembers a measurement.
@@ -377,22 +331,22 @@ impl Peer {
             }
             changed
         };
-        self.set_gateway();
+        self.set_disposition();
         changed
     }
 
-    fn set_gateway(&self) {
+    fn set_disposition(&self) {
         let (state, handover) = {
             let seen = self.lock();
             (seen.state, seen.handover)
         };
-        self.outgoing.set_gateway(match (self.outward, state) {
-            (ConnectPolicy::Never, _) => Gateway::Forbidden,
-            (_, State::Up) => Gateway::Open,
+        self.outgoing.set_disposition(match (self.outward, state) {
+            (ConnectPolicy::Never, _) => Disposition::Forbidden,
+            (_, State::Up) => Disposition::Open,
             // Somebody keeps it closed: what would wait for it now would go out stale, or never.
-            (_, State::Disabled) => Gateway::Down,
-            _ if handover => Gateway::Hold,
-            (outward, _) => closed_gateway(outward),
+            (_, State::Disabled) => Disposition::Down,
+            _ if handover => Disposition::Hold,
+            (outward, _) => disposition_while_closed(outward),
         });
     }
 
@@ -405,7 +359,7 @@ impl Peer {
     /// They have waited for long enough, or in vain.
     pub fn end_handover(&self) {
         if std::mem::take(&mut self.lock().handover) {
-            self.set_gateway();
+            self.set_disposition();
         }
     }
 
@@ -458,11 +412,11 @@ impl Peer {
 }
 
 /// What happens to Messages while the link is not up.
-fn closed_gateway(outward: ConnectPolicy) -> Gateway {
+fn disposition_while_closed(outward: ConnectPolicy) -> Disposition {
     match outward {
-        ConnectPolicy::Constant => Gateway::Down,
-        ConnectPolicy::OnDemand => Gateway::Hold,
-        ConnectPolicy::Never => Gateway::Forbidden,
+        ConnectPolicy::Constant => Disposition::Down,
+        ConnectPolicy::OnDemand => Disposition::Hold,
+        ConnectPolicy::Never => Disposition::Forbidden,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether what comes on a session counts: only while its link knows the session.
 //!
-//! Whoever is responsible for a session (its greeting, then its link) has the [`Hold`] on it; the reader
+//! Whoever is responsible for a session (its handshake, then its link) has the [`Hold`] on it; the reader
 //! looks at the [`Standing`].
 
 use tokio::sync::watch;

@@ -9,18 +9,19 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::dial::{Candidate, dial};
-use super::greeting::{Greeted, Greeter};
+use super::established::Established;
+use super::handshake::Handshaker;
 use super::machine::{Action, End, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::notes::{Notes, Readings, RoundTrip};
-use super::peer::{Notice, Peer};
+use super::peer::{LinkCommand, Peer};
+use super::signals::{RoundTrip, SessionSignals, ToLink};
 use super::standing::Hold;
 use super::writer;
 use crate::BoxFuture;
 use crate::class;
 use crate::config::RootOptions;
+use crate::session::SessionError;
 use crate::transport::Priority;
-use crate::transport::session::SessionError;
-use crate::transport::stream::Cutter;
+use crate::transport::stream::AbortHandle;
 
 /// First attempts are spread over a millisecond for each Peer but one.
 const SPREAD: Duration = Duration::from_millis(1);
@@ -45,23 +46,23 @@ pub struct Link {
     /// The Peer.
     pub peer: Arc<Peer>,
     /// Makes sessions.
-    pub greeter: Arc<Greeter>,
+    pub handshaker: Arc<Handshaker>,
     /// All ways to the Peer, best first.
     pub candidates: Vec<Candidate>,
     /// What happens to the link.
-    pub notices: mpsc::Receiver<Notice>,
+    pub commands: mpsc::Receiver<LinkCommand>,
     /// Says that the link is to end, and how.
     pub end: watch::Receiver<Option<End>>,
     /// Dropped once the first attempts to reach the Peer are over, or none is to be made.
-    pub settled: Option<oneshot::Sender<()>>,
+    pub ready: Option<oneshot::Sender<()>>,
 }
 
 impl Link {
     /// Runs until it is to end and all its sessions have.
     pub async fn run(self, options: &RootOptions) {
-        let peers = u32::try_from(self.greeter.peers.len()).unwrap_or(u32::MAX);
+        let peers = u32::try_from(self.handshaker.peers.len()).unwrap_or(u32::MAX);
         let rules = Rules {
-            decider: *self.greeter.peers.origin.node < *self.peer.config.name,
+            decider: *self.handshaker.peers.origin.node < *self.peer.config.name,
             outward: self.peer.outward,
             heartbeat: options.heartbeat,
             retry: options.connection_retry,
@@ -72,7 +73,7 @@ impl Link {
             machine: Machine::new(rules, rand::random::<f64>),
             state: State::Disabled,
             sessions: HashMap::new(),
-            settled: self.peer.settled(),
+            reconciled: self.peer.reconciled(),
             replaced: VecDeque::new(),
             dialling: None,
             unreachable: false,
@@ -96,10 +97,10 @@ async fn next(end: &mut watch::Receiver<Option<End>>) -> Option<End> {
 }
 
 struct Open {
-    notes: Arc<Notes>,
+    signals: Arc<SessionSignals>,
     /// Until the session is given up.
     hold: Option<Hold>,
-    cutter: Cutter,
+    abort_handle: AbortHandle,
     transport: String,
     priority: Priority,
     address: String,
@@ -112,8 +113,8 @@ struct Open {
 /// A session is of no use without its link.
 impl Drop for Open {
     fn drop(&mut self) {
-        self.notes.set_active(false);
-        self.cutter.cut();
+        self.signals.set_active(false);
+        self.abort_handle.abort();
     }
 }
 
@@ -133,10 +134,10 @@ struct Running {
     state: State,
     sessions: HashMap<SessionId, Open>,
     /// The Peer's run for which what it received is counted.
-    settled: Option<u64>,
+    reconciled: Option<u64>,
     /// Runs of the Peer that a later one has replaced.
     replaced: VecDeque<u64>,
-    dialling: Option<BoxFuture<'static, Result<Greeted, SessionError>>>,
+    dialling: Option<BoxFuture<'static, Result<Established, SessionError>>>,
     /// The log says already that the Peer cannot be reached.
     unreachable: bool,
     /// Those who want to know the round-trip time.
@@ -157,7 +158,7 @@ impl Running {
             self.time();
         }
         if matches!(self.state, State::Disabled | State::Idle) {
-            self.link.settled = None;
+            self.link.ready = None;
         }
         let handover = sleep(HANDOVER);
         tokio::pin!(handover);
@@ -169,10 +170,10 @@ impl Running {
             tokio::select! {
                 biased;
                 // First: what a session said goes before what somebody else says of it.
-                told = self.link.peer.readers.told() => {
+                told = self.link.peer.pending.told() => {
                     told.into_iter().for_each(|id| self.read(id));
                 }
-                Some(notice) = self.link.notices.recv() => self.notice(notice),
+                Some(notice) = self.link.commands.recv() => self.notice(notice),
                 result = async { self.dialling.as_mut()?.await.into() }, if self.dialling.is_some() => {
                     self.dialling = None;
                     self.dialled(result);
@@ -216,20 +217,20 @@ impl Running {
         }
     }
 
-    fn notice(&mut self, notice: Notice) {
+    fn notice(&mut self, notice: LinkCommand) {
         match notice {
-            Notice::Ready(greeted) => self.greeted(*greeted),
-            Notice::Connect => {
+            LinkCommand::Ready(established) => self.established(*established),
+            LinkCommand::Connect => {
                 info!(peer = self.link.peer.name(), "connecting, as asked");
                 self.handle(Event::Connect);
             }
-            Notice::Disconnect => {
+            LinkCommand::Disconnect => {
                 info!(peer = self.link.peer.name(), "closing the link, as asked");
                 self.link.peer.set_error(Reason::Asked.text().to_owned());
                 self.handle(Event::Disconnect);
             }
-            Notice::Ping { padding, answer } => self.ping(padding, answer),
-            Notice::Ended(id, reason) => {
+            LinkCommand::Ping { padding, answer } => self.ping(padding, answer),
+            LinkCommand::Ended(id, reason) => {
                 // What the Peer said last may still be there.
                 self.read(id);
                 self.pings.retain(|ping| ping.session != id);
@@ -246,10 +247,10 @@ impl Running {
         }
     }
 
-    /// Acts upon what the reader of a session left in the notes.
+    /// Acts upon what the reader of a session left in the signals.
     fn read(&mut self, id: SessionId) {
         let Some(open) = self.sessions.get(&id) else { return };
-        let Readings { chosen, echo, finish, finished } = open.notes.readings();
+        let ToLink { chosen, echo, finish, finished } = open.signals.take_for_link();
         if chosen {
             self.handle(Event::Use(id));
         }
@@ -279,8 +280,8 @@ impl Running {
         if self.pings.len() >= MOST_PINGS || padded && self.pings.iter().any(|ping| ping.padded) {
             return;
         }
-        self.pings.push(Ping { session, asked: open.notes.now(), padded, answer });
-        open.notes.leave(|say| match padding {
+        self.pings.push(Ping { session, asked: open.signals.now(), padded, answer });
+        open.signals.tell_writer(|say| match padding {
             // What another one waits for is still to be written.
             0 => say.heartbeat = true,
             padding => say.padding = padding,
@@ -288,7 +289,7 @@ impl Running {
     }
 
     fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
-        let padded = self.sessions.get(&id).map(|open| open.notes.padded());
+        let padded = self.sessions.get(&id).map(|open| open.signals.padded());
         let answered = |ping: &mut Ping| {
             // A later heartbeat may have overtaken the echo of the one behind the padding: it is behind it too.
             let behind = |sent: u64| ping.asked <= sent && sent <= measured.sent;
@@ -301,9 +302,9 @@ impl Running {
         }
     }
 
-    fn dialled(&mut self, result: Option<Result<Greeted, SessionError>>) {
+    fn dialled(&mut self, result: Option<Result<Established, SessionError>>) {
         match result {
-            Some(Ok(greeted)) => self.greeted(greeted),
+            Some(Ok(established)) => self.established(established),
             Some(Err(error)) => {
                 self.complain(&error);
                 self.link.peer.set_error(error.to_string());
@@ -312,7 +313,7 @@ impl Running {
                 // Whoever is being started at the same moment is reached by one of the next attempts.
                 let nowhere = self.link.candidates.is_empty();
                 if refused || nowhere || self.begun.elapsed() >= START {
-                    self.link.settled = None;
+                    self.link.ready = None;
                 }
                 self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
             }
@@ -324,7 +325,7 @@ impl Running {
     fn complain(&mut self, error: &SessionError) {
         let name = self.link.peer.name();
         if error.is_refusal() {
-            self.link.greeter.exchange.complain(name, error);
+            self.link.handshaker.dispatch.complain(name, error);
         } else if self.machine.state() == State::Up || self.unreachable {
             debug!(peer = name, "cannot connect: {error}");
         } else {
@@ -335,55 +336,57 @@ impl Running {
 
     /// Whether this leads to a run of the Peer that is still there though another one has replaced it:
     /// two daemons with one name and key would replace each other for ever.
-    fn is_twin(&self, greeted: &Greeted) -> bool {
-        self.state == State::Up && self.replaced.contains(&greeted.hello.boot)
+    fn is_twin(&self, established: &Established) -> bool {
+        self.state == State::Up && self.replaced.contains(&established.hello.boot)
     }
 
-    fn turn_away(&mut self, mut greeted: Greeted) {
-        greeted.hold = None;
+    fn turn_away(&mut self, mut established: Established) {
+        established.hold = None;
         let peer = Arc::clone(&self.link.peer);
         let twin = SessionError::Twin(peer.name().to_owned());
-        self.link.greeter.exchange.complain(peer.name(), &twin);
-        let (dialled, cutter) = (greeted.dialled, greeted.session.cutter.clone());
-        greeted.notes.leave(|say| say.bye = Some(Reason::Twin.text()));
+        self.link.handshaker.dispatch.complain(peer.name(), &twin);
+        let (dialled, abort_handle) =
+            (established.dialled, established.session.abort_handle.clone());
+        established.signals.tell_writer(|say| say.bye = Some(Reason::Twin.text()));
         tokio::spawn(async move {
             // However full its stream is, it ends.
-            let _ = timeout(GOODBYE, writer::run(greeted, peer)).await;
-            cutter.cut();
+            let _ = timeout(GOODBYE, writer::run(established, peer)).await;
+            abort_handle.abort();
         });
         if dialled {
             self.handle(Event::DialRefused);
         }
     }
 
-    fn greeted(&mut self, mut greeted: Greeted) {
-        if self.is_twin(&greeted) {
-            return self.turn_away(greeted);
+    fn established(&mut self, mut established: Established) {
+        if self.is_twin(&established) {
+            return self.turn_away(established);
         }
-        let id = greeted.id;
-        let own_boot = self.link.greeter.peers.origin.boot;
+        let id = established.id;
+        let own_boot = self.link.handshaker.peers.origin.boot;
         let offer = Offer {
             id,
-            priority: greeted.priority,
-            boot: greeted.hello.boot,
-            dialled: greeted.dialled,
+            priority: established.priority,
+            boot: established.hello.boot,
+            dialled: established.dialled,
         };
         let open = Open {
-            notes: Arc::clone(&greeted.notes),
-            hold: greeted.hold.take(),
-            cutter: greeted.session.cutter.clone(),
-            transport: greeted.transport.clone(),
-            priority: greeted.priority,
-            address: greeted.address.clone(),
-            boot: greeted.hello.boot,
-            received: (greeted.hello.received_boot == own_boot).then_some(greeted.hello.received),
+            signals: Arc::clone(&established.signals),
+            hold: established.hold.take(),
+            abort_handle: established.session.abort_handle.clone(),
+            transport: established.transport.clone(),
+            priority: established.priority,
+            address: established.address.clone(),
+            boot: established.hello.boot,
+            received: (established.hello.received_boot == own_boot)
+                .then_some(established.hello.received),
         };
         self.sessions.insert(id, open);
         let peer = Arc::clone(&self.link.peer);
         tokio::spawn(async move {
-            let reason = writer::run(greeted, Arc::clone(&peer)).await;
+            let reason = writer::run(established, Arc::clone(&peer)).await;
             // The link is gone when the Node has stopped.
-            let _ = peer.notices.send(Notice::Ended(id, Box::new(reason))).await;
+            let _ = peer.commands.send(LinkCommand::Ended(id, Box::new(reason))).await;
         });
         self.handle(Event::Ready(offer));
         // The Peer may have gone on before the link knew of the session.
@@ -394,7 +397,7 @@ impl Running {
     }
 
     fn time(&mut self) {
-        let heard = self.current().map(|open| open.notes.heard());
+        let heard = self.current().map(|open| open.signals.heard());
         self.handle(Event::Time { heard });
     }
 
@@ -412,7 +415,7 @@ impl Running {
         let mut was = std::mem::replace(&mut self.state, state);
         if was == State::Up && self.leads_elsewhere() {
             // The link was down, only nobody noticed: what waited was for the run before.
-            self.replaced.extend(self.settled);
+            self.replaced.extend(self.reconciled);
             if self.replaced.len() > REPLACED {
                 self.replaced.pop_front();
             }
@@ -422,7 +425,7 @@ impl Running {
         }
         if state == State::Up {
             // Before anything is sent on the session that is taken into use.
-            self.settle(was != State::Up || self.is_replaced(before));
+            self.reconcile(was != State::Up || self.is_replaced(before));
         }
         for action in actions {
             self.act(action);
@@ -443,14 +446,14 @@ impl Running {
     /// Learns from the session in use what the Peer wants. Another one may be older than it, or lead to a
     /// run that is not wanted.
     fn hear_interest(&self) {
-        if let Some(interests) = self.current().and_then(|open| open.notes.interests()) {
-            self.link.greeter.exchange.set_interest(self.link.peer.id, &interests);
+        if let Some(interests) = self.current().and_then(|open| open.signals.interests()) {
+            self.link.handshaker.dispatch.set_interest(self.link.peer.id, &interests);
         }
     }
 
     /// Whether the session in use leads to another run of the Peer than the one before.
     fn leads_elsewhere(&self) -> bool {
-        self.current().is_some_and(|open| self.settled.is_some_and(|boot| boot != open.boot))
+        self.current().is_some_and(|open| self.reconciled.is_some_and(|boot| boot != open.boot))
     }
 
     /// Whether another session serves instead of this one, which was not finished but dead: that it was the
@@ -465,16 +468,16 @@ impl Running {
     }
 
     /// Counts what was lost while the link was down.
-    fn settle(&mut self, was_down: bool) {
+    fn reconcile(&mut self, was_down: bool) {
         let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
             return;
         };
         if was_down {
-            // A run that was not settled with before has had nothing of what was sent to another, even
+            // A run that was not reconciled with before has had nothing of what was sent to another, even
             // if it knows this one already from a session that came to nothing.
-            let received = received.filter(|_| self.settled.is_none_or(|known| known == boot));
-            self.settled = Some(boot);
-            self.link.peer.settle(boot, received);
+            let received = received.filter(|_| self.reconciled.is_none_or(|known| known == boot));
+            self.reconciled = Some(boot);
+            self.link.peer.reconcile(boot, received);
         }
     }
 
@@ -482,16 +485,20 @@ impl Running {
         match action {
             Action::Dial(above) => self.dial(above),
             Action::StopDialling => self.dialling = None,
-            Action::SayUse(id) => self.note(id, |notes| notes.leave(|say| say.say_use = true)),
-            Action::Heartbeat(id) => self.note(id, |notes| notes.leave(|say| say.heartbeat = true)),
-            Action::Finish { id, drain } => self.note(id, |notes| notes.finish(drain)),
+            Action::SayUse(id) => {
+                self.note(id, |signals| signals.tell_writer(|say| say.say_use = true))
+            }
+            Action::Heartbeat(id) => {
+                self.note(id, |signals| signals.tell_writer(|say| say.heartbeat = true))
+            }
+            Action::Finish { id, drain } => self.note(id, |signals| signals.finish(drain)),
             Action::Activate(id) => {
                 if let Some(open) = self.sessions.get(&id) {
                     let peer = &self.link.peer;
                     if peer.set_carrier(&open.transport, &open.address) {
-                        self.link.greeter.exchange.link_changed(peer);
+                        self.link.handshaker.dispatch.link_changed(peer);
                     }
-                    open.notes.set_active(true);
+                    open.signals.set_active(true);
                 }
             }
             Action::Close(id, reason) => {
@@ -500,33 +507,33 @@ impl Running {
                 }
                 let Some(open) = self.sessions.get_mut(&id) else { return };
                 open.hold = None;
-                open.notes.set_active(false);
+                open.signals.set_active(false);
                 if reason == Reason::Silent {
                     // It would not hear a goodbye.
-                    return open.cutter.cut();
+                    return open.abort_handle.abort();
                 }
-                open.notes.leave(|say| say.bye = Some(reason.text()));
-                let cutter = open.cutter.clone();
+                open.signals.tell_writer(|say| say.bye = Some(reason.text()));
+                let abort_handle = open.abort_handle.clone();
                 tokio::spawn(async move {
                     sleep(GOODBYE).await;
-                    cutter.cut();
+                    abort_handle.abort();
                 });
             }
         }
     }
 
-    fn note(&self, id: SessionId, leave: impl FnOnce(&Notes)) {
+    fn note(&self, id: SessionId, leave: impl FnOnce(&SessionSignals)) {
         if let Some(open) = self.sessions.get(&id) {
-            leave(&open.notes);
+            leave(&open.signals);
         }
     }
 
     fn dial(&mut self, above: Option<Priority>) {
-        let greeter = Arc::clone(&self.link.greeter);
+        let handshaker = Arc::clone(&self.link.handshaker);
         let peer = Arc::clone(&self.link.peer);
         let candidates = self.link.candidates.clone();
         self.dialling =
-            Some(Box::pin(async move { dial(&greeter, &peer, &candidates, above).await }));
+            Some(Box::pin(async move { dial(&handshaker, &peer, &candidates, above).await }));
     }
 
     fn changed(&mut self, was: State, state: State) {
@@ -552,10 +559,10 @@ impl Running {
             _ => state,
         };
         if peer.set_state(state) {
-            self.link.greeter.exchange.link_changed(peer);
+            self.link.handshaker.dispatch.link_changed(peer);
         }
         if state == State::Up {
-            self.link.settled = None;
+            self.link.ready = None;
         }
         if was == State::Up {
             let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());

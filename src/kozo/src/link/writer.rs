@@ -1,6 +1,6 @@
 //! The writer of a session: the only task that writes on it.
 //!
-//! It sends what the notes say and, while its session is the one in use, Messages from the Peer's
+//! It sends what the signals say and, while its session is the one in use, Messages from the Peer's
 //! queue: all that are there at each wake-up in one write.
 
 use std::pin::pin;
@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use super::greeting::{Greeted, part_with};
-use super::notes::{Echoed, Notes, Sayings, Work};
+use super::established::{Established, part_with};
 use super::peer::Peer;
+use super::signals::{Echoed, SessionSignals, ToWriter, Work};
 use super::window::SendWindow;
 use crate::message::Message;
-use crate::transport::session::{Session, SessionError};
-use crate::transport::ssh;
+use crate::session::ssh;
+use crate::session::{Session, SessionError};
 use crate::wire::{self, Control, Echo, Heartbeat};
 
 /// Bytes of Messages that go into one write, if more than one does: with what is said of them, they fill
@@ -32,11 +32,11 @@ const _: () = assert!(BATCH + ROOM <= wire::MAX_BATCH);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Writes until the session ends; returns why it did.
-pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
-    let Greeted { session, notes, mut interests, .. } = greeted;
+pub(super) async fn run(established: Established, peer: Arc<Peer>) -> SessionError {
+    let Established { session, signals, mut interests, .. } = established;
     let mut writer = Writer {
         session,
-        notes,
+        signals,
         peer,
         window: SendWindow::default(),
         heartbeat: 0,
@@ -50,12 +50,12 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
             let interests = interests.borrow_and_update();
             wire::encode(&Control::Interest(&interests), &mut writer.buffer);
         }
-        let Work { sayings, active, echoed } = writer.notes.take();
+        let Work { to_writer, active, echoed } = writer.signals.take_for_writer();
         if let Some(echoed) = echoed {
             writer.acknowledge(echoed);
         }
-        let bye = sayings.bye;
-        writer.gather(&sayings, active);
+        let bye = to_writer.bye;
+        writer.gather(&to_writer, active);
         if writer.buffer.is_empty() {
             let has_room = writer.window.room() > 0;
             if active && has_room {
@@ -68,7 +68,7 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
                     part_with(&mut writer.session, &reason).await;
                     return reason;
                 }
-                () = writer.notes.wake.notified() => {}
+                () = writer.signals.wake.notified() => {}
                 () = peer.outgoing.ready.notified(), if active && has_room => {}
                 Ok(()) = interests.changed() => interests.mark_changed(),
             }
@@ -85,7 +85,7 @@ pub(super) async fn run(greeted: Greeted, peer: Arc<Peer>) -> SessionError {
 
 struct Writer {
     session: Session,
-    notes: Arc<Notes>,
+    signals: Arc<SessionSignals>,
     peer: Arc<Peer>,
     window: SendWindow,
     /// When the last heartbeat was sent, by the session's clock, in microseconds.
@@ -100,36 +100,36 @@ struct Writer {
 
 impl Writer {
     /// Encodes what there is to send now: what is urgent goes before Messages.
-    fn gather(&mut self, sayings: &Sayings, active: bool) {
-        if sayings.say_use {
+    fn gather(&mut self, to_writer: &ToWriter, active: bool) {
+        if to_writer.say_use {
             wire::encode(&Control::Use, &mut self.buffer);
         }
-        if sayings.finished {
+        if to_writer.finished {
             wire::encode(&Control::Finished(self.received()), &mut self.buffer);
         }
-        if let Some(sent) = sayings.echo {
+        if let Some(sent) = to_writer.echo {
             let echo = Echo { sent, received: self.received(), clock: wall_clock() };
             wire::encode(&Control::Echo(echo), &mut self.buffer);
         }
-        if self.window.begin_probe() || sayings.heartbeat {
+        if self.window.begin_probe() || to_writer.heartbeat {
             self.put_heartbeat(None);
         }
         let last = if active { self.gather_messages() } else { None };
-        if let Some(drain) = sayings.finish {
+        if let Some(drain) = to_writer.finish {
             if drain && active {
-                self.notes.set_active(false);
+                self.signals.set_active(false);
                 self.drain();
             }
             wire::encode(&Control::Finish, &mut self.buffer);
         }
-        if let Some(reason) = sayings.bye {
+        if let Some(reason) = to_writer.bye {
             // The last word on what has come: the other side need not take it for lost.
             self.put_heartbeat(None);
             wire::encode(&Control::Bye(reason), &mut self.buffer);
         }
-        if sayings.padding > 0 {
+        if to_writer.padding > 0 {
             // Nobody waits any more for what was left of the padding before.
-            self.padding = sayings.padding;
+            self.padding = to_writer.padding;
         }
         self.pad();
         self.finish_write(last);
@@ -142,7 +142,7 @@ impl Writer {
     /// Message at its end was made.
     fn finish_write(&mut self, last: Option<u64>) {
         if !self.buffer.is_empty() {
-            self.count(self.notes.now());
+            self.count(self.signals.now());
         }
         if self.window.wants_mark() {
             self.put_heartbeat(last.map(|made| wall_clock().saturating_sub(made)));
@@ -159,7 +159,7 @@ impl Writer {
     /// Encodes a heartbeat. Its echo acknowledges what was written before.
     fn put_heartbeat(&mut self, age: Option<u64>) {
         // No two have the same time, by which the Peer's echo names them.
-        self.heartbeat = self.notes.now().max(self.heartbeat + 1);
+        self.heartbeat = self.signals.now().max(self.heartbeat + 1);
         let heartbeat = Heartbeat { sent: self.heartbeat, received: self.received() };
         wire::encode(&Control::Heartbeat(heartbeat), &mut self.buffer);
         self.count(self.heartbeat);
@@ -184,7 +184,7 @@ impl Writer {
         self.padding -= piece;
         if self.padding == 0 {
             self.put_heartbeat(None);
-            self.notes.set_padded(self.heartbeat);
+            self.signals.set_padded(self.heartbeat);
         }
     }
 

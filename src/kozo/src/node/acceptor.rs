@@ -9,8 +9,8 @@ use tracing::{debug, error, warn};
 use super::Node;
 use super::router::Router;
 use crate::class;
-use crate::link::{Carrier, Notice};
-use crate::transport::session::SessionError;
+use crate::link::{Carrier, LinkCommand};
+use crate::session::SessionError;
 use crate::transport::{Connection, Listener, Priority};
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
@@ -38,7 +38,7 @@ impl Acceptor {
                 }
                 Err(problem) => {
                     let address = self.listener.address();
-                    if self.node.shared.router.may_say(&address, "accept").is_some() {
+                    if self.node.shared.router.may_warn(&address, "accept").is_some() {
                         error!(
                             class = class::ACCEPT_FAILED,
                             transport = self.transport_type,
@@ -55,23 +55,23 @@ impl Acceptor {
     fn greet(&self, connection: Connection) {
         let address = connection.address.clone();
         let admission = Arc::clone(&self.node.shared.admission);
-        let place = match admission.enter(&address) {
-            Ok(place) => place,
+        let permit = match admission.enter(&address) {
+            Ok(permit) => permit,
             Err(refusal) => return refuse(&self.node.shared.router, &address, &refusal),
         };
         let carrier =
             Carrier { connection, transport: self.transport_type.clone(), priority: self.priority };
-        let greeter = Arc::clone(&self.node.live().greeter);
+        let handshaker = Arc::clone(&self.node.live().handshaker);
         let router = Arc::clone(&self.node.shared.router);
         tokio::spawn(async move {
-            let greeted = greeter.accept(carrier, place.newcomer.clone()).await;
-            drop(place);
-            match greeted {
-                Ok((peer, greeted)) => {
+            let established = handshaker.accept(carrier, permit.newcomer.clone()).await;
+            drop(permit);
+            match established {
+                Ok((peer, established)) => {
                     admission.met(peer.name(), &address);
-                    let ready = peer.notices.send(Notice::Ready(Box::new(greeted))).await;
-                    if let Err(SendError(Notice::Ready(greeted))) = ready {
-                        refuse(&router, &address, &greeted.part(&peer).await);
+                    let ready = peer.commands.send(LinkCommand::Ready(Box::new(established))).await;
+                    if let Err(SendError(LinkCommand::Ready(established))) = ready {
+                        refuse(&router, &address, &established.part(peer.ended()).await);
                     }
                 }
                 Err(refusal) => refuse(&router, &address, &refusal),
@@ -83,7 +83,7 @@ impl Acceptor {
 fn refuse(router: &Router, address: &str, refusal: &SessionError) {
     if !refusal.is_refusal() {
         debug!("a connection from {address} came to nothing: {refusal}");
-    } else if let Some(more) = router.may_say("", refusal.cause()) {
+    } else if let Some(more) = router.may_warn("", refusal.cause()) {
         warn!(
             class = refusal.cause(),
             "refused a connection from {address}: {refusal} ({more} more before)"

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::transport::budget::Budget;
+use crate::session::SessionError;
+use crate::session::budget::Budget;
+use crate::session::newcomer::Newcomer;
 use crate::transport::network::{Network, ip_of};
-use crate::transport::newcomer::Newcomer;
-use crate::transport::session::SessionError;
 
 /// Most such connections of strangers, and most from addresses that are known. Each takes about 50 kB. With
 /// as many, whoever opens 600 a second from everywhere does not turn away a Peer that answers within 0.4 s.
@@ -30,7 +30,7 @@ const OF_A_NAME: usize = 16;
 /// What the loop has to do for each connection before anything is computed.
 const ACCEPTING: Duration = Duration::from_micros(30);
 
-/// Connections being greeted, and where Peers are.
+/// Connections being established, and where Peers are.
 #[derive(Debug, Default)]
 pub struct Admission {
     budget: Arc<Budget>,
@@ -54,9 +54,9 @@ struct Entry {
     newcomer: Newcomer,
 }
 
-/// A place among the connections being greeted; given back when dropped.
+/// A place among the connections being established; given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     admission: Arc<Admission>,
     id: u64,
     /// Who has it.
@@ -68,7 +68,7 @@ impl Admission {
     ///
     /// # Errors
     /// When more strangers wait already than are to be served, and enough of them from there.
-    pub fn enter(self: &Arc<Self>, address: &str) -> Result<Place, SessionError> {
+    pub fn enter(self: &Arc<Self>, address: &str) -> Result<Permit, SessionError> {
         let known = self.is_known(address);
         let crowded = self.budget.is_crowded(known);
         let network = Network::of(address);
@@ -86,7 +86,7 @@ impl Admission {
         entries.push(Entry { id, network, newcomer: newcomer.clone() });
         drop(entries);
         self.budget.charge(ACCEPTING);
-        Ok(Place { admission: Arc::clone(self), id, newcomer })
+        Ok(Permit { admission: Arc::clone(self), id, newcomer })
     }
 
     /// Keeps places for a Peer at these addresses, and at no others that were configured before. Names have
@@ -148,11 +148,11 @@ fn turn_away(entries: &mut Vec<Entry>, known: bool, newcomer: &Network) {
     });
     let least = candidates.min_by_key(|(_, entry)| entry.newcomer.merit());
     if let Some(at) = least.map(|(at, _)| at) {
-        entries.remove(at).newcomer.cutter().cut();
+        entries.remove(at).newcomer.abort_handle().abort();
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.lock().retain(|entry| entry.id != self.id);
     }
@@ -164,14 +164,14 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::transport::budget::Claim;
+    use crate::session::budget::Claim;
 
     fn ids(admission: &Admission) -> Vec<u64> {
         admission.lock().iter().map(|entry| entry.id).collect()
     }
 
     /// So many connections, a little after each other, one from each of these addresses in turn.
-    async fn crowd(admission: &Arc<Admission>, count: usize, addresses: &[String]) -> Vec<Place> {
+    async fn crowd(admission: &Arc<Admission>, count: usize, addresses: &[String]) -> Vec<Permit> {
         let mut places = Vec::new();
         for address in addresses.iter().cycle().take(count) {
             places.push(admission.enter(address).unwrap());
@@ -180,8 +180,8 @@ mod tests {
         places
     }
 
-    fn cut(place: &Place) -> bool {
-        place.newcomer.cutter().is_cut()
+    fn cut(permit: &Permit) -> bool {
+        permit.newcomer.abort_handle().is_aborted()
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use super::listening::Built;
 use super::{Admission, ControlError, Live, Node, STOP};
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::link::task::Link;
-use crate::link::{Candidate, End, Notice, Peer};
+use crate::link::{Candidate, End, LinkCommand, Peer};
 use crate::transport::Found;
 
 /// How long a Peer has to answer a question for the round-trip time.
@@ -38,21 +38,21 @@ impl Drop for LiveLink {
 }
 
 impl Node {
-    /// Adds a Peer and begins its link. The receiver ends when the link has settled.
+    /// Adds a Peer and begins its link. The receiver ends when the link is ready.
     pub(super) fn add_link(&self, other: &Arc<NodeConfig>) -> oneshot::Receiver<()> {
         let mut live = self.live();
         let own = Arc::clone(&live.local.config);
         let id = u32::try_from(self.number()).unwrap_or(u32::MAX);
         let limits = own.options.outgoing_queue;
-        let (peer, notices) = Peer::new(id, &own, Arc::clone(other), limits);
+        let (peer, commands) = Peer::new(id, &own, Arc::clone(other), limits);
         let peer = Arc::new(peer);
-        let assumed = self.shared.surroundings.types.interests_of(other);
+        let assumed = self.shared.deps.types.interests_of(other);
         self.shared.router.add_peer(Arc::clone(&peer), &assumed);
-        let (settled, settles) = oneshot::channel();
-        let link = self.link(&live, &peer, notices, Some(settled));
+        let (ready, becomes_ready) = oneshot::channel();
+        let link = self.link(&live, &peer, commands, Some(ready));
         let task = tokio::spawn(async move { link.run(&own.options).await });
         live.links.insert(other.name.clone(), LiveLink { peer, task });
-        settles
+        becomes_ready
     }
 
     /// Puts another link in the place of the one to a Peer that has changed, or to which this Node has. Nobody
@@ -64,10 +64,10 @@ impl Node {
         let Some(old) = live.links.get(&other.name).map(|link| Arc::clone(&link.peer)) else {
             return;
         };
-        let (peer, notices) = old.succeed(&own, Arc::clone(other), own.options.outgoing_queue);
+        let (peer, commands) = old.succeed(&own, Arc::clone(other), own.options.outgoing_queue);
         let peer = Arc::new(peer);
         self.shared.router.replace_peer(Arc::clone(&peer));
-        let link = self.link(&live, &peer, notices, None);
+        let link = self.link(&live, &peer, commands, None);
         let mut ends = peer.ends();
         let how = if narrows(&old, &peer) { End::Revoke } else { End::Replace };
         let Some(mut old) = live.links.shift_remove(&other.name) else { return };
@@ -96,7 +96,7 @@ impl Node {
     fn forget_link(&self, name: &str) -> Option<LiveLink> {
         let mut live = self.live();
         let link = live.links.shift_remove(name)?;
-        live.greeter.peers.remove(name);
+        live.handshaker.peers.remove(name);
         self.shared.router.remove_peer(link.peer.id);
         self.shared.admission.forget(name);
         Some(link)
@@ -114,7 +114,7 @@ impl Node {
         }
         peer.set_wanted(true);
         // The link is gone when the Node has stopped.
-        let _ = peer.notices.send(Notice::Connect).await;
+        let _ = peer.commands.send(LinkCommand::Connect).await;
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Node {
         let peer = self.peer(name)?;
         peer.set_wanted(false);
         // The link is gone when the Node has stopped.
-        let _ = peer.notices.send(Notice::Disconnect).await;
+        let _ = peer.commands.send(LinkCommand::Disconnect).await;
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Node {
         let (answer, answered) = oneshot::channel();
         let begun = Instant::now();
         // The link is gone when the Node has stopped; then nobody keeps the question.
-        let _ = peer.notices.send(Notice::Ping { padding, answer }).await;
+        let _ = peer.commands.send(LinkCommand::Ping { padding, answer }).await;
         match timeout(PING, answered).await {
             Ok(Ok(time)) if padding == 0 => Ok(time),
             Ok(Ok(_)) => Ok(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)),
@@ -165,7 +165,7 @@ impl Node {
             link.end(End::Stop).await;
             self.shared.router.remove_peer(id);
             self.shared.admission.forget(name);
-            self.live().greeter.peers.remove(name);
+            self.live().handshaker.peers.remove(name);
         }
     }
 
@@ -175,20 +175,20 @@ impl Node {
         &self,
         live: &Live,
         peer: &Arc<Peer>,
-        notices: mpsc::Receiver<Notice>,
-        settled: Option<oneshot::Sender<()>>,
+        commands: mpsc::Receiver<LinkCommand>,
+        ready: Option<oneshot::Sender<()>>,
     ) -> Link {
-        live.greeter.peers.insert(Arc::clone(peer));
+        live.handshaker.peers.insert(Arc::clone(peer));
         let candidates = candidates(&live.transports, peer, &self.shared.admission);
         let addresses = candidates.iter().map(|candidate| candidate.address.as_str());
         self.shared.admission.expect(peer.name(), addresses);
         Link {
             peer: Arc::clone(peer),
-            greeter: Arc::clone(&live.greeter),
+            handshaker: Arc::clone(&live.handshaker),
             candidates,
-            notices,
+            commands,
             end: peer.ends(),
-            settled,
+            ready,
         }
     }
 }

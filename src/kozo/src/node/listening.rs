@@ -42,7 +42,7 @@ impl Node {
     /// Makes Transports, not yet listening.
     pub(super) fn build(&self, configs: &[TransportConfig]) -> Result<Vec<Built>, StartError> {
         let build = |config: &TransportConfig| {
-            let transport = self.shared.surroundings.types.transport(config).ok_or_else(|| {
+            let transport = self.shared.deps.types.transport(config).ok_or_else(|| {
                 let what = format!("transport '{}'", config.name);
                 StartError::UnknownType(what, config.transport_type.clone())
             })?;
@@ -57,8 +57,8 @@ impl Node {
             return Ok(None);
         }
         let name = &built.config.name;
-        let listener = match self.shared.surroundings.passed.of_transport(name) {
-            Ok(passed) => built.transport.listen(passed).await,
+        let listener = match self.shared.deps.inherited.of_transport(name) {
+            Ok(inherited) => built.transport.listen(inherited).await,
             Err(error) => Err(error),
         };
         match listener {

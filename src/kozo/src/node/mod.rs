@@ -6,7 +6,6 @@
 
 mod acceptor;
 mod admission;
-mod complaints;
 mod links;
 mod listening;
 mod reload;
@@ -30,13 +29,13 @@ use tracing::info;
 
 use crate::config::LocalNode;
 use crate::interest::Interest;
-use crate::link::{Greeter, Pace, Peers};
+use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
 use crate::role::{Host, Inbox, Offered, SendError, Sent};
+use crate::session::SessionError;
+use crate::session::ssh::Ssh;
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
-use crate::transport::Passed;
-use crate::transport::session::SessionError;
-use crate::transport::ssh::Ssh;
+use crate::transport::InheritedSockets;
 pub use admission::Admission;
 use links::LiveLink;
 use listening::{Built, LiveAcceptor};
@@ -48,8 +47,8 @@ pub use types::Types;
 /// How long Roles, and then links, have to come to an end.
 const STOP: Duration = Duration::from_secs(2);
 
-/// How long first attempts to reach Peers may keep Roles from taking the links as settled.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long first attempts to reach Peers may keep Roles from taking the links as ready.
+const READY: Duration = Duration::from_secs(1);
 
 /// Prints a line for people, given the Role that it comes from.
 pub type Print = Box<dyn Fn(&str, &str) + Send + Sync>;
@@ -58,7 +57,7 @@ pub type Print = Box<dyn Fn(&str, &str) + Send + Sync>;
 pub type SetLogFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What surrounds a Node.
-pub struct Surroundings {
+pub struct NodeDeps {
     /// The types it knows.
     pub types: Types,
     /// Where lines for people go.
@@ -66,9 +65,9 @@ pub struct Surroundings {
     /// How to change what is logged.
     pub set_log_filter: SetLogFilter,
     /// Sockets for its Transports to listen on.
-    pub passed: Passed,
+    pub inherited: InheritedSockets,
     /// The turns of attempts to reach Peers, which Nodes that share a thread share.
-    pub pace: Arc<Pace>,
+    pub dial_limiter: Arc<DialLimiter>,
 }
 
 /// Why a Node did not start, or did not take another configuration.
@@ -125,11 +124,11 @@ pub struct Node {
 struct Shared {
     name: String,
     router: Arc<Router>,
-    surroundings: Surroundings,
+    deps: NodeDeps,
     started: SystemTime,
     admission: Arc<Admission>,
     reopen: watch::Sender<u64>,
-    settled: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
     numbers: AtomicU64,
     /// Held while Roles or links are exchanged: one after the other.
     operations: tokio::sync::Mutex<()>,
@@ -139,7 +138,7 @@ struct Shared {
 /// What can be exchanged while the Node runs.
 struct Live {
     local: LocalNode,
-    greeter: Arc<Greeter>,
+    handshaker: Arc<Handshaker>,
     transports: Vec<Built>,
     acceptors: Vec<LiveAcceptor>,
     roles: IndexMap<String, LiveRole>,
@@ -147,16 +146,16 @@ struct Live {
 }
 
 /// Makes sessions as a configuration says, for no Peers yet.
-fn greeter(
+fn handshaker(
     local: &LocalNode,
     router: &Arc<Router>,
-    surroundings: &Surroundings,
-) -> Result<Arc<Greeter>, StartError> {
+    deps: &NodeDeps,
+) -> Result<Arc<Handshaker>, StartError> {
     let config = &local.config;
     let ssh = Ssh::new(&config.name, Arc::clone(&local.private_key), &config.options)?;
     let peers = Arc::new(Peers::new(Arc::clone(router.origin())));
-    let pace = Arc::clone(&surroundings.pace);
-    Ok(Arc::new(Greeter::new(ssh, peers, Arc::clone(router) as _, pace)))
+    let dial_limiter = Arc::clone(&deps.dial_limiter);
+    Ok(Arc::new(Handshaker::new(ssh, peers, Arc::clone(router) as _, dial_limiter)))
 }
 
 impl Node {
@@ -164,27 +163,27 @@ impl Node {
     ///
     /// # Errors
     /// When a Transport cannot listen, or a type does not exist.
-    pub async fn start(local: LocalNode, surroundings: Surroundings) -> Result<Node, StartError> {
+    pub async fn start(local: LocalNode, deps: NodeDeps) -> Result<Node, StartError> {
         let config = Arc::clone(&local.config);
         let origin = Arc::new(Origin { node: config.name.clone(), boot: rand::random() });
         let router = Arc::new(Router::new(origin));
-        let greeter = greeter(&local, &router, &surroundings)?;
+        let handshaker = handshaker(&local, &router, &deps)?;
         let others: Vec<_> =
             local.system.nodes.iter().filter(|node| node.name != config.name).cloned().collect();
         let node = Node {
             shared: Arc::new(Shared {
                 name: config.name.clone(),
                 router,
-                surroundings,
+                deps,
                 started: SystemTime::now(),
                 admission: Arc::default(),
                 reopen: watch::Sender::new(0),
-                settled: watch::Sender::new(false),
+                ready: watch::Sender::new(false),
                 numbers: AtomicU64::new(1),
                 operations: tokio::sync::Mutex::default(),
                 live: Mutex::new(Live {
                     local,
-                    greeter,
+                    handshaker,
                     transports: Vec::new(),
                     acceptors: Vec::new(),
                     roles: IndexMap::new(),
@@ -201,24 +200,24 @@ impl Node {
             listening.extend(node.listen(built).await?);
         }
         node.live().transports = transports;
-        let settling = others.iter().map(|other| node.add_link(other)).collect();
+        let getting_ready = others.iter().map(|other| node.add_link(other)).collect();
         for listens in listening {
             node.accept(listens);
         }
         for role in &config.roles {
             node.run_role(&role.name);
         }
-        node.spawn_settling(settling);
+        node.spawn_ready(getting_ready);
         Ok(node)
     }
 
-    /// Tells the Roles once all links have settled, or enough time has passed.
-    fn spawn_settling(&self, settling: Vec<oneshot::Receiver<()>>) {
+    /// Tells the Roles once all links are ready, or enough time has passed.
+    fn spawn_ready(&self, getting_ready: Vec<oneshot::Receiver<()>>) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            // A link that has settled drops its end.
-            let _ = timeout(SETTLE, join_all(settling)).await;
-            shared.settled.send_replace(true);
+            // A link that is ready drops its end.
+            let _ = timeout(READY, join_all(getting_ready)).await;
+            shared.ready.send_replace(true);
         });
     }
 
@@ -248,10 +247,10 @@ impl Node {
 
     /// Returns when every Peer that can be reached at once has been, or enough time has passed.
     /// Cancel safe.
-    pub async fn settled(&self) {
-        let mut settled = self.shared.settled.subscribe();
+    pub async fn ready(&self) {
+        let mut ready = self.shared.ready.subscribe();
         // An error cannot be: the sender is ours.
-        let _ = settled.wait_for(|settled| *settled).await;
+        let _ = ready.wait_for(|ready| *ready).await;
     }
 
     /// The configuration that holds.
@@ -335,10 +334,10 @@ impl Host for Node {
     }
 
     fn print(&self, role: &str, line: &str) {
-        (self.shared.surroundings.print)(role, line);
+        (self.shared.deps.print)(role, line);
     }
 
     fn set_log_filter(&self, filter: &str) -> Result<(), String> {
-        (self.shared.surroundings.set_log_filter)(filter)
+        (self.shared.deps.set_log_filter)(filter)
     }
 }

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::listening::Built;
 use super::router::Change;
-use super::{Node, StartError, greeter};
+use super::{Node, StartError, handshaker};
 use crate::class;
 use crate::config::{LocalNode, NodeConfig, TransportConfig};
 
@@ -40,7 +40,7 @@ impl Node {
         }
         let mut done = Reloaded::default();
         for role in &new.roles {
-            if self.shared.surroundings.types.role(role).is_none() {
+            if self.shared.deps.types.role(role).is_none() {
                 let what = format!("role '{}'", role.name);
                 return Err(StartError::UnknownType(what, role.role_type.clone()));
             }
@@ -53,10 +53,10 @@ impl Node {
             && new.others_to_self == old.others_to_self;
         if !same_self {
             let transports = self.build(&new.transports)?;
-            let greeter = greeter(&local, &self.shared.router, &self.shared.surroundings)?;
+            let handshaker = handshaker(&local, &self.shared.router, &self.shared.deps)?;
             self.exchange_listeners(&transports, &mut done).await?;
             let mut live = self.live();
-            (live.transports, live.greeter) = (transports, greeter);
+            (live.transports, live.handshaker) = (transports, handshaker);
         }
         self.live().local = local.clone();
         self.exchange_links(&before, &local, same_self, &mut done);
@@ -152,7 +152,7 @@ impl Node {
             if old.iter().any(|other| other.name == peer.name) {
                 continue;
             }
-            // A Role may not wait for it: the Node has settled long ago.
+            // A Role may not wait for it: the Node is ready long ago.
             drop(self.add_link(peer));
             done.peers.push(peer.name.clone());
             self.shared.router.changed(Change::PeerAdded(peer.name.clone()));

@@ -12,9 +12,8 @@ use super::supervisor::{End, Supervised};
 use super::{ControlError, Node, STOP, StartError};
 use crate::class;
 use crate::config::RoleConfig;
-use crate::role::RoleContext;
+use crate::role::{RoleContext, Storage};
 use crate::status::RoleStatus;
-use crate::storage::Storage;
 
 /// A Role of this Node, running or not.
 pub(super) struct LiveRole {
@@ -37,7 +36,7 @@ impl LiveRole {
 impl Node {
     /// Joins a Role with the router, not yet running, in place of one of the same name.
     pub(super) fn add_role(&self, config: &RoleConfig) -> Result<(), StartError> {
-        let role_type = self.shared.surroundings.types.role(config).ok_or_else(|| {
+        let role_type = self.shared.deps.types.role(config).ok_or_else(|| {
             let what = format!("role '{}'", config.name);
             StartError::UnknownType(what, config.role_type.clone())
         })?;
@@ -66,9 +65,9 @@ impl Node {
             storage: storage.map(|folder| Storage::new(&folder, name)),
             stop: role.stop.subscribe(),
             reopen: self.shared.reopen.subscribe(),
-            settled: self.shared.settled.subscribe(),
+            links_ready: self.shared.ready.subscribe(),
             unheard: Arc::default(),
-            complaints: Arc::default(),
+            log_limiter: Arc::default(),
             problem: Arc::new(move |problem| told.set_problem(problem)),
         };
         let (id, supervised) = (role.id, Arc::clone(&role.supervised));

@@ -15,18 +15,18 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{broadcast, watch};
 use tracing::warn;
 
-use super::complaints::Complaints;
 use super::routes::{Route, Routes};
 use super::seen::Seen;
 use crate::class;
 use crate::interest::{Interest, InterestIndex};
 use crate::link::outgoing::Pushed;
 use crate::link::turn::Turn;
-use crate::link::{Exchange, Peer, PeerId};
+use crate::link::{Dispatch, Peer, PeerId};
 use crate::message::{Draft, Head, Message, Origin};
 use crate::queue::{Limits, Room};
+use crate::rate_limiter::RateLimiter;
 use crate::role::{Inbox, Offered, SendError, Sent};
-use crate::transport::session::{Flow, SessionError};
+use crate::session::{Flow, SessionError};
 use crate::wire::{Messages, WireError};
 
 /// Number of a Role in this run of the daemon.
@@ -77,7 +77,7 @@ pub struct Router {
     /// Bytes of the largest Message that a Role or a tap could take.
     largest: AtomicUsize,
     changes: broadcast::Sender<Change>,
-    complaints: Complaints,
+    warnings: Mutex<RateLimiter<(String, &'static str)>>,
 }
 
 /// Something about the Node that others may want to know at once.
@@ -116,7 +116,7 @@ struct Tap {
 
 #[derive(Default)]
 struct State {
-    counter: u64,
+    sequence: u64,
     directory: Directory,
     /// Routes of what the Roles send.
     own: Routes,
@@ -176,7 +176,7 @@ impl Router {
             interests: watch::Sender::new(Arc::default()),
             largest: AtomicUsize::new(0),
             changes: broadcast::Sender::new(CHANGES),
-            complaints: Complaints::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -232,7 +232,7 @@ impl Router {
         state.seen.remove(&id);
     }
 
-    /// Tells Peers what is wanted here, if that has changed, and their readers how large it may be.
+    /// Tells Peers what is wanted here, if that has changed, and their pending how large it may be.
     fn announce(&self, state: &State) {
         let roles = state.directory.roles.values().map(|role| role.inbox.limits().size);
         let taps = state.taps.iter().map(|_| TAP.size);
@@ -288,7 +288,7 @@ impl Router {
 
     fn route(&self, role: &str, draft: &Draft<'_>, wait: bool) -> Result<Offered, SendError> {
         let mut guard = self.lock();
-        let State { counter, directory, own, hasher, room, taps, .. } = &mut *guard;
+        let State { sequence, directory, own, hasher, room, taps, .. } = &mut *guard;
         let at = own.find(
             |route| draft.has_head(&route.head, role),
             || hasher.hash_one(draft.names(role)),
@@ -301,11 +301,11 @@ impl Router {
             return Ok(Offered::Full(room));
         }
         let data = encode(draft, room);
-        let message = Message::new(Arc::clone(&route.head), *counter + 1, clock(), data)?;
-        *counter += 1;
+        let message = Message::new(Arc::clone(&route.head), *sequence + 1, clock(), data)?;
+        *sequence += 1;
         route.sent.fetch_add(1, Ordering::Relaxed);
         tap(taps, &message);
-        let mut sent = Sent { counter: *counter, ..Sent::default() };
+        let mut sent = Sent { sequence: *sequence, ..Sent::default() };
         for role in &route.roles {
             // Sizes were checked above.
             sent.full |= role.inbox.push(message.clone()).unwrap_or(false);
@@ -346,7 +346,7 @@ impl Router {
 
     /// Messages that the Roles sent.
     pub fn sent(&self) -> u64 {
-        self.lock().counter
+        self.lock().sequence
     }
 
     /// Messages that the Role of this name sent.
@@ -360,9 +360,10 @@ impl Router {
         self.lock().refused.clone()
     }
 
-    /// Whether a line about this subject and cause may be logged now.
-    pub fn may_say(&self, subject: &str, cause: &'static str) -> Option<u64> {
-        self.complaints.may_say(subject, cause)
+    /// Whether a line about this subject and cause may be logged now; if so, how many were not since the last one.
+    pub fn may_warn(&self, subject: &str, cause: &'static str) -> Option<u64> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.allow((subject.to_owned(), cause))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -441,7 +442,7 @@ fn check_size(weight: usize, route: &Route) -> Result<(), SendError> {
     }
 }
 
-impl Exchange for Router {
+impl Dispatch for Router {
     fn deliver(
         &self,
         peer: PeerId,
@@ -450,7 +451,7 @@ impl Exchange for Router {
     ) -> Result<(Flow, u64), WireError> {
         let mut guard = self.lock();
         let State { directory, foreign, hasher, taps, seen, refused, .. } = &mut *guard;
-        let counter = seen.entry(peer).or_default().counter(messages.origin().boot);
+        let sequence = seen.entry(peer).or_default().sequence(messages.origin().boot);
         let mut taken = 0;
         while !turn.is_over() {
             let Some(message) = messages.next() else { return Ok((Flow::Continue, taken)) };
@@ -460,7 +461,7 @@ impl Exchange for Router {
                 return Ok((Flow::Yield, taken));
             }
             let message = message?;
-            if message.counter() <= *counter {
+            if message.sequence() <= *sequence {
                 taken += 1;
                 turn.step(1);
                 *refused.entry(Refused::Duplicate).or_default() += 1;
@@ -485,7 +486,7 @@ impl Exchange for Router {
             taken += 1;
             turn.step(1 + roles.len() + taps.len());
             turn.read(weight);
-            *counter = message.counter();
+            *sequence = message.sequence();
             tap(taps, &message);
             let mut push = |role: &Subscriber, message| {
                 if role.inbox.push(message).is_err() {
@@ -506,7 +507,7 @@ impl Exchange for Router {
 
     fn refuse_forged(&self, peer: &Peer, claimed: &str, messages: u64) {
         self.lock().refuse(Refused::Forged, messages);
-        if let Some(more) = self.complaints.may_say(peer.name(), "forged") {
+        if let Some(more) = self.may_warn(peer.name(), "forged") {
             let claimed = claimed.escape_debug();
             warn!(
                 class = class::FORGED,
@@ -518,7 +519,7 @@ impl Exchange for Router {
 
     fn refuse_forbidden(&self, peer: &Peer, messages: u64) {
         self.lock().refuse(Refused::Policy, messages);
-        if let Some(more) = self.complaints.may_say(peer.name(), class::POLICY) {
+        if let Some(more) = self.may_warn(peer.name(), class::POLICY) {
             warn!(
                 class = class::POLICY,
                 peer = peer.name(),
@@ -548,7 +549,7 @@ impl Exchange for Router {
     }
 
     fn complain(&self, peer: &str, error: &SessionError) {
-        if let Some(more) = self.complaints.may_say(peer, error.cause()) {
+        if let Some(more) = self.may_warn(peer, error.cause()) {
             warn!(class = error.cause(), peer, "refused: {error} ({more} more before)");
         }
     }

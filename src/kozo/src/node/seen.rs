@@ -17,24 +17,24 @@ pub(super) struct Seen {
 #[derive(Debug, Default)]
 struct Run {
     boot: u64,
-    counter: u64,
+    sequence: u64,
 }
 
 impl Seen {
-    /// The counter of the last Message of this run, for its reader to keep: 0 if none has come.
-    pub(super) fn counter(&mut self, boot: u64) -> &mut u64 {
+    /// The sequence number of the last Message of this run, for its reader to keep: 0 if none has come.
+    pub(super) fn sequence(&mut self, boot: u64) -> &mut u64 {
         if self.latest.boot != boot {
             self.turn_to(boot);
         }
-        &mut self.latest.counter
+        &mut self.latest.sequence
     }
 
     #[cold]
     fn turn_to(&mut self, boot: u64) {
         let known = self.earlier.iter().position(|run| run.boot == boot);
         let run = known.and_then(|at| self.earlier.remove(at));
-        let before = std::mem::replace(&mut self.latest, run.unwrap_or(Run { boot, counter: 0 }));
-        if before.counter > 0 {
+        let before = std::mem::replace(&mut self.latest, run.unwrap_or(Run { boot, sequence: 0 }));
+        if before.sequence > 0 {
             self.earlier.truncate(EARLIER - 1);
             self.earlier.push_front(before);
         }
@@ -49,18 +49,18 @@ mod tests {
     fn the_last_runs_are_remembered_and_no_more() {
         let mut seen = Seen::default();
         for boot in 0..100 {
-            *seen.counter(boot) = boot + 1;
-            assert_eq!(*seen.counter(boot), boot + 1);
+            *seen.sequence(boot) = boot + 1;
+            assert_eq!(*seen.sequence(boot), boot + 1);
         }
         assert_eq!(seen.earlier.len(), EARLIER);
         for boot in (84..100).chain(84..100) {
-            assert_eq!(*seen.counter(boot), boot + 1);
+            assert_eq!(*seen.sequence(boot), boot + 1);
         }
         // Runs that say nothing push none out.
         for boot in 200..300 {
-            assert_eq!(*seen.counter(boot), 0);
+            assert_eq!(*seen.sequence(boot), 0);
         }
-        assert_eq!(*seen.counter(84), 85);
-        assert_eq!(*seen.counter(83), 0);
+        assert_eq!(*seen.sequence(84), 85);
+        assert_eq!(*seen.sequence(83), 0);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{NodeConfig, Registry, RoleConfig, TransportConfig};
 use crate::interest::Interest;
 use crate::role::{self, RoleType};
+use crate::roles;
 use crate::transport::{self, Transport, TransportType};
 
 /// The Role and Transport types that a Node knows.
@@ -19,7 +20,7 @@ pub struct Types {
 impl Types {
     /// Those that are part of the daemon.
     pub fn built_in() -> Types {
-        Types { roles: role::built_in(), transports: transport::built_in() }
+        Types { roles: roles::built_in(), transports: transport::built_in() }
     }
 
     /// Their options, for the configuration.

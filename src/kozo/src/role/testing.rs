@@ -117,9 +117,9 @@ impl TestHost {
             storage: self.storage.as_ref().map(|folder| Storage::new(folder, name)),
             stop: stop_receiver,
             reopen: reopen_receiver,
-            settled: watch::channel(true).1,
+            links_ready: watch::channel(true).1,
             unheard: Arc::default(),
-            complaints: Arc::default(),
+            log_limiter: Arc::default(),
             problem: Arc::new(move |problem| host.change(|seen| seen.problem = problem)),
         };
         Context { context, stop, reopen }
@@ -207,15 +207,15 @@ impl Host for TestHost {
 
     fn send(&self, role: &str, draft: &Draft<'_>) -> Result<Sent, SendError> {
         let origin = Arc::new(Origin { node: self.name.clone(), boot: 1 });
-        let counter = self.seen(|seen| seen.sent.len()) as u64 + 1;
+        let sequence = self.seen(|seen| seen.sent.len()) as u64 + 1;
         let time = jiff::Timestamp::now().as_microsecond().unsigned_abs();
-        let message = Message::encode(origin, role, counter, time, draft)?;
+        let message = Message::encode(origin, role, sequence, time, draft)?;
         let roles = self.route(&message)?;
         self.change(|seen| {
             seen.sent.push(message);
             seen.sent_at.push(Instant::now());
         });
-        Ok(Sent { counter, roles, ..Sent::default() })
+        Ok(Sent { sequence, roles, ..Sent::default() })
     }
 
     fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError> {

@@ -101,7 +101,7 @@ async fn ready(node: &Node, changes: &mut Receiver<Change>) {
             return;
         }
     }
-    node.settled().await;
+    node.ready().await;
 }
 
 /// Waits until something has changed. False when nothing will any more.

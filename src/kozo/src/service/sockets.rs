@@ -5,24 +5,24 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::transport::Passed;
+use crate::transport::InheritedSockets;
 
 /// Name of the control socket. Listeners have the names of their Transports, see
-/// [`crate::transport::passed`].
+/// [`crate::transport::inherited`].
 pub const CONTROL: &str = "bus";
 
 /// Takes over what was passed to this process. To be called once, before anything is opened.
 ///
 /// # Errors
 /// When the variables that speak of it make no sense, or there is less than they say.
-pub fn take_over() -> io::Result<Passed> {
+pub fn take_over() -> io::Result<InheritedSockets> {
     let received = sd_listen_fds::get()
         .map_err(|_| io::Error::other("LISTEN_FDS or LISTEN_PID is not a number"))?;
-    let mut passed = Passed::default();
+    let mut inherited = InheritedSockets::default();
     for (name, socket) in received {
-        passed.add(name.unwrap_or_default(), own(socket.into_std())?);
+        inherited.add(name.unwrap_or_default(), own(socket.into_std())?);
     }
-    Ok(passed)
+    Ok(inherited)
 }
 
 /// Keeps a socket from the programs that this one starts.

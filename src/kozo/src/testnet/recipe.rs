@@ -1,7 +1,6 @@
 //! The configuration of a testnet: the seeds' clock and scribe, and a Node to inject Messages with.
 
-use russh::keys::PublicKey;
-use russh::keys::ssh_key;
+use ssh_key::PublicKey;
 
 use crate::config::edit::scalar as word;
 
@@ -113,7 +112,7 @@ system:
 mod tests {
     use std::path::Path;
 
-    use russh::keys::{Algorithm, PrivateKey};
+    use ssh_key::{Algorithm, PrivateKey};
 
     use super::*;
     use crate::config;

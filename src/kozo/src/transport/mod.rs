@@ -1,17 +1,13 @@
 //! Transports: ways for Nodes to reach each other. They move bytes, nothing more.
 //!
 //! A [`TransportType`] says what options its Transports take and builds [`Transport`]s. A Transport
-//! opens streams to a Peer's Transport and accepts streams from others; `session` (see [`ssh`])
+//! opens streams to a Peer's Transport and accepts streams from others; a [`session`](crate::session)
 //! authenticates and encrypts what runs over them, unless the Transport says that it did that by
 //! itself. `tcp` is built in; [`memory`] joins Nodes of one process.
 
-pub mod budget;
+pub mod inherited;
 pub mod memory;
 pub mod network;
-pub mod newcomer;
-pub mod passed;
-pub mod session;
-pub mod ssh;
 pub mod stream;
 pub mod tcp;
 
@@ -23,7 +19,7 @@ use std::time::Duration;
 
 use crate::BoxFuture;
 use crate::config::{Schema, TransportConfig};
-pub use passed::Passed;
+pub use inherited::InheritedSockets;
 pub use stream::BoxStream;
 
 /// Which Transport to prefer where several reach a Peer.
@@ -92,7 +88,7 @@ pub trait Transport: Send + Sync {
 
     /// Starts to accept streams: on these sockets, which others have opened for it, as far as they
     /// are what it would open itself.
-    fn listen(&self, passed: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+    fn listen(&self, inherited: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 }
 
 /// The accepting end of a Transport.

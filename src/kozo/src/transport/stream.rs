@@ -17,28 +17,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// A stream, boxed.
 pub type BoxStream = Box<dyn Stream>;
 
-/// Ends a [`Cuttable`] stream from elsewhere.
+/// Ends an [`Abortable`] stream from elsewhere.
 #[derive(Clone, Debug, Default)]
-pub struct Cutter {
-    shared: Arc<Cut>,
+pub struct AbortHandle {
+    shared: Arc<Aborted>,
 }
 
 #[derive(Debug, Default)]
-struct Cut {
-    cut: AtomicBool,
+struct Aborted {
+    aborted: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
 
-impl Cutter {
-    /// A cutter for a stream still to be wrapped.
-    pub fn new() -> Cutter {
-        Cutter::default()
+impl AbortHandle {
+    /// For a stream that is still to be wrapped.
+    pub fn new() -> AbortHandle {
+        AbortHandle::default()
     }
 
-    /// Whether it has cut.
-    pub fn is_cut(&self) -> bool {
-        self.shared.cut.load(Ordering::Acquire)
+    /// Whether it has aborted the stream.
+    pub fn is_aborted(&self) -> bool {
+        self.shared.aborted.load(Ordering::Acquire)
     }
 
     /// Whether a stream that it could end still exists.
@@ -47,36 +47,36 @@ impl Cutter {
     }
 
     /// Makes every further read and write of the stream fail, also those under way.
-    pub fn cut(&self) {
-        self.shared.cut.store(true, Ordering::Release);
+    pub fn abort(&self) {
+        self.shared.aborted.store(true, Ordering::Release);
         self.shared.reader.wake();
         self.shared.writer.wake();
     }
 }
 
-/// A stream that a [`Cutter`] can end: SSH sessions own their streams, and only this reaches in.
+/// A stream that an [`AbortHandle`] can end: SSH sessions own their streams, and only this reaches in.
 #[derive(Debug)]
-pub struct Cuttable<S> {
+pub struct Abortable<S> {
     inner: S,
-    shared: Arc<Cut>,
+    shared: Arc<Aborted>,
 }
 
-impl<S> Cuttable<S> {
+impl<S> Abortable<S> {
     /// Wraps a stream.
-    pub fn new(inner: S, cutter: &Cutter) -> Cuttable<S> {
-        Cuttable { inner, shared: Arc::clone(&cutter.shared) }
+    pub fn new(inner: S, abort_handle: &AbortHandle) -> Abortable<S> {
+        Abortable { inner, shared: Arc::clone(&abort_handle.shared) }
     }
 
     fn check(&self, waker: &AtomicWaker, context: &Context<'_>) -> io::Result<()> {
         waker.register(context.waker());
-        if self.shared.cut.load(Ordering::Acquire) {
+        if self.shared.aborted.load(Ordering::Acquire) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Abortable<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -87,7 +87,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Cuttable<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Abortable<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -204,7 +204,7 @@ pub struct Messages {
     head: Option<Arc<Head>>,
     /// Whether that head belongs to the frame.
     headed: bool,
-    counter: u64,
+    sequence: u64,
     timestamp: u64,
     /// One that was read and not taken, or what is wrong with the next one.
     back: Option<Result<Message, WireError>>,
@@ -254,7 +254,7 @@ impl Messages {
         let mut rest = self.payload.get(self.at..).unwrap_or_default();
         let length = number(&mut rest).ok_or(MALFORMED)?;
         let head = self.head.as_ref().filter(|_| self.headed).ok_or(MALFORMED)?;
-        let counter = number(&mut rest).ok_or(MALFORMED)?;
+        let sequence = number(&mut rest).ok_or(MALFORMED)?;
         let time = number(&mut rest).ok_or(MALFORMED)?;
         let time = (time >> 1) ^ (time & 1).wrapping_neg();
         let length =
@@ -262,7 +262,7 @@ impl Messages {
         let length = length.ok_or(MALFORMED)?;
         let start = self.payload.len() - rest.len();
         self.at = start + length;
-        self.counter = self.counter.wrapping_add(counter);
+        self.sequence = self.sequence.wrapping_add(sequence);
         self.timestamp = self.timestamp.wrapping_add(time);
         let data = rest.get(..length).unwrap_or_default();
         let data = if length <= SMALL {
@@ -276,7 +276,7 @@ impl Messages {
         } else {
             self.payload.slice(start..self.at)
         };
-        Ok(Message::new(Arc::clone(head), self.counter, self.timestamp, data)?)
+        Ok(Message::new(Arc::clone(head), self.sequence, self.timestamp, data)?)
     }
 
     fn read_head(&mut self) -> Result<(), WireError> {
@@ -391,7 +391,7 @@ fn messages(rest: &mut Bytes) -> Option<Messages> {
         at: 0,
         head: None,
         headed: false,
-        counter: 0,
+        sequence: 0,
         timestamp: 0,
         back: None,
         room: BytesMut::new(),

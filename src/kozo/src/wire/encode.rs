@@ -8,7 +8,7 @@ use super::{Control, HEADER, MAX_INTEREST, MAX_INTERESTS, kind};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Head, MAX_MESSAGE, Message};
 
-/// What precedes the data of a Message in a frame, at most: its length, its counter, its time.
+/// What precedes the data of a Message in a frame, at most: its length, its sequence number, its time.
 const BEFORE_DATA: usize = 4 + 10 + 10;
 
 /// Appends a frame.
@@ -78,10 +78,10 @@ pub fn encode_messages(messages: &[Message], out: &mut BytesMut) {
 }
 
 /// Appends Messages of one origin. What two of them in a row have in common is not said again: the head
-/// stands before the first of those that it belongs to, and counter and time are differences.
+/// stands before the first of those that it belongs to, and sequence number and time are differences.
 fn put_run(run: &[Message], out: &mut BytesMut) {
     let mut head: Option<&Arc<Head>> = None;
-    let (mut counter, mut timestamp) = (0, 0);
+    let (mut sequence, mut timestamp) = (0, 0);
     for message in run {
         let same = |head: &Arc<Head>| Arc::ptr_eq(head, message.head()) || head == message.head();
         if !head.is_some_and(same) {
@@ -89,9 +89,9 @@ fn put_run(run: &[Message], out: &mut BytesMut) {
             head = Some(message.head());
         }
         put_number(out, message.data().len() as u64);
-        put_number(out, message.counter().wrapping_sub(counter));
+        put_number(out, message.sequence().wrapping_sub(sequence));
         put_number(out, zigzag(message.timestamp().wrapping_sub(timestamp)));
-        (counter, timestamp) = (message.counter(), message.timestamp());
+        (sequence, timestamp) = (message.sequence(), message.timestamp());
         out.put_slice(message.data());
     }
 }

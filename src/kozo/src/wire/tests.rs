@@ -27,7 +27,7 @@ enum Any {
     Unknown(u8, Vec<u8>),
 }
 
-/// What a Message says: kind, Role, type and channel, counter and time, data.
+/// What a Message says: kind, Role, type and channel, sequence number and time, data.
 type Said = (Kind, [String; 2], Option<String>, (u64, u64), Vec<u8>);
 
 fn said() -> impl Strategy<Value = Said> {
@@ -82,17 +82,17 @@ fn frame() -> impl Strategy<Value = Any> {
 
 fn messages(node: &str, boot: u64, data: &[Vec<u8>]) -> Vec<Message> {
     let origin = Arc::new(Origin { node: node.to_owned(), boot });
-    let messages = (1..).zip(data).map(|(counter, data)| {
+    let messages = (1..).zip(data).map(|(sequence, data)| {
         let draft = Draft::event("tick").encoded(data);
-        Message::encode(Arc::clone(&origin), "timer", counter, 7, &draft).unwrap()
+        Message::encode(Arc::clone(&origin), "timer", sequence, 7, &draft).unwrap()
     });
     messages.collect()
 }
 
 fn message(origin: &Arc<Origin>, said: &Said) -> Message {
-    let (kind, [role, message_type], channel, (counter, timestamp), data) = said;
+    let (kind, [role, message_type], channel, (sequence, timestamp), data) = said;
     let draft = Draft::new(*kind, message_type).channel(channel.as_deref()).encoded(data);
-    Message::encode(Arc::clone(origin), role, *counter, *timestamp, &draft).unwrap()
+    Message::encode(Arc::clone(origin), role, *sequence, *timestamp, &draft).unwrap()
 }
 
 fn heard(message: &Message) -> Said {
@@ -100,7 +100,7 @@ fn heard(message: &Message) -> Said {
         message.kind(),
         [message.role(), message.message_type()].map(str::to_owned),
         message.channel().map(str::to_owned),
-        (message.counter(), message.timestamp()),
+        (message.sequence(), message.timestamp()),
         message.data().to_vec(),
     )
 }

@@ -32,7 +32,7 @@ const STEADY: Duration = Duration::from_millis(500);
 const SILENT_HEARTBEATS: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
-enum Part {
+enum Phase {
     /// In use.
     Current,
     /// Offered while another is in use: taken if that one does not answer until then.
@@ -44,11 +44,11 @@ enum Part {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct TrackedSession {
     offer: Offer,
-    /// When it greeted.
+    /// When both sides had said hello on it.
     since: Instant,
-    part: Part,
+    phase: Phase,
     finish_said: bool,
     finished: bool,
     peer_finished: bool,
@@ -58,7 +58,7 @@ struct Known {
 #[derive(Debug)]
 pub struct Machine {
     rules: Rules,
-    sessions: Vec<Known>,
+    sessions: Vec<TrackedSession>,
     /// The session in use still waits for the old one to be finished, until then.
     held: Option<Instant>,
     dialling: bool,
@@ -125,17 +125,17 @@ impl Machine {
 
     /// When [`Event::Time`] is due at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        let parts = self.sessions.iter().filter_map(|known| match known.part {
-            Part::Current => None,
-            Part::Candidate(until) | Part::Offered(until) => Some(until),
-            Part::Old(since) => Some(since + LINGER),
+        let phases = self.sessions.iter().filter_map(|known| match known.phase {
+            Phase::Current => None,
+            Phase::Candidate(until) | Phase::Offered(until) => Some(until),
+            Phase::Old(since) => Some(since + LINGER),
         });
         let beats = self.in_use().is_some().then(|| {
             let silent = self.heard.map(|heard| heard + self.silence());
             let beat = self.beat.map(|beat| beat + self.rules.heartbeat);
             [silent, beat]
         });
-        parts
+        phases
             .chain(self.held)
             .chain(self.retry_at)
             .chain(self.closing)
@@ -236,10 +236,10 @@ impl Machine {
         if self.is_ending() {
             return actions.push(Action::Close(offer.id, self.reason_to_end()));
         }
-        let mut known = Known {
+        let mut known = TrackedSession {
             offer,
             since: now,
-            part: Part::Offered(now + DECISION),
+            phase: Phase::Offered(now + DECISION),
             finish_said: false,
             finished: false,
             peer_finished: false,
@@ -252,7 +252,7 @@ impl Machine {
         match present {
             Some(present) if present.boot == offer.boot && offer.priority <= present.priority => {
                 self.close_candidates(actions);
-                known.part = Part::Candidate(now + PROBE);
+                known.phase = Phase::Candidate(now + PROBE);
                 self.sessions.push(known);
                 actions.push(Action::Heartbeat(present.id));
                 self.try_again(now);
@@ -265,7 +265,7 @@ impl Machine {
     }
 
     fn close_oldest_offer(&mut self, actions: &mut Vec<Action>) {
-        let offered = |known: &&Known| matches!(known.part, Part::Offered(_));
+        let offered = |known: &&TrackedSession| matches!(known.phase, Phase::Offered(_));
         let mut offers = self.sessions.iter().filter(offered).map(|known| known.offer.id);
         if let (Some(oldest), Some(_)) = (offers.next(), offers.nth(MOST_OFFERED - 2)) {
             self.forget(oldest);
@@ -274,8 +274,9 @@ impl Machine {
     }
 
     fn used(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let offered =
-            |known: &Known| known.offer.id == id && matches!(known.part, Part::Offered(_));
+        let offered = |known: &TrackedSession| {
+            known.offer.id == id && matches!(known.phase, Phase::Offered(_))
+        };
         if !self.rules.decider && self.sessions.iter().any(offered) {
             self.adopt(id, now, actions);
         }
@@ -295,13 +296,13 @@ impl Machine {
 
     /// Takes a session into use, in place of the present one if there is one.
     fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(Known { offer, since, .. }) = self.known(id).copied() else { return };
+        let Some(TrackedSession { offer, since, .. }) = self.known(id).copied() else { return };
         if self.rules.decider {
             actions.push(Action::SayUse(id));
         }
         self.retire_present(&offer, now, actions);
         if let Some(known) = self.known_mut(id) {
-            known.part = Part::Current;
+            known.phase = Phase::Current;
         }
         if self.held.is_none() {
             actions.push(Action::Activate(id));
@@ -329,7 +330,7 @@ impl Machine {
             self.forget(id);
             return actions.push(Action::Close(id, Reason::Restarted));
         }
-        present.part = Part::Old(now);
+        present.phase = Phase::Old(now);
         present.finish_said = true;
         actions.push(Action::Finish { id, drain: false });
         // No better than the present one: the decider has given that one up, nothing will end it.
@@ -360,7 +361,7 @@ impl Machine {
 
     /// Lets the session in use have the Messages once nothing before them can be under way.
     fn release_if_done(&mut self, actions: &mut Vec<Action>) {
-        let unfinished = |known: &Known| known.finish_said && !known.finished;
+        let unfinished = |known: &TrackedSession| known.finish_said && !known.finished;
         if !self.sessions.iter().any(unfinished) {
             self.release(actions);
         }
@@ -378,7 +379,7 @@ impl Machine {
     /// The decider closes an old session once both sides have finished it.
     fn close_if_done(&mut self, id: SessionId, actions: &mut Vec<Action>) {
         let done = self.known(id).is_some_and(|known| {
-            known.finished && known.peer_finished && matches!(known.part, Part::Old(_))
+            known.finished && known.peer_finished && matches!(known.phase, Phase::Old(_))
         });
         if done && self.rules.decider {
             self.forget(id);
@@ -394,7 +395,7 @@ impl Machine {
 
     fn close_candidates(&mut self, actions: &mut Vec<Action>) {
         self.sessions.retain(|known| {
-            let candidate = matches!(known.part, Part::Candidate(_));
+            let candidate = matches!(known.phase, Phase::Candidate(_));
             if candidate {
                 actions.push(Action::Close(known.offer.id, Reason::Duplicate));
             }
@@ -404,24 +405,26 @@ impl Machine {
 
     fn ended(&mut self, id: SessionId, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
         let Some(known) = self.known(id) else { return };
-        let part = known.part;
+        let phase = known.phase;
         self.forget(id);
-        match part {
-            Part::Current => self.down(turned_away, now, actions),
-            Part::Old(_) => self.release_if_done(actions),
-            Part::Candidate(_) | Part::Offered(_) => self.try_again(now),
+        match phase {
+            Phase::Current => self.down(turned_away, now, actions),
+            Phase::Old(_) => self.release_if_done(actions),
+            Phase::Candidate(_) | Phase::Offered(_) => self.try_again(now),
         }
     }
 
     /// The session in use is gone: another one takes its place, or the link is down.
     fn down(&mut self, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
         (self.held, self.closing) = (None, None);
-        let old = |known: &Known| matches!(known.part, Part::Old(_)).then_some(known.offer.id);
+        let old =
+            |known: &TrackedSession| matches!(known.phase, Phase::Old(_)).then_some(known.offer.id);
         for id in self.sessions.iter().filter_map(old).collect::<Vec<_>>() {
             self.forget(id);
             actions.push(Action::Close(id, Reason::Moved));
         }
-        let candidate = self.sessions.iter().find(|known| matches!(known.part, Part::Candidate(_)));
+        let candidate =
+            self.sessions.iter().find(|known| matches!(known.phase, Phase::Candidate(_)));
         if let Some(id) = candidate.map(|known| known.offer.id) {
             return self.adopt(id, now, actions);
         }
@@ -469,24 +472,24 @@ impl Machine {
 
     fn time_of_other(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
         // What was done about another session may have closed this one.
-        let Some(part) = self.known(id).map(|known| known.part) else { return };
-        match part {
+        let Some(phase) = self.known(id).map(|known| known.phase) else { return };
+        match phase {
             // So much may be under way on the present session that its answer takes longer.
-            Part::Candidate(until) if now >= until && self.is_lively(now) => {
+            Phase::Candidate(until) if now >= until && self.is_lively(now) => {
                 if let Some(known) = self.known_mut(id) {
-                    known.part = Part::Candidate(now + PROBE);
+                    known.phase = Phase::Candidate(now + PROBE);
                 }
             }
-            Part::Candidate(until) if now >= until => match self.current() {
+            Phase::Candidate(until) if now >= until => match self.current() {
                 Some(present) => self.close_current(present, now, actions),
                 None => self.adopt(id, now, actions),
             },
-            Part::Offered(until) if now >= until => {
+            Phase::Offered(until) if now >= until => {
                 self.forget(id);
                 actions.push(Action::Close(id, Reason::Undecided));
                 self.try_again(now);
             }
-            Part::Old(since) if now >= since + LINGER => {
+            Phase::Old(since) if now >= since + LINGER => {
                 self.forget(id);
                 actions.push(Action::Close(id, Reason::Moved));
                 self.release_if_done(actions);
@@ -559,7 +562,7 @@ impl Machine {
     fn close_all(&mut self, actions: &mut Vec<Action>) {
         self.held = None;
         let reason = self.reason_to_end();
-        let close = |known: Known| Action::Close(known.offer.id, reason);
+        let close = |known: TrackedSession| Action::Close(known.offer.id, reason);
         actions.extend(self.sessions.drain(..).map(close));
     }
 
@@ -574,14 +577,14 @@ impl Machine {
         let (reason, drain) = (self.reason_to_end(), self.ending != Some(End::Replace));
         for known in &mut self.sessions {
             let id = known.offer.id;
-            if matches!(known.part, Part::Current) {
+            if matches!(known.phase, Phase::Current) {
                 known.finish_said = true;
                 actions.push(Action::Finish { id, drain });
             } else {
                 actions.push(Action::Close(id, reason));
             }
         }
-        self.sessions.retain(|known| matches!(known.part, Part::Current));
+        self.sessions.retain(|known| matches!(known.phase, Phase::Current));
     }
 
     /// Whether no session is to be made any more.
@@ -597,24 +600,24 @@ impl Machine {
         self.rules.heartbeat * SILENT_HEARTBEATS
     }
 
-    fn in_use(&self) -> Option<&Known> {
-        self.sessions.iter().find(|known| matches!(known.part, Part::Current))
+    fn in_use(&self) -> Option<&TrackedSession> {
+        self.sessions.iter().find(|known| matches!(known.phase, Phase::Current))
     }
 
-    fn in_use_mut(&mut self) -> Option<&mut Known> {
-        self.sessions.iter_mut().find(|known| matches!(known.part, Part::Current))
+    fn in_use_mut(&mut self) -> Option<&mut TrackedSession> {
+        self.sessions.iter_mut().find(|known| matches!(known.phase, Phase::Current))
     }
 
-    fn known(&self, id: SessionId) -> Option<&Known> {
+    fn known(&self, id: SessionId) -> Option<&TrackedSession> {
         self.sessions.iter().find(|known| known.offer.id == id)
     }
 
-    fn known_mut(&mut self, id: SessionId) -> Option<&mut Known> {
+    fn known_mut(&mut self, id: SessionId) -> Option<&mut TrackedSession> {
         self.sessions.iter_mut().find(|known| known.offer.id == id)
     }
 
     fn is_offered(&self) -> bool {
-        self.sessions.iter().any(|known| matches!(known.part, Part::Offered(_)))
+        self.sessions.iter().any(|known| matches!(known.phase, Phase::Offered(_)))
     }
 
     fn forget(&mut self, id: SessionId) {

@@ -30,7 +30,7 @@ enum Frame {
 /// What the network has in store.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    /// A session that was dialled has greeted on this side.
+    /// A session that was dialled is established on this side.
     Ready(usize, Offer),
     DialFailed(usize, u64),
     Frame(usize, SessionId, Frame),

@@ -28,7 +28,7 @@ pub struct Rules {
     pub spread: Duration,
 }
 
-/// A session that has greeted, as far as the decision goes.
+/// A session that is established, as far as the decision goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Which one.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use self::ice::{Freezing, Ice};
 use self::line::Line;
-use super::stream::{Cuttable, Cutter};
+use super::stream::{AbortHandle, Abortable};
 use super::{Connection, Found, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::config::{OptionKind, OptionSpec, Presence, Schema, TransportConfig};
@@ -43,7 +43,7 @@ struct Shared {
     /// By Transport type and pair of Nodes.
     ice: HashMap<(String, (String, String)), Ice>,
     /// By pair of Nodes: the type that made it, and how to end it.
-    streams: HashMap<(String, String), Vec<(String, Cutter)>>,
+    streams: HashMap<(String, String), Vec<(String, AbortHandle)>>,
 }
 
 impl Network {
@@ -79,9 +79,9 @@ impl Network {
     pub fn close(&self, transport_type: &str) {
         let mut shared = self.lock();
         shared.closed.insert(transport_type.to_owned());
-        for (name, cutter) in shared.streams.values().flatten() {
+        for (name, abort_handle) in shared.streams.values().flatten() {
             if name == transport_type {
-                cutter.cut();
+                abort_handle.abort();
             }
         }
     }
@@ -113,14 +113,14 @@ impl Network {
         let mut shared = self.lock();
         shared.apart.insert(pair(a, b));
         let streams = shared.streams.remove(&pair(a, b)).unwrap_or_default();
-        streams.iter().for_each(|(_, cutter)| cutter.cut());
+        streams.iter().for_each(|(_, abort_handle)| abort_handle.abort());
     }
 
     /// How many streams there are between two Nodes.
     pub fn streams(&self, a: &str, b: &str) -> usize {
         let shared = self.lock();
         let streams = shared.streams.get(&pair(a, b)).into_iter().flatten();
-        streams.filter(|(_, cutter)| cutter.in_use()).count()
+        streams.filter(|(_, abort_handle)| abort_handle.in_use()).count()
     }
 
     /// Lets two Nodes reach each other again.
@@ -151,9 +151,9 @@ impl Network {
             None => tokio::io::duplex(STREAM_BUFFER),
             Some(line) => line.ends(),
         };
-        let cutter = Cutter::new();
+        let abort_handle = AbortHandle::new();
         let end = |stream, other: &str| Connection {
-            stream: Box::new(Cuttable::new(Freezing::new(stream, &ice), &cutter)),
+            stream: Box::new(Abortable::new(Freezing::new(stream, &ice), &abort_handle)),
             address: format!("{name}/{other}"),
             peer: self.vouches.then(|| other.to_owned()),
         };
@@ -162,8 +162,8 @@ impl Network {
             .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
         let connection = end(near, to);
         let streams = shared.streams.entry(pair(from, to)).or_default();
-        streams.retain(|(_, cutter)| cutter.in_use());
-        streams.push((name.to_owned(), cutter));
+        streams.retain(|(_, abort_handle)| abort_handle.in_use());
+        streams.push((name.to_owned(), abort_handle));
         Ok(connection)
     }
 }

@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::timeout;
 
 use super::*;
+use crate::session::newcomer::Newcomer;
+use crate::session::{Authenticator, Flow, Sink};
 use crate::transport::network::Network;
-use crate::transport::newcomer::Newcomer;
-use crate::transport::session::{Flow, Gate, Sink};
 
 /// How long anything may take that is to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Lets anybody in, and takes whatever he says.
 struct Open;
 
-impl Gate for Open {
+impl Authenticator for Open {
     fn admit(&mut self, _: &str, _: &PublicKey) -> Result<(), SessionError> {
         Ok(())
     }

@@ -11,9 +11,9 @@ use kozo_core::names::socket_name;
 
 /// Sockets by name; there may be several of one name.
 #[derive(Debug, Default)]
-pub struct Passed(HashMap<String, Vec<OwnedFd>>);
+pub struct InheritedSockets(HashMap<String, Vec<OwnedFd>>);
 
-impl Passed {
+impl InheritedSockets {
     /// Adds a socket.
     pub fn add(&mut self, name: String, socket: OwnedFd) {
         self.0.entry(name).or_default().push(socket);
@@ -41,21 +41,21 @@ mod tests {
 
     #[test]
     fn a_transport_gets_copies_and_others_the_sockets_themselves() {
-        let mut passed = Passed::default();
+        let mut inherited = InheritedSockets::default();
         let socket = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (first, second) = (socket(), socket());
         let address = first.local_addr().unwrap();
-        passed.add("tcp".to_owned(), first.into());
-        passed.add("tcp".to_owned(), second.into());
-        passed.add("bus".to_owned(), socket().into());
+        inherited.add("tcp".to_owned(), first.into());
+        inherited.add("tcp".to_owned(), second.into());
+        inherited.add("bus".to_owned(), socket().into());
         for _ in 0..2 {
-            let copies = passed.of_transport("tcp").unwrap();
+            let copies = inherited.of_transport("tcp").unwrap();
             let copies: Vec<_> = copies.into_iter().map(std::net::TcpListener::from).collect();
             assert_eq!(copies.len(), 2);
             assert!(copies.iter().any(|copy| copy.local_addr().unwrap() == address));
         }
-        assert!(passed.of_transport("bus").unwrap().is_empty());
-        assert_eq!(passed.take("bus").len(), 1);
-        assert!(passed.take("bus").is_empty());
+        assert!(inherited.of_transport("bus").unwrap().is_empty());
+        assert_eq!(inherited.take("bus").len(), 1);
+        assert!(inherited.take("bus").is_empty());
     }
 }

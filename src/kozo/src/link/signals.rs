@@ -1,4 +1,4 @@
-//! Notes between the parts of a session: what its writer is to say besides Messages, and what its
+//! SessionSignals between the parts of a session: what its writer is to say besides Messages, and what its
 //! reader came upon that the link has to know.
 //!
 //! The reader may never wait for anybody, so it leaves a note and goes on. Each note is acted upon at
@@ -17,7 +17,7 @@ use crate::interest::Interest;
 
 /// What is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sayings {
+pub struct ToWriter {
     /// This is the session to use.
     pub say_use: bool,
     /// I am here.
@@ -36,7 +36,7 @@ pub struct Sayings {
 
 /// What the reader came upon, for the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Readings {
+pub struct ToLink {
     /// The decider chose the session.
     pub chosen: bool,
     /// The Peer echoed a heartbeat.
@@ -71,7 +71,7 @@ pub struct Echoed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// What to say.
-    pub sayings: Sayings,
+    pub to_writer: ToWriter,
     /// Whether Messages may be sent.
     pub active: bool,
     /// What the Peer has acknowledged since the last time.
@@ -80,7 +80,7 @@ pub struct Work {
 
 /// What joins the reader, the writer and the link of one session.
 #[derive(Debug)]
-pub struct Notes {
+pub struct SessionSignals {
     state: Mutex<State>,
     /// Told when there is something to say.
     pub wake: Notify,
@@ -91,17 +91,17 @@ pub struct Notes {
 
 #[derive(Debug, Default)]
 struct State {
-    sayings: Sayings,
-    readings: Readings,
+    to_writer: ToWriter,
+    to_link: ToLink,
     interests: Option<Vec<Interest>>,
     echoed: Option<Echoed>,
     active: bool,
 }
 
-impl Notes {
+impl SessionSignals {
     /// For a session that begins now.
-    pub fn new() -> Notes {
-        Notes {
+    pub fn new() -> SessionSignals {
+        SessionSignals {
             state: Mutex::default(),
             wake: Notify::new(),
             start: Instant::now(),
@@ -111,8 +111,8 @@ impl Notes {
     }
 
     /// Leaves a note.
-    pub fn leave(&self, note: impl FnOnce(&mut Sayings)) {
-        note(&mut self.lock().sayings);
+    pub fn tell_writer(&self, note: impl FnOnce(&mut ToWriter)) {
+        note(&mut self.lock().to_writer);
         self.wake.notify_one();
     }
 
@@ -120,7 +120,7 @@ impl Notes {
     pub fn finish(&self, drain: bool) {
         let mut state = self.lock();
         state.active &= drain;
-        state.sayings.finish = Some(drain);
+        state.to_writer.finish = Some(drain);
         drop(state);
         self.wake.notify_one();
     }
@@ -132,10 +132,10 @@ impl Notes {
     }
 
     /// Takes what the writer is to do now.
-    pub fn take(&self) -> Work {
+    pub fn take_for_writer(&self) -> Work {
         let mut state = self.lock();
-        let (sayings, echoed) = (std::mem::take(&mut state.sayings), state.echoed.take());
-        Work { sayings, echoed, active: state.active }
+        let (to_writer, echoed) = (std::mem::take(&mut state.to_writer), state.echoed.take());
+        Work { to_writer, echoed, active: state.active }
     }
 
     /// Tells the writer that the Peer has echoed the heartbeat with this time in it just now: that it has all that
@@ -146,13 +146,13 @@ impl Notes {
     }
 
     /// Leaves a note for the link, which has to be told.
-    pub fn report(&self, note: impl FnOnce(&mut Readings)) {
-        note(&mut self.lock().readings);
+    pub fn tell_link(&self, note: impl FnOnce(&mut ToLink)) {
+        note(&mut self.lock().to_link);
     }
 
     /// Takes what the reader came upon.
-    pub fn readings(&self) -> Readings {
-        std::mem::take(&mut self.lock().readings)
+    pub fn take_for_link(&self) -> ToLink {
+        std::mem::take(&mut self.lock().to_link)
     }
 
     /// Keeps what the Peer announced, in place of what it announced before, until the link takes it: that
@@ -196,23 +196,23 @@ impl Notes {
     }
 }
 
-impl Default for Notes {
+impl Default for SessionSignals {
     fn default() -> Self {
-        Notes::new()
+        SessionSignals::new()
     }
 }
 
-/// Which sessions of a link have notes for it.
+/// Which sessions of a link have signals for it.
 #[derive(Debug, Default)]
-pub struct Readers {
+pub struct PendingSessions {
     /// Each at most once; in the order in which they came, for that is mostly the order in which the
     /// Peer chose among them.
     waiting: Mutex<Vec<SessionId>>,
     wake: Notify,
 }
 
-impl Readers {
-    /// Tells the link that this session has notes for it.
+impl PendingSessions {
+    /// Tells the link that this session has signals for it.
     pub fn tell(&self, id: SessionId) {
         let mut waiting = self.lock();
         if !waiting.contains(&id) {
@@ -221,7 +221,7 @@ impl Readers {
         self.wake.notify_one();
     }
 
-    /// Waits for sessions that have notes, and forgets them. Cancel safe.
+    /// Waits for sessions that have signals, and forgets them. Cancel safe.
     pub async fn told(&self) -> Vec<SessionId> {
         self.wake.notified().await;
         std::mem::take(&mut self.lock())

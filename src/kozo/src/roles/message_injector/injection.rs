@@ -6,9 +6,9 @@
 
 use rmpv::Value;
 
-use super::literal::{self, LiteralError};
-use super::show;
 use crate::message::{Draft, Kind};
+use kozo_core::value::literal::{self, LiteralError};
+use kozo_core::value::show;
 
 /// A Message that somebody wants sent.
 #[derive(Clone, Debug, PartialEq)]

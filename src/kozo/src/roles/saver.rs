@@ -6,7 +6,7 @@ use rmpv::Value;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::storage::{Storage, StorageError};
+use crate::role::storage::{Storage, StorageError};
 
 /// Shortest time from the start of one save to the start of the next.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 //! The dialling Node is the client, its name the user name; both sides authenticate with the one
 //! key that the configuration gives for them. The client opens one `session` channel and asks for the
 //! subsystem `kozo` (RFC 4254, section 6.5); there is no password, agent, shell or forwarding.
-//! Nothing of `russh` is used outside of here but its types of keys, and `bench` makes a certificate.
+//! Nothing of `russh` is used outside of here.
 
 mod client;
 mod ending;
@@ -11,7 +11,7 @@ mod read_ahead;
 mod server;
 #[cfg(test)]
 mod tests;
-mod unblocked;
+mod write_buffer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,11 +21,12 @@ use bytes::Bytes;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
 use russh::{ChannelId, ChannelMsg, ChannelWriteHalf, Preferred, cipher, compression, kex, mac};
 
-use super::session::SessionError;
+use super::{SessionError, Writer};
+use crate::BoxFuture;
 use crate::config::RootOptions;
 pub use client::connect;
 pub use server::accept;
-pub use unblocked::Backlog;
+use write_buffer::Backlog;
 
 /// Name of the subsystem that carries the protocol of `wire`.
 pub const SUBSYSTEM: &str = "kozo";
@@ -68,7 +69,7 @@ const KEYS: &[Algorithm] = &[
 
 /// Bytes that may be under way in one direction without having been taken: enough for any distance (a
 /// gigabit through 200 ms of delay needs 25 MB). It costs no memory: what comes is taken at once, and a
-/// sender is held back by the stream, see `unblocked`.
+/// sender is held back by the stream, see `write_buffer`.
 const WINDOW: u32 = 256 * 1024 * 1024;
 /// Largest packet, in bytes: what is written at once is not cut up to this size. Two Messages of 16 KiB go
 /// into one.
@@ -161,24 +162,30 @@ fn preferred(cipher: Option<&str>, hmac: Option<&str>) -> Result<Preferred, Sess
     })
 }
 
-/// Writes a packet at a time, and waits before each while the stream is behind: a session that had more
-/// to write than its stream keeps would not read until all of it is written.
-pub(super) async fn write<S>(
-    channel: &ChannelWriteHalf<S>,
-    backlog: &Backlog,
-    mut bytes: Bytes,
-) -> Result<(), SessionError>
+/// The writing end of the channel that carries the protocol.
+struct ChannelWriter<S: From<(ChannelId, ChannelMsg)>> {
+    channel: ChannelWriteHalf<S>,
+    backlog: Backlog,
+}
+
+impl<S> Writer for ChannelWriter<S>
 where
     S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
 {
-    while !bytes.is_empty() {
-        backlog.ebb().await;
-        let packet = bytes.split_to(bytes.len().min(PACKET as usize));
-        let ended = |_| SessionError::Stream("the session has ended".to_owned());
-        backlog.give(packet.len());
-        channel.data_bytes(packet).await.map_err(ended)?;
+    /// Writes a packet at a time, and waits before each while the stream is behind: a session that had more
+    /// to write than its stream keeps would not read until all of it is written.
+    fn write(&mut self, mut bytes: Bytes) -> BoxFuture<'_, Result<(), SessionError>> {
+        Box::pin(async move {
+            while !bytes.is_empty() {
+                self.backlog.drained().await;
+                let packet = bytes.split_to(bytes.len().min(PACKET as usize));
+                let ended = |_| SessionError::Stream("the session has ended".to_owned());
+                self.backlog.give(packet.len());
+                self.channel.data_bytes(packet).await.map_err(ended)?;
+            }
+            Ok(())
+        })
     }
-    Ok(())
 }
 
 /// Whether two keys are the same, whatever their comments say.

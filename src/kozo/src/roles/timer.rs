@@ -1,6 +1,6 @@
 //! The Role type `timer`: an Event `tick` at a regular interval.
 //!
-//! Ticks lie on a grid that starts with the first one, sent as soon as the links have settled: how long a tick takes to send
+//! Ticks lie on a grid that starts with the first one, sent as soon as the links are ready: how long a tick takes to send
 //! does not move the next. Ticks that could not be sent in time (the machine slept) are left out.
 
 use std::time::Duration;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use rmpv::Value;
 use tokio::time::MissedTickBehavior;
 
-use super::show::one_line;
-use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::Draft;
-use kozo_core::types::{self, timer::DEFAULT_TICK};
+use crate::rate_limiter::RateLimiter;
+use crate::role::{Role, RoleContext, RoleError, RoleType};
+use kozo_core::types::{self, LOG, timer::DEFAULT_TICK};
+use kozo_core::value::show::one_line;
 
 pub(super) struct Timer;
 
@@ -46,20 +46,20 @@ struct TimerRole {
 impl Role for TimerRole {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
         Box::pin(async move {
-            let mut throttle = Throttle::default();
+            let mut limiter = RateLimiter::default();
             let stopped = context.stopped();
             tokio::pin!(stopped);
             // The first tick is for Peers too, and with a long interval the only one for long.
             tokio::select! {
                 () = &mut stopped => return Ok(()),
-                () = context.settled() => {}
+                () = context.links_ready() => {}
             }
             let mut interval = tokio::time::interval(self.tick);
             interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 tokio::select! {
                     () = &mut stopped => return Ok(()),
-                    _ = interval.tick() => self.send_tick(&context, &mut throttle).await,
+                    _ = interval.tick() => self.send_tick(&context, &mut limiter).await,
                 }
             }
         })
@@ -67,13 +67,13 @@ impl Role for TimerRole {
 }
 
 impl TimerRole {
-    async fn send_tick(&self, context: &RoleContext, throttle: &mut Throttle) {
+    async fn send_tick(&self, context: &RoleContext, limiter: &mut RateLimiter<String>) {
         let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
         let message = self.message.as_deref().map_or(Value::Nil, Value::from);
         let data = Value::Array(vec![message, Value::from(time.as_str())]);
         if let Err(error) = context.send(Draft::event("tick").data(&data)).await {
             let problem = format!("cannot send a tick: {error}");
-            if throttle.allows(&problem) {
+            if limiter.allow(&*problem).is_some() {
                 tracing::warn!(role = %context.name, "{problem}");
             }
         }
@@ -89,10 +89,10 @@ impl TimerRole {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
-    use super::super::testing::TestHost;
     use super::*;
     use crate::config::OptionValue;
     use crate::message::Kind;
+    use crate::role::testing::TestHost;
 
     const TICK: Duration = Duration::from_secs(7);
 

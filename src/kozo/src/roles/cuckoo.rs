@@ -3,15 +3,15 @@
 use rmpv::Value;
 
 use super::saver::Saver;
-use super::show::{one_line, shown};
-use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
-use kozo_core::types;
+use crate::rate_limiter::RateLimiter;
+use crate::role::{Role, RoleContext, RoleError, RoleType};
+use kozo_core::types::{self, LOG};
+use kozo_core::value::show::{one_line, shown};
 
 /// Most bytes that are shown of what a tick carries.
 const MOST: usize = 4096;
@@ -59,7 +59,7 @@ impl Role for CuckooRole {
                 }
             }
             let mut saver = Saver::new(storage);
-            let mut throttle = Throttle::default();
+            let mut limiter = RateLimiter::<String>::default();
             loop {
                 tokio::select! {
                     message = context.receive() => {
@@ -70,7 +70,7 @@ impl Role for CuckooRole {
                     }
                     saved = saver.work() => {
                         let problem = saved.err().map(|error| error.to_string());
-                        if let Some(problem) = &problem && throttle.allows(problem) {
+                        if let Some(problem) = &problem && limiter.allow(problem).is_some() {
                             tracing::warn!(class = class::STORAGE_TROUBLE, role = %context.name, "{problem}");
                         }
                         context.set_problem(problem);
@@ -139,10 +139,10 @@ impl Tick {
 mod tests {
     use std::fs;
 
-    use super::super::testing::{TestHost, configure};
     use super::*;
     use crate::config::OptionValue;
     use crate::message::Draft;
+    use crate::role::testing::{TestHost, configure};
 
     fn tick(message: Value, time: &str) -> Value {
         Value::Array(vec![message, time.into()])
@@ -209,7 +209,7 @@ mod tests {
     async fn something_else_in_its_storage_does_not_stop_it() {
         let folder = tempfile::tempdir().unwrap();
         let host = TestHost::with_storage("scribe", Some(folder.path()));
-        let storage = crate::storage::Storage::new(folder.path(), "my-cuckoo");
+        let storage = crate::role::Storage::new(folder.path(), "my-cuckoo");
         storage.save(&Value::from("something else")).await.unwrap();
         let running = host.start(&Cuckoo, &[]);
         running.stop().await.unwrap();

@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kozo_core::monitored::MonitoredMessage;
+use kozo_core::value::show::{json_line, one_line};
 
-use super::show::{json_line, one_line};
 use crate::interest::{Interest, Pattern};
 use crate::message::Message;
 use crate::status::{LinkState, NodeStatus, RoleState};

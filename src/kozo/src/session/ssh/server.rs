@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use super::ending::Ending;
 use super::read_ahead::ReadAhead;
-use super::unblocked::Unblocked;
-use super::{GOODBYE, HandlerError, SUBSYSTEM, Ssh};
-use crate::transport::newcomer::{Metered, Newcomer};
-use crate::transport::session::{Gate, Session, SessionError, Sink, Writer, feed, shown};
-use crate::transport::stream::{BoxStream, Cuttable};
+use super::write_buffer::WriteBuffer;
+use super::{ChannelWriter, GOODBYE, HandlerError, SUBSYSTEM, Ssh};
+use crate::session::newcomer::{Metered, Newcomer};
+use crate::session::{Authenticator, Session, SessionError, Sink, feed, shown};
+use crate::transport::stream::{Abortable, BoxStream};
 
-/// Makes a session over the stream of a newcomer, with whom the gate admits, unless it is to be given up for the
-/// reason that `until` returns. Cancel by his cutter. Until the other side has said what it speaks, this costs
+/// Makes a session over the stream of a newcomer, with whom the authenticator admits, unless it is to be given up for the
+/// reason that `until` returns. Cancel by his abort_handle. Until the other side has said what it speaks, this costs
 /// little but the stream.
 ///
 /// # Errors
@@ -26,19 +26,19 @@ use crate::transport::stream::{BoxStream, Cuttable};
 pub async fn accept(
     ssh: &Ssh,
     stream: BoxStream,
-    gate: Box<dyn Gate>,
+    authenticator: Box<dyn Authenticator>,
     newcomer: Newcomer,
     until: impl Future<Output = SessionError>,
 ) -> Result<Session, SessionError> {
     let mut until = pin!(until);
-    let cutter = newcomer.cutter().clone();
-    let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
+    let abort_handle = newcomer.abort_handle().clone();
+    let stream = ReadAhead::new(Abortable::new(stream, &abort_handle), ssh.read_buffer);
     let stream = Metered::new(stream, newcomer.clone());
     let (opened, open) = oneshot::channel();
     let ending = Ending::default();
     let server = Server {
         node: ssh.node.clone(),
-        gate,
+        authenticator,
         newcomer: newcomer.clone(),
         ending: ending.clone(),
         peer: None,
@@ -48,7 +48,7 @@ pub async fn accept(
         opened: Some(opened),
     };
     let config = Arc::clone(&ssh.server);
-    let (stream, backlog) = Unblocked::new(stream);
+    let (stream, backlog) = WriteBuffer::new(stream);
     let running = tokio::select! {
         running = server::run_stream(config, stream, server) => running,
         // It has not even said what it speaks.
@@ -62,7 +62,7 @@ pub async fn accept(
     let reason = tokio::select! {
         biased;
         Ok((peer, writer)) = open => {
-            return Ok(Session { peer, writer: Writer::Server(writer, backlog), end, cutter });
+            return Ok(Session { peer, writer: Box::new(ChannelWriter { channel: writer, backlog }), end, abort_handle });
         }
         reason = end.reason() => reason,
         reason = &mut until => reason,
@@ -79,7 +79,7 @@ pub async fn accept(
 
 struct Server {
     node: String,
-    gate: Box<dyn Gate>,
+    authenticator: Box<dyn Authenticator>,
     newcomer: Newcomer,
     ending: Ending,
     peer: Option<String>,
@@ -95,7 +95,7 @@ impl Server {
     fn admit(&mut self, user: &str, key: &PublicKey, algorithm: &Algorithm) -> Auth {
         let admitted = match algorithm {
             Algorithm::Rsa { hash: None } => Err(SessionError::Sha1),
-            _ => self.gate.admit(user, key),
+            _ => self.authenticator.admit(user, key),
         };
         match admitted {
             Ok(()) => {
@@ -266,7 +266,7 @@ impl server::Handler for Server {
         let Some(opened) = self.opened.take() else {
             return self.refuse(channel, session);
         };
-        match self.gate.open() {
+        match self.authenticator.open() {
             Ok(sink) => self.sink = Some(sink),
             Err(refusal) => {
                 self.ending.declare(refusal);

@@ -33,7 +33,7 @@ const UNHEARD: usize = super::WINDOW as usize;
 
 /// How much a stream has not taken yet.
 #[derive(Clone, Default)]
-pub struct Backlog {
+pub(super) struct Backlog {
     shared: Arc<Shared>,
 }
 
@@ -48,7 +48,7 @@ struct Shared {
 
 impl Backlog {
     /// Returns when little enough waits for more to be said. Cancel safe. For one who waits.
-    pub async fn ebb(&self) {
+    pub(super) async fn drained(&self) {
         while self.shared.bytes.load(Ordering::Relaxed) > HIGH {
             self.shared.ebbed.notified().await;
         }
@@ -76,7 +76,7 @@ impl Backlog {
 }
 
 /// The stream. Both directions are to be used from the same task.
-pub(super) struct Unblocked<S> {
+pub(super) struct WriteBuffer<S> {
     inner: S,
     waiting: BytesMut,
     backlog: Backlog,
@@ -85,17 +85,17 @@ pub(super) struct Unblocked<S> {
 }
 
 /// Nobody is to wait for a stream that is gone.
-impl<S> Drop for Unblocked<S> {
+impl<S> Drop for WriteBuffer<S> {
     fn drop(&mut self) {
         self.backlog.set(0);
     }
 }
 
-impl<S: AsyncWrite + Unpin> Unblocked<S> {
-    pub(super) fn new(inner: S) -> (Unblocked<S>, Backlog) {
+impl<S: AsyncWrite + Unpin> WriteBuffer<S> {
+    pub(super) fn new(inner: S) -> (WriteBuffer<S>, Backlog) {
         let backlog = Backlog::default();
         let waiting = BytesMut::new();
-        (Unblocked { inner, waiting, backlog: backlog.clone(), unheard: 0 }, backlog)
+        (WriteBuffer { inner, waiting, backlog: backlog.clone(), unheard: 0 }, backlog)
     }
 
     /// The session has written so many bytes.
@@ -124,7 +124,7 @@ impl<S: AsyncWrite + Unpin> Unblocked<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unblocked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteBuffer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unblocked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unblocked<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBuffer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_stream_does_not_take_goes_out_while_reading() {
         let (near, mut far) = duplex(1000);
-        let (mut near, _) = Unblocked::new(near);
+        let (mut near, _) = WriteBuffer::new(near);
         let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
         for piece in sent.chunks(777) {
             near.write_all(piece).await.unwrap();
@@ -208,7 +208,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_is_a_bound() {
         let (near, _far) = duplex(1000);
-        let (mut near, _) = Unblocked::new(near);
+        let (mut near, _) = WriteBuffer::new(near);
         let all = vec![0; 2 * MOST];
         let written = tokio::time::timeout(std::time::Duration::from_secs(1), near.write_all(&all));
         assert!(written.await.is_err());
@@ -218,25 +218,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_the_ebb_goes_on_when_enough_has_gone_out_or_the_stream_is_gone() {
         let (near, mut far) = duplex(1000);
-        let (mut near, backlog) = Unblocked::new(near);
-        backlog.ebb().await;
+        let (mut near, backlog) = WriteBuffer::new(near);
+        backlog.drained().await;
         near.write_all(&vec![0; 2 * HIGH]).await.unwrap();
         let second = std::time::Duration::from_secs(1);
-        assert!(tokio::time::timeout(second, backlog.ebb()).await.is_err());
+        assert!(tokio::time::timeout(second, backlog.drained()).await.is_err());
         let (mut some, mut end) = (vec![0; HIGH + 1], [0]);
         tokio::join!(
-            async { tokio::time::timeout(second, backlog.ebb()).await.unwrap() },
+            async { tokio::time::timeout(second, backlog.drained()).await.unwrap() },
             async { far.read_exact(&mut some).await.unwrap() },
             async { tokio::time::timeout(second, near.read_exact(&mut end)).await.unwrap_err() },
         );
         near.write_all(&vec![0; 2 * HIGH]).await.unwrap();
-        tokio::join!(backlog.ebb(), async { drop(near) });
+        tokio::join!(backlog.drained(), async { drop(near) });
     }
 
     #[tokio::test]
     async fn everything_is_out_before_the_end() {
         let (near, mut far) = duplex(10);
-        let (mut near, _) = Unblocked::new(near);
+        let (mut near, _) = WriteBuffer::new(near);
         near.write_all(&[7; 1000]).await.unwrap();
         let mut came = Vec::new();
         let (shut, read) = tokio::join!(near.shutdown(), far.read_to_end(&mut came));
@@ -247,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_stream_is_noticed() {
         let (near, far) = duplex(10);
-        let (mut near, _) = Unblocked::new(near);
+        let (mut near, _) = WriteBuffer::new(near);
         near.write_all(&[7; 1000]).await.unwrap();
         drop(far);
         assert!(near.write_all(&[7; 10]).await.is_err());

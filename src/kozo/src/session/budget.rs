@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::network::Network;
+use crate::transport::network::Network;
 
 /// One part in so many of the loop's time.
 const SHARE: u32 = 4;

@@ -3,6 +3,8 @@
 //! The disk may be slow, full or gone. So lines are gathered here and handed over, many at a time, to
 //! a [`LogFile`] on a thread of its own; meanwhile Messages are received and printed on.
 
+mod file;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +15,20 @@ use jiff::{Timestamp, Zoned};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::log_file::{Lines, LogFile, MAX_WAITING, Settings};
-use super::show::{most_text, one_line, shown};
-use super::{Role, RoleContext, RoleError, RoleType};
+use self::file::{Lines, LogFile, MAX_WAITING, Settings};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
+use crate::role::{Role, RoleContext, RoleError, RoleType};
 use kozo_core::types::{
     self,
     logger::{
         DEFAULT_FILE, DEFAULT_FLUSH_EVERY, DEFAULT_PREFIX, DEFAULT_ROTATE_EVERY, DEFAULT_ROTATE_MAX,
     },
 };
+use kozo_core::value::show::{most_text, one_line, shown};
 
 /// How long a line waits at most for `flushEvery` of them to come together.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -295,10 +297,10 @@ mod tests {
 
     use rmpv::Value;
 
-    use super::super::testing::{TestHost, configure};
     use super::*;
     use crate::config::OptionValue;
     use crate::message::Draft;
+    use crate::role::testing::{TestHost, configure};
 
     fn file(path: &Path) -> (&'static str, OptionValue) {
         ("file", OptionValue::Path(path.to_owned()))

@@ -1,4 +1,4 @@
-//! Pace: how many attempts to reach a Peer go on at once.
+//! DialLimiter: how many attempts to reach a Peer go on at once.
 //!
 //! Greeting a Peer takes signatures and a key exchange: a millisecond or two of a processor, twenty of a
 //! small one. A Node that has hundreds of Peers must not begin with all of them together: each would
@@ -21,15 +21,15 @@ const COUNTED: Duration = Duration::from_secs(1);
 
 /// The turns of all attempts on one thread: of a Node, or of all Nodes where several share a process.
 #[derive(Debug)]
-pub struct Pace(Semaphore);
+pub struct DialLimiter(Semaphore);
 
-impl Default for Pace {
+impl Default for DialLimiter {
     fn default() -> Self {
-        Pace(Semaphore::new(AT_ONCE))
+        DialLimiter(Semaphore::new(AT_ONCE))
     }
 }
 
-impl Pace {
+impl DialLimiter {
     /// Makes an attempt when its turn has come. Cancel safe if the attempt is.
     pub async fn take_turn<T>(&self, attempt: impl Future<Output = T>) -> T {
         // Never closed, so there always is a turn.
@@ -57,17 +57,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_so_many_go_on_at_once() {
-        let pace = Arc::new(Pace::default());
+        let dial_limiter = Arc::new(DialLimiter::default());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let attempts = (0..10 * AT_ONCE).map(|_| {
-            let (pace, now, most) = (Arc::clone(&pace), Arc::clone(&now), Arc::clone(&most));
+            let (dial_limiter, now, most) =
+                (Arc::clone(&dial_limiter), Arc::clone(&now), Arc::clone(&most));
             tokio::spawn(async move {
-                pace.take_turn(async {
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    sleep(COUNTED / 2).await;
-                    now.fetch_sub(1, Ordering::SeqCst);
-                })
-                .await;
+                dial_limiter
+                    .take_turn(async {
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        sleep(COUNTED / 2).await;
+                        now.fetch_sub(1, Ordering::SeqCst);
+                    })
+                    .await;
             })
         });
         futures_util::future::join_all(attempts.collect::<Vec<_>>()).await;
@@ -76,24 +78,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_that_hang_hold_up_nobody_for_long() {
-        let pace = Arc::new(Pace::default());
+        let dial_limiter = Arc::new(DialLimiter::default());
         for _ in 0..3 * AT_ONCE {
-            let pace = Arc::clone(&pace);
-            tokio::spawn(async move { pace.take_turn(pending::<()>()).await });
+            let dial_limiter = Arc::clone(&dial_limiter);
+            tokio::spawn(async move { dial_limiter.take_turn(pending::<()>()).await });
         }
         tokio::task::yield_now().await;
         let began = Instant::now();
-        timeout(10 * COUNTED, pace.take_turn(async {})).await.expect("its turn comes");
+        timeout(10 * COUNTED, dial_limiter.take_turn(async {})).await.expect("its turn comes");
         assert!(began.elapsed() <= 4 * COUNTED, "after {:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_given_up_gives_its_turn_back() {
-        let pace = Pace::default();
+        let dial_limiter = DialLimiter::default();
         for _ in 0..2 * AT_ONCE {
-            let hanging = pace.take_turn(pending::<()>());
+            let hanging = dial_limiter.take_turn(pending::<()>());
             let _ = timeout(COUNTED / 10, hanging).await;
         }
-        assert_eq!(pace.0.available_permits(), AT_ONCE);
+        assert_eq!(dial_limiter.0.available_permits(), AT_ONCE);
     }
 }

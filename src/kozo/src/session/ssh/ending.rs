@@ -10,7 +10,7 @@ use futures_util::stream;
 use tokio::sync::Notify;
 
 use super::{HandlerError, SUBSYSTEM};
-use crate::transport::session::{End, SessionError};
+use crate::session::{End, SessionError};
 
 /// Requests and channels that are refused before somebody who goes on asking is closed: each takes an answer,
 /// which russh keeps without a bound while keys are being renewed.

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Claim, Turn};
-use super::network::Network;
-use super::stream::Cutter;
 use crate::BoxFuture;
+use crate::transport::network::Network;
+use crate::transport::stream::AbortHandle;
 
 /// Bytes that he may say: keys of every size, and three attempts, take less. Beyond that he means no good.
 const MOST: usize = 16 * 1024;
@@ -35,7 +35,7 @@ struct Shared {
     budget: Arc<Budget>,
     network: Network,
     known: bool,
-    cutter: Cutter,
+    abort_handle: AbortHandle,
     admitted: AtomicBool,
     turn: Mutex<Option<Turn>>,
     progress: Mutex<Progress>,
@@ -52,14 +52,15 @@ impl Newcomer {
     /// loop compute goes to this account.
     pub fn new(budget: Arc<Budget>, network: Network, known: bool) -> Newcomer {
         let progress = Mutex::new(Progress { steps: 0, last: Instant::now() });
-        let (cutter, admitted, turn) = (Cutter::new(), AtomicBool::new(false), Mutex::default());
-        let shared = Shared { budget, network, known, cutter, admitted, turn, progress };
+        let (abort_handle, admitted, turn) =
+            (AbortHandle::new(), AtomicBool::new(false), Mutex::default());
+        let shared = Shared { budget, network, known, abort_handle, admitted, turn, progress };
         Newcomer { shared: Arc::new(shared) }
     }
 
     /// Ends his stream.
-    pub fn cutter(&self) -> &Cutter {
-        &self.shared.cutter
+    pub fn abort_handle(&self) -> &AbortHandle {
+        &self.shared.abort_handle
     }
 
     /// Whether he comes from an address that is known as that of a Peer.
@@ -184,7 +185,7 @@ impl<S: AsyncRead + Unpin> Metered<S> {
             }
         }
         if !has_turn && !self.newcomer.is_admitted() {
-            if self.newcomer.cutter().is_cut() {
+            if self.newcomer.abort_handle().is_aborted() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             let newcomer = &self.newcomer;
@@ -252,15 +253,15 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::transport::stream::Cuttable;
+    use crate::transport::stream::Abortable;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The stream of somebody, and his end of it.
-    fn connected() -> (Newcomer, Metered<Cuttable<DuplexStream>>, DuplexStream) {
+    fn connected() -> (Newcomer, Metered<Abortable<DuplexStream>>, DuplexStream) {
         let newcomer = Newcomer::new(Arc::default(), Network::of("10.0.0.1:1"), false);
         let (far, near) = duplex(100_000);
-        let near = Cuttable::new(near, newcomer.cutter());
+        let near = Abortable::new(near, newcomer.abort_handle());
         (newcomer.clone(), Metered::new(near, newcomer), far)
     }
 
@@ -323,7 +324,7 @@ mod tests {
         let reading = async { timeout(SECOND, near.read_u8()).await };
         let cutting = async {
             tokio::task::yield_now().await;
-            newcomer.cutter().cut();
+            newcomer.abort_handle().abort();
         };
         let (read, ()) = tokio::join!(reading, cutting);
         assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);

@@ -1,4 +1,4 @@
-//! The reader of a session: frames to Messages, and notes for the writer and the link.
+//! The reader of a session: frames to Messages, and signals for the writer and the link.
 //!
 //! Messages are delivered only from a session that its link knows. What comes before that waits in the
 //! stream; what comes after it is counted, and dropped.
@@ -8,32 +8,33 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
+use super::dispatch::Dispatch;
 use super::machine::{Reason, SessionId};
-use super::notes::{Echoed, Notes, Readings, RoundTrip};
-use super::peer::{Exchange, Peer};
+use super::peer::Peer;
+use super::signals::{Echoed, RoundTrip, SessionSignals, ToLink};
 use super::standing::{Stand, Standing};
 use super::turn::Turn;
 use crate::BoxFuture;
 use crate::config::ConnectPolicy;
 use crate::message::{Head, Origin};
-use crate::transport::session::{Flow, SessionError, Sink};
+use crate::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, Stage, VERSION};
 
 /// Steps of a turn that a frame takes, besides those of what is in it.
 const FRAME: usize = 8;
 
 /// Takes what comes in on one session.
-pub struct Inbound {
+pub struct Reader {
     id: SessionId,
     peer: Arc<Peer>,
-    exchange: Arc<dyn Exchange>,
-    notes: Arc<Notes>,
+    dispatch: Arc<dyn Dispatch>,
+    signals: Arc<SessionSignals>,
     standing: Standing,
     decoder: Decoder,
     turn: Turn,
     hello: Option<Hello>,
     origin: Arc<Origin>,
-    greeted: Option<oneshot::Sender<Result<Hello, SessionError>>>,
+    established: Option<oneshot::Sender<Result<Hello, SessionError>>>,
     refused: bool,
     /// Messages of the last frame that are still to be delivered.
     messages: Option<Messages>,
@@ -41,29 +42,29 @@ pub struct Inbound {
     head: Option<Arc<Head>>,
 }
 
-impl Inbound {
-    /// A reader for a session with this Peer that stands as `standing` says. `greeted` is told when hello
+impl Reader {
+    /// A reader for a session with this Peer that stands as `standing` says. `established` is told when hello
     /// and interest have come, or why this Node wants nothing to do with them: then nothing more is read.
     pub fn new(
         id: SessionId,
         peer: Arc<Peer>,
-        exchange: Arc<dyn Exchange>,
-        notes: Arc<Notes>,
+        dispatch: Arc<dyn Dispatch>,
+        signals: Arc<SessionSignals>,
         standing: Standing,
-        greeted: oneshot::Sender<Result<Hello, SessionError>>,
-    ) -> Inbound {
+        established: oneshot::Sender<Result<Hello, SessionError>>,
+    ) -> Reader {
         let origin = Arc::new(Origin { node: peer.name().to_owned(), boot: 0 });
-        Inbound {
+        Reader {
             id,
             peer,
-            exchange,
-            notes,
+            dispatch,
+            signals,
             standing,
             decoder: Decoder::new(Stage::Silent),
             turn: Turn::default(),
             hello: None,
             origin,
-            greeted: Some(greeted),
+            established: Some(established),
             refused: false,
             messages: None,
             head: None,
@@ -78,7 +79,7 @@ impl Inbound {
             Frame::Hello(hello) => self.take_hello(hello)?,
             Frame::Interest(interests) => {
                 self.turn.step(interests.len());
-                self.notes.keep_interests(interests);
+                self.signals.keep_interests(interests);
                 self.tell(|_| {});
                 if let Some(hello) = self.hello.clone() {
                     self.greet(Ok(hello));
@@ -89,18 +90,18 @@ impl Inbound {
                 self.messages = Some(messages);
             }
             Frame::TooLarge if self.standing.now() == Stand::Known => {
-                self.exchange.drop_too_large();
+                self.dispatch.drop_too_large();
                 self.peer.count_received(self.origin.boot, 1);
             }
-            Frame::TooLarge => self.exchange.drop_unlinked(1),
+            Frame::TooLarge => self.dispatch.drop_unlinked(1),
             Frame::Heartbeat(heartbeat) => {
                 self.acknowledge(heartbeat.received);
-                self.notes.leave(|say| say.echo = Some(heartbeat.sent));
+                self.signals.tell_writer(|say| say.echo = Some(heartbeat.sent));
             }
             Frame::Echo(echo) => {
                 self.acknowledge(echo.received);
-                let at = self.notes.now();
-                self.notes.acknowledge(Echoed { sent: echo.sent, at });
+                let at = self.signals.now();
+                self.signals.acknowledge(Echoed { sent: echo.sent, at });
                 let round_trip = at.saturating_sub(echo.sent);
                 let measured = RoundTrip {
                     sent: echo.sent,
@@ -111,7 +112,7 @@ impl Inbound {
             }
             Frame::Use => self.tell(|read| read.chosen = true),
             Frame::Finish => {
-                self.notes.leave(|say| say.finished = true);
+                self.signals.tell_writer(|say| say.finished = true);
                 self.tell(|read| read.finish = true);
             }
             Frame::Finished(received) => {
@@ -147,9 +148,9 @@ impl Inbound {
     }
 
     fn greet(&mut self, result: Result<Hello, SessionError>) {
-        if let Some(greeted) = self.greeted.take() {
+        if let Some(established) = self.established.take() {
             // Nobody waits for it any more when the handshake took too long.
-            let _ = greeted.send(result);
+            let _ = established.send(result);
         }
     }
 
@@ -158,7 +159,7 @@ impl Inbound {
         let most = match self.standing.now() {
             _ if self.hello.is_none() => return,
             Stand::Undecided => return,
-            Stand::Known => self.exchange.largest(),
+            Stand::Known => self.dispatch.largest(),
             // They are only counted.
             Stand::GivenUp => 0,
         };
@@ -173,15 +174,15 @@ impl Inbound {
         let allowed = self.peer.inward != ConnectPolicy::Never;
         let known = self.standing.now() == Stand::Known;
         let (flow, taken) = if known && genuine && allowed {
-            self.exchange.deliver(self.peer.id, &mut messages, &mut self.turn)?
+            self.dispatch.deliver(self.peer.id, &mut messages, &mut self.turn)?
         } else {
             let (flow, refused) = self.count(&mut messages)?;
             if !known {
-                self.exchange.drop_unlinked(refused);
+                self.dispatch.drop_unlinked(refused);
             } else if genuine {
-                self.exchange.refuse_forbidden(&self.peer, refused);
+                self.dispatch.refuse_forbidden(&self.peer, refused);
             } else {
-                self.exchange.refuse_forged(&self.peer, &messages.origin().node, refused);
+                self.dispatch.refuse_forged(&self.peer, &messages.origin().node, refused);
             }
             (flow, if known { refused } else { 0 })
         };
@@ -214,9 +215,9 @@ impl Inbound {
         self.peer.acknowledge(self.origin.boot, received);
     }
 
-    fn tell(&self, note: impl FnOnce(&mut Readings)) {
-        self.notes.report(note);
-        self.peer.readers.tell(self.id);
+    fn tell(&self, note: impl FnOnce(&mut ToLink)) {
+        self.signals.tell_link(note);
+        self.peer.pending.tell(self.id);
     }
 }
 
@@ -230,10 +231,10 @@ fn objection(hello: &Hello) -> Option<String> {
     Some(format!("the feature '{}' is unknown", feature.escape_debug()))
 }
 
-impl Sink for Inbound {
+impl Sink for Reader {
     fn data(&mut self, bytes: &[u8]) -> Result<Flow, SessionError> {
         if !bytes.is_empty() {
-            self.notes.hear();
+            self.signals.hear();
         }
         if self.refused {
             return Ok(Flow::Continue);

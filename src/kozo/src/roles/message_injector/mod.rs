@@ -3,6 +3,8 @@
 //! Every line is answered: `ok` and whom it was queued for, or `error` and what is wrong with it. What
 //! lines look like, `injection` says; nothing is ever evaluated.
 
+pub mod injection;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,12 +12,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::injection::Injection;
+use self::injection::Injection;
 use super::listener::{Line, LineReader, Listener};
-use super::{LOG, Role, RoleContext, RoleError, RoleType, Sent};
 use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
+use crate::role::{Role, RoleContext, RoleError, RoleType, Sent};
 use kozo_core::types::{
     self,
     message_injector::{DEFAULT_ADDRESS, DEFAULT_PORT},
@@ -47,7 +49,7 @@ impl RoleType for MessageInjector {
         Box::new(Injector {
             address: options.text("bindAddress").unwrap_or(DEFAULT_ADDRESS).to_owned(),
             port: port.unwrap_or(DEFAULT_PORT),
-            log: options.flag(LOG),
+            log: options.flag(types::LOG),
         })
     }
 }
@@ -198,15 +200,15 @@ mod tests {
     use rmpv::Value;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-    use super::super::testing::TestHost;
     use super::*;
     use crate::config::OptionValue;
     use crate::message::Kind;
+    use crate::role::testing::TestHost;
 
     /// An injector on a free port, with a Role that wants everything `wanted` there.
-    async fn start(log: bool) -> (Arc<TestHost>, SocketAddr, Arc<super::super::Inbox>) {
+    async fn start(log: bool) -> (Arc<TestHost>, SocketAddr, Arc<crate::role::Inbox>) {
         let host = TestHost::new("kitchen");
-        let inbox = super::super::Host::tap(
+        let inbox = crate::role::Host::tap(
             &*host,
             vec![
                 Interest::exactly(Kind::Event, "wanted"),
@@ -352,8 +354,13 @@ mod tests {
 
     #[test]
     fn outcomes_read_well() {
-        let sent =
-            |roles, peers, unreachable| Sent { counter: 1, roles, peers, unreachable, full: false };
+        let sent = |roles, peers, unreachable| Sent {
+            sequence: 1,
+            roles,
+            peers,
+            unreachable,
+            full: false,
+        };
         for (sent, wanted) in [
             (sent(0, 0, 0), "nobody is interested"),
             (sent(1, 0, 0), "queued for 1 role"),

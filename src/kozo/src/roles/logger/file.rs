@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::throttle::Throttle;
+use crate::rate_limiter::RateLimiter;
 
 /// Most bytes that wait, here or in the Role, for a disk that does not take them.
 pub(super) const MAX_WAITING: usize = 4 * 1024 * 1024;
@@ -124,7 +124,7 @@ pub(super) struct LogFile {
     failing: Option<String>,
     /// Why the file was not rotated when it was time.
     unrotated: Option<String>,
-    throttle: Throttle,
+    limiter: RateLimiter<String>,
 }
 
 /// Device and number of a file.
@@ -164,7 +164,7 @@ impl LogFile {
             pause: FIRST_PAUSE,
             failing: None,
             unrotated: None,
-            throttle: Throttle::default(),
+            limiter: RateLimiter::default(),
         };
         if let Err(error) = log.ensure_open() {
             log.failed(&error);
@@ -219,7 +219,7 @@ impl LogFile {
         }
         match self.try_flush() {
             Ok(()) => {
-                if self.failing.take().is_some() && self.throttle.allows("written again") {
+                if self.failing.take().is_some() && self.limiter.allow("written again").is_some() {
                     tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} is written again", self.shown());
                 }
                 self.pause = FIRST_PAUSE;
@@ -243,7 +243,7 @@ impl LogFile {
     }
 
     fn warn(&mut self, problem: &str) {
-        if self.throttle.allows(problem) {
+        if self.limiter.allow(problem).is_some() {
             tracing::warn!(class = crate::class::FILE_TROUBLE, role = %self.role, "{problem}");
         }
     }
@@ -273,7 +273,7 @@ impl LogFile {
                 self.waiting.lost = 0;
             }
             result?;
-            if self.throttle.allows("lines lost") {
+            if self.limiter.allow("lines lost").is_some() {
                 tracing::warn!(class = crate::class::LINES_LOST, role = %self.role, "{lost} lines for {} were lost", self.shown());
             }
         }

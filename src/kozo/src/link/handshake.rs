@@ -1,115 +1,83 @@
-//! Greeting: from a bare connection to a session on which both sides have said who they are.
+//! The handshake: from a bare connection to a session on which both sides have said who they are.
 //!
-//! Both sides send `hello` and `interest` at once, without waiting for each other. A session has
-//! greeted when both have come from the other side; only then does its link hear of it.
+//! Both sides send `hello` and `interest` at once, without waiting for each other. A session is
+//! established when both have come from the other side; only then does its link hear of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::BytesMut;
-use russh::keys::PublicKey;
+use ssh_key::PublicKey;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::inbound::Inbound;
+use super::dial_limiter::DialLimiter;
+use super::dispatch::Dispatch;
+use super::established::{Carrier, Established, part_with};
 use super::machine::SessionId;
-use super::notes::Notes;
-use super::pace::Pace;
-use super::peer::{Exchange, Peer, Peers};
+use super::peer::{Peer, Peers};
+use super::reader::Reader;
+use super::signals::SessionSignals;
 use super::standing::Hold;
 use crate::interest::Interest;
-use crate::transport::newcomer::Newcomer;
-use crate::transport::session::{self, Gate, Session, SessionError, Sink};
-use crate::transport::ssh::{self, Ssh};
-use crate::transport::stream::Cutter;
+use crate::session::newcomer::Newcomer;
+use crate::session::ssh::{self, Ssh};
+use crate::session::{Authenticator, Session, SessionError, Sink, plain};
+use crate::transport::stream::AbortHandle;
 use crate::transport::{Connection, Priority};
 use crate::wire::{self, Control, Hello, VERSION};
 
-/// How long the other side has to close a session that was refused.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What all greetings of a Node have in common.
-pub struct Greeter {
+/// What all handshakes of a Node have in common.
+pub struct Handshaker {
     /// SSH, for streams that need it.
     pub ssh: Ssh,
     /// Who may come in.
     pub peers: Arc<Peers>,
     /// Where Messages and interest go.
-    pub exchange: Arc<dyn Exchange>,
+    pub dispatch: Arc<dyn Dispatch>,
     /// The turns of attempts to reach Peers.
-    pub pace: Arc<Pace>,
+    pub dial_limiter: Arc<DialLimiter>,
 }
 
-/// Sessions of this process so far, whoever greeted.
+/// Sessions of this process so far.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
-/// A session that has greeted.
-pub struct Greeted {
-    /// Its number.
-    pub id: SessionId,
-    /// The session.
-    pub session: Session,
-    /// Notes to its writer.
-    pub notes: Arc<Notes>,
-    /// The interest of local Roles, announced as far as it is marked as seen.
-    pub interests: watch::Receiver<Arc<[Interest]>>,
-    /// What the Peer said of itself.
-    pub hello: Hello,
-    /// Type of the Transport that carries it.
-    pub transport: String,
-    /// Priority of that Transport.
-    pub priority: Priority,
-    /// Where it goes to or comes from.
-    pub address: String,
-    /// Whether this side dialled.
-    pub dialled: bool,
-    /// For the link, if it wants the session.
-    pub hold: Option<Hold>,
-}
-
-/// A connection and what is known of it before the other side has said anything.
-pub struct Carrier {
-    /// The bytes.
-    pub connection: Connection,
-    /// Type of the Transport.
-    pub transport: String,
-    /// Priority of the Transport.
-    pub priority: Priority,
-}
-
-/// What is made for the reader's side of a session once the Peer is known.
-struct Reader {
+/// What the handshake keeps of a session's reader.
+struct ReaderSide {
     id: SessionId,
     peer: Arc<Peer>,
-    notes: Arc<Notes>,
+    signals: Arc<SessionSignals>,
     hold: Hold,
-    greeted: oneshot::Receiver<Result<Hello, SessionError>>,
+    established: oneshot::Receiver<Result<Hello, SessionError>>,
 }
 
-impl Greeter {
+impl Handshaker {
     /// For a Node that has made nothing yet.
     pub fn new(
         ssh: Ssh,
         peers: Arc<Peers>,
-        exchange: Arc<dyn Exchange>,
-        pace: Arc<Pace>,
-    ) -> Greeter {
-        Greeter { ssh, peers, exchange, pace }
+        dispatch: Arc<dyn Dispatch>,
+        dial_limiter: Arc<DialLimiter>,
+    ) -> Handshaker {
+        Handshaker { ssh, peers, dispatch, dial_limiter }
     }
 
     /// Greets a Peer over a connection that this side has made. Cancel safe.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
-    pub async fn dial(&self, peer: &Arc<Peer>, carrier: Carrier) -> Result<Greeted, SessionError> {
+    pub async fn dial(
+        &self,
+        peer: &Arc<Peer>,
+        carrier: Carrier,
+    ) -> Result<Established, SessionError> {
         let deadline = deadline();
         let (session, reader, place) = by(deadline, async {
             let (sink, reader) = self.reader(peer);
             let Connection { stream, peer: vouched, address } = carrier.connection;
             let session = match vouched {
                 Some(name) if name == peer.name() => {
-                    session::plain(stream, name, sink, Cutter::new())
+                    plain::new(stream, name, sink, AbortHandle::new())
                 }
                 Some(name) => {
                     let problem = format!("'{name}' answered there");
@@ -126,7 +94,7 @@ impl Greeter {
         self.greet(session, reader, place, true, deadline).await
     }
 
-    /// Greets whoever made a connection to this side. Ends when his cutter cuts.
+    /// Greets whoever made a connection to this side. Ends when his stream is aborted.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -134,8 +102,8 @@ impl Greeter {
         self: &Arc<Self>,
         carrier: Carrier,
         newcomer: Newcomer,
-    ) -> Result<(Arc<Peer>, Greeted), SessionError> {
-        let cutter = newcomer.cutter().clone();
+    ) -> Result<(Arc<Peer>, Established), SessionError> {
+        let abort_handle = newcomer.abort_handle().clone();
         let deadline = deadline();
         let accept = async {
             let Connection { stream, peer: vouched, address } = carrier.connection;
@@ -146,13 +114,17 @@ impl Greeter {
                     })?;
                     check_policy(&peer)?;
                     let (sink, reader) = self.reader(&peer);
-                    (session::plain(stream, name, sink, cutter.clone()), reader)
+                    (plain::new(stream, name, sink, abort_handle.clone()), reader)
                 }
                 None => {
                     let slot = Arc::new(Mutex::new(None));
                     let (admits, admitted) = watch::channel(None);
-                    let greeter = Arc::clone(self);
-                    let door = Door { greeter, admitted: admits, reader: Arc::clone(&slot) };
+                    let handshaker = Arc::clone(self);
+                    let authenticator = PeerAuthenticator {
+                        handshaker,
+                        admitted: admits,
+                        reader: Arc::clone(&slot),
+                    };
                     let until = async {
                         tokio::select! {
                             () = sleep_until(deadline) => timed_out(),
@@ -160,7 +132,8 @@ impl Greeter {
                         }
                     };
                     let session =
-                        ssh::accept(&self.ssh, stream, Box::new(door), newcomer, until).await?;
+                        ssh::accept(&self.ssh, stream, Box::new(authenticator), newcomer, until)
+                            .await?;
                     let reader = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                     let unopened = || SessionError::Protocol("the session did not open".to_owned());
                     (session, reader.ok_or_else(unopened)?)
@@ -172,45 +145,51 @@ impl Greeter {
         };
         let result = accept.await;
         if result.is_err() {
-            cutter.cut();
+            abort_handle.abort();
         }
         result
     }
 
-    fn reader(&self, peer: &Arc<Peer>) -> (Box<dyn Sink>, Reader) {
+    fn reader(&self, peer: &Arc<Peer>) -> (Box<dyn Sink>, ReaderSide) {
         let id = SESSIONS.fetch_add(1, Ordering::Relaxed);
-        let notes = Arc::new(Notes::new());
-        let (greeted, hears) = oneshot::channel();
+        let signals = Arc::new(SessionSignals::new());
+        let (established, hears) = oneshot::channel();
         let (hold, standing) = Hold::new();
-        let (exchange, peer) = (Arc::clone(&self.exchange), Arc::clone(peer));
-        let sink =
-            Inbound::new(id, Arc::clone(&peer), exchange, Arc::clone(&notes), standing, greeted);
-        (Box::new(sink), Reader { id, peer, notes, hold, greeted: hears })
+        let (dispatch, peer) = (Arc::clone(&self.dispatch), Arc::clone(peer));
+        let sink = Reader::new(
+            id,
+            Arc::clone(&peer),
+            dispatch,
+            Arc::clone(&signals),
+            standing,
+            established,
+        );
+        (Box::new(sink), ReaderSide { id, peer, signals, hold, established: hears })
     }
 
     async fn greet(
         &self,
         mut session: Session,
-        reader: Reader,
+        reader: ReaderSide,
         (transport, priority, address): (String, Priority, String),
         dialled: bool,
         deadline: Instant,
-    ) -> Result<Greeted, SessionError> {
-        let mut interests = self.exchange.interests();
-        let exchange = async {
+    ) -> Result<Established, SessionError> {
+        let mut interests = self.dispatch.interests();
+        let dispatch = async {
             self.say_hello(&mut session, &reader.peer, &mut interests).await?;
-            hear_hello(&mut session, reader.greeted).await
+            hear_hello(&mut session, reader.established).await
         };
         let hello = tokio::select! {
             biased;
             reason = reader.peer.ended() => Err(reason),
-            hello = by(deadline, exchange) => hello,
+            hello = by(deadline, dispatch) => hello,
         };
         match hello {
-            Ok(hello) => Ok(Greeted {
+            Ok(hello) => Ok(Established {
                 id: reader.id,
                 session,
-                notes: reader.notes,
+                signals: reader.signals,
                 interests,
                 hello,
                 transport,
@@ -248,16 +227,16 @@ impl Greeter {
 
 async fn hear_hello(
     session: &mut Session,
-    greeted: oneshot::Receiver<Result<Hello, SessionError>>,
+    established: oneshot::Receiver<Result<Hello, SessionError>>,
 ) -> Result<Hello, SessionError> {
     tokio::select! {
         biased;
-        Ok(hello) = greeted => hello,
+        Ok(hello) = established => hello,
         reason = session.end.reason() => Err(reason),
     }
 }
 
-/// When a greeting that begins now has taken too long.
+/// When a handshake that begins now has taken too long.
 fn deadline() -> Instant {
     Instant::now() + ssh::HANDSHAKE_TIMEOUT
 }
@@ -273,47 +252,22 @@ async fn by<T>(
     timeout_at(deadline, step).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-impl Greeted {
-    /// Parts with a Peer whose link has ended meanwhile, and says why.
-    pub async fn part(mut self, peer: &Peer) -> SessionError {
-        let reason = peer.ended().await;
-        part_with(&mut self.session, &reason).await;
-        reason
-    }
-}
-
-/// Tells the other side why there is no session with it, or no longer, unless it is itself the one who said so;
-/// and gives it a moment to hear.
-pub(super) async fn part_with(session: &mut Session, reason: &SessionError) {
-    if matches!(reason, SessionError::Stream(_) | SessionError::TurnedAway(_)) {
-        return;
-    }
-    let mut bytes = BytesMut::new();
-    wire::encode(&Control::Bye(&reason.to_string()), &mut bytes);
-    let goodbye = async {
-        if session.writer.write(bytes.freeze()).await.is_ok() {
-            session.end.reason().await;
-        }
-    };
-    let _ = timeout(GOODBYE, goodbye).await;
-}
-
 fn check_policy(peer: &Peer) -> Result<(), SessionError> {
     if peer.is_allowed() { Ok(()) } else { Err(SessionError::Policy(peer.name().to_owned())) }
 }
 
 /// Lets in whom the configuration names, with the key that it gives for that name.
-struct Door {
-    greeter: Arc<Greeter>,
+struct PeerAuthenticator {
+    handshaker: Arc<Handshaker>,
     /// Who was let in: that very Peer, as the configuration had it then.
     admitted: watch::Sender<Option<Arc<Peer>>>,
-    reader: Arc<Mutex<Option<Reader>>>,
+    reader: Arc<Mutex<Option<ReaderSide>>>,
 }
 
-impl Gate for Door {
+impl Authenticator for PeerAuthenticator {
     fn admit(&mut self, user: &str, key: &PublicKey) -> Result<(), SessionError> {
         self.admitted.send_replace(None);
-        let peers = &self.greeter.peers;
+        let peers = &self.handshaker.peers;
         match (peers.get(user), peers.owner(key)) {
             (Some(peer), Some(owner)) if Arc::ptr_eq(&peer, &owner) => {
                 peer.check_end()?;
@@ -336,7 +290,7 @@ impl Gate for Door {
         let admitted = self.admitted.borrow().clone();
         let peer = admitted.ok_or_else(|| SessionError::Protocol("nobody came in".to_owned()))?;
         peer.check_end()?;
-        let (sink, reader) = self.greeter.reader(&peer);
+        let (sink, reader) = self.handshaker.reader(&peer);
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
         Ok(sink)
     }

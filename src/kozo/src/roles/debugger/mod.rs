@@ -4,6 +4,8 @@
 //! attaches sees the state of the Node and its Messages, and may change what the daemon logs; nothing
 //! there sends Messages or changes the Node. What crosses the port is not encrypted.
 
+mod console;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +19,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::debug_console::{self as console, Command};
+use self::console::Command;
 use super::listener::{Line, LineReader, Listener};
-use super::show::one_line;
-use super::throttle::Throttle;
-use super::{LOG, Role, RoleContext, RoleError, RoleType};
 use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::Kind;
-use kozo_core::types::{self, debugger::DEFAULT_TIMEOUT};
+use crate::rate_limiter::RateLimiter;
+use crate::role::{Role, RoleContext, RoleError, RoleType};
+use kozo_core::types::{self, LOG, debugger::DEFAULT_TIMEOUT};
+use kozo_core::value::show::one_line;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 8;
@@ -94,7 +96,7 @@ impl Role for DebuggerRole {
     fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
         Box::pin(async move {
             let mut window: Option<Window> = None;
-            let mut throttle = Throttle::default();
+            let mut limiter = RateLimiter::default();
             // Each says how many wrong passwords it was given.
             let mut visitors: JoinSet<u32> = JoinSet::new();
             loop {
@@ -105,7 +107,7 @@ impl Role for DebuggerRole {
                         }
                         match &mut window {
                             Some(open) => open.until = Instant::now() + self.timeout,
-                            None => window = self.open(&context, &mut throttle).await,
+                            None => window = self.open(&context, &mut limiter).await,
                         }
                     }
                     (stream, address) = accept(window.as_ref()) => {
@@ -140,14 +142,18 @@ impl Role for DebuggerRole {
 }
 
 impl DebuggerRole {
-    async fn open(&self, context: &RoleContext, throttle: &mut Throttle) -> Option<Window> {
+    async fn open(
+        &self,
+        context: &RoleContext,
+        limiter: &mut RateLimiter<String>,
+    ) -> Option<Window> {
         let name = if self.allow_remote { "*" } else { "localhost" };
         let listener = match Listener::bind(name, self.port).await {
             Ok(listener) => listener,
             Err(error) => {
                 let problem =
                     format!("cannot open the debug console at port {}: {error}", self.port);
-                if throttle.allows(&problem) {
+                if limiter.allow(&*problem).is_some() {
                     tracing::warn!(role = %context.name, "{problem}");
                 }
                 return None;
@@ -363,10 +369,10 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, BufReader};
 
-    use super::super::testing::{Running, TestHost, configure};
     use super::*;
     use crate::config::OptionValue;
     use crate::message::Draft;
+    use crate::role::testing::{Running, TestHost, configure};
 
     fn text(name: &'static str, value: &str) -> (&'static str, OptionValue) {
         (name, OptionValue::Text(value.to_owned()))

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::ending::Ending;
 use super::read_ahead::ReadAhead;
-use super::unblocked::Unblocked;
-use super::{GOODBYE, HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
-use crate::transport::session::{Session, SessionError, Sink, Writer, feed, shown};
-use crate::transport::stream::{BoxStream, Cuttable, Cutter};
+use super::write_buffer::WriteBuffer;
+use super::{ChannelWriter, GOODBYE, HandlerError, SUBSYSTEM, Ssh, fingerprint, same_key};
+use crate::session::{Session, SessionError, Sink, feed, shown};
+use crate::transport::stream::{AbortHandle, Abortable, BoxStream};
 
 /// Makes a session over a stream with the Peer of this name and key. Cancel safe: the stream is then
 /// closed.
@@ -26,13 +26,13 @@ pub async fn connect(
     key: &PublicKey,
     sink: Box<dyn Sink>,
 ) -> Result<Session, SessionError> {
-    let cutter = Cutter::new();
-    let stream = ReadAhead::new(Cuttable::new(stream, &cutter), ssh.read_buffer);
-    let (stream, backlog) = Unblocked::new(stream);
+    let abort_handle = AbortHandle::new();
+    let stream = ReadAhead::new(Abortable::new(stream, &abort_handle), ssh.read_buffer);
+    let (stream, backlog) = WriteBuffer::new(stream);
     let ending = Ending::default();
     let handler =
         Client { key: key.clone(), sink: Some(sink), channel: None, ending: ending.clone() };
-    let guard = CutOnDrop(Some(cutter.clone()));
+    let guard = AbortOnDrop(Some(abort_handle.clone()));
     let handshake = client::connect_stream(Arc::clone(&ssh.client), stream, handler);
     let mut handle = match handshake.await {
         Ok(handle) => handle,
@@ -48,9 +48,9 @@ pub async fn connect(
     guard.keep();
     Ok(Session {
         peer: peer.to_owned(),
-        writer: Writer::Client(writer, backlog),
+        writer: Box::new(ChannelWriter { channel: writer, backlog }),
         end: ending.of(handle),
-        cutter,
+        abort_handle,
     })
 }
 
@@ -102,18 +102,18 @@ async fn part(handle: Handle<Client>, error: &SessionError) {
 }
 
 /// Cuts the stream unless told to keep it: russh goes on by itself when its future is dropped.
-struct CutOnDrop(Option<Cutter>);
+struct AbortOnDrop(Option<AbortHandle>);
 
-impl CutOnDrop {
+impl AbortOnDrop {
     fn keep(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for CutOnDrop {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(cutter) = &self.0 {
-            cutter.cut();
+        if let Some(abort_handle) = &self.0 {
+            abort_handle.abort();
         }
     }
 }

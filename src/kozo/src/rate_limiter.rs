@@ -1,0 +1,80 @@
+//! Log lines that come again and again, or that a stranger could cause at will: at most one a minute for one cause.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a cause keeps silent once it has been logged.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Causes that are remembered at once. A stranger who invents more of them is not logged any more.
+const MOST: usize = 1024;
+
+/// Remembers what was logged when, by cause.
+#[derive(Debug)]
+pub(crate) struct RateLimiter<K> {
+    logged: HashMap<K, Logged>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    at: Instant,
+    suppressed: u64,
+}
+
+impl<K> Default for RateLimiter<K> {
+    fn default() -> Self {
+        RateLimiter { logged: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash> RateLimiter<K> {
+    /// Whether a line about this cause may be logged now; if so, how many were suppressed since the last one.
+    pub(crate) fn allow(&mut self, cause: impl Into<K>) -> Option<u64> {
+        let (cause, now) = (cause.into(), Instant::now());
+        if let Some(known) = self.logged.get_mut(&cause) {
+            if now < known.at + INTERVAL {
+                known.suppressed += 1;
+                return None;
+            }
+            known.at = now;
+            return Some(std::mem::take(&mut known.suppressed));
+        }
+        if self.logged.len() >= MOST {
+            self.logged.retain(|_, known| now < known.at + INTERVAL);
+        }
+        if self.logged.len() >= MOST {
+            return None;
+        }
+        self.logged.insert(cause, Logged { at: now, suppressed: 0 });
+        Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_a_minute_for_one_cause() {
+        let mut limiter = RateLimiter::<(&str, &str)>::default();
+        assert_eq!(limiter.allow(("clock", "stranger")), Some(0));
+        assert_eq!(limiter.allow(("clock", "stranger")), None);
+        assert_eq!(limiter.allow(("clock", "stranger")), None);
+        assert_eq!(limiter.allow(("clock", "host-key")), Some(0));
+        assert_eq!(limiter.allow(("scribe", "stranger")), Some(0));
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(limiter.allow(("clock", "stranger")), Some(2));
+    }
+
+    #[test]
+    fn remembers_only_so_many() {
+        let mut limiter = RateLimiter::<usize>::default();
+        for cause in 0..2 * MOST {
+            limiter.allow(cause);
+        }
+        assert_eq!(limiter.logged.len(), MOST);
+    }
+}
