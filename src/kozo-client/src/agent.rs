@@ -18,7 +18,7 @@ pub(crate) struct Agent(Child);
 
 impl Agent {
     /// Starts one for this process, which does nothing where the session has one already. None if there
-    /// is no such program; then polkit has nobody to ask.
+    /// is no such program; then polkit cannot ask.
     pub(crate) async fn start() -> Option<Agent> {
         let mut child = Command::new("pkttyagent")
             .args(["--notify-fd=1", "--fallback"])

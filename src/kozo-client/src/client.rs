@@ -65,11 +65,11 @@ pub struct Client {
     node: String,
     destination: String,
     way: Way,
-    /// What asks the user for a password, once there is something to ask for; none where nobody is.
+    /// What asks the user for a password, once there is something to ask for; none where there is no user.
     agent: Option<Arc<OnceCell<Option<Agent>>>>,
 }
 
-/// Methods that everybody may call.
+/// Methods that every user may call.
 const OPEN: [&str; 2] = ["Describe", "Get"];
 
 impl Client {
@@ -110,7 +110,7 @@ impl Client {
             }
         })?;
         let way = Way::Socket(path.to_owned());
-        // On the socket nobody minds under which name it is spoken to.
+        // On the socket any name will do.
         let destination = names::bus_name("_");
         let mut client = Client { connection, node: String::new(), destination, way, agent: None };
         client.node = client.name().await?;
@@ -123,11 +123,11 @@ impl Client {
         &self.node
     }
 
-    /// Lets polkit ask the user for a password where an action takes one. Not by default: somebody must
+    /// Lets polkit ask the user for a password where an action takes one. Not by default: a user must
     /// be there to be asked.
     #[must_use]
     pub fn may_ask(mut self, may_ask: bool) -> Client {
-        // Nobody is asked for anything on the socket, nor about root.
+        // polkit is not asked on the socket, nor about root.
         let can_ask = may_ask && self.way == Way::SystemBus && !geteuid().is_root();
         self.agent = can_ask.then(Arc::default);
         self
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// The connection, for what this crate has no method for. The Node is spoken to under
-    /// [`names::bus_name`], whichever way it leads.
+    /// [`names::bus_name`], on the bus and on the socket.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }

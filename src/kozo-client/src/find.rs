@@ -38,7 +38,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What to give as a Node's name to mean this one, whoever else has its name.
+    /// What to give as a Node's name to mean this one, where others have its name.
     pub fn unmistakable(&self) -> String {
         match &self.way {
             Way::SystemBus => names::bus_name(&self.node),
@@ -68,7 +68,7 @@ pub async fn running() -> Vec<Found> {
     Lookup::default().running().await
 }
 
-/// A connection to a Node, to be spoken to under its name on the bus whichever way it leads.
+/// A connection to a Node, to be spoken to under its name on the bus, on the socket too.
 pub(crate) struct Connected {
     pub(crate) connection: Connection,
     pub(crate) node: String,
@@ -76,7 +76,7 @@ pub(crate) struct Connected {
 }
 
 impl Lookup {
-    /// The Nodes that run here, and those that are started by whoever connects to their socket, by
+    /// The Nodes that run here, and those that a connection to their socket starts, by
     /// name. What can be reached over the system bus is given so. Each daemon is there once.
     pub async fn running(&self) -> Vec<Found> {
         let mut attempts = Vec::new();
@@ -268,7 +268,7 @@ async fn tell_apart(bus: Option<&Connection>, found: &[Found]) -> Vec<Found> {
     let mut runs = Vec::new();
     for found in others {
         let Way::Socket(path) = &found.way else { continue };
-        // Nobody listens there any more if that fails.
+        // Nothing listens there any more if that fails.
         let Ok(connection) = peer_to_peer(path).await else { continue };
         let run = boot(&connection, &found.node).await;
         if run.is_none() || !runs.contains(&run) {

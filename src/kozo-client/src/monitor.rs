@@ -1,5 +1,5 @@
 //! A view of the Messages that pass a Node: lines of JSON over a descriptor of its own, so that they
-//! load neither the bus nor anybody else on it.
+//! load neither the bus nor others on it.
 
 use std::io;
 use std::os::fd::OwnedFd;

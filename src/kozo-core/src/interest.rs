@@ -1,7 +1,7 @@
 //! Interest: which Messages a Role wants, as data.
 //!
 //! A Role declares a list of [`Interest`]s; a Node tells its Peers the interest of all its Roles, so
-//! that they send only what somebody wants. The [`InterestIndex`] finds, for one Message, all
+//! that they send only what a Role wants. The [`InterestIndex`] finds, for one Message, all
 //! subscribers (Roles and Peers alike) without trying each.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ impl Pattern {
         Pattern::Literal(literal.into())
     }
 
-    /// A pattern that matches exactly this text, whatever characters are in it.
+    /// A pattern that matches exactly this text, wildcards included.
     pub fn literal(text: &str) -> Pattern {
         Pattern::Literal(text.into())
     }
@@ -113,7 +113,7 @@ pub enum FilterError {
     Unknown(String),
 }
 
-/// Which Messages somebody wants. All parts must match.
+/// Which Messages a subscriber wants. All parts must match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
     /// Only this kind; any where none is given.
@@ -223,7 +223,7 @@ impl<S: Copy + PartialEq> InterestIndex<S> {
             !entries.is_empty()
         });
         self.by_pattern.retain(|(other, _)| *other != subscriber);
-        // Whoever wanted very much once does not cost the room for it for ever.
+        // A Peer that wanted very much once does not cost the room for it for ever.
         if self.by_type.capacity() > SLACK + 4 * self.by_type.len() {
             self.by_type.shrink_to_fit();
         }

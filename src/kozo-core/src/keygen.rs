@@ -15,7 +15,7 @@ use crate::private_key::{self, PrivateKeyError};
 /// Why there is no new key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeygenError {
-    /// There is something at its place already, which may be a key that somebody needs.
+    /// There is something at its place already, which may be a key that is needed.
     #[error("{} exists already, and a key is never overwritten", .0.display())]
     Exists(PathBuf),
     /// The file cannot be written; nothing of it is left.
@@ -68,7 +68,7 @@ pub fn generate(path: &Path, comment: &str) -> Result<PublicKey, KeygenError> {
         .map_err(unwritten)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|source| {
-        // Half a key helps nobody, and would stand in the way of the next attempt.
+        // Half a key is of no use, and would stand in the way of the next attempt.
         let _ = fs::remove_file(path);
         KeygenError::Write { path: path.to_owned(), source }
     })?;

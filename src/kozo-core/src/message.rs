@@ -33,7 +33,7 @@ const FIXED: usize = 1 + 8 + 8;
 pub enum Kind {
     /// Something happened.
     Event,
-    /// Somebody is to do something.
+    /// A Role is to do something.
     Order,
     /// A line to keep.
     Log,
@@ -193,7 +193,7 @@ impl<'a> Draft<'a> {
         Self::new(Kind::Event, message_type)
     }
 
-    /// Somebody is to do something.
+    /// A Role is to do something.
     pub fn order(message_type: &'a str) -> Self {
         Self::new(Kind::Order, message_type)
     }

@@ -43,7 +43,7 @@ pub struct MonitoredMessage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Monitored {
-    /// So many Messages passed that whoever reads was too slow for.
+    /// So many Messages passed that the reader was too slow for.
     Skipped {
         /// How many.
         skipped: u64,

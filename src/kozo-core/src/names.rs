@@ -18,8 +18,8 @@ const RESERVED: &[&str] = &["bus"];
 /// What the bus names of all Nodes begin with; the Node's own name follows, see [`bus_name`].
 pub const BUS_NAME_PREFIX: &str = "org.kozo.Node1.";
 
-/// The name on the bus that all Nodes wait for together, whoever has it: what the policy of the bus allows
-/// about the owner of a name it allows about those who are queued for it too. Nobody is to be spoken to
+/// The name on the bus that all Nodes wait for together, one of which has it: what the policy of the bus allows
+/// about the owner of a name it allows about those who are queued for it too. No Node is to be spoken to
 /// by it.
 pub const SHARED_NAME: &str = "org.kozo.Node1";
 

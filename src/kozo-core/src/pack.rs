@@ -1,6 +1,6 @@
 //! MessagePack from elsewhere: whether bytes are one value, and not too many, before anything is made of them.
 //!
-//! A byte can be a value, and a value in memory takes dozens of bytes. So whoever makes values of bytes that
+//! A byte can be a value, and a value in memory takes dozens of bytes. So code that makes values of bytes that
 //! others sent, or that a disk kept, has them counted here first, which takes no memory.
 
 use rmp::Marker;

@@ -55,7 +55,7 @@ pub fn parents() -> Vec<PathBuf> {
     parents
 }
 
-/// Whether nobody but root and this user can have put something there.
+/// Whether only root and this user can have put something there.
 pub fn is_trustworthy(folder: &Path) -> bool {
     fs::symlink_metadata(folder).is_ok_and(|found| {
         let ours = found.uid() == geteuid().as_raw() || found.uid() == 0;

@@ -3,7 +3,7 @@
 //! A line about something that people act upon has a field `class` with one of these words. In the
 //! journal it is the field `KOZO_CLASS`, and brings a `MESSAGE_ID`, by which `journalctl -x` finds what
 //! to do about it in `systemd/usr/lib/systemd/catalog/kozo.catalog`. On a terminal it is not shown.
-//! Knows nobody. Words and ids never change their meaning; new ones are added.
+//! Words and ids never change their meaning; new ones are added.
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $constant:ident = $name:literal, $id:literal;)*) => {
@@ -33,7 +33,7 @@ classes! {
     LINK_DOWN = "link-down", "99d93bdef9de425baae429a53ac503b8";
     /// A Peer cannot be reached yet.
     UNREACHABLE = "unreachable", "7c9e22b928324fcb975f7d077a48e6e3";
-    /// Somebody came whose key belongs to no Node.
+    /// A client came whose key belongs to no Node.
     STRANGER = "stranger", "1c8f2002e5984939b555e0be42b1fa7b";
     /// A Node gave another's name.
     WRONG_NAME = "wrong-name", "87af48bc5633491797f6a3db68682875";
@@ -71,7 +71,7 @@ classes! {
     STORAGE_CORRUPT = "storage-corrupt", "707679cebbbc4bfba6e553fefb6e8403";
     /// A Role cannot store.
     STORAGE_TROUBLE = "storage-trouble", "a9f40422ef174238b39df808f1e87fef";
-    /// Whoever reaches this machine can send Messages.
+    /// Every host that reaches this machine can send Messages.
     OPEN_TO_ALL = "open-to-all", "26e9bda1ccf94b88a3ba16ceb39a6555";
     /// A debug console is open.
     CONSOLE_OPEN = "console-open", "bdc34c92af7247b68987d98eb3b71f09";

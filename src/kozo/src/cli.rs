@@ -143,7 +143,7 @@ pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nobody to tell when this fails.
+            // There is no one to tell when this fails.
             let _ = error.print();
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
@@ -206,7 +206,7 @@ fn run_node(arguments: &Arguments) -> ExitCode {
     };
     let (file, nodes, names) = (file.display(), plural(count), names.join(", "));
     let answer = format!("{file} is fine{but}: {count} node{nodes} ({names})\n");
-    // The exit code says the same to whoever does not read it.
+    // The exit code says the same to programs that do not read it.
     let _ = std::io::stdout().write_all(answer.as_bytes());
     ExitCode::SUCCESS
 }
@@ -258,7 +258,7 @@ fn print_error(text: &str) {
     let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
 }
 
-/// Says why there is no Node: to the journal where that is read, else as it is. Its first line is for whoever
+/// Says why there is no Node: to the journal where that is read, else as it is. Its first line is for people who
 /// looks at the service.
 fn complain(class: &str, text: &str) {
     let text = text.trim_end();

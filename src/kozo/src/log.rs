@@ -45,7 +45,7 @@ where
         .fmt_fields(ForPeople)
 }
 
-/// Whether somebody sees colours on standard error.
+/// Whether standard error is a terminal that shows colours.
 pub fn is_coloured() -> bool {
     std::io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! Standard output and standard error, which somebody may be reading slowly, or not at all.
+//! Standard output and standard error, whose reader may be slow, or gone.
 //!
 //! A pager that was left open, a terminal that was paused, a pipe to a program that hangs: a write to
 //! them may block for ever, and must not block the Node. So lines wait, up to a bound, for a thread
@@ -37,7 +37,7 @@ struct State {
 }
 
 impl Output {
-    /// Writes to this stream from now on. What the stream says to it is ignored: whoever read it may
+    /// Writes to this stream from now on. What the stream says to it is ignored: its reader may
     /// be gone, which is no business of the Node.
     ///
     /// # Errors

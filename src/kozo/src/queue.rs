@@ -25,7 +25,7 @@ impl Waiters {
         Room { waiting: waiting.subscribe() }
     }
 
-    /// Wakes them: there is room, or nobody is to wait for it any more.
+    /// Wakes them: there is room, or none to be waited for any more.
     pub fn wake(&mut self) {
         self.waiting = None;
     }

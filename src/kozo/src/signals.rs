@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// Signals to stop that come so soon after another are the same: `timeout` and others send one to
-/// the process and one to its group, and nobody types Ctrl-C twice as fast.
+/// the process and one to its group, and no one types Ctrl-C twice as fast.
 const SAME: Duration = Duration::from_millis(300);
 
 /// What a signal asks for.

@@ -14,7 +14,7 @@ const SHARE: u32 = 64;
 /// meets silence lasts for seconds by itself.
 const SHORT: Duration = Duration::from_millis(10);
 
-/// The same for a link that does not stay up when it is made, or that somebody refuses.
+/// The same for a link that does not stay up when it is made, or that the Peer refuses.
 const UNSTEADY: Duration = Duration::from_secs(1);
 
 /// Pauses that double from a millisecond up to a limit.
@@ -51,7 +51,7 @@ impl Backoff {
         (self.failures, self.unsteady) = (0, false);
     }
 
-    /// The link was up, but not for long, or somebody refused it: there is no hurry.
+    /// The link was up, but not for long, or the Peer refused it: there is no hurry.
     pub fn go_on(&mut self) {
         self.unsteady = true;
     }

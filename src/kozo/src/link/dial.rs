@@ -2,7 +2,7 @@
 //!
 //! Candidates are tried by priority, those of one priority beside each other, each a little after the
 //! one before (RFC 8305): an address that does not answer costs a stagger, not a timeout. The
-//! first that leads to the Peer, authenticated, wins; an address behind which somebody else lives is
+//! first that leads to the Peer, authenticated, wins; an address behind which another Node lives is
 //! one that failed.
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Candidate {
 /// Tries all candidates (only those better than `above`, if that is given). Cancel safe.
 ///
 /// # Errors
-/// Why it came to nothing: a refusal, which somebody has to look at, if there was one; else all that
+/// Why it came to nothing: a refusal, which an administrator has to look at, if there was one; else all that
 /// was tried.
 pub async fn dial(
     handshaker: &Handshaker,

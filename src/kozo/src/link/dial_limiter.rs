@@ -1,11 +1,11 @@
-//! DialLimiter: how many attempts to reach a Peer go on at once.
+//! How many attempts to reach a Peer go on at once.
 //!
 //! Greeting a Peer takes signatures and a key exchange: a millisecond or two of a processor, twenty of a
 //! small one. A Node that has hundreds of Peers must not begin with all of them together: each would
 //! be done when the last one is, which for all of them is too late. So only so many go on at
 //! once, and the others wait for their turn.
 //!
-//! An address behind which nobody answers needs no processor and much time. It must not hold up
+//! An address behind which nothing answers needs no processor and much time. It must not hold up
 //! those that do answer, and so an attempt that takes long goes on beside the counted ones.
 
 use std::time::Duration;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_hang_hold_up_nobody_for_long() {
+    async fn those_that_hang_do_not_hold_up_others_for_long() {
         let dial_limiter = Arc::new(DialLimiter::default());
         for _ in 0..3 * AT_ONCE {
             let dial_limiter = Arc::clone(&dial_limiter);

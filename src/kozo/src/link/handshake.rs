@@ -62,7 +62,7 @@ impl Handshaker {
         Handshaker { ssh, peers, dispatch, dial_limiter }
     }
 
-    /// Greets a Peer over a connection that this side has made. Cancel safe.
+    /// Makes a session with a Peer over a connection that this side has made. Cancel safe.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -94,7 +94,7 @@ impl Handshaker {
         self.greet(session, reader, place, true, deadline).await
     }
 
-    /// Greets whoever made a connection to this side. Ends when his stream is aborted.
+    /// Makes a session with the Peer at the other end of a connection that came in. Ends when its stream is aborted.
     ///
     /// # Errors
     /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
@@ -288,7 +288,8 @@ impl Authenticator for PeerAuthenticator {
 
     fn open(&mut self) -> Result<Box<dyn Sink>, SessionError> {
         let admitted = self.admitted.borrow().clone();
-        let peer = admitted.ok_or_else(|| SessionError::Protocol("nobody came in".to_owned()))?;
+        let peer =
+            admitted.ok_or_else(|| SessionError::Protocol("no Peer was admitted".to_owned()))?;
         peer.check_end()?;
         let (sink, reader) = self.handshaker.reader(&peer);
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
@@ -296,7 +297,7 @@ impl Authenticator for PeerAuthenticator {
     }
 }
 
-/// Returns why whoever has been admitted is not to be any more, once that is so.
+/// Returns why the Peer that was admitted is not to be any more, once that is so.
 async fn withdrawn(mut admitted: watch::Receiver<Option<Arc<Peer>>>) -> SessionError {
     loop {
         let peer = admitted.borrow_and_update().clone();

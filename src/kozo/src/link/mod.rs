@@ -2,8 +2,8 @@
 //!
 //! Each link is one task ([`task`]) that drives one pure state machine ([`machine`]): it dials
 //! ([`dial`]), takes what comes in, keeps one session in use, and notices when the Peer is gone. A
-//! session has a reader ([`reader`], called by whatever decrypts) and a writer ([`writer`]); they
-//! speak with each other and with the link only through [`signals`] and [`peer`], so that nobody who
+//! session has a reader ([`reader`], called by the task that decrypts) and a writer ([`writer`]); they
+//! speak with each other and with the link only through [`signals`] and [`peer`], so that no task that
 //! reads ever waits for a write. Knows `wire`, `session`, `transport` and `queue`; the Node behind it is a
 //! [`Dispatch`].
 

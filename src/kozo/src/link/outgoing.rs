@@ -1,4 +1,4 @@
-//! The queue of Messages for one Peer, between the router and whichever session is in use.
+//! The queue of Messages for one Peer, between the router and the session in use.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! SessionSignals between the parts of a session: what its writer is to say besides Messages, and what its
 //! reader came upon that the link has to know.
 //!
-//! The reader may never wait for anybody, so it leaves a note and goes on. Each note is acted upon at
+//! The reader may never wait, so it leaves a signal and goes on. Each signal is acted upon at
 //! most once however often it was left, so that there is nothing to overflow; and what the reader
 //! left before the link knows the session is still there when it does.
 

@@ -1,6 +1,6 @@
 //! Whether what comes on a session counts: only while its link knows the session.
 //!
-//! Whoever is responsible for a session (its handshake, then its link) has the [`Hold`] on it; the reader
+//! The handshake, and then the link, has the [`Hold`] on a session; the reader
 //! looks at the [`Standing`].
 
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ pub enum Stand {
     GivenUp,
 }
 
-/// Held by whoever is responsible for a session. Dropping it gives the session up.
+/// Held by the handshake or link that is responsible for a session. Dropping it gives the session up.
 #[derive(Debug)]
 pub struct Hold(watch::Sender<bool>);
 
@@ -27,7 +27,7 @@ pub struct Hold(watch::Sender<bool>);
 pub struct Standing(watch::Receiver<bool>);
 
 impl Hold {
-    /// For a session that nobody has decided on.
+    /// For a session that is not decided on.
     pub fn new() -> (Hold, Standing) {
         let (sender, receiver) = watch::channel(false);
         (Hold(sender), Standing(receiver))
@@ -53,7 +53,7 @@ impl Standing {
     pub fn decided(&self) -> BoxFuture<'static, ()> {
         let mut known = self.0.clone();
         Box::pin(async move {
-            // An error: whoever had the hold on it has dropped it.
+            // An error: the hold on it was dropped.
             let _ = known.wait_for(|known| *known).await;
         })
     }

@@ -34,7 +34,7 @@ impl Turn {
         self.step(bytes / BYTES);
     }
 
-    /// Whether others are to have a turn now. Whoever is told so gives them one, and the next turn begins.
+    /// Whether others are to have a turn now. The caller then gives them one, and the next turn begins.
     pub fn is_over(&mut self) -> bool {
         if self.steps < STEPS {
             return false;
@@ -65,7 +65,7 @@ mod tests {
         let mut fresh = Turn::default();
         fresh.step(STEPS - 1);
         fresh.began = Some(began);
-        assert!(!fresh.is_over(), "nobody has looked at the clock");
+        assert!(!fresh.is_over(), "the clock was not looked at yet");
         fresh.read(BYTES);
         assert!(fresh.is_over());
         assert!(!fresh.is_over(), "the next one has begun");

@@ -76,7 +76,7 @@ pub(super) async fn run(established: Established, peer: Arc<Peer>) -> SessionErr
             return reason;
         }
         if let Some(bye) = bye {
-            // Whatever the other side says to it, this side has closed it.
+            // This side has closed it, and not what the other side says to that.
             let _ = timeout(GOODBYE, writer.session.end.reason()).await;
             return SessionError::Stream(bye.to_owned());
         }
@@ -128,7 +128,7 @@ impl Writer {
             wire::encode(&Control::Bye(reason), &mut self.buffer);
         }
         if to_writer.padding > 0 {
-            // Nobody waits any more for what was left of the padding before.
+            // The question for what was left of the padding before was dropped.
             self.padding = to_writer.padding;
         }
         self.pad();

@@ -1,6 +1,6 @@
 //! Connections that have come in and not yet said who they are: how many a Node puts up with.
 //!
-//! Anybody can open connections, so their number is bounded. When one too many comes it is not the newcomer
+//! Any stranger can open connections, so their number is bounded. When one too many comes it is not the newcomer
 //! that is turned away, for it may be a Peer. One goes from the network that has most of them: who is no Peer
 //! yet and has waited longest since it last came forward, so that a Peer far away, which answers late, is
 //! not taken for one that never will. Addresses that the configuration names, those that its names led to
@@ -18,7 +18,7 @@ use crate::session::newcomer::Newcomer;
 use crate::transport::network::{Network, ip_of};
 
 /// Most such connections of strangers, and most from addresses that are known. Each takes about 50 kB. With
-/// as many, whoever opens 600 a second from everywhere does not turn away a Peer that answers within 0.4 s.
+/// as many, a stranger who opens 600 a second from everywhere does not turn away a Peer that answers within 0.4 s.
 const MOST: usize = 256;
 
 /// While there is too much to do for strangers, a network has no more than this of them.
@@ -118,7 +118,7 @@ impl Admission {
         }
     }
 
-    /// Keeps no more places for somebody who is no Peer any more.
+    /// Keeps no more places for what is no Peer any more.
     pub fn forget(&self, peer: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
     }
@@ -136,7 +136,7 @@ impl Admission {
     }
 }
 
-/// Makes room for somebody from this network.
+/// Makes room for a newcomer from this network.
 fn turn_away(entries: &mut Vec<Entry>, known: bool, newcomer: &Network) {
     let mut counts = HashMap::from([(newcomer, 1_usize)]);
     for entry in entries.iter().filter(|entry| entry.newcomer.is_known() == known) {

@@ -74,7 +74,7 @@ impl Node {
         let router = Arc::clone(&self.shared.router);
         role.task = Some(tokio::spawn(async move {
             if supervised.run(context).await == End::Finished {
-                // Nobody is to send to it, nor to wait for room that will never be.
+                // No Role is to send to it, nor to wait for room that will never be.
                 router.remove_role(id);
                 supervised.inbox.close();
             }

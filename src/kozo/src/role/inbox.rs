@@ -1,4 +1,4 @@
-//! A rolling queue with somebody waiting at its end: a Role's queue of Messages, or a tap.
+//! A rolling queue with a consumer waiting at its end: a Role's queue of Messages, or a tap.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

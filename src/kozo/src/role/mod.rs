@@ -72,7 +72,7 @@ pub enum SendError {
     /// It is not a valid Message.
     #[error(transparent)]
     Invalid(#[from] MessageError),
-    /// It is larger than the whole queue of somebody who wants it; nobody was sent it.
+    /// It is larger than the whole queue of a subscriber; it was sent to none.
     #[error("the message takes {weight} bytes, but the queue of {subscriber} holds {size}")]
     TooLarge {
         /// Bytes of the Message.
@@ -160,7 +160,7 @@ pub struct RoleContext {
     pub reopen: watch::Receiver<u64>,
     /// Becomes true when the links to all Peers are ready, see [`RoleContext::links_ready`].
     pub links_ready: watch::Receiver<bool>,
-    /// Whether its last Message went to nobody.
+    /// Whether its last Message reached no Role and no Peer.
     pub(crate) unheard: Arc<AtomicBool>,
     /// Says at most once a minute that a Log Message could not be sent.
     pub(crate) log_limiter: Arc<Mutex<RateLimiter<String>>>,
@@ -197,11 +197,11 @@ impl RoleContext {
     }
 
     /// Sends a Message. A queue that has no room drops its oldest for it; when one got full the
-    /// call gives its consumer a turn before it returns. While nobody is there to hear, it gives all others
+    /// call gives its consumer a turn before it returns. While nothing receives them, it gives all others
     /// a turn now and then, such as those who would find a Peer again.
     ///
     /// # Errors
-    /// When it is not valid, or too large for the queue of somebody who wants it.
+    /// When it is not valid, or too large for the queue of a subscriber.
     pub async fn send(&self, draft: Draft<'_>) -> Result<Sent, SendError> {
         self.let_others_on().await;
         let sent = self.host.send(&self.name, &draft)?;
@@ -244,7 +244,7 @@ impl RoleContext {
         }
     }
 
-    /// Nothing holds back a Role whose Messages go to nobody. It would keep the thread for itself.
+    /// Nothing holds back a Role whose Messages go nowhere. It would keep the thread for itself.
     async fn let_others_on(&self) {
         if self.unheard.load(Ordering::Relaxed) {
             tokio::task::coop::consume_budget().await;

@@ -107,7 +107,7 @@ impl Tick {
         Tick {
             role: message.role().to_owned(),
             node: message.origin().node.clone(),
-            // The sender is somebody else: what it sent may be anything.
+            // Another Node sent it: it may be anything.
             data: message.value().unwrap_or(Value::Nil),
         }
     }

@@ -31,7 +31,7 @@ mod tests {
     use crate::message::Draft;
     use crate::role::testing;
 
-    /// Whatever other Nodes send to whichever Role: it goes on.
+    /// A Role goes on whatever other Nodes send it.
     #[tokio::test]
     async fn no_message_ends_a_role() {
         let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! [`journal`] is where log lines go, [`sockets`] takes over what systemd has opened, and
 //! [`Service`] tells it how the Node is doing. Nothing here knows how a Node works: it uses the handle
-//! that `node` gives to everybody. The private key comes as a credential; that is for
+//! that `node` gives to all that ask. The private key comes as a credential; that is for
 //! `config::keys` to see.
 
 pub mod journal;

@@ -23,7 +23,7 @@ pub fn started() {
     }
 }
 
-/// To be called when the Node could not start: waits if this was not the first time. Whoever starts it by hand
+/// To be called when the Node could not start: waits if this was not the first time. A user who starts it by hand
 /// hears of it at once.
 pub fn failed() {
     let Some(mark) = mark() else { return };

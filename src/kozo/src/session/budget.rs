@@ -1,6 +1,6 @@
 //! How much of the loop those may take who have not yet said who they are.
 //!
-//! Anybody can connect, and a handshake is mostly computing on the loop that carries the links. So what it
+//! Any stranger can connect, and a handshake is mostly computing on the loop that carries the links. So what it
 //! takes is measured and charged here, and in the long run it is never more than a quarter: whoever
 //! wants something computed waits in a line until the time that the ones before have taken is paid for.
 //! Addresses at which Peers are expected have a line of their own, which goes on for longer.
@@ -64,7 +64,7 @@ struct Line {
 
 #[derive(Debug, Default)]
 struct LineState {
-    /// Somebody has the turn, or was told so.
+    /// A newcomer has the turn, or was told so.
     taken: bool,
     waiting: Vec<Waiting>,
     joined: u64,
@@ -95,7 +95,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Whether so many wait in this line that nobody else is to be let in.
+    /// Whether so many wait in this line that no other is to be let in.
     pub fn is_crowded(&self, known: bool) -> bool {
         self.line(known).lock().waiting.len() >= LONG
     }

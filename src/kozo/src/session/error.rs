@@ -43,7 +43,7 @@ pub enum SessionError {
         "it refused our key {0}: its configuration has another one for us, or does not know us"
     )]
     KeyRefused(String),
-    /// Somebody whose key belongs to no Node.
+    /// A client whose key belongs to no Node.
     #[error("key {key}, which belongs to no Node, was presented for '{user}'")]
     Stranger {
         /// The name that was given.
@@ -68,7 +68,7 @@ pub enum SessionError {
     /// A policy forbids it.
     #[error("no session with '{0}': the connection policies forbid both directions")]
     Policy(String),
-    /// The link is kept closed, because whoever looks after this Node said so.
+    /// The link is kept closed, because the administrator of this Node said so.
     #[error("the link to '{0}' is kept closed by request")]
     Closed(String),
     /// Another configuration holds, or none: the session is to be begun anew, if it can be.
@@ -114,7 +114,7 @@ impl SessionError {
         }
     }
 
-    /// Whether somebody has to look at it, unlike a Peer that is merely not there.
+    /// Whether an administrator has to look at it, unlike a Peer that is merely not there.
     pub fn is_refusal(&self) -> bool {
         let expected = matches!(
             self,

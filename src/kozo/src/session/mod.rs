@@ -104,7 +104,7 @@ impl End {
     }
 }
 
-/// What carries a session goes on by itself, whoever else has forgotten it.
+/// What carries a session would go on by itself.
 impl Drop for Session {
     fn drop(&mut self) {
         self.abort_handle.abort();

@@ -1,4 +1,4 @@
-//! Somebody who has connected and not yet said who he is: what he may cost, and how far he has come.
+//! A client that has connected and not yet authenticated: what it may cost, and how far it has come.
 
 use std::io;
 use std::pin::Pin;
@@ -15,16 +15,16 @@ use crate::BoxFuture;
 use crate::transport::network::Network;
 use crate::transport::stream::AbortHandle;
 
-/// Bytes that he may say: keys of every size, and three attempts, take less. Beyond that he means no good.
+/// Bytes that it may say: keys of every size, and three attempts, take less.
 const MOST: usize = 16 * 1024;
 
-/// Bytes of his that are worked on in one turn.
+/// Bytes of it that are worked on in one turn.
 const AT_ONCE: usize = 1024;
 
-/// Answers to him that count as progress: a handshake takes no more, and one can ask for more.
+/// Answers to it that count as progress: a handshake takes no more, and a client can ask for more.
 const STEPS: u32 = 8;
 
-/// Somebody new. Clones are of the same.
+/// A newcomer. Clones are of the same.
 #[derive(Clone, Debug)]
 pub struct Newcomer {
     shared: Arc<Shared>,
@@ -48,7 +48,7 @@ struct Progress {
 }
 
 impl Newcomer {
-    /// Somebody from this network, at an address that is known as that of a Peer or not. What he makes the
+    /// A client from this network, at an address that is known as that of a Peer or not. What it makes the
     /// loop compute goes to this account.
     pub fn new(budget: Arc<Budget>, network: Network, known: bool) -> Newcomer {
         let progress = Mutex::new(Progress { steps: 0, last: Instant::now() });
@@ -58,33 +58,33 @@ impl Newcomer {
         Newcomer { shared: Arc::new(shared) }
     }
 
-    /// Ends his stream.
+    /// Ends its stream.
     pub fn abort_handle(&self) -> &AbortHandle {
         &self.shared.abort_handle
     }
 
-    /// Whether he comes from an address that is known as that of a Peer.
+    /// Whether it comes from an address that is known as that of a Peer.
     pub fn is_known(&self) -> bool {
         self.shared.known
     }
 
-    /// Says that he is a Peer: nothing is held against him any more.
+    /// It has authenticated as a Peer: nothing it does is charged any more.
     pub fn admit(&self) {
         self.shared.admitted.store(true, Ordering::Relaxed);
         self.rest();
     }
 
-    /// How much he deserves his place: a Peer more than anybody, else who came forward last.
+    /// How much it deserves its place: a Peer most, then the one whose handshake advanced last.
     pub fn merit(&self) -> (bool, Instant) {
         (self.is_admitted(), self.progress().last)
     }
 
-    /// Nothing is computed for him until more comes.
+    /// Nothing is computed for it until more comes.
     pub fn rest(&self) {
         drop(self.turn().take());
     }
 
-    /// He got an answer.
+    /// It got an answer.
     pub(crate) fn advance(&self) {
         let mut progress = self.progress();
         if progress.steps < STEPS {
@@ -110,12 +110,12 @@ impl Newcomer {
     }
 }
 
-/// His stream: what comes on it waits for its turn until he is admitted. From the moment that some of it
+/// Its stream: what comes on it waits for a turn until the client is admitted. From the moment that some of it
 /// is handed over until more is asked for and is not there, the time that passes is charged.
 pub(super) struct Metered<S> {
     inner: S,
     newcomer: Newcomer,
-    /// He was admitted: there is nothing more to do.
+    /// The client was admitted: there is nothing more to do.
     open: bool,
     /// What has come and waits for the turn.
     came: BytesMut,
@@ -135,7 +135,7 @@ impl<S> Metered<S> {
             turn: None,
             in_turn: 0,
             said: 0,
-            // The first thing that is said to him is no answer.
+            // The first thing that is said to it is no answer.
             answered: true,
         }
     }
@@ -257,7 +257,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The stream of somebody, and his end of it.
+    /// The stream of a newcomer, and its own end of it.
     fn connected() -> (Newcomer, Metered<Abortable<DuplexStream>>, DuplexStream) {
         let newcomer = Newcomer::new(Arc::default(), Network::of("10.0.0.1:1"), false);
         let (far, near) = duplex(100_000);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn he_may_say_only_so_much_until_he_is_admitted() {
+    async fn it_may_say_only_so_much_until_it_is_admitted() {
         for admitted in [false, true] {
             let (newcomer, mut near, mut far) = connected();
             far.write_all(&[7; 2 * MOST]).await.unwrap();
@@ -279,9 +279,9 @@ mod tests {
         }
     }
 
-    /// He need not say it: what reads has made room for it already.
+    /// It need not say it: what reads has made room for it already.
     #[tokio::test]
-    async fn he_may_not_announce_more_than_that_either() {
+    async fn it_may_not_announce_more_than_that_either() {
         let (_, mut near, mut far) = connected();
         far.write_u8(7).await.unwrap();
         let announced = timeout(SECOND, near.read_exact(&mut [0; MOST + 1])).await.unwrap();
@@ -289,7 +289,7 @@ mod tests {
 
         let (newcomer, mut near, mut far) = connected();
         far.write_all(&[7; 2 * MOST]).await.unwrap();
-        // Some of it waits here already when he is admitted.
+        // Some of it waits here already when the client is admitted.
         near.read_u8().await.unwrap();
         newcomer.admit();
         near.read_exact(&mut [0; MOST + 1]).await.unwrap();
@@ -300,7 +300,7 @@ mod tests {
         let (newcomer, mut near, mut far) = connected();
         let (budget, begun) = (Arc::clone(&newcomer.shared.budget), Instant::now());
         let idle = timeout(SECOND, near.read_u8()).await;
-        assert!(idle.is_err(), "waiting costs him nothing");
+        assert!(idle.is_err(), "waiting costs it nothing");
         for _ in 0..3 {
             far.write_u8(7).await.unwrap();
             near.read_u8().await.unwrap();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_his_turn_can_be_cut() {
+    async fn one_that_waits_for_its_turn_can_be_aborted() {
         let (newcomer, mut near, mut far) = connected();
         newcomer.shared.budget.charge(SECOND * 100);
         far.write_u8(7).await.unwrap();

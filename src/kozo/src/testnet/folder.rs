@@ -37,7 +37,7 @@ pub(super) struct Testnet {
 
 /// Makes a testnet in a folder, or takes the one that is there.
 ///
-/// What is there is run as it is, whatever its owner made of it. A folder with anything else in it is
+/// What is there is run as it is, with what its owner changed. A folder with anything else in it is
 /// refused, and nothing in it is touched.
 pub(super) fn prepare(folder: &Path, registry: &Registry) -> Result<Testnet, TestnetError> {
     let folder = std::path::absolute(folder)?;
@@ -133,7 +133,7 @@ fn make(folder: &Path, text: &str, config: &Path) -> Result<(), TestnetError> {
         file.write_all(text.as_bytes()).map_err(file_error(config))
     })();
     if result.is_err() {
-        // Left there, they would make the folder look like somebody else's.
+        // Left there, they would make the folder look like one of another program.
         for path in &made {
             let _ = fs::remove_file(path);
         }
@@ -144,7 +144,7 @@ fn make(folder: &Path, text: &str, config: &Path) -> Result<(), TestnetError> {
     result
 }
 
-/// Four different ports that nobody listens on.
+/// Four different ports that are free.
 fn free_ports() -> Result<[u16; 4], TestnetError> {
     // Each is held until all are found.
     let mut held = Vec::new();

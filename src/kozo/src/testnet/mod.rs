@@ -54,7 +54,7 @@ pub enum TestnetError {
     /// The configuration that is there cannot be run.
     #[error("the configuration is refused\n\n{0}")]
     Config(#[from] ConfigError),
-    /// Somebody listens where a Node is to listen.
+    /// Another program listens where a Node is to listen.
     #[error(
         "port {port} of {node} is in use: maybe this testnet runs already. If another program has \
          the port, change it in {}, or name another folder",
@@ -89,7 +89,7 @@ pub enum TestnetError {
 
 /// Runs a System of three Nodes, or what its folder has become since, until all of them have ended
 /// or a signal (SIGINT, SIGTERM, SIGHUP) stops them; a second signal kills them. Shows their lines on
-/// standard output, and first of all what there is to try. Nobody reading it any more is a reason to
+/// standard output, and first of all what there is to try. Its reader being gone is a reason to
 /// stop, not an error.
 ///
 /// The folder is made if it is missing; a testnet that is there is run again. `program` is the daemon,
@@ -104,7 +104,7 @@ pub async fn run(folder: &Path, program: &Path, colour: bool) -> Result<(), Test
     let stops = stops()?;
     let (lines, written) = screen::start(&testnet.nodes, colour, io::stdout())?;
     for line in welcome(&testnet, program).lines() {
-        // When nobody reads it, the processes will notice.
+        // When it has no reader any more, the processes will notice.
         let _ = lines.send(Line { node: None, text: line.into() }).await;
     }
     processes::run(program, &testnet.config, &testnet.nodes, stops, lines, written).await

@@ -28,7 +28,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 enum Stop {
     Not,
     Asked,
-    /// Somebody asked once more, and did not want to wait.
+    /// The user asked once more, and did not want to wait.
     AtOnce,
     /// Some did not stop in time.
     TooSlow,
@@ -83,7 +83,7 @@ pub(super) async fn run(
                 }
             }
             result = &mut written, if output.is_none() => {
-                // Without anybody to see it, there is no point in going on.
+                // Without a reader there is no point in going on.
                 output = Some(result.unwrap_or(Ok(())));
                 if *stop.borrow() == Stop::Not {
                     stop.send_replace(Stop::Asked);
@@ -197,7 +197,7 @@ impl Process {
     /// Returns when nothing waits for the screen any more: it may be stuck.
     async fn enough(&self) {
         let mut stop = self.stop.clone();
-        // An error means that nobody is there to ask.
+        // An error means that the other end is gone.
         let _ = stop.wait_for(|stop| *stop != Stop::Not).await;
         sleep(LAST_LINES).await;
     }

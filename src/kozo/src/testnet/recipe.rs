@@ -91,7 +91,7 @@ system:
         privateKey: {injector_private}
         publicKey: {injector_public}
         roles:
-            # Sends what is written to this port. Whoever reaches it can send anything.
+            # Sends what is written to this port. Every program that reaches it can send anything.
             message_injector:
                 bindAddress: 127.0.0.1
                 bindPort: {inject}

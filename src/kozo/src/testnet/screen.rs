@@ -36,7 +36,7 @@ pub(super) fn start(
     let (sender, receiver) = mpsc::channel(WAITING);
     let (result, written) = oneshot::channel();
     std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
-        // Nobody waits for it when the process is about to end anyway.
+        // It is not waited for when the process is about to end anyway.
         let _ = result.send(show(receiver, &prefixes, out));
     })?;
     Ok((sender, written))

@@ -1,5 +1,5 @@
 //! Sockets that were opened before this program began, by name: for the Transports to listen on, and
-//! for whoever else a name belongs to.
+//! for the control plane.
 //!
 //! A Transport's sockets have its name, spelt so that systemd takes it, see [`socket_name`].
 

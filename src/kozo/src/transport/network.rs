@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// An IPv4 address, an IPv6 network of 64 bits, or whatever else a Transport calls an address.
+/// An IPv4 address, an IPv6 network of 64 bits, or what else a Transport calls an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// One address.

@@ -1,4 +1,4 @@
-//! Streams of bytes, whatever carries them, and the means to end one at once.
+//! Streams of bytes of any Transport, and the means to end one at once.
 
 use std::io;
 use std::pin::Pin;

@@ -210,7 +210,7 @@ async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
     let found = spawn_blocking(move || {
         let (host, port) = to_look_up;
         let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Only now, even if nobody waits for the answer any more: otherwise attempts would pile up
+        // Only now, even if the attempt was given up meanwhile: otherwise attempts would pile up
         // behind a name server that hangs.
         drop(place);
         found

@@ -20,7 +20,7 @@ pub enum Frame {
     Interest(Vec<Interest>),
     /// Messages of one origin.
     Messages(Messages),
-    /// A Message that is larger than any that is taken. (If it is more than one, whoever sent it has not
+    /// A Message that is larger than any that is taken. (If it is more than one, the Peer that sent it has not
     /// kept to [`MAX_BATCH`].)
     TooLarge,
     /// See [`super::Control::Heartbeat`].
@@ -53,7 +53,7 @@ const PIECE: usize = 4 * 1024;
 pub enum Stage {
     /// Before the hello: small frames.
     Silent,
-    /// Nobody has said yet whether Messages are taken: the first of them stays where it is, and whatever is
+    /// It is not decided yet whether Messages are taken: the first of them stays where it is, and whatever is
     /// behind it.
     Greeting,
     /// Messages of up to so many bytes are taken, and those that come together.
@@ -69,7 +69,7 @@ pub struct Decoder {
     unwanted: usize,
 }
 
-/// Takes whatever is allowed at all.
+/// Takes all that is allowed.
 impl Default for Decoder {
     fn default() -> Self {
         Decoder::new(Stage::Open(MAX_MESSAGE))
@@ -150,7 +150,7 @@ impl Decoder {
             (_, kind::MESSAGES) => (0, MAX_PAYLOAD),
             (_, kind::INTEREST) => (MAX_INTEREST, MAX_PAYLOAD),
             (_, kind::HELLO..=kind::BYE) => (MAX_CONTROL, MAX_CONTROL),
-            // Nobody would look at it.
+            // Nothing would read it.
             _ => (0, MAX_PAYLOAD),
         };
         match length {
@@ -246,7 +246,7 @@ impl Messages {
 
     fn read(&mut self) -> Result<Message, WireError> {
         const MALFORMED: WireError = WireError::Malformed("messages");
-        // One head at most, so that a frame full of them does not hold up everybody.
+        // One head at most, so that a frame full of them does not hold up all others.
         if self.payload.get(self.at) == Some(&0) {
             self.at += 1;
             self.read_head()?;
@@ -374,7 +374,7 @@ fn interests(rest: &mut Bytes) -> Option<Vec<Interest>> {
     Some(found)
 }
 
-/// What somebody is taken to want who wants more than can be told apart: the other side sorts out what
+/// What a Peer is taken to want that wants more than can be told apart: the other side sorts out what
 /// comes.
 fn everything() -> Vec<Interest> {
     vec![Interest::any()]

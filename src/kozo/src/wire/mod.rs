@@ -73,7 +73,7 @@ pub struct Hello {
     pub features: Vec<String>,
 }
 
-/// Sent once an interval, whatever else is; the other side echoes it.
+/// Sent once an interval, beside all else; the other side echoes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Clock of the sender, for itself: microseconds since some moment.
@@ -112,7 +112,7 @@ pub enum Control<'a> {
     Finished(u64),
     /// I close this session, and why.
     Bye(&'a str),
-    /// So many bytes of nothing, to see how fast they get there. Nobody looks at them, least of all those
+    /// So many bytes of nothing, to see how fast they get there. Nothing looks at them, least of all those
     /// who do not know this kind.
     Padding(usize),
 }

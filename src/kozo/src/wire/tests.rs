@@ -282,7 +282,7 @@ fn a_message_before_any_head_is_refused() {
     assert!(came.next().is_none());
 }
 
-/// Whoever sends heads alone has something else in mind.
+/// A Peer that sends heads alone has something else in mind.
 #[test]
 fn behind_a_head_comes_a_message() {
     let head = [0, 0, 1, b'r', 1, b't', 0];
@@ -410,6 +410,6 @@ fn a_small_message_that_waits_holds_on_to_little() {
         kept.extend(came.next().map(Result::unwrap));
     }
     assert_eq!((kept.len(), kept[99].data()), (100, &small[0][..]));
-    // What was read is used again, whoever keeps some of it.
+    // What was read is used again, though a Message keeps some of it.
     assert!(places.iter().all(|place| *place == places[1]), "{places:?}");
 }

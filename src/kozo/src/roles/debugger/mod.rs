@@ -224,7 +224,7 @@ fn same(given: &[u8], secret: &[u8]) -> bool {
     difference == 0 && !secret.is_empty()
 }
 
-/// Somebody who connected.
+/// A client that connected.
 struct Visitor {
     context: RoleContext,
     address: SocketAddr,

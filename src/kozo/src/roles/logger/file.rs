@@ -195,7 +195,7 @@ impl LogFile {
         !self.waiting.is_empty() || self.failing.is_some()
     }
 
-    /// Opens the path anew: whoever renamed the file says so.
+    /// Opens the path anew: the file was renamed, as SIGHUP says.
     pub(super) fn reopen(&mut self) {
         self.open = None;
         self.not_before = Instant::now();
@@ -229,7 +229,7 @@ impl LogFile {
     }
 
     fn failed(&mut self, error: &io::Error) {
-        // Whatever is wrong, a file opened anew is the best chance that it is right again.
+        // A file opened anew is the best chance that it is right again.
         self.open = None;
         self.not_before = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -10,7 +10,7 @@ use crate::message::{Draft, Kind};
 use kozo_core::value::literal::{self, LiteralError};
 use kozo_core::value::show;
 
-/// A Message that somebody wants sent.
+/// A Message that a client wants sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Injection {
     /// Event, Order, Log or Reply.

@@ -1,7 +1,7 @@
 //! How a session ends: what its handler knows of it and russh does not.
 //!
-//! russh ends a session with an error of its own, or goes on reading whatever its handler thinks. So the
-//! handler says here why the session is over, and whoever waits for its end learns that first: the stream
+//! russh ends a session with an error of its own, or goes on reading though its handler has had enough. So the
+//! handler says here why the session is over, and the task that waits for its end learns that first: the stream
 //! is then still there, for a goodbye.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use super::{HandlerError, SUBSYSTEM};
 use crate::session::{End, SessionError};
 
-/// Requests and channels that are refused before somebody who goes on asking is closed: each takes an answer,
+/// Requests and channels that are refused before a side that goes on asking is closed: each takes an answer,
 /// which russh keeps without a bound while keys are being renewed.
 const MOST_REFUSED: u32 = 64;
 
-/// Joins the handler of a session with whoever waits for its end.
+/// Joins the handler of a session with the task that waits for its end.
 #[derive(Clone, Default)]
 pub(super) struct Ending {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ impl Ending {
         self.shared.over.notify_one();
     }
 
-    /// Counts something that was asked for and refused: who does not stop asking is closed.
+    /// Counts something that was asked for and refused: a side that does not stop asking is closed.
     pub(super) fn refuse(&self) {
         let refused = {
             let mut state = self.lock();

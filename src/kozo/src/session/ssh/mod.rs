@@ -1,4 +1,4 @@
-//! SSH sessions over any stream: who is who, and nobody else can read it.
+//! SSH sessions over any stream: both ends authenticated, all of it encrypted.
 //!
 //! The dialling Node is the client, its name the user name; both sides authenticate with the one
 //! key that the configuration gives for them. The client opens one `session` channel and asks for the
@@ -45,7 +45,7 @@ const CIPHERS: &[cipher::Name] =
 /// none of SHA-1.
 const MACS: &[mac::Name] = &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM];
 
-/// Key exchanges, post-quantum first. None over a finite field: whoever connects chooses, and one of those
+/// Key exchanges, post-quantum first. None over a finite field: the client chooses, and one of those
 /// holds the loop for up to half a second, on the dialling side too.
 const KEXES: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
@@ -113,7 +113,7 @@ impl Ssh {
         let server = russh::server::Config {
             server_id: id(),
             methods: russh::MethodSet::from(&[russh::MethodKind::PublicKey][..]),
-            // Keys are not guessed, and their check takes the same time whoever has them.
+            // Keys are not guessed, and the check takes the same time for each.
             auth_rejection_time: Duration::ZERO,
             keys: vec![PrivateKey::clone(&key)],
             window_size: WINDOW,
@@ -198,7 +198,7 @@ pub fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// The algorithms that the other side offers, as far as people want to read what anybody can send.
+/// The algorithms that the other side offers, as far as people want to read what any stranger can send.
 fn shown(names: &[String]) -> String {
     const MOST: usize = 400;
     let all = names.join(",");

@@ -18,7 +18,7 @@ use crate::session::{Authenticator, Session, SessionError, Sink, feed, shown};
 use crate::transport::stream::{Abortable, BoxStream};
 
 /// Makes a session over the stream of a newcomer, with whom the authenticator admits, unless it is to be given up for the
-/// reason that `until` returns. Cancel by his abort_handle. Until the other side has said what it speaks, this costs
+/// reason that `until` returns. Ends when the newcomer is aborted. Until the other side has said what it speaks, this costs
 /// little but the stream.
 ///
 /// # Errors
@@ -111,14 +111,14 @@ impl Server {
         }
     }
 
-    /// Somebody wants another channel than the one of the subsystem.
+    /// The client wants another channel than the one of the subsystem.
     fn refuse_channel(&self, reply: ChannelOpenHandle) {
         // What is not accepted is refused as prohibited.
         drop(reply);
         self.ending.refuse();
     }
 
-    /// Somebody wants something beside the subsystem.
+    /// The client wants something beside the subsystem.
     fn refuse(
         &self,
         channel: ChannelId,
@@ -128,7 +128,7 @@ impl Server {
         Ok(session.channel_failure(channel)?)
     }
 
-    /// Somebody wants something else than the subsystem: tells people what they have come upon. A failure before
+    /// The client wants something else than the subsystem: tells people what they have come upon. A failure before
     /// that would be all that OpenSSH shows.
     fn send_away(
         &mut self,
@@ -274,7 +274,7 @@ impl server::Handler for Server {
             }
         }
         session.channel_success(channel)?;
-        // Nobody waits for it any more when the handshake took too long.
+        // The handshake may have given up waiting for it.
         let _ = opened.send((peer, writer));
         Ok(())
     }

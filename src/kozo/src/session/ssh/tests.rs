@@ -20,7 +20,7 @@ use crate::transport::network::Network;
 /// How long anything may take that is to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Lets anybody in, and takes whatever he says.
+/// Admits every client, and takes all that it says.
 struct Open;
 
 impl Authenticator for Open {

@@ -2,10 +2,10 @@
 //!
 //! The loop of a russh session does not read while it waits for a write. Two of them, joined by a
 //! stream that is full in both directions, would wait for each other until the heartbeats give up. So
-//! what the stream does not take yet is kept here, and goes out while the loop reads. Whoever has
+//! what the stream does not take yet is kept here, and goes out while the loop reads. A task that has
 //! something to say on the session waits by the [`Backlog`] while too much is kept: so the stream itself
 //! holds back the sender, and the session's windows can be as large as any distance needs. [`MOST`]
-//! bounds what is kept if somebody does not wait.
+//! bounds what is kept if a task does not wait.
 //!
 //! While keys are renewed, russh writes nothing, takes little of what there is to say, and keeps its answers to
 //! what it is asked. So a session is over on which the other side goes on and on instead of renewing the keys.
@@ -84,7 +84,7 @@ pub(super) struct WriteBuffer<S> {
     unheard: usize,
 }
 
-/// Nobody is to wait for a stream that is gone.
+/// No task is to wait for a stream that is gone.
 impl<S> Drop for WriteBuffer<S> {
     fn drop(&mut self) {
         self.backlog.set(0);
