@@ -14,6 +14,7 @@ pub mod message;
 pub mod monitored;
 pub mod names;
 pub mod pack;
+pub mod pauses;
 pub mod places;
 pub mod private_key;
 pub mod queue;

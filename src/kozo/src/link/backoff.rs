@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kozo_core::pauses::Pauses;
+
 /// Pause after the first failure. A connection that was cut, or a daemon that is just being started
 /// again, is found again at once.
 const FIRST: Duration = Duration::from_millis(1);
@@ -20,7 +22,7 @@ const UNSTEADY: Duration = Duration::from_secs(1);
 /// Pauses that double from a millisecond up to a limit.
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    failures: u32,
+    pauses: Pauses,
     unsteady: bool,
     limit: Duration,
 }
@@ -28,18 +30,17 @@ pub struct Backoff {
 impl Backoff {
     /// Pauses up to this limit.
     pub fn new(limit: Duration) -> Backoff {
-        Backoff { failures: 0, unsteady: false, limit }
+        Backoff { pauses: Pauses::new(FIRST, Duration::MAX), unsteady: false, limit }
     }
 
     /// The pause after one more failure, when the link is down for that long. `random` is from 0 to
     /// 1 and spreads the pause by a quarter in either direction: Nodes that lost each other at the same
     /// moment should not come back at the same moment for ever.
     pub fn next(&mut self, down_for: Duration, random: f64) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.failures.min(30));
-        self.failures = self.failures.saturating_add(1);
         let short = if self.unsteady { UNSTEADY } else { SHORT };
         let share = (down_for / SHARE).max(short);
-        doubled
+        self.pauses
+            .after_failure()
             .min(share)
             .min(self.limit)
             .mul_f64(0.75 + random.clamp(0.0, 1.0) / 2.0)
@@ -48,7 +49,8 @@ impl Backoff {
 
     /// Begins anew.
     pub fn reset(&mut self) {
-        (self.failures, self.unsteady) = (0, false);
+        self.pauses.reset();
+        self.unsteady = false;
     }
 
     /// The link was up, but not for long, or the Peer refused it: there is no hurry.

@@ -12,11 +12,10 @@ use crate::class;
 use crate::link::{Carrier, LinkCommand};
 use crate::session::SessionError;
 use crate::transport::{Connection, Listener, Priority};
+use kozo_core::pauses::Pauses;
 
-/// Pause after a failed accept, for instance when there are no file descriptors left.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// Longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses after failed accepts, for instance when there are no file descriptors left.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(10), Duration::from_secs(1));
 
 /// Accepts the connections of one Transport.
 pub(super) struct Acceptor {
@@ -29,11 +28,11 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Accepts until aborted.
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = PAUSES;
         loop {
             match self.listener.accept().await {
                 Ok(connection) => {
-                    pause = FIRST_PAUSE;
+                    pauses.reset();
                     self.greet(connection);
                 }
                 Err(problem) => {
@@ -45,8 +44,7 @@ impl Acceptor {
                             "cannot accept on {address}: {problem}"
                         );
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    tokio::time::sleep(pauses.after_failure()).await;
                 }
             }
         }

@@ -12,11 +12,10 @@ use crate::config::RoleConfig;
 use crate::interest::Interest;
 use crate::role::{Inbox, RoleContext, RoleError, RoleType};
 use crate::status::{RoleState, RoleStatus};
+use kozo_core::pauses::Pauses;
 
-/// Pause before a Role is started again after its first failure; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pauses before a Role that has failed is started again.
+const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(60));
 /// A Role that ran for so long is taken to be well: its next failure is a first one again.
 const WELL: Duration = Duration::from_secs(60);
 
@@ -85,44 +84,47 @@ impl Supervised {
 
     /// Runs the Role until it has finished or is to stop.
     pub(super) async fn run(&self, context: RoleContext) -> End {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = PAUSES;
         loop {
             let started = Instant::now();
             self.set_state(RoleState::Running);
             let result = self.run_once(context.clone()).await;
             let stopping = *context.stop.borrow();
-            match result {
+            let problem = match result {
                 Ok(()) if stopping => return self.stopped(),
                 Ok(()) => {
                     info!(role = self.config.name, "finished");
                     self.set_state(RoleState::Finished);
                     return End::Finished;
                 }
-                Err(problem) => {
-                    if started.elapsed() >= WELL {
-                        pause = FIRST_PAUSE;
-                    }
-                    let seconds = pause.as_secs();
-                    error!(
-                        class = class::ROLE_FAILED,
-                        role = self.config.name,
-                        "failed: {problem}; it is started again in {seconds} s"
-                    );
-                    {
-                        let mut doing = self.lock();
-                        doing.last_error = Some(problem.to_string());
-                        doing.restarts += 1;
-                    }
-                    self.set_state(RoleState::Failed);
-                }
+                Err(problem) => problem,
+            };
+            if started.elapsed() >= WELL {
+                pauses.reset();
             }
+            let pause = pauses.after_failure();
+            self.failed(&problem, pause);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = context.stopped() => return self.stopped(),
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
             debug!(role = self.config.name, "starting again");
         }
+    }
+
+    fn failed(&self, problem: &RoleError, pause: Duration) {
+        let seconds = pause.as_secs();
+        error!(
+            class = class::ROLE_FAILED,
+            role = self.config.name,
+            "failed: {problem}; it is started again in {seconds} s"
+        );
+        {
+            let mut doing = self.lock();
+            doing.last_error = Some(problem.to_string());
+            doing.restarts += 1;
+        }
+        self.set_state(RoleState::Failed);
     }
 
     fn stopped(&self) -> End {

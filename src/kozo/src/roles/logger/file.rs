@@ -15,12 +15,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::rate_limiter::RateLimiter;
+use kozo_core::pauses::Pauses;
 
 /// Most bytes that wait, here or in the Role, for a disk that does not take them.
 pub(super) const MAX_WAITING: usize = 4 * 1024 * 1024;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pauses before a file that cannot be written is tried again.
+const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// Where and how to write.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ pub(super) struct LogFile {
     torn: Option<Identity>,
     waiting: Lines,
     not_before: Instant,
-    pause: Duration,
+    pauses: Pauses,
     /// Why nothing can be written now.
     failing: Option<String>,
     /// Why the file was not rotated when it was time.
@@ -161,7 +162,7 @@ impl LogFile {
             torn: None,
             waiting: Lines::default(),
             not_before: Instant::now(),
-            pause: FIRST_PAUSE,
+            pauses: PAUSES,
             failing: None,
             unrotated: None,
             limiter: RateLimiter::default(),
@@ -222,7 +223,7 @@ impl LogFile {
                 if self.failing.take().is_some() && self.limiter.allow("written again").is_some() {
                     tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} is written again", self.shown());
                 }
-                self.pause = FIRST_PAUSE;
+                self.pauses.reset();
             }
             Err(error) => self.failed(&error),
         }
@@ -231,8 +232,7 @@ impl LogFile {
     fn failed(&mut self, error: &io::Error) {
         // A file opened anew is the best chance that it is right again.
         self.open = None;
-        self.not_before = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.not_before = Instant::now() + self.pauses.after_failure();
         let problem = format!(
             "cannot write {}: {error}; it is tried again, and lines beyond {} MiB are lost until then",
             self.shown(),
@@ -526,7 +526,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         file.flush();
         assert!(!path.exists(), "it waits before it tries again");
-        tokio::time::advance(LONGEST_PAUSE).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
         file.write(&lines(["again"]));
         assert_eq!(read(&path), format!("a\nb\n{large}\n3 lost\nagain\n"));
         assert_eq!(file.next_try(), None);
@@ -556,7 +556,7 @@ mod tests {
         file.write(&lines(["a"]));
         assert!(!folder.path().join("disk").exists());
         fs::create_dir(folder.path().join("disk")).unwrap();
-        tokio::time::advance(LONGEST_PAUSE).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
         file.flush();
         assert_eq!(read(&path), "a\n");
         fs::remove_dir_all(&logs).unwrap();
