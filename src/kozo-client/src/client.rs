@@ -1,6 +1,5 @@
 //! A Node, as its clients drive it.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,9 +19,11 @@ use zbus::{
 
 use crate::agent::Agent;
 use crate::error::{Attempt, Error};
-use crate::find::{self, Connected, Lookup, Way};
+use crate::find::{self, Connected, Lookup};
+use crate::found::Way;
 use crate::monitor::{Filter, Monitor};
 use crate::names;
+use crate::options::Options;
 use crate::status::NodeStatus;
 
 /// How long a Node has to answer; a Role that does not want to stop takes it two seconds.
@@ -30,9 +31,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long it has when the user may be asked for a password first.
 const PASSWORD: Duration = Duration::from_secs(300);
-
-/// Trailing options of a method.
-pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
 /// What became of an injected Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zbus::fdo;
 
-use crate::find::Found;
+use crate::found::Found;
 use crate::names::ERROR_PREFIX;
 
 /// Where a Node was looked for, and what was found there.

@@ -14,38 +14,11 @@ use zbus::names::BusName;
 use zbus::proxy::{self, CacheProperties, Proxy};
 
 use crate::error::{Attempt, Error};
+use crate::found::{Found, Way};
 use crate::{names, places};
 
 /// How long a bus or a Node has to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-
-/// How a Node is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Over the system bus.
-    SystemBus,
-    /// Over its control socket.
-    Socket(PathBuf),
-}
-
-/// A Node that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its name.
-    pub node: String,
-    /// How it is reached.
-    pub way: Way,
-}
-
-impl Found {
-    /// What to give as a Node's name to mean this one, where others have its name.
-    pub fn unmistakable(&self) -> String {
-        match &self.way {
-            Way::SystemBus => names::bus_name(&self.node),
-            Way::Socket(path) => path.display().to_string(),
-        }
-    }
-}
 
 /// Where Nodes are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +184,7 @@ impl Lookup {
                 let path = folder.path().join(places::SOCKET);
                 let Ok(node) = folder.file_name().into_string() else { continue };
                 let there = match is_socket(&path) {
-                    Ok(is_socket) => is_socket && somebody_listens(parent, &path).await,
+                    Ok(is_socket) => is_socket && is_listened_on(parent, &path).await,
                     // A Node that this user may not reach is one all the same.
                     Err(problem) => problem.kind() == io::ErrorKind::PermissionDenied,
                 };
@@ -308,7 +281,7 @@ async fn tell_apart(bus: Option<&Connection>, found: &[Found]) -> Vec<Found> {
 
 /// Whether a socket is more than what a Node left behind. Those of systemd are not tried: it takes
 /// them away by itself, and a connection would start the Node.
-async fn somebody_listens(parent: &Path, socket: &Path) -> bool {
+async fn is_listened_on(parent: &Path, socket: &Path) -> bool {
     if parent == Path::new(places::SYSTEM) {
         return true;
     }

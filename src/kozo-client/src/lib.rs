@@ -9,12 +9,16 @@ mod agent;
 pub mod client;
 pub mod error;
 pub mod find;
+mod found;
 pub mod monitor;
+mod options;
 
 pub use kozo_core::{names, places, status};
 
 pub use client::{Changes, Client, Injected, Reloaded};
 pub use error::{Attempt, Error};
-pub use find::{Found, Lookup, Way, running};
+pub use find::{Lookup, running};
+pub use found::{Found, Way};
 pub use kozo_core::monitored::{Monitored, MonitoredMessage};
 pub use monitor::{Filter, Monitor};
+pub use options::Options;

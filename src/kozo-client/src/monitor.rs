@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use zbus::Variant;
 
-use crate::client::Options;
+use crate::options::Options;
 
 /// Which Messages to see; those that match all that is given. `*` and `?` in texts stand for any run
 /// of characters, and for any one.
