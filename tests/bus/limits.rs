@@ -23,7 +23,7 @@ use crate::permission::{NOBODY, can_be_nobody};
 use crate::private_bus::PrivateBus;
 use crate::{Served, on_bus, soon};
 
-/// Inject by `busctl`, as nobody, with so many bytes.
+/// Inject by `busctl`, as user `nobody`, with so many bytes.
 async fn inject_as_nobody(bus: &str, size: usize) -> Output {
     // No argument can have more than 128 KiB.
     let texts: Vec<String> = vec!["x".repeat(100_000); size.div_ceil(100_000)];
@@ -90,7 +90,7 @@ async fn who_may_not_send_cannot_send_much() {
     let clock = Served::start(&lab, "clock", &bus.address).await;
     let refused = soon(inject_as_nobody(&bus.address, 400_000)).await;
     assert!(said(&refused).contains("262144") && said(&refused).contains("org.kozo.inject"));
-    // Nobody was asked for a password, and for a while nobody is asked about at all.
+    // No password was asked for, and for a while polkit is not asked again.
     assert_eq!(*asked.lock().unwrap(), [("org.kozo.inject".to_owned(), 0)]);
     let refused = soon(inject_as_nobody(&bus.address, 400_000)).await;
     assert!(said(&refused).contains("262144"));
@@ -127,7 +127,7 @@ async fn few_calls_of_one_user_wait_for_polkit() {
         soon(callers.join_next()).await.unwrap().unwrap();
     }
     assert_eq!((refused.load(Ordering::Relaxed), asked.lock().unwrap().len()), (8, 4));
-    // And nobody else waits for them.
+    // And no other caller waits for them.
     let client = Client::find(&on_bus(&bus.address), None).await.unwrap();
     soon(client.inject_json("event", "tick", None, "1")).await.unwrap();
     // Those that wait are given up with their bus.

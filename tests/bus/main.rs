@@ -1,6 +1,7 @@
 //! The control plane: a Node over its control socket and over a bus.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod announcements;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod limits;

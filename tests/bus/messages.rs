@@ -1,4 +1,4 @@
-//! Messages in and out: nothing is lost, and nobody is slowed down.
+//! Messages in and out: nothing is lost, and no reader slows the Node down.
 
 use std::os::fd::AsFd as _;
 
@@ -115,7 +115,7 @@ async fn a_monitor_shows_what_passes_and_matches() {
     let others = Filter { node: Some("scribe".to_owned()), ..Filter::default() };
     let mut others = soon(client.monitor(&others)).await.unwrap();
 
-    // Nobody wants it there: it is sent because it is looked for here.
+    // No Role wants it there: it is sent because a monitor here asks for it.
     let draft = Draft::event("tick").data(&Value::Binary(vec![0, 255]));
     while scribe.node.send("probe", &draft).unwrap().peers == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -154,7 +154,7 @@ async fn who_reads_too_slowly_is_told_what_was_skipped() {
     let mut monitor = soon(client.monitor(&filter("count"))).await.unwrap();
     for number in 0..ALL {
         clock.running.node.send("probe", &Draft::event("count").data(&number.into())).unwrap();
-        // The monitor gets its turns, but nobody reads.
+        // The monitor gets its turns, but its client does not read.
         tokio::task::yield_now().await;
     }
     let (mut next, mut skipped) = (0, 0);

@@ -34,7 +34,7 @@ async fn boot(lookup: &Lookup, node: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn nobody_is_spoken_to_instead_of_another_of_its_name() {
+async fn a_client_never_speaks_to_the_wrong_one_of_two_namesakes() {
     let bus = PrivateBus::start();
     let lab = Lab::new(Network::new(), &["clock"], Plan::default());
     let first = Served::start(&lab, "clock", &bus.address).await;
@@ -70,7 +70,7 @@ async fn nobody_is_spoken_to_instead_of_another_of_its_name() {
         }
         assert_eq!(lookup.running().await.len(), 2);
     }
-    // Nobody who has gone is taken for another.
+    // One that has gone is not taken for the other.
     let both = lookup(NO_BUS, &[&at_first, &at_second]);
     drop(second);
     assert_eq!(boot(&both, "clock").await, first.running.boot());

@@ -18,7 +18,7 @@ use crate::{Served, soon};
 /// User `nobody`, who is in no group that matters.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// What `busctl` says to somebody who is not root.
+/// What `busctl` says to a user who is not root.
 async fn as_nobody(bus: &PrivateBus, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new("busctl");
     command.arg(format!("--address={}", bus.address)).args(arguments);
@@ -50,7 +50,7 @@ fn calls() -> Vec<(Vec<&'static str>, &'static str)> {
     ]
 }
 
-/// Only root can be somebody else.
+/// Only root can become another user.
 pub(crate) fn can_be_nobody() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
@@ -80,7 +80,7 @@ async fn without_polkit_others_may_look_and_no_more() {
         let (fine, text) = as_nobody(&bus, &call).await;
         assert!(!fine && text.contains(action), "{call:?}: {text}");
     }
-    // Nothing can be set, and nobody gets as far as the Node with it.
+    // Nothing can be set: the bus does not even pass the call on to the Node.
     let set = ["set-property", NODE[0], NODE[1], "org.kozo.Node1", "Name", "s", "x"];
     let (fine, text) = as_nobody(&bus, &set).await;
     assert!(!fine && text.contains("Access"), "{text}");
@@ -114,7 +114,7 @@ async fn the_policy_opens_all_nodes_and_nothing_else() {
         .unwrap();
     let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
     let clock = Served::start(&lab, "clock", &bus.address).await;
-    // Whoever comes later waits for the name that they share, and gets it when the first one goes.
+    // A later one queues for the name that they share, and gets it when the first one goes.
     let scribe = Served::start(&lab, "scribe", &bus.address).await;
     for node in ["org.kozo.Node1.clock", "org.kozo.Node1.scribe"] {
         let get = ["get-property", node, NODE[1], "org.kozo.Node1", "Roles"];
@@ -261,7 +261,7 @@ async fn the_control_socket_knows_who_is_calling() {
     }
     let lab = Lab::new(Network::new(), &["clock"], Plan::default());
     let clock = Served::alone(&lab, "clock").await;
-    // As if an administrator had opened it to everybody.
+    // As if an administrator had opened it to all users.
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&clock.socket, open.clone()).unwrap();
     std::fs::set_permissions(clock.socket.parent().unwrap(), open).unwrap();

@@ -17,14 +17,14 @@ use crate::{DEADLINE, NO_BUS, soon};
 const KOZO: &str = env!("CARGO_BIN_EXE_kozo");
 
 /// `kozo testnet` with folders and a bus of its own.
-struct Testnet {
+pub(crate) struct Testnet {
     process: Child,
     folder: TempDir,
     bus: String,
 }
 
 impl Testnet {
-    fn start(bus: &str) -> Testnet {
+    pub(crate) fn start(bus: &str) -> Testnet {
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let process = Command::new(KOZO)
@@ -47,7 +47,7 @@ impl Testnet {
         Lookup { system_bus: Some(self.bus.clone()), folders }
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("net/config.yml")
     }
 
@@ -56,7 +56,7 @@ impl Testnet {
     }
 
     /// Connects once the Node is there.
-    async fn client(&self, node: &str) -> Client {
+    pub(crate) async fn client(&self, node: &str) -> Client {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             match Client::find(&self.lookup(), Some(node)).await {
@@ -69,7 +69,7 @@ impl Testnet {
         }
     }
 
-    async fn until_up(&self, client: &Client, peer: &str) {
+    pub(crate) async fn until_up(&self, client: &Client, peer: &str) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         let mut changes = client.changes().await.unwrap();
         loop {
@@ -106,7 +106,7 @@ async fn without_a_bus_the_socket_does_everything() {
     let clock = testnet.client("clock").await;
     let socket = testnet.folder.path().join("kozo/clock/bus");
     assert_eq!(clock.way(), &Way::Socket(socket.clone()));
-    // Whoever could open it could lock it, and so keep the socket from the next one.
+    // A process that could open it could lock it, and so keep the socket from the next daemon.
     let lock = fs::metadata(socket.with_file_name("lock")).unwrap();
     assert_eq!(lock.permissions().mode() & 0o777, 0o600);
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
@@ -194,7 +194,7 @@ async fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(testnet.folder.path().join("kozo/clock/bus").exists());
-    assert!(testnet.lookup().running().await.is_empty(), "nobody listens there");
+    assert!(testnet.lookup().running().await.is_empty(), "no daemon listens there");
     let mut third = start();
     let other = soon(testnet.client("clock").await.describe()).await.unwrap().boot;
     third.kill().unwrap();

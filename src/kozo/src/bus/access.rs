@@ -1,7 +1,7 @@
 //! Who may do what.
 //!
-//! Everybody who can reach the objects may look at them. On the system bus polkit says who may do more,
-//! and root may always. Where there is no polkit, and on the control socket, it is root, the user that
+//! Every user who can reach the objects may look at them. On the system bus polkit says who may do more,
+//! and root always may. Where there is no polkit, and on the control socket, it is root, the user that
 //! the Node runs as (on its own socket), and, for what changes nothing about the Node, the members of
 //! group `kozo`.
 
@@ -26,7 +26,7 @@ const GROUP: &str = "kozo";
 /// How long a call waits until polkit can be asked about it, while it is asked about others of its user.
 const PLACE: Duration = Duration::from_secs(2);
 
-/// What takes more than to look.
+/// What does more than look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Sending Messages.
@@ -87,7 +87,7 @@ async fn on_bus(
     if user == 0 {
         return Ok(());
     }
-    // The user may take as long as he likes, and until then the call is kept.
+    // The user may take any time to answer, and the call is kept until then.
     let held = timeout(PLACE, accounts.take(user, Share::Checks, 1));
     let Ok(Some(_held)) = held.await else {
         return Err(Error::LimitsExceeded(
@@ -120,7 +120,7 @@ pub(super) async fn user_of(bus: &Connection, caller: &UniqueName<'_>) -> zbus::
     proxy.get_connection_unix_user(BusName::from(caller.clone())).await
 }
 
-/// Whether somebody on the bus may do this without being asked for a password.
+/// Whether a caller on the bus may do this without being asked for a password.
 pub(super) async fn is_allowed(
     action: Action,
     bus: &Connection,

@@ -1,7 +1,7 @@
-//! What each user, and all of them together, may have the Node keep for them: calls that are not answered
-//! yet, bytes of those, questions to polkit, views of Messages, connections.
+//! What the Node keeps for each user at most, and for all of them together: unanswered calls and their bytes,
+//! questions to polkit, views of Messages, connections.
 //!
-//! Root and the user that the Node runs as have their own share only: others cannot use it up.
+//! Root and the user that the Node runs as have shares of their own, which others cannot use up.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ pub(super) enum Share {
     Connections,
 }
 
-/// So much of each. Calls come to so many answers of [`ANSWER`] bytes that nobody has read yet.
+/// So much of each. Calls come to so many unread answers of [`ANSWER`] bytes.
 #[derive(Debug)]
 struct Shares([Arc<Semaphore>; 5]);
 
@@ -62,7 +62,7 @@ impl Shares {
 pub(super) struct Held {
     _of_one: OwnedSemaphorePermit,
     _of_all: Option<OwnedSemaphorePermit>,
-    // Last: who is looked for in vain is forgotten only when nothing of this is held.
+    // Last: a user is forgotten only once nothing of theirs is held.
     _user: Arc<Shares>,
 }
 

@@ -1,12 +1,11 @@
-//! The D-Bus control plane: the Node, its Roles and its Peers as objects that tools can see and drive.
+//! The D-Bus control plane: the Node, its Roles and its Peers as objects that tools see and drive.
 //!
 //! The same objects are served on the system bus, if there is one, and peer to peer on the Node's own
-//! control socket, always. [`publish`] makes the objects of one connection and tells it of changes;
-//! [`system`] and [`socket`] have the connections; the objects themselves are thin ([`node_object`],
-//! [`role_object`], [`peer_object`]), and whatever changes anything asks [`access`] first. What is kept for
-//! those who call is bounded by [`accounts`], before zbus reads it ([`gate`]). Payloads of
-//! Messages never go over the bus: [`monitor`] writes them to a descriptor. What is not to be guessed
-//! from the introspection is documented in `dbus/`.
+//! control socket, always. [`system`] and [`socket`] make the connections; [`publish`] puts the objects on one and
+//! announces their changes. The objects are thin ([`node_object`], [`role_object`], [`peer_object`], and [`object`]
+//! with what they share); a method that does more than look asks [`access`] first. [`accounts`] bounds what the Node
+//! keeps for its callers, before zbus reads a call ([`gate`]). Monitored Messages do not go over the bus: [`monitor`]
+//! writes them to a descriptor. What the introspection does not tell stands in `dbus/`.
 
 mod access;
 mod accounts;
@@ -15,13 +14,14 @@ mod error;
 mod gate;
 mod monitor;
 mod node_object;
+mod object;
+mod options;
 mod peer_object;
 mod polkit;
 mod publish;
 mod role_object;
 mod socket;
 mod system;
-mod values;
 
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

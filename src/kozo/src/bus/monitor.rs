@@ -1,4 +1,4 @@
-//! A view of the Messages that pass, written as lines of JSON to whoever asked for it.
+//! A view of the Messages that pass, written as lines of JSON to the client that asked for it.
 //!
 //! Each view has a task of its own and a bounded queue, so that a reader that is too slow, or does not
 //! read at all, costs the Node nothing but that queue: what is dropped from it is said in a line
@@ -53,7 +53,7 @@ struct View {
     node: Node,
     /// Messages that were said to be skipped.
     skipped: u64,
-    /// What counts for whoever asked for it.
+    /// What counts for the user that asked for it.
     _held: Held,
 }
 
@@ -69,7 +69,7 @@ impl View {
         node.close_taps();
     }
 
-    /// Writes until nobody reads any more.
+    /// Writes until the client stops reading.
     async fn write(&mut self, writer: &mut (impl tokio::io::AsyncWrite + Unpin)) {
         let mut lines = String::new();
         while let Some(message) = self.inbox.receive().await {

@@ -1,81 +1,58 @@
 //! The object of the Node itself, `org.kozo.Node1`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::OnceLock;
 
+use kozo_core::names::ROOT;
 use zbus::message::Header;
-use zbus::{Connection, OwnedFd, OwnedVariant, Variant, interface};
+use zbus::{Connection, OwnedFd, fdo, interface};
 
 use super::access::{self, Action};
-use super::accounts::{Accounts, Share};
+use super::accounts::Share;
 use super::data::{Data, Encoding};
 use super::error::Error;
 use super::monitor;
-use super::values::Values;
-use crate::control::Control;
-use crate::message::{Draft, Kind};
+use super::object::{Object, Status};
+use super::options::{self, Options};
+use crate::message::{Draft, Kind, MessageError};
+use crate::node::Node;
 use crate::role::Host as _;
 use crate::status::NodeStatus;
 
 /// The Role that injected Messages come from.
 const SENDER: &str = "inject";
 
-/// The interface's name.
-pub(super) const INTERFACE: &str = "org.kozo.Node1";
+impl Status for NodeStatus {
+    const KIND: &'static str = "node";
 
-/// Trailing options of a method.
-pub(super) type Options = HashMap<String, OwnedVariant>;
-
-pub(super) struct NodeObject {
-    pub(super) control: Arc<Control>,
-    pub(super) accounts: Arc<Accounts>,
-}
-
-impl NodeObject {
-    fn status(&self) -> NodeStatus {
-        self.control.node.status()
+    fn announced() -> &'static OnceLock<Vec<String>> {
+        static ANNOUNCED: OnceLock<Vec<String>> = OnceLock::new();
+        &ANNOUNCED
     }
-}
 
-/// The properties that others are told of when they change.
-pub(super) fn values(status: &NodeStatus) -> Values {
-    vec![("Roles", Variant::from(role_names(status))), ("Peers", Variant::from(peer_names(status)))]
-}
+    fn name(&self) -> &str {
+        &self.name
+    }
 
-fn role_names(status: &NodeStatus) -> Vec<String> {
-    status.roles.iter().map(|role| role.name.clone()).collect()
-}
+    fn path(_: &str) -> String {
+        ROOT.to_owned()
+    }
 
-fn peer_names(status: &NodeStatus) -> Vec<String> {
-    status.peers.iter().map(|peer| peer.name.clone()).collect()
-}
-
-/// Refuses options that this daemon does not know: they would be silently without effect.
-pub(super) fn no_options(options: &Options) -> Result<(), Error> {
-    match options.keys().next() {
-        None => Ok(()),
-        Some(key) => Err(Error::InvalidArgument(format!("there is no option '{key}'"))),
+    fn current(node: &Node, _: &str) -> Option<NodeStatus> {
+        Some(node.status())
     }
 }
 
 fn encoding(options: &Options) -> Result<Encoding, Error> {
-    let mut encoding = Encoding::DBus;
-    for (key, value) in options {
-        if key != "encoding" {
-            return Err(Error::InvalidArgument(format!(
-                "there is no option '{key}': the one option is encoding"
-            )));
+    let Some(value) = options::one(options, "encoding")? else { return Ok(Encoding::DBus) };
+    match <&str>::try_from(value) {
+        Ok("json") => Ok(Encoding::Json),
+        Ok("msgpack") => Ok(Encoding::MessagePack),
+        _ => {
+            let text = "the option encoding is the text json or msgpack";
+            Err(Error::InvalidArgument(text.to_owned()))
         }
-        encoding = match <&str>::try_from(value) {
-            Ok("json") => Encoding::Json,
-            Ok("msgpack") => Encoding::MessagePack,
-            _ => {
-                let text = "the option encoding is the text json or msgpack";
-                return Err(Error::InvalidArgument(text.to_owned()));
-            }
-        };
     }
-    Ok(encoding)
 }
 
 fn count(number: usize) -> u32 {
@@ -87,7 +64,7 @@ fn count(number: usize) -> u32 {
 // The arguments are those of the D-Bus methods, and what zbus knows of the call.
 #[allow(clippy::too_many_arguments)]
 #[interface(name = "org.kozo.Node1")]
-impl NodeObject {
+impl Object<NodeStatus> {
     /// Send a Message, in the name of a Role "inject" of this Node. Takes org.kozo.inject.
     ///
     /// kind: event, order, log or reply. type: what it is called, for instance tick. channel: empty
@@ -100,8 +77,8 @@ impl NodeObject {
     /// options: "encoding" (s): "json" when data is a text (s) with JSON, "msgpack" when it is bytes (ay)
     /// with one MessagePack value; either can say what D-Bus has no types for, null for instance.
     ///
-    /// id: the how-manieth Message of this run of the Node it is; with the Node's name and the
-    /// property Boot nothing else has it. roles, peers: how many it was queued for. unreachable: Peers
+    /// id: the Message's number in this run of the Node; together with the Node's name and the
+    /// property Boot it is unique. roles, peers: how many it was queued for. unreachable: Peers
     /// that want it but are not connected, or cannot be by policy.
     ///
     /// A call of more than 256 KiB takes org.kozo.inject without being asked for a password.
@@ -119,11 +96,10 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(u64, u32, u32, u32), Error> {
-        access::check(Action::Inject, &self.accounts, connection, &header).await?;
+        self.check(Action::Inject, connection, &header).await?;
         let data = data.read(encoding(&options)?)?;
-        let kind: Kind = kind.parse().map_err(|error: crate::message::MessageError| {
-            Error::InvalidArgument(error.to_string())
-        })?;
+        let invalid = |error: MessageError| Error::InvalidArgument(error.to_string());
+        let kind: Kind = kind.parse().map_err(invalid)?;
         let channel = Some(channel).filter(|channel| !channel.is_empty());
         let draft = Draft::new(kind, r#type).channel(channel).encoded(&data);
         let sent = self.control.node.send(SENDER, &draft)?;
@@ -139,7 +115,7 @@ impl NodeObject {
     ///
     /// lines: where to read them from, one JSON object a line, with the keys time (microseconds since
     /// 1970), node, boot, id, role, kind, type, channel and data, and msgpack (Base64) where JSON
-    /// cannot say all of the data. Whoever reads too slowly gets {"skipped": N} in the place of N
+    /// cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
     /// Messages. Closing it closes the view.
     ///
     /// A user can have sixteen of them at a time.
@@ -152,7 +128,7 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedFd, Error> {
-        access::check(Action::Monitor, &self.accounts, connection, &header).await?;
+        self.check(Action::Monitor, connection, &header).await?;
         let interest = monitor::interest(&filter)?;
         let user = access::caller(connection, &header).await?;
         let held = self.accounts.try_take(user, Share::Monitors, 1).ok_or_else(|| {
@@ -178,8 +154,7 @@ impl NodeObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(Vec<String>, Vec<String>, Vec<String>), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
+        self.manage(&options, connection, &header).await?;
         let done = self.control.reload().await?;
         Ok((done.roles, done.peers, done.transports))
     }
@@ -189,31 +164,31 @@ impl NodeObject {
     #[zbus(out_args("json"))]
     fn describe(&self) -> String {
         // What is given here has texts as keys; then nothing fails.
-        serde_json::to_string(&self.status()).unwrap_or_default()
+        serde_json::to_string(&self.control.node.status()).unwrap_or_default()
     }
 
     /// The Node's name.
     #[zbus(property(emits_changed_signal = "const"))]
     fn name(&self) -> String {
-        self.control.node.node_name().to_owned()
+        self.name.clone()
     }
 
     /// Version of the daemon.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> String {
-        self.status().version
+    fn version(&self) -> fdo::Result<String> {
+        Ok(self.status()?.version.clone())
     }
 
     /// Random number of this run of the daemon.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn boot(&self) -> u64 {
-        self.status().boot
+    fn boot(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.boot)
     }
 
     /// When this run began, in seconds since 1970.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn started(&self) -> u64 {
-        self.status().started
+    fn started(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.started)
     }
 
     /// Path of the configuration file.
@@ -224,25 +199,25 @@ impl NodeObject {
 
     /// Names of its Roles, in the order of the configuration.
     #[zbus(property)]
-    fn roles(&self) -> Vec<String> {
-        role_names(&self.status())
+    fn roles(&self) -> fdo::Result<Vec<String>> {
+        Ok(self.status()?.roles.iter().map(|role| role.name.clone()).collect())
     }
 
     /// Names of the other Nodes of the System, in the order of the configuration.
     #[zbus(property)]
-    fn peers(&self) -> Vec<String> {
-        peer_names(&self.status())
+    fn peers(&self) -> fdo::Result<Vec<String>> {
+        Ok(self.status()?.peers.iter().map(|peer| peer.name.clone()).collect())
     }
 
     /// Messages that its Roles sent, and those that were injected.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn sent(&self) -> u64 {
-        self.status().sent
+    fn sent(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.sent)
     }
 
     /// Messages that the Node itself refused or dropped, by reason.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn refused(&self) -> HashMap<String, u64> {
-        self.status().refused.into_iter().collect()
+    fn refused(&self) -> fdo::Result<HashMap<String, u64>> {
+        Ok(self.status()?.refused.clone().into_iter().collect())
     }
 }

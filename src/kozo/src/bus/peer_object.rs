@@ -1,34 +1,50 @@
 //! The object of a Peer, `org.kozo.Peer1`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::OnceLock;
 
+use kozo_core::names::peer_path;
 use zbus::message::Header;
-use zbus::{Connection, Variant, fdo, interface};
+use zbus::{Connection, fdo, interface};
 
-use super::access::{self, Action};
-use super::accounts::Accounts;
+use super::access::Action;
 use super::error::Error;
-use super::node_object::{Options, no_options};
-use super::values::Values;
+use super::object::{Object, Part, Status};
+use super::options::{self, Options};
 use crate::node::Node;
-use crate::status::PeerStatus;
+use crate::status::{NodeStatus, PeerStatus};
 
-/// The interface's name.
-pub(super) const INTERFACE: &str = "org.kozo.Peer1";
+impl Status for PeerStatus {
+    const KIND: &'static str = "peer";
 
-pub(super) struct PeerObject {
-    pub(super) node: Node,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) name: String,
+    /// It comes with a new State, and changes with each attempt in between.
+    const UNPROMISED: &'static [&'static str] = &["LastError"];
+
+    fn announced() -> &'static OnceLock<Vec<String>> {
+        static ANNOUNCED: OnceLock<Vec<String>> = OnceLock::new();
+        &ANNOUNCED
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(name: &str) -> String {
+        peer_path(name)
+    }
+
+    fn current(node: &Node, name: &str) -> Option<PeerStatus> {
+        node.peer_status(name)
+    }
 }
 
-impl PeerObject {
-    /// A reload may have taken the Peer away a moment ago.
-    fn status(&self) -> fdo::Result<PeerStatus> {
-        let gone =
-            || fdo::Error::UnknownObject(format!("there is no peer '{}' any more", self.name));
-        self.node.peer_status(&self.name).ok_or_else(gone)
+impl Part for PeerStatus {
+    fn all(node: &NodeStatus) -> &[PeerStatus] {
+        &node.peers
+    }
+
+    fn all_mut(node: &mut NodeStatus) -> &mut [PeerStatus] {
+        &mut node.peers
     }
 }
 
@@ -37,39 +53,16 @@ const MOST_PADDING: u64 = 64 * 1024 * 1024;
 
 /// The option of Ping.
 fn padding(options: &Options) -> Result<usize, Error> {
-    let mut padding = 0;
-    for (key, value) in options {
-        if key != "padding" {
-            return Err(Error::InvalidArgument(format!(
-                "there is no option '{key}': the one option is padding"
-            )));
-        }
-        let number = u64::try_from(value).ok().filter(|bytes| *bytes <= MOST_PADDING);
-        let number = number.and_then(|bytes| usize::try_from(bytes).ok());
-        padding = number.ok_or_else(|| {
-            Error::InvalidArgument(format!("padding is a number (t) of at most {MOST_PADDING}"))
-        })?;
-    }
-    Ok(padding)
-}
-
-/// The properties that others are told of when the link stands differently.
-pub(super) fn values(status: &PeerStatus) -> Values {
-    vec![
-        ("State", Variant::from(status.state.name())),
-        ("Since", Variant::from(status.since)),
-        ("PolicyOut", Variant::from(status.policy_out.clone())),
-        ("PolicyIn", Variant::from(status.policy_in.clone())),
-        ("Transport", Variant::from(status.transport.clone().unwrap_or_default())),
-        ("Address", Variant::from(status.address.clone().unwrap_or_default())),
-        ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
-        ("Sessions", Variant::from(status.sessions)),
-    ]
+    let Some(value) = options::one(options, "padding")? else { return Ok(0) };
+    let bytes = u64::try_from(value).ok().filter(|bytes| *bytes <= MOST_PADDING);
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
+        Error::InvalidArgument(format!("padding is a number (t) of at most {MOST_PADDING}"))
+    })
 }
 
 /// A Peer: another Node of the System, and this Node's link to it.
 #[interface(name = "org.kozo.Peer1")]
-impl PeerObject {
+impl Object<PeerStatus> {
     /// Try to reach the Peer at once, without waiting for the next attempt, and end what Disconnect
     /// began. Does nothing if the link is up. Returns at once: State tells what comes of it. A Peer to
     /// which this side may not connect by policy can connect again, but is not tried. Takes
@@ -84,13 +77,12 @@ impl PeerObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.connect_peer(&self.name).await?)
+        let node = self.manage(&options, connection, &header).await?;
+        Ok(node.connect_peer(&self.name).await?)
     }
 
-    /// Send what is queued, close the link and keep it closed, whoever tries, until Connect, or until
-    /// the Node is started again. Returns at once: State becomes disabled. Takes org.kozo.manage.
+    /// Send what is queued, close the link and keep it closed, even if the Peer tries to connect, until
+    /// Connect is called or the Node is started again. Returns at once: State becomes disabled. Takes org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -101,9 +93,8 @@ impl PeerObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.disconnect_peer(&self.name).await?)
+        let node = self.manage(&options, connection, &header).await?;
+        Ok(node.disconnect_peer(&self.name).await?)
     }
 
     /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
@@ -124,8 +115,8 @@ impl PeerObject {
     ) -> Result<u64, Error> {
         let padding = padding(&options)?;
         let action = if padding > 0 { Action::Manage } else { Action::Monitor };
-        access::check(action, &self.accounts, connection, &header).await?;
-        Ok(self.node.ping_peer(&self.name, padding).await?)
+        self.check(action, connection, &header).await?;
+        Ok(self.control.node.ping_peer(&self.name, padding).await?)
     }
 
     /// The Peer's name.
@@ -156,33 +147,33 @@ impl PeerObject {
     /// Policy for Messages from here to there: constant, ondemand or never.
     #[zbus(property)]
     fn policy_out(&self) -> fdo::Result<String> {
-        Ok(self.status()?.policy_out)
+        Ok(self.status()?.policy_out.clone())
     }
 
     /// Policy for Messages from there to here.
     #[zbus(property)]
     fn policy_in(&self) -> fdo::Result<String> {
-        Ok(self.status()?.policy_in)
+        Ok(self.status()?.policy_in.clone())
     }
 
     /// Type of the Transport that carries the link; empty while it is not up. While the link moves to a
     /// better one it is the old one, until nothing of this side is on its way there any more.
     #[zbus(property)]
     fn transport(&self) -> fdo::Result<String> {
-        Ok(self.status()?.transport.unwrap_or_default())
+        Ok(self.status()?.transport.clone().unwrap_or_default())
     }
 
     /// Where the session goes to or comes from; empty while the link is not up.
     #[zbus(property)]
     fn address(&self) -> fdo::Result<String> {
-        Ok(self.status()?.address.unwrap_or_default())
+        Ok(self.status()?.address.clone().unwrap_or_default())
     }
 
-    /// Why the link is not up; empty while it is, or if nothing is known. It comes with the signal that
-    /// State has changed; what later attempts come to changes it without a signal.
+    /// Why the link is not up; empty while it is, or if nothing is known. The signal that State
+    /// has changed carries it; later attempts change it without a signal.
     #[zbus(property(emits_changed_signal = "false"))]
     fn last_error(&self) -> fdo::Result<String> {
-        Ok(self.status()?.last_error.unwrap_or_default())
+        Ok(self.status()?.last_error.clone().unwrap_or_default())
     }
 
     /// How often the link has come up.
@@ -197,14 +188,14 @@ impl PeerObject {
         Ok(self.status()?.round_trip_time.unwrap_or_default())
     }
 
-    /// Bytes a second that the line to the Peer carries, as far as it was made to; 0 if that was never measured. It is
-    /// measured under load, and kept until there is load again.
+    /// Bytes a second that the line to the Peer carried under load, as last measured; 0 if it never was. It is kept
+    /// until there is load again.
     #[zbus(property(emits_changed_signal = "false"))]
     fn rate(&self) -> fdo::Result<u64> {
         Ok(self.status()?.rate)
     }
 
-    /// Bytes that were written for the Peer and that it has not acknowledged.
+    /// Bytes written for the Peer that it has not acknowledged yet.
     #[zbus(property(emits_changed_signal = "false"))]
     fn backlog(&self) -> fdo::Result<u64> {
         Ok(self.status()?.backlog)
@@ -238,7 +229,7 @@ impl PeerObject {
     /// Messages for the Peer that were dropped, by reason.
     #[zbus(property(emits_changed_signal = "false"))]
     fn dropped(&self) -> fdo::Result<HashMap<String, u64>> {
-        Ok(self.status()?.dropped.into_iter().collect())
+        Ok(self.status()?.dropped.clone().into_iter().collect())
     }
 
     /// Messages in the queue for the Peer now.

@@ -1,4 +1,4 @@
-//! Asking polkit whether somebody on the bus may do something.
+//! Asks polkit what a caller on the bus may do.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ const SERVICE: &str = "org.freedesktop.PolicyKit1";
 const PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
 
-/// What systemd answers for a service that there is no unit for, or whose unit is masked.
+/// What systemd answers where the service has no unit, or its unit is masked.
 const NOT_TO_BE_STARTED: [&str; 2] =
     ["org.freedesktop.systemd1.UnitMasked", "org.freedesktop.systemd1.NoSuchUnit"];
 
@@ -23,7 +23,7 @@ pub(super) enum Answer {
     No,
     /// Yes, if the user gives a password.
     Perhaps,
-    /// It is not installed here, or somebody has switched it off.
+    /// It is not installed here, or is switched off.
     NoPolkit,
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn ask(
     }
 }
 
-/// Whether nobody has the name, and nobody is to be started for it.
+/// Whether polkit's name has no owner, and systemd starts none for it.
 fn is_absent(error: &zbus::Error) -> bool {
     match error {
         zbus::Error::FDO(error) => {

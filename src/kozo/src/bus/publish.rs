@@ -1,39 +1,61 @@
-//! The objects of one connection: made, kept as the Node is, and told of.
+//! The objects of one connection: made, kept as the Node is, their changes announced.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
+use kozo_core::names::ROOT;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tracing::debug;
 use zbus::Message;
 use zbus::connection::{Builder, Connection};
 use zbus::fdo::ObjectManager;
-use zbus::object_server::SignalEmitter;
+use zbus::object_server::Interface;
 
 use super::accounts::Accounts;
-use super::node_object::{self, NodeObject};
-use super::peer_object::{self, PeerObject};
-use super::role_object::{self, RoleObject};
-use super::values::{self, Values};
+use super::object::{self, Object, Part, Status};
 use crate::control::Control;
 use crate::node::Change;
 use crate::role::Host as _;
-use crate::status::{PeerStatus, RoleStatus};
-use kozo_core::names::{ROOT, peer_path, role_path};
+use crate::status::{NodeStatus, PeerStatus, RoleStatus};
 
 /// A connection with all objects on it.
 pub(super) struct Published {
     pub(super) connection: Connection,
-    control: Arc<Control>,
-    accounts: Arc<Accounts>,
+    objects: Objects,
     changes: broadcast::Receiver<Change>,
-    node: Values,
-    roles: BTreeMap<String, Values>,
-    peers: BTreeMap<String, Values>,
+    /// The Node as the other end of the connection knows it.
+    known: Arc<NodeStatus>,
 }
 
-/// Makes a connection; all objects are there before anybody can call them.
+/// What objects are made of.
+struct Objects {
+    control: Arc<Control>,
+    accounts: Arc<Accounts>,
+}
+
+impl Objects {
+    fn live<S: Status>(&self, name: &str) -> Object<S> {
+        Object::live(&self.control, &self.accounts, name)
+    }
+
+    fn snapshot<S: Status>(&self, status: Arc<S>) -> Object<S> {
+        Object::snapshot(&self.control, &self.accounts, status)
+    }
+
+    fn serve<'b, S: Part>(&self, builder: Builder<'b>, node: &NodeStatus) -> Builder<'b>
+    where
+        Object<S>: Interface,
+    {
+        let serve = |builder: Builder<'b>, part: &S| {
+            builder.serve_at(S::path(part.name()), self.live::<S>(part.name()))
+        };
+        S::all(node).iter().fold(builder, serve)
+    }
+}
+
+/// Makes a connection; all objects are there before a client can call them.
 pub(super) async fn publish(
     builder: Builder<'_>,
     control: &Arc<Control>,
@@ -41,37 +63,13 @@ pub(super) async fn publish(
 ) -> zbus::Result<Published> {
     // Before the Node is looked at, so that no change falls between.
     let changes = control.node.changes();
-    let status = control.node.status();
-    let node_object = NodeObject { control: Arc::clone(control), accounts: Arc::clone(accounts) };
-    let mut builder = builder.serve_at(ROOT, node_object).serve_at(ROOT, ObjectManager);
-    let (mut roles, mut peers) = (BTreeMap::new(), BTreeMap::new());
-    for role in &status.roles {
-        builder =
-            builder.serve_at(role_path(&role.name), role_object(control, accounts, &role.name));
-        roles.insert(role.name.clone(), role_object::values(role));
-    }
-    for peer in &status.peers {
-        builder =
-            builder.serve_at(peer_path(&peer.name), peer_object(control, accounts, &peer.name));
-        peers.insert(peer.name.clone(), peer_object::values(peer));
-    }
-    Ok(Published {
-        connection: builder.build().await?,
-        control: Arc::clone(control),
-        accounts: Arc::clone(accounts),
-        changes,
-        node: node_object::values(&status),
-        roles,
-        peers,
-    })
-}
-
-fn role_object(control: &Control, accounts: &Arc<Accounts>, name: &str) -> RoleObject {
-    RoleObject { node: control.node.clone(), accounts: Arc::clone(accounts), name: name.to_owned() }
-}
-
-fn peer_object(control: &Control, accounts: &Arc<Accounts>, name: &str) -> PeerObject {
-    PeerObject { node: control.node.clone(), accounts: Arc::clone(accounts), name: name.to_owned() }
+    let known = Arc::new(control.node.status());
+    let objects = Objects { control: Arc::clone(control), accounts: Arc::clone(accounts) };
+    let builder = builder.serve_at(ROOT, objects.live::<NodeStatus>(&known.name));
+    let builder = builder.serve_at(ROOT, ObjectManager);
+    let builder = objects.serve::<RoleStatus>(builder, &known);
+    let builder = objects.serve::<PeerStatus>(builder, &known);
+    Ok(Published { connection: builder.build().await?, objects, changes, known })
 }
 
 /// Sends until that fails.
@@ -90,24 +88,18 @@ impl Published {
         tokio::select! {
             () = connection.closed() => {}
             () = send(&connection, to_send) => {}
-            problem = self.tell() => debug!("nobody can be told of changes: {problem}"),
+            problem = self.announce_changes() => debug!("changes cannot be announced: {problem}"),
         }
     }
 
-    /// Tells of changes until that fails.
-    async fn tell(&mut self) -> zbus::Error {
+    /// Announces changes until that fails.
+    async fn announce_changes(&mut self) -> zbus::Error {
         loop {
             let done = match self.changes.recv().await {
-                Ok(Change::Role(name)) => match self.control.node.role_status(&name) {
-                    Some(role) => self.role(&role).await,
-                    None => Ok(()),
-                },
-                Ok(Change::Peer(name)) => match self.control.node.peer_status(&name) {
-                    Some(peer) => self.peer(&peer).await,
-                    None => Ok(()),
-                },
-                // Whatever else it is, and whatever was missed: look at everything.
-                Ok(_) | Err(RecvError::Lagged(_)) => self.everything().await,
+                Ok(Change::Role(name)) => self.refresh::<RoleStatus>(&name).await,
+                Ok(Change::Peer(name)) => self.refresh::<PeerStatus>(&name).await,
+                // Any other change, or some were missed: look at everything.
+                Ok(_) | Err(RecvError::Lagged(_)) => self.refresh_all().await,
                 // The Node keeps the other end; it is gone.
                 Err(RecvError::Closed) => return zbus::Error::Failure("no node".to_owned()),
             };
@@ -117,64 +109,64 @@ impl Published {
         }
     }
 
-    async fn everything(&mut self) -> zbus::Result<()> {
-        let status = self.control.node.status();
-        let server = self.connection.object_server();
-        let gone = |known: &BTreeMap<String, Values>, is_there: &dyn Fn(&str) -> bool| {
-            known.keys().filter(|name| !is_there(name)).cloned().collect::<Vec<_>>()
+    /// Announces how a Role or a Peer changed.
+    async fn refresh<S: Part>(&mut self, name: &str) -> zbus::Result<()>
+    where
+        Object<S>: Interface,
+    {
+        // If it is gone, the change that says so is on its way.
+        let Some(now) = S::current(&self.objects.control.node, name) else { return Ok(()) };
+        let parts = S::all_mut(Arc::make_mut(&mut self.known));
+        let Some(known) = parts.iter_mut().find(|part| part.name() == name) else {
+            return self.refresh_all().await;
         };
-        let is_role = |name: &str| status.roles.iter().any(|role| role.name == name);
-        for name in gone(&self.roles, &is_role) {
-            server.remove::<RoleObject, _>(role_path(&name)).await?;
-            self.roles.remove(&name);
+        let before = mem::replace(known, now.clone());
+        self.announce(Arc::new(before), Arc::new(now)).await
+    }
+
+    async fn refresh_all(&mut self) -> zbus::Result<()> {
+        let now = Arc::new(self.objects.control.node.status());
+        self.replace::<RoleStatus>(&now).await?;
+        self.replace::<PeerStatus>(&now).await?;
+        let before = mem::replace(&mut self.known, Arc::clone(&now));
+        self.announce(before, now).await
+    }
+
+    /// Takes away the objects of Roles or Peers that are gone, makes those of new ones, announces how the others changed.
+    async fn replace<S: Part>(&self, now: &NodeStatus) -> zbus::Result<()>
+    where
+        Object<S>: Interface,
+    {
+        let server = self.connection.object_server();
+        let (known, there) = (by_name::<S>(&self.known), by_name::<S>(now));
+        for name in known.keys().filter(|name| !there.contains_key(*name)) {
+            server.remove::<Object<S>, _>(S::path(name)).await?;
         }
-        let is_peer = |name: &str| status.peers.iter().any(|peer| peer.name == name);
-        for name in gone(&self.peers, &is_peer) {
-            server.remove::<PeerObject, _>(peer_path(&name)).await?;
-            self.peers.remove(&name);
+        for status in S::all(now) {
+            let name = status.name();
+            match known.get(name) {
+                Some(before) if *before == status => {}
+                Some(before) => {
+                    let (before, status) = (S::clone(before), S::clone(status));
+                    self.announce(Arc::new(before), Arc::new(status)).await?;
+                }
+                None => {
+                    server.at(S::path(name), self.objects.live::<S>(name)).await?;
+                }
+            }
         }
-        for role in &status.roles {
-            self.role(role).await?;
-        }
-        for peer in &status.peers {
-            self.peer(peer).await?;
-        }
-        let now = node_object::values(&status);
-        let emitter = SignalEmitter::new(&self.connection, ROOT)?;
-        values::tell(&emitter, node_object::INTERFACE, &self.node, &now).await?;
-        self.node = now;
         Ok(())
     }
 
-    async fn role(&mut self, status: &RoleStatus) -> zbus::Result<()> {
-        let (path, now) = (role_path(&status.name), role_object::values(status));
-        match self.roles.get(&status.name) {
-            Some(before) => {
-                let emitter = SignalEmitter::new(&self.connection, path)?;
-                values::tell(&emitter, role_object::INTERFACE, before, &now).await?;
-            }
-            None => {
-                let object = role_object(&self.control, &self.accounts, &status.name);
-                self.connection.object_server().at(path, object).await?;
-            }
-        }
-        self.roles.insert(status.name.clone(), now);
-        Ok(())
+    async fn announce<S: Status>(&self, before: Arc<S>, now: Arc<S>) -> zbus::Result<()>
+    where
+        Object<S>: Interface,
+    {
+        let (before, now) = (self.objects.snapshot(before), self.objects.snapshot(now));
+        object::announce(&self.connection, &before, &now).await
     }
+}
 
-    async fn peer(&mut self, status: &PeerStatus) -> zbus::Result<()> {
-        let (path, now) = (peer_path(&status.name), peer_object::values(status));
-        match self.peers.get(&status.name) {
-            Some(before) => {
-                let emitter = SignalEmitter::new(&self.connection, path)?;
-                values::tell(&emitter, peer_object::INTERFACE, before, &now).await?;
-            }
-            None => {
-                let object = peer_object(&self.control, &self.accounts, &status.name);
-                self.connection.object_server().at(path, object).await?;
-            }
-        }
-        self.peers.insert(status.name.clone(), now);
-        Ok(())
-    }
+fn by_name<S: Part>(node: &NodeStatus) -> HashMap<&str, &S> {
+    S::all(node).iter().map(|part| (part.name(), part)).collect()
 }

@@ -1,51 +1,51 @@
 //! The object of a Role, `org.kozo.Role1`.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
+use kozo_core::names::role_path;
 use zbus::message::Header;
-use zbus::{Connection, Variant, fdo, interface};
+use zbus::{Connection, fdo, interface};
 
-use super::access::{self, Action};
-use super::accounts::Accounts;
 use super::error::Error;
-use super::node_object::{Options, no_options};
-use super::values::Values;
+use super::object::{Object, Part, Status};
+use super::options::Options;
 use crate::node::Node;
-use crate::status::RoleStatus;
+use crate::status::{NodeStatus, RoleStatus};
 
-/// The interface's name.
-pub(super) const INTERFACE: &str = "org.kozo.Role1";
+impl Status for RoleStatus {
+    const KIND: &'static str = "role";
 
-pub(super) struct RoleObject {
-    pub(super) node: Node,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) name: String,
-}
+    fn announced() -> &'static OnceLock<Vec<String>> {
+        static ANNOUNCED: OnceLock<Vec<String>> = OnceLock::new();
+        &ANNOUNCED
+    }
 
-impl RoleObject {
-    /// A reload may have taken the Role away a moment ago.
-    fn status(&self) -> fdo::Result<RoleStatus> {
-        let gone =
-            || fdo::Error::UnknownObject(format!("there is no role '{}' any more", self.name));
-        self.node.role_status(&self.name).ok_or_else(gone)
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(name: &str) -> String {
+        role_path(name)
+    }
+
+    fn current(node: &Node, name: &str) -> Option<RoleStatus> {
+        node.role_status(name)
     }
 }
 
-/// The properties that others are told of when they change.
-pub(super) fn values(status: &RoleStatus) -> Values {
-    vec![
-        ("Type", Variant::from(status.role_type.clone())),
-        ("Description", Variant::from(status.description.clone().unwrap_or_default())),
-        ("State", Variant::from(status.state.name())),
-        ("Problem", Variant::from(status.problem.clone().unwrap_or_default())),
-        ("LastError", Variant::from(status.last_error.clone().unwrap_or_default())),
-        ("Restarts", Variant::from(status.restarts)),
-    ]
+impl Part for RoleStatus {
+    fn all(node: &NodeStatus) -> &[RoleStatus] {
+        &node.roles
+    }
+
+    fn all_mut(node: &mut NodeStatus) -> &mut [RoleStatus] {
+        &mut node.roles
+    }
 }
 
 /// A Role: one of the jobs of a Node.
 #[interface(name = "org.kozo.Role1")]
-impl RoleObject {
+impl Object<RoleStatus> {
     /// Start the Role. Does nothing if it runs. Takes org.kozo.manage.
     ///
     /// options: none yet.
@@ -57,9 +57,8 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.start_role(&self.name).await?)
+        let node = self.manage(&options, connection, &header).await?;
+        Ok(node.start_role(&self.name).await?)
     }
 
     /// Stop the Role until it is started, or the Node is. Does nothing if it does not run. Returns when
@@ -74,9 +73,8 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.stop_role(&self.name).await?)
+        let node = self.manage(&options, connection, &header).await?;
+        Ok(node.stop_role(&self.name).await?)
     }
 
     /// Stop the Role, if it runs, and start it. Takes org.kozo.manage.
@@ -90,9 +88,8 @@ impl RoleObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        access::check(Action::Manage, &self.accounts, connection, &header).await?;
-        no_options(&options)?;
-        Ok(self.node.restart_role(&self.name).await?)
+        let node = self.manage(&options, connection, &header).await?;
+        Ok(node.restart_role(&self.name).await?)
     }
 
     /// The Role's name.
@@ -104,13 +101,13 @@ impl RoleObject {
     /// Its type.
     #[zbus(property, name = "Type")]
     fn role_type(&self) -> fdo::Result<String> {
-        Ok(self.status()?.role_type)
+        Ok(self.status()?.role_type.clone())
     }
 
     /// What it is for, as the configuration says; empty if it does not say.
     #[zbus(property)]
     fn description(&self) -> fdo::Result<String> {
-        Ok(self.status()?.description.unwrap_or_default())
+        Ok(self.status()?.description.clone().unwrap_or_default())
     }
 
     /// starting, running, failed (it is started again after a pause), finished or stopped.
@@ -122,13 +119,13 @@ impl RoleObject {
     /// What keeps it from doing all of its job now, while it runs; empty if nothing does.
     #[zbus(property)]
     fn problem(&self) -> fdo::Result<String> {
-        Ok(self.status()?.problem.unwrap_or_default())
+        Ok(self.status()?.problem.clone().unwrap_or_default())
     }
 
     /// Why it failed last; empty if it never did.
     #[zbus(property)]
     fn last_error(&self) -> fdo::Result<String> {
-        Ok(self.status()?.last_error.unwrap_or_default())
+        Ok(self.status()?.last_error.clone().unwrap_or_default())
     }
 
     /// How often it was started again after failing.

@@ -56,7 +56,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Somebody may have done so already.
+        // It may be gone already.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
     let lock = folder.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock);
     let file = file.map_err(at(&lock))?;
-    // Whoever can open it can lock it, for reading too.
+    // A process that can open it, even for reading, can lock it.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(at(&lock))?;
     // The system gives it up when its owner ends, however that ends.
     match file.try_lock() {
@@ -90,7 +90,7 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
         Err(fs::TryLockError::Error(problem)) => return Err(at(&lock)(problem)),
     }
     let path = folder.join(places::SOCKET);
-    // Whoever left it there is gone, else it would have the lock.
+    // The daemon that left it there is gone, or it would hold the lock.
     match fs::remove_file(&path) {
         Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
             return Err(at(&path)(problem));
@@ -108,7 +108,7 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
 /// Makes a folder that only this user can enter, in one that others may not put anything into either.
 fn make_folder(folder: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Path { path: folder.display().to_string(), source };
-    // The folder above is ours too where it is in /tmp, where anybody may make one of that name.
+    // The folder above is ours too where it is in /tmp, where any user may make one of that name.
     for folder in [folder.parent().filter(|parent| *parent == places::temporary()), Some(folder)] {
         let Some(folder) = folder else { continue };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;

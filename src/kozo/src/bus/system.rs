@@ -22,9 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Serves the Node on the system bus, which may have another address than usual, for as long as there
-/// is one. `settled` is dropped once it is known
-/// whether there is.
+/// Serves the Node on the system bus, at this address or the usual one, for as long as there is a bus. Drops
+/// `settled` once it knows whether there is one.
 pub(super) async fn serve(
     control: Arc<Control>,
     accounts: Arc<Accounts>,
@@ -84,9 +83,9 @@ async fn connect(
 /// Asks for the Node's names; whether it makes sense to stay on the bus.
 async fn take_name(connection: &Connection, node: &str) -> bool {
     let name = bus_name(node);
-    // First, so that whoever finds the Node may speak to it.
+    // First, so that every client that finds the Node may speak to it.
     let shared = join_shared_name(connection).await;
-    // Without the flag not to wait: the bus gives the name to whoever is next when its owner goes.
+    // Without the flag not to queue: when its owner goes, the bus gives the name to the next in the queue.
     let reply = connection.request_name_with_flags(&*name, RequestNameFlags::empty());
     match reply.await {
         Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => {

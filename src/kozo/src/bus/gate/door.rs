@@ -11,10 +11,10 @@ use zbus::names::UniqueName;
 use super::super::access::{self, Action};
 use super::super::accounts::is_own;
 
-/// How long polkit has to say whether somebody is admitted: nobody else's call is read meanwhile.
+/// How long polkit has to say whether a caller is admitted: no other call is read meanwhile.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// For how long somebody who was not admitted is not asked about again.
+/// How long polkit is not asked again about a user that was not admitted.
 const REFUSED: Duration = Duration::from_secs(5);
 
 /// Most callers and users who are remembered.
@@ -27,7 +27,7 @@ pub(in super::super) enum Door {
     Socket { user: u32 },
     /// The bus.
     Bus(Callers),
-    /// The bus too, but nobody is to call there.
+    /// The bus too, but calls are dropped.
     Closed,
 }
 

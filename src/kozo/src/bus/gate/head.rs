@@ -22,7 +22,7 @@ const MOST: usize = 128 * 1024 * 1024;
 /// Calls, two kinds of answers, and signals.
 const KINDS: std::ops::RangeInclusive<u8> = 1..=4;
 
-/// Where the flags are, and the one that says that nobody waits for an answer.
+/// Where the flags are, and the one that says that the caller wants no answer.
 const FLAGS: usize = 2;
 const NO_REPLY_EXPECTED: u8 = 1;
 
@@ -42,7 +42,7 @@ pub(super) struct Head {
     /// Bytes of the message that have not been read yet.
     pub(super) rest: usize,
     pub(super) is_call: bool,
-    /// Nobody waits for an answer.
+    /// The caller wants no answer.
     pub(super) is_silent: bool,
     pub(super) serial: u32,
 }
@@ -88,7 +88,7 @@ impl Head {
         self.bytes.len() + self.rest
     }
 
-    /// Makes it one that is answered whatever its caller said, so that it is known when it is done with.
+    /// Makes zbus answer it even if its caller wants no answer: the answer says when zbus is done with it.
     pub(super) fn want_answer(&mut self) {
         if let Some(flags) = self.bytes.get_mut(FLAGS) {
             *flags &= !NO_REPLY_EXPECTED;

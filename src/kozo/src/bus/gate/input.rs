@@ -41,7 +41,7 @@ impl Input {
             return Ok(length);
         }
         loop {
-            // Whoever writes without end must not keep the loop.
+            // A client that never stops writing must not keep the loop.
             tokio::task::coop::consume_budget().await;
             self.socket.readable().await?;
             // Descriptors that came with the bytes are closed by the kernel: nothing here takes any.

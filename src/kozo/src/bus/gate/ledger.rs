@@ -11,7 +11,7 @@ use super::super::accounts::Held;
 /// What a call holds until it is answered.
 #[derive(Debug, Default)]
 pub(super) struct Open {
-    /// Nobody waits for the answer.
+    /// The caller wants no answer.
     pub(super) is_silent: bool,
     /// What counts for its user.
     pub(super) _held: Vec<Held>,

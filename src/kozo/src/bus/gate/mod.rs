@@ -1,4 +1,4 @@
-//! What stands between a socket and zbus, which would read whatever comes, as fast as it comes.
+//! What stands between a socket and zbus, which would read everything as fast as it comes.
 //!
 //! A call gets in when there is room for it in what its user may have the Node keep ([`Accounts`]), and counts
 //! until its answer is written. On the control socket it waits until there is: its user's own
@@ -42,7 +42,7 @@ use super::accounts::{Accounts, Held, Share};
 use super::error::Error;
 use crate::message::MAX_MESSAGE;
 
-/// Most bytes of a call of somebody who may not send Messages.
+/// Most bytes of a call whose caller may not send Messages.
 pub(super) const SMALL: usize = 256 * 1024;
 
 /// Most bytes of any call: the largest Message, and what is said about it.
@@ -129,7 +129,7 @@ pub(super) async fn connect(
 enum Verdict {
     /// zbus gets it, and it holds this until it is answered.
     Take(Vec<Held>),
-    /// Nobody gets it.
+    /// It is dropped.
     Skip,
     Refuse(Error),
 }
@@ -201,7 +201,7 @@ impl Reader {
                 )),
                 false if has_descriptors => Verdict::Skip,
                 true => self.judge(&head, sender.as_deref()).await,
-                // What answers us, and what we asked to be told: nobody else has a reason to.
+                // Answers to our calls, and signals that we asked for: nothing else has a reason to come.
                 false if head.size() <= SMALL && !self.door.is_of_one() => {
                     self.input.put_back(std::mem::take(&mut head.bytes));
                     return Ok(None);
@@ -216,7 +216,7 @@ impl Reader {
                         self.input.put_back(std::mem::take(&mut head.bytes));
                         return Ok(Some((sender, head.serial)));
                     }
-                    // Two calls of one number: whoever makes them does not care for answers.
+                    // Two calls with one serial: their caller could not tell the answers apart.
                     self.input.skip(head.rest).await?;
                 }
                 Verdict::Skip => self.input.skip(head.rest).await?,
@@ -224,7 +224,7 @@ impl Reader {
                     self.input.skip(head.rest).await?;
                     if !head.is_silent {
                         let refusal = head.refusal(sender.as_deref(), &error)?;
-                        // Nobody takes it only when the connection ends.
+                        // This fails only when the connection ends.
                         let _ = self.refusals.send(refusal).await;
                     }
                 }

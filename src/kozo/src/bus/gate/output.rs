@@ -29,7 +29,7 @@ impl Output {
         match timeout(patience, self.socket.writable()).await {
             Ok(ready) => ready,
             Err(_) => {
-                // Whoever reads gets to know too, and so the connection ends.
+                // The half that reads fails too then, and the connection ends.
                 let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
                 Err(io::ErrorKind::TimedOut.into())
             }
