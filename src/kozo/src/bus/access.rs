@@ -20,11 +20,11 @@ use super::accounts::{Accounts, Share, is_own};
 use super::error::Error;
 use super::polkit::{self, Answer};
 
-/// Whose members may inject and monitor.
+/// The group whose members may inject and monitor.
 const GROUP: &str = "kozo";
 
-/// How long a call waits until polkit can be asked about it, while it is asked about others of its user.
-const PLACE: Duration = Duration::from_secs(2);
+/// How long a call waits for its turn while polkit is asked about others of its user.
+const TURN: Duration = Duration::from_secs(2);
 
 /// What does more than look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ async fn on_bus(
         return Ok(());
     }
     // The user may take any time to answer, and the call is kept until then.
-    let held = timeout(PLACE, accounts.take(user, Share::Checks, 1));
+    let held = timeout(TURN, accounts.take(user, Share::Checks, 1));
     let Ok(Some(_held)) = held.await else {
         return Err(Error::LimitsExceeded(
             "polkit is being asked about too many calls of yours, or of all users".to_owned(),
@@ -114,7 +114,7 @@ async fn on_bus(
     }
 }
 
-/// Whose connection to the bus this is.
+/// The user behind a connection to the bus.
 pub(super) async fn user_of(bus: &Connection, caller: &UniqueName<'_>) -> zbus::fdo::Result<u32> {
     let proxy = DBusProxy::new(bus).await?;
     proxy.get_connection_unix_user(BusName::from(caller.clone())).await
@@ -134,7 +134,7 @@ pub(super) async fn is_allowed(
     }
 }
 
-/// Whose call this is.
+/// The user behind a call.
 pub(super) async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, Error> {
     if connection.is_bus()
         && let Some(caller) = header.sender()

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::unistd::geteuid;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Most users that are remembered while they have nothing.
+/// Most users whose shares are kept while nothing of them is taken.
 const MOST_IDLE: usize = 256;
 
 /// An answer of up to this many bytes counts as one call; a larger one as so many.
 const ANSWER: usize = 256 * 1024;
 
-/// What there is only so much of.
+/// What is bounded.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Share {
     /// Calls that are not answered yet.
@@ -66,7 +66,7 @@ pub(super) struct Held {
     _user: Arc<Shares>,
 }
 
-/// What is kept for whom.
+/// The shares of all users, and what is left for all of them together.
 #[derive(Debug)]
 pub(super) struct Accounts {
     users: Mutex<HashMap<u32, Arc<Shares>>>,
@@ -84,7 +84,7 @@ impl Accounts {
         }
     }
 
-    /// So much for this user, if there is so much left.
+    /// Takes so much for this user, if that is left.
     pub(super) fn try_take(&self, user: u32, share: Share, count: u32) -> Option<Held> {
         let shares = self.user(user);
         let of_one = shares.of(share).try_acquire_many_owned(count).ok()?;
@@ -95,7 +95,7 @@ impl Accounts {
         Some(Held { _of_one: of_one, _of_all: of_all, _user: shares })
     }
 
-    /// So much for this user, once there is so much left. None if there will never be.
+    /// Takes so much for this user, once that is left. None if it never will be.
     pub(super) async fn take(&self, user: u32, share: Share, count: u32) -> Option<Held> {
         let shares = self.user(user);
         let of_one = shares.of(share).acquire_many_owned(count).await.ok()?;
@@ -120,7 +120,7 @@ impl Accounts {
         self.largest_answer.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// As how many calls one counts, so that the answers to all of a user's stay small together.
+    /// How many calls one counts as, so that the answers to all calls of a user stay small together.
     pub(super) fn weight(&self) -> u32 {
         let answers = self.largest_answer.load(Ordering::Relaxed) / ANSWER;
         u32::try_from(answers.clamp(1, 8)).unwrap_or(8)

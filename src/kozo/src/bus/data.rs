@@ -1,4 +1,4 @@
-//! The data of injected Messages: from what D-Bus says to MessagePack.
+//! The data of injected Messages: from D-Bus values to MessagePack.
 //!
 //! A value of D-Bus is written as MessagePack while it is read, so that it never takes much more memory
 //! than the Message: `ay` becomes bytes, other arrays and structures become arrays, dictionaries maps,

@@ -36,9 +36,9 @@ use crate::control::Control;
 use crate::role::Host as _;
 
 /// How long the start of the Node waits for the system bus.
-const SETTLE: Duration = Duration::from_secs(5);
+const READY: Duration = Duration::from_secs(5);
 
-/// Where a Node is to be reached.
+/// Where clients reach a Node.
 #[derive(Default)]
 pub struct Endpoints {
     /// The control socket that systemd has passed, to be used instead of one of its own.
@@ -51,32 +51,32 @@ pub struct Endpoints {
 pub struct Bus {
     // Ends its tasks when dropped.
     _tasks: JoinSet<()>,
-    _socket: Option<socket::Place>,
+    _socket: Option<socket::SocketGuard>,
 }
 
-/// Serves the control plane of a Node, on its control socket and on the system bus. When this returns
-/// both are there, as far as they can be: the log says why one is not. The Node itself needs neither.
-pub async fn start(control: Control, entrances: Endpoints) -> Bus {
+/// Serves the control plane of a Node, on its control socket and on the system bus. When this returns,
+/// both are up, or the log says why one is not. The Node itself needs neither.
+pub async fn start(control: Control, endpoints: Endpoints) -> Bus {
     let control = Arc::new(control);
     let accounts = Arc::new(accounts::Accounts::new());
     let mut tasks = JoinSet::new();
-    let listening = match entrances.socket {
+    let listening = match endpoints.socket {
         Some(listener) => socket::adopt(listener),
         None => socket::bind(control.node.node_name()),
     };
-    let place = match listening {
-        Ok((listener, place)) => {
+    let guard = match listening {
+        Ok((listener, guard)) => {
             tasks.spawn(socket::serve(listener, Arc::clone(&control), Arc::clone(&accounts)));
-            place
+            guard
         }
         Err(problem) => {
             warn!("no control socket: {problem}");
             None
         }
     };
-    let (settled, settles) = oneshot::channel();
-    tasks.spawn(system::serve(control, accounts, entrances.system_bus, settled));
+    let (ready, is_ready) = oneshot::channel();
+    tasks.spawn(system::serve(control, accounts, endpoints.system_bus, ready));
     // The task drops its end when it gives up.
-    let _ = timeout(SETTLE, settles).await;
-    Bus { _tasks: tasks, _socket: place }
+    let _ = timeout(READY, is_ready).await;
+    Bus { _tasks: tasks, _socket: guard }
 }

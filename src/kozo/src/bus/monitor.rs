@@ -1,8 +1,8 @@
 //! A view of the Messages that pass, written as lines of JSON to the client that asked for it.
 //!
-//! Each view has a task of its own and a bounded queue, so that a reader that is too slow, or does not
-//! read at all, costs the Node nothing but that queue: what is dropped from it is said in a line
-//! `{"skipped": N}` where it would have been.
+//! Each view has a task of its own and a bounded queue, so that a client that reads too slowly, or not
+//! at all, costs the Node only that queue: a line `{"skipped": N}` stands in the place of N Messages that were dropped
+//! from it.
 
 use std::collections::HashMap;
 use std::io;
@@ -37,7 +37,7 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
     Ok(interest)
 }
 
-/// Opens a view; gives what to read it from.
+/// Opens a view; returns the end to read it from.
 pub(super) fn open(node: &Node, interest: Interest, held: Held) -> io::Result<OwnedFd> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -51,7 +51,7 @@ pub(super) fn open(node: &Node, interest: Interest, held: Held) -> io::Result<Ow
 struct View {
     inbox: Arc<Inbox>,
     node: Node,
-    /// Messages that were said to be skipped.
+    /// Dropped Messages that lines have reported.
     skipped: u64,
     /// What counts for the user that asked for it.
     _held: Held,
@@ -105,7 +105,7 @@ fn push_line(line: &Monitored, lines: &mut String) {
     lines.push('\n');
 }
 
-/// Returns when the other side has closed its end. What it writes is read and forgotten.
+/// Returns when the client has closed its end. What it writes is discarded.
 async fn until_closed(reader: &tokio::net::unix::ReadHalf<'_>) {
     let mut ignored = [0; 1024];
     while reader.readable().await.is_ok() {

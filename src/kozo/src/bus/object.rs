@@ -41,13 +41,13 @@ pub(super) trait Status: Clone + PartialEq + Send + Sync + 'static {
     fn current(node: &Node, name: &str) -> Option<Self>;
 }
 
-/// A status of one of many: of a Role or of a Peer.
-pub(super) trait Part: Status {
-    /// Those of a Node.
-    fn all(node: &NodeStatus) -> &[Self];
+/// The status of a Role or of a Peer, which that of the Node lists.
+pub(super) trait Listed: Status {
+    /// The list.
+    fn list(node: &NodeStatus) -> &[Self];
 
-    /// Those of a Node, to be changed.
-    fn all_mut(node: &mut NodeStatus) -> &mut [Self];
+    /// The list, to be changed.
+    fn list_mut(node: &mut NodeStatus) -> &mut [Self];
 }
 
 /// An object; [`super::node_object`], [`super::role_object`] and [`super::peer_object`] have the interfaces.

@@ -9,7 +9,7 @@ use zbus::{Connection, fdo, interface};
 
 use super::access::Action;
 use super::error::Error;
-use super::object::{Object, Part, Status};
+use super::object::{Listed, Object, Status};
 use super::options::{self, Options};
 use crate::node::Node;
 use crate::status::{NodeStatus, PeerStatus};
@@ -38,12 +38,12 @@ impl Status for PeerStatus {
     }
 }
 
-impl Part for PeerStatus {
-    fn all(node: &NodeStatus) -> &[PeerStatus] {
+impl Listed for PeerStatus {
+    fn list(node: &NodeStatus) -> &[PeerStatus] {
         &node.peers
     }
 
-    fn all_mut(node: &mut NodeStatus) -> &mut [PeerStatus] {
+    fn list_mut(node: &mut NodeStatus) -> &mut [PeerStatus] {
         &mut node.peers
     }
 }

@@ -14,7 +14,7 @@ use zbus::fdo::ObjectManager;
 use zbus::object_server::Interface;
 
 use super::accounts::Accounts;
-use super::object::{self, Object, Part, Status};
+use super::object::{self, Listed, Object, Status};
 use crate::control::Control;
 use crate::node::Change;
 use crate::role::Host as _;
@@ -44,14 +44,14 @@ impl Objects {
         Object::snapshot(&self.control, &self.accounts, status)
     }
 
-    fn serve<'b, S: Part>(&self, builder: Builder<'b>, node: &NodeStatus) -> Builder<'b>
+    fn serve<'b, S: Listed>(&self, builder: Builder<'b>, node: &NodeStatus) -> Builder<'b>
     where
         Object<S>: Interface,
     {
-        let serve = |builder: Builder<'b>, part: &S| {
-            builder.serve_at(S::path(part.name()), self.live::<S>(part.name()))
+        let serve = |builder: Builder<'b>, status: &S| {
+            builder.serve_at(S::path(status.name()), self.live::<S>(status.name()))
         };
-        S::all(node).iter().fold(builder, serve)
+        S::list(node).iter().fold(builder, serve)
     }
 }
 
@@ -110,14 +110,14 @@ impl Published {
     }
 
     /// Announces how a Role or a Peer changed.
-    async fn refresh<S: Part>(&mut self, name: &str) -> zbus::Result<()>
+    async fn refresh<S: Listed>(&mut self, name: &str) -> zbus::Result<()>
     where
         Object<S>: Interface,
     {
         // If it is gone, the change that says so is on its way.
         let Some(now) = S::current(&self.objects.control.node, name) else { return Ok(()) };
-        let parts = S::all_mut(Arc::make_mut(&mut self.known));
-        let Some(known) = parts.iter_mut().find(|part| part.name() == name) else {
+        let list = S::list_mut(Arc::make_mut(&mut self.known));
+        let Some(known) = list.iter_mut().find(|known| known.name() == name) else {
             return self.refresh_all().await;
         };
         let before = mem::replace(known, now.clone());
@@ -133,7 +133,7 @@ impl Published {
     }
 
     /// Takes away the objects of Roles or Peers that are gone, makes those of new ones, announces how the others changed.
-    async fn replace<S: Part>(&self, now: &NodeStatus) -> zbus::Result<()>
+    async fn replace<S: Listed>(&self, now: &NodeStatus) -> zbus::Result<()>
     where
         Object<S>: Interface,
     {
@@ -142,7 +142,7 @@ impl Published {
         for name in known.keys().filter(|name| !there.contains_key(*name)) {
             server.remove::<Object<S>, _>(S::path(name)).await?;
         }
-        for status in S::all(now) {
+        for status in S::list(now) {
             let name = status.name();
             match known.get(name) {
                 Some(before) if *before == status => {}
@@ -167,6 +167,6 @@ impl Published {
     }
 }
 
-fn by_name<S: Part>(node: &NodeStatus) -> HashMap<&str, &S> {
-    S::all(node).iter().map(|part| (part.name(), part)).collect()
+fn by_name<S: Listed>(node: &NodeStatus) -> HashMap<&str, &S> {
+    S::list(node).iter().map(|status| (status.name(), status)).collect()
 }

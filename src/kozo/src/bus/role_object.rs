@@ -7,7 +7,7 @@ use zbus::message::Header;
 use zbus::{Connection, fdo, interface};
 
 use super::error::Error;
-use super::object::{Object, Part, Status};
+use super::object::{Listed, Object, Status};
 use super::options::Options;
 use crate::node::Node;
 use crate::status::{NodeStatus, RoleStatus};
@@ -33,12 +33,12 @@ impl Status for RoleStatus {
     }
 }
 
-impl Part for RoleStatus {
-    fn all(node: &NodeStatus) -> &[RoleStatus] {
+impl Listed for RoleStatus {
+    fn list(node: &NodeStatus) -> &[RoleStatus] {
         &node.roles
     }
 
-    fn all_mut(node: &mut NodeStatus) -> &mut [RoleStatus] {
+    fn list_mut(node: &mut NodeStatus) -> &mut [RoleStatus] {
         &mut node.roles
     }
 }

@@ -18,15 +18,15 @@ use zbus::Guid;
 use zbus::connection::Builder;
 
 use super::accounts::{Accounts, Share};
-use super::gate::{Door, Gate};
+use super::gate::{Authenticator, Gate};
 use super::publish::publish;
 use crate::control::Control;
 use kozo_core::places;
 
-/// Held by the daemon that the socket beside it belongs to.
+/// The daemon that owns the socket beside it holds its lock.
 const LOCK: &str = "lock";
 
-/// How long a client has to say who it is.
+/// How long a client has to authenticate.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
@@ -44,32 +44,34 @@ pub(super) enum SocketError {
     #[error("{0}: it belongs to another user, or others may write there")]
     Untrusted(String),
     #[error("what systemd passed: {0}")]
-    InheritedSockets(io::Error),
+    Inherited(io::Error),
 }
 
-/// A socket that is taken away again when dropped.
-pub(super) struct Place {
+/// Removes the socket when dropped.
+pub(super) struct SocketGuard {
     path: PathBuf,
-    // Given up with the place.
+    // Released with the socket.
     _lock: File,
 }
 
-impl Drop for Place {
+impl Drop for SocketGuard {
     fn drop(&mut self) {
         // It may be gone already.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Takes over a socket that listens already, and stays when the daemon goes.
-pub(super) fn adopt(listener: StdListener) -> Result<(UnixListener, Option<Place>), SocketError> {
-    listener.set_nonblocking(true).map_err(SocketError::InheritedSockets)?;
-    let listener = UnixListener::from_std(listener).map_err(SocketError::InheritedSockets)?;
+/// Takes over a socket that listens already, and outlives the daemon.
+pub(super) fn adopt(
+    listener: StdListener,
+) -> Result<(UnixListener, Option<SocketGuard>), SocketError> {
+    listener.set_nonblocking(true).map_err(SocketError::Inherited)?;
+    let listener = UnixListener::from_std(listener).map_err(SocketError::Inherited)?;
     Ok((listener, None))
 }
 
 /// Makes the socket of a Node in its own folder.
-pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketError> {
+pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<SocketGuard>), SocketError> {
     let folder = places::own_folder(node).ok_or_else(|| SocketError::Name(node.to_owned()))?;
     let at = |path: &Path| {
         let path = path.display().to_string();
@@ -81,7 +83,7 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
     let file = file.map_err(at(&lock))?;
     // A process that can open it, even for reading, can lock it.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(at(&lock))?;
-    // The system gives it up when its owner ends, however that ends.
+    // The system releases it when its owner ends, even by a crash.
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
@@ -98,11 +100,11 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<Place>), SocketEr
         _ => {}
     }
     let listener = UnixListener::bind(&path).map_err(at(&path))?;
-    let place = Place { path, _lock: file };
+    let guard = SocketGuard { path, _lock: file };
     // As systemd makes it too; the Node looks at who exactly is calling.
     let mode = if folder.starts_with(places::SYSTEM) { 0o660 } else { 0o600 };
-    fs::set_permissions(&place.path, Permissions::from_mode(mode)).map_err(at(&place.path))?;
-    Ok((listener, Some(place)))
+    fs::set_permissions(&guard.path, Permissions::from_mode(mode)).map_err(at(&guard.path))?;
+    Ok((listener, Some(guard)))
 }
 
 /// Makes a folder that only this user can enter, in one that others may not put anything into either.
@@ -152,7 +154,7 @@ async fn client(
     control: &Arc<Control>,
     accounts: &Arc<Accounts>,
 ) -> zbus::Result<()> {
-    let (gate, to_send) = Gate::new(stream, Door::Socket { user }, accounts);
+    let (gate, to_send) = Gate::new(stream, Authenticator::Socket { user }, accounts);
     let builder = Builder::socket(gate).server(Guid::generate()).p2p();
     match timeout(HANDSHAKE, publish(builder, control, accounts)).await {
         Ok(published) => published?.follow(to_send).await,

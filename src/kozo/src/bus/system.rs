@@ -11,7 +11,7 @@ use zbus::names::WellKnownName;
 use zbus::{Address, Connection, Message};
 
 use super::accounts::Accounts;
-use super::gate::{self, Callers, Door};
+use super::gate::{self, Authenticator, Callers};
 use super::publish::{Published, publish};
 use crate::control::Control;
 use crate::role::Host as _;
@@ -23,14 +23,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Serves the Node on the system bus, at this address or the usual one, for as long as there is a bus. Drops
-/// `settled` once it knows whether there is one.
+/// `ready` once it knows whether there is one.
 pub(super) async fn serve(
     control: Arc<Control>,
     accounts: Arc<Accounts>,
     address: Option<String>,
-    settled: oneshot::Sender<()>,
+    ready: oneshot::Sender<()>,
 ) {
-    let mut settled = Some(settled);
+    let mut ready = Some(ready);
     let mut pause = FIRST_PAUSE;
     loop {
         match connect(&control, &accounts, address.as_deref()).await {
@@ -39,7 +39,7 @@ pub(super) async fn serve(
                 if !take_name(&published.connection, control.node.node_name()).await {
                     return;
                 }
-                settled = None;
+                ready = None;
                 pause = FIRST_PAUSE;
                 tokio::select! {
                     () = published.follow(to_send) => {}
@@ -47,7 +47,7 @@ pub(super) async fn serve(
                 }
                 warn!("the system bus is gone; trying to get back onto it");
             }
-            Err(problem) if settled.is_some() => {
+            Err(problem) if ready.is_some() => {
                 info!("no system bus, so there is only the control socket: {problem}");
                 return;
             }
@@ -73,10 +73,10 @@ async fn connect(
     address: Option<&str>,
 ) -> zbus::Result<On> {
     let address = address.map_or_else(Address::system, Address::try_from)?;
-    let (asker, _) = gate::connect(&address, Door::Closed, accounts).await?;
+    let (asker, _) = gate::connect(&address, Authenticator::Closed, accounts).await?;
     let asker = asker.build().await?;
-    let door = Door::Bus(Callers::new(asker.clone()));
-    let (builder, to_send) = gate::connect(&address, door, accounts).await?;
+    let authenticator = Authenticator::Bus(Callers::new(asker.clone()));
+    let (builder, to_send) = gate::connect(&address, authenticator, accounts).await?;
     Ok(On { published: publish(builder, control, accounts).await?, to_send, asker })
 }
 

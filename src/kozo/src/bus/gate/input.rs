@@ -11,7 +11,7 @@ use zbus::connection::socket::ReadHalf;
 use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
 
-/// What is read only to be forgotten is read in pieces of this size.
+/// What is skipped is read in pieces of this size.
 const PIECE: usize = 16 * 1024;
 
 /// The half of a socket that is read.
@@ -70,7 +70,7 @@ impl Input {
         Ok(())
     }
 
-    /// Reads so many bytes and forgets them.
+    /// Reads so many bytes and discards them.
     pub(super) async fn skip(&mut self, mut count: usize) -> io::Result<()> {
         let mut piece = vec![0; PIECE.min(count)];
         while count > 0 {

@@ -13,10 +13,10 @@ use super::super::accounts::Held;
 pub(super) struct Open {
     /// The caller wants no answer.
     pub(super) is_silent: bool,
-    /// What counts for its user.
+    /// Counts for its user.
     pub(super) _held: Vec<Held>,
-    /// Its place among those of its connection.
-    pub(super) _place: Option<OwnedSemaphorePermit>,
+    /// Counts among the open calls of its connection.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Whose call it is, as far as there are several on the connection, and its number.

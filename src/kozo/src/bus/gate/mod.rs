@@ -5,8 +5,8 @@
 //! connection is not read meanwhile. On the bus, where all have one connection, it is refused. The body
 //! of a call is read only then; of more than [`SMALL`] bytes only if its user may send Messages.
 
-mod door;
-mod greeting;
+mod authenticator;
+mod handshake;
 mod head;
 mod input;
 mod ledger;
@@ -30,8 +30,8 @@ use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
 use zbus::{Address, Message};
 
-pub(super) use door::{Callers, Door};
-use greeting::Greeting;
+pub(super) use authenticator::{Authenticator, Callers};
+use handshake::Handshake;
 use head::Head;
 use input::Input;
 use ledger::{Ledger, Open};
@@ -67,30 +67,29 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// In front of this socket; also gives the answers that are to be sent on the connection that is
-    /// made of it.
+    /// In front of this socket. Also returns the refusals to be sent on the connection that is made of it.
     pub(super) fn new(
         socket: UnixStream,
-        door: Door,
+        authenticator: Authenticator,
         accounts: &Arc<Accounts>,
     ) -> (Gate, mpsc::Receiver<Message>) {
         let socket = Arc::new(socket);
-        let patience = door.is_of_one().then_some(PATIENCE);
+        let patience = authenticator.is_of_one().then_some(PATIENCE);
         let (refusals, to_send) = mpsc::channel(REFUSALS);
         let ledger = Arc::<Ledger>::default();
         let writer = Writer {
             output: Output { socket: Arc::clone(&socket), patience },
             ledger: Arc::clone(&ledger),
             accounts: Arc::clone(accounts),
-            by_sender: !door.is_of_one(),
+            by_sender: !authenticator.is_of_one(),
         };
         let reader = Reader {
             input: Input { socket, patience, ahead: Vec::new() },
-            greeting: door.is_of_one().then(Greeting::default),
-            door,
+            handshake: authenticator.is_of_one().then(Handshake::default),
+            authenticator,
             accounts: Arc::clone(accounts),
             ledger,
-            places: Arc::new(Semaphore::new(CALLS)),
+            permits: Arc::new(Semaphore::new(CALLS)),
             refusals,
         };
         (Gate { reader, writer }, to_send)
@@ -109,23 +108,23 @@ impl Socket for Gate {
 /// Connects to the bus at this address.
 pub(super) async fn connect(
     address: &Address,
-    door: Door,
+    authenticator: Authenticator,
     accounts: &Arc<Accounts>,
 ) -> zbus::Result<(Builder<'static>, mpsc::Receiver<Message>)> {
     let Transport::Unix(unix) = address.transport() else { return Err(zbus::Error::Unsupported) };
-    let place = match unix.path() {
+    let address = match unix.path() {
         UnixSocket::File(path) => SocketAddr::from_pathname(path)?,
         UnixSocket::Abstract(name) => SocketAddr::from_abstract_name(name.as_encoded_bytes())?,
         _ => return Err(zbus::Error::Unsupported),
     };
     // The other end is on this machine, and takes it at once or has too many waiting.
-    let socket = StdStream::connect_addr(&place)?;
+    let socket = StdStream::connect_addr(&address)?;
     socket.set_nonblocking(true)?;
-    let (gate, to_send) = Gate::new(UnixStream::from_std(socket)?, door, accounts);
+    let (gate, to_send) = Gate::new(UnixStream::from_std(socket)?, authenticator, accounts);
     Ok((Builder::socket(gate), to_send))
 }
 
-/// What is to become of a message.
+/// What the gate does with a message.
 enum Verdict {
     /// zbus gets it, and it holds this until it is answered.
     Take(Vec<Held>),
@@ -139,26 +138,26 @@ enum Verdict {
 pub(super) struct Reader {
     input: Input,
     /// What a client says first, where it is not the bus that says it.
-    greeting: Option<Greeting>,
-    door: Door,
+    handshake: Option<Handshake>,
+    authenticator: Authenticator,
     accounts: Arc<Accounts>,
     ledger: Arc<Ledger>,
-    /// Room for the calls of this connection, where it is one user's.
-    places: Arc<Semaphore>,
+    /// Bounds the open calls of this connection, where it is one user's.
+    permits: Arc<Semaphore>,
     refusals: mpsc::Sender<Message>,
 }
 
 impl Reader {
     /// Decides about a call.
     async fn judge(&self, head: &Head, sender: Option<&str>) -> Verdict {
-        let Some(user) = self.door.user(sender).await else { return Verdict::Skip };
+        let Some(user) = self.authenticator.user(sender).await else { return Verdict::Skip };
         let size = head.size();
         if size > LARGE {
             return Verdict::Refuse(Error::MessageTooLarge(format!(
                 "a call has at most {LARGE} bytes, and this one has {size}"
             )));
         }
-        if size > SMALL && !self.door.is_admitted(sender, user).await {
+        if size > SMALL && !self.authenticator.is_admitted(sender, user).await {
             return Verdict::Refuse(Error::NotAllowed(format!(
                 "more than {SMALL} bytes at a time are taken only from who has the polkit action {} \
                  without being asked for a password",
@@ -168,7 +167,7 @@ impl Reader {
         let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX).max(LEAST_KIB);
         let mut held = Vec::with_capacity(2);
         for (share, count) in [(Share::Calls, self.accounts.weight()), (Share::Kib, kib)] {
-            let taken = match self.door.is_of_one() {
+            let taken = match self.authenticator.is_of_one() {
                 true => self.accounts.take(user, share, count).await,
                 false => self.accounts.try_take(user, share, count),
             };
@@ -183,16 +182,16 @@ impl Reader {
     async fn next(&mut self) -> zbus::Result<Option<(Option<String>, u32)>> {
         loop {
             // Before anything is read of a call.
-            let place = match self.door.is_of_one() {
-                true => Some(Arc::clone(&self.places).acquire_owned().await),
+            let permit = match self.authenticator.is_of_one() {
+                true => Some(Arc::clone(&self.permits).acquire_owned().await),
                 false => None,
             };
-            let place =
-                place.transpose().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            let permit =
+                permit.transpose().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
             let mut head = Head::read(&mut self.input).await?;
             let (sender, has_descriptors) = head.fields();
             // All are of one, and that one may write there what it likes.
-            let sender = sender.filter(|_| !self.door.is_of_one());
+            let sender = sender.filter(|_| !self.authenticator.is_of_one());
             let verdict = match head.is_call {
                 _ if head.is_unreadable => Verdict::Skip,
                 // They are closed already, and zbus would miss them.
@@ -202,7 +201,7 @@ impl Reader {
                 false if has_descriptors => Verdict::Skip,
                 true => self.judge(&head, sender.as_deref()).await,
                 // Answers to our calls, and signals that we asked for: nothing else has a reason to come.
-                false if head.size() <= SMALL && !self.door.is_of_one() => {
+                false if head.size() <= SMALL && !self.authenticator.is_of_one() => {
                     self.input.put_back(std::mem::take(&mut head.bytes));
                     return Ok(None);
                 }
@@ -210,7 +209,7 @@ impl Reader {
             };
             match verdict {
                 Verdict::Take(held) => {
-                    let open = Open { is_silent: head.is_silent, _held: held, _place: place };
+                    let open = Open { is_silent: head.is_silent, _held: held, _permit: permit };
                     if self.ledger.begin(sender.clone(), head.serial, open) {
                         head.want_answer();
                         self.input.put_back(std::mem::take(&mut head.bytes));
@@ -253,7 +252,7 @@ impl ReadHalf for Reader {
                 // On the bus one who sends what zbus cannot read must not end it for all.
                 Err(problem) if !matches!(problem, zbus::Error::InputOutput(_)) => {
                     debug!("a message was not understood: {problem}");
-                    if self.door.is_of_one() {
+                    if self.authenticator.is_of_one() {
                         return Err(problem);
                     }
                     if let Some((sender, serial)) = call {
@@ -268,8 +267,8 @@ impl ReadHalf for Reader {
     /// Only for the first words; messages are read by `receive_message`.
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
         let count = self.input.read(buffer).await?;
-        if let Some(greeting) = &mut self.greeting {
-            greeting.look(buffer.get(..count).unwrap_or_default())?;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.look(buffer.get(..count).unwrap_or_default())?;
         }
         Ok((count, Vec::new()))
     }

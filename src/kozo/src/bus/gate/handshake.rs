@@ -1,4 +1,4 @@
-//! The lines with which a client of the control socket says who it is.
+//! The lines with which a client of the control socket authenticates.
 
 use std::io;
 
@@ -8,13 +8,13 @@ const MOST: usize = 4096;
 /// Looks at what a client says before its first message: zbus keeps all of it, and searches it again
 /// and again.
 #[derive(Debug, Default)]
-pub(super) struct Greeting {
+pub(super) struct Handshake {
     line: Vec<u8>,
     total: usize,
     is_over: bool,
 }
 
-impl Greeting {
+impl Handshake {
     /// Refuses what is too much, and lines that do not end as they should.
     pub(super) fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
         for byte in bytes {
@@ -40,16 +40,16 @@ mod tests {
     use super::*;
 
     fn look(bytes: &[u8]) -> bool {
-        let mut greeting = Greeting::default();
-        bytes.chunks(7).all(|piece| greeting.look(piece).is_ok())
+        let mut handshake = Handshake::default();
+        bytes.chunks(7).all(|piece| handshake.look(piece).is_ok())
     }
 
     #[test]
     fn what_is_no_greeting_is_refused() {
-        let greeting = b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n".to_vec();
-        assert!(look(&greeting));
+        let handshake = b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n".to_vec();
+        assert!(look(&handshake));
         assert!(
-            look(&[greeting.clone(), vec![b'\n'; 10_000]].concat()),
+            look(&[handshake.clone(), vec![b'\n'; 10_000]].concat()),
             "messages may have any byte"
         );
         assert!(!look(b"\n"));

@@ -1,4 +1,4 @@
-//! Who comes in at a connection, and whether they may bring much.
+//! Which user makes a call, and whether it may be large.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,7 @@ const MOST: usize = 1024;
 
 /// Where calls come from.
 #[derive(Debug)]
-pub(in super::super) enum Door {
+pub(in super::super) enum Authenticator {
     /// One user's own connection to the control socket.
     Socket { user: u32 },
     /// The bus.
@@ -31,7 +31,7 @@ pub(in super::super) enum Door {
     Closed,
 }
 
-/// Those on the bus.
+/// The callers on the bus, as far as they are known.
 #[derive(Debug)]
 pub(in super::super) struct Callers {
     /// Another connection to the same bus: what is asked here is answered while this one waits.
@@ -81,31 +81,31 @@ impl Callers {
     }
 }
 
-impl Door {
-    /// Whose call it is; none if that is not known, because they have gone.
+impl Authenticator {
+    /// The user behind a call; none if the caller has gone already.
     pub(super) async fn user(&self, sender: Option<&str>) -> Option<u32> {
         match self {
-            Door::Socket { user } => Some(*user),
-            Door::Bus(callers) => callers.user(sender?).await,
-            Door::Closed => None,
+            Authenticator::Socket { user } => Some(*user),
+            Authenticator::Bus(callers) => callers.user(sender?).await,
+            Authenticator::Closed => None,
         }
     }
 
-    /// Whether they may send large Messages, without being asked for a password.
+    /// Whether the user may send large Messages without being asked for a password.
     pub(super) async fn is_admitted(&self, sender: Option<&str>, user: u32) -> bool {
         match self {
-            Door::Socket { .. } => is_own(user) || access::is_member(user).await,
-            Door::Bus(_) if user == 0 => true,
-            Door::Bus(callers) => match sender {
+            Authenticator::Socket { .. } => is_own(user) || access::is_member(user).await,
+            Authenticator::Bus(_) if user == 0 => true,
+            Authenticator::Bus(callers) => match sender {
                 Some(sender) => callers.is_admitted(sender, user).await,
                 None => false,
             },
-            Door::Closed => false,
+            Authenticator::Closed => false,
         }
     }
 
-    /// Whether all calls are of one user, who can be made to wait.
+    /// Whether all calls are one user's, who can be made to wait.
     pub(super) fn is_of_one(&self) -> bool {
-        matches!(self, Door::Socket { .. })
+        matches!(self, Authenticator::Socket { .. })
     }
 }
