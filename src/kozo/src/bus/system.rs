@@ -16,11 +16,10 @@ use super::publish::{Published, publish};
 use crate::control::Control;
 use crate::role::Host as _;
 use kozo_core::names::{SHARED_NAME, bus_name};
+use kozo_core::pauses::Pauses;
 
-/// Pause before a bus that was lost is tried again; it doubles with each failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pauses before a bus that was lost is tried again.
+const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// Serves the Node on the system bus, at this address or the usual one, for as long as there is a bus. Drops
 /// `ready` once it knows whether there is one.
@@ -31,7 +30,7 @@ pub(super) async fn serve(
     ready: oneshot::Sender<()>,
 ) {
     let mut ready = Some(ready);
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         match connect(&control, &accounts, address.as_deref()).await {
             Ok(On { published, to_send, asker }) => {
@@ -40,7 +39,7 @@ pub(super) async fn serve(
                     return;
                 }
                 ready = None;
-                pause = FIRST_PAUSE;
+                pauses.reset();
                 tokio::select! {
                     () = published.follow(to_send) => {}
                     () = asker.closed() => {}
@@ -54,8 +53,7 @@ pub(super) async fn serve(
             // It was there once, and comes back when it does.
             Err(_) => {}
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep(pauses.after_failure()).await;
     }
 }
 
