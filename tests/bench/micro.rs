@@ -196,15 +196,12 @@ fn node(name: &str) -> NodeConfig {
     }
 }
 
-/// What the reader of a link and the router do with Messages that nobody wants: all that each costs
-/// before it is in a queue.
-fn reader(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("link");
-    group.throughput(Throughput::Elements(BATCH));
-    let (peer, _notices) =
+/// The reader of a link in use, by which Messages come from the Peer `clock` to this router, for as
+/// long as the hold is kept.
+fn open_reader(router: Arc<Router>) -> (Reader, Hold) {
+    let (peer, _commands) =
         Peer::new(1, &node("scribe"), Arc::new(node("clock")), Limits::default());
-    let (peer, origin) = (Arc::new(peer), Origin { node: "scribe".to_owned(), boot: 1 });
-    let router = Arc::new(Router::new(Arc::new(origin)));
+    let peer = Arc::new(peer);
     router.add_peer(Arc::clone(&peer), &[]);
     let (established, _hears) = tokio::sync::oneshot::channel();
     let (hold, standing) = Hold::new();
@@ -217,30 +214,73 @@ fn reader(criterion: &mut Criterion) {
     wire::encode(&Control::Hello(&hello), &mut out);
     wire::encode(&Control::Interest(&[]), &mut out);
     assert_eq!(reader.data(&out).unwrap(), Flow::Continue);
-    let mut sequence = 0;
-    group.bench_function("read/64", |bencher| {
-        let fresh = || {
-            let head = Arc::new(head("tick"));
-            let message = |_| {
-                sequence += 1;
-                let data = bytes::Bytes::from_static(&[0xc0; 64]);
-                Message::new(Arc::clone(&head), sequence, 1_700_000_000_000_000, data).unwrap()
+    (reader, hold)
+}
+
+fn router() -> Arc<Router> {
+    Arc::new(Router::new(Arc::new(Origin { node: "scribe".to_owned(), boot: 1 })))
+}
+
+fn drain(inbox: &Inbox) {
+    while let Some(message) = inbox.try_receive() {
+        black_box(message);
+    }
+}
+
+/// What the reader of a link and the router do with Messages that nobody wants: all that each costs
+/// before it is in a queue. Then with a tap, which is a queue.
+fn reader(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("link");
+    group.throughput(Throughput::Elements(BATCH));
+    for (name, tapped) in [("read/64", false), ("tap/64", true)] {
+        let router = router();
+        let tap = tapped.then(|| router.tap(vec![Interest::any()], false));
+        let (mut reader, _hold) = open_reader(router);
+        let mut sequence = 0;
+        group.bench_function(name, |bencher| {
+            let fresh = || {
+                let head = Arc::new(head("tick"));
+                let message = |_| {
+                    sequence += 1;
+                    let data = bytes::Bytes::from_static(&[0xc0; 64]);
+                    Message::new(Arc::clone(&head), sequence, 1_700_000_000_000_000, data).unwrap()
+                };
+                let messages: Vec<_> = (0..BATCH).map(message).collect();
+                let mut out = BytesMut::new();
+                encode_messages(&messages, &mut out);
+                out
             };
-            let messages: Vec<_> = (0..BATCH).map(message).collect();
-            let mut out = BytesMut::new();
-            encode_messages(&messages, &mut out);
-            out
-        };
-        let read = |bytes: BytesMut| {
-            let mut flow = reader.data(black_box(&bytes)).unwrap();
-            while flow == Flow::Yield {
-                flow = reader.data(&[]).unwrap();
+            let read = |bytes: BytesMut| {
+                let mut flow = reader.data(black_box(&bytes)).unwrap();
+                while flow == Flow::Yield {
+                    flow = reader.data(&[]).unwrap();
+                }
+                tap.iter().for_each(|tap| drain(tap));
+            };
+            bencher.iter_batched(fresh, read, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
+/// What the router does with Messages of a Role, up to a tap and out of it.
+fn sender(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router");
+    group.throughput(Throughput::Elements(BATCH));
+    let router = router();
+    let tap = router.tap(vec![Interest::any()], false);
+    let data = [0xc0; 64];
+    let draft = Draft::event("tick").channel(Some("hall")).bytes(&data);
+    group.bench_function("send/64", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..BATCH {
+                router.send("timer", black_box(&draft)).unwrap();
             }
-        };
-        bencher.iter_batched(fresh, read, BatchSize::SmallInput);
+            drain(&tap);
+        });
     });
     group.finish();
 }
 
-criterion_group!(benches, draft, interest, queues, wire, writer, reader);
+criterion_group!(benches, draft, interest, queues, wire, writer, reader, sender);
 criterion_main!(benches);

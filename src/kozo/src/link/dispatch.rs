@@ -1,43 +1,47 @@
-//! What links need of their Node: where Messages go, and who is told.
+//! What links need of their Node: where Messages go, and what it is told.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::peer::{Peer, PeerId};
+use super::standing::Stand;
 use super::turn::Turn;
 use crate::interest::Interest;
+use crate::message::Origin;
 use crate::session::{Flow, SessionError};
 use crate::wire::{Messages, WireError};
 
+/// Where Messages come from: what the reader knows of its session.
+pub struct Source<'a> {
+    /// The Peer that authenticated.
+    pub peer: &'a Peer,
+    /// The same Peer in the run that its hello named: the only origin that it may send for.
+    pub origin: &'a Arc<Origin>,
+    /// What the session is to its link.
+    pub stand: Stand,
+}
+
 /// What a link needs of its Node.
 pub trait Dispatch: Send + Sync {
-    /// Hands over Messages that came from a Peer, whose own they are: all of them, or those before one for
-    /// which a queue has no room, or before the turn is over. Says how many it took.
+    /// Hands over Messages as they came. The Node takes or refuses all of them, or those before one for which a
+    /// queue has no room, or before the turn is over. Returns how many the link is to count as received.
     ///
     /// # Errors
-    /// When one of them is malformed; those before it are delivered.
-    fn deliver(
+    /// When one of them is malformed; what was to be done with those before it is done.
+    fn receive(
         &self,
-        peer: PeerId,
+        source: &Source<'_>,
         messages: &mut Messages,
         turn: &mut Turn,
     ) -> Result<(Flow, u64), WireError>;
 
-    /// Bytes of the largest Message that anybody here could take.
+    /// A Message came that is larger than any that is taken, and was not kept. Returns as
+    /// [`receive`](Self::receive) how many the link is to count.
+    fn receive_too_large(&self, source: &Source<'_>) -> u64;
+
+    /// Bytes of the largest Message that any Role here could take.
     fn largest(&self) -> usize;
-
-    /// A Peer sent so many Messages in another Node's name; they were refused.
-    fn refuse_forged(&self, peer: &Peer, claimed: &str, messages: u64);
-
-    /// A Peer sent so many Messages though the policies forbid that direction; they were refused.
-    fn refuse_forbidden(&self, peer: &Peer, messages: u64);
-
-    /// So many Messages came on sessions that their links did not know; they were dropped.
-    fn drop_unlinked(&self, messages: u64);
-
-    /// A Message came that is larger than any that is taken; it was dropped.
-    fn drop_too_large(&self);
 
     /// A Peer announced its interest.
     fn set_interest(&self, peer: PeerId, interests: &[Interest]);

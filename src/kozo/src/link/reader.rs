@@ -1,21 +1,21 @@
 //! The reader of a session: frames to Messages, and signals for the writer and the link.
 //!
-//! Messages are delivered only from a session that its link knows. What comes before that waits in the
-//! stream; what comes after it is counted, and dropped.
+//! Messages are read once the link has decided on the session; what comes before that waits in the stream. The
+//! reader hands them over to the Node as they came, with what it knows of the session: whether they are taken is
+//! decided there.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, Source};
 use super::machine::{Reason, SessionId};
 use super::peer::Peer;
 use super::signals::{Echoed, RoundTrip, SessionSignals, ToLink};
 use super::standing::{Stand, Standing};
 use super::turn::Turn;
 use crate::BoxFuture;
-use crate::config::ConnectPolicy;
 use crate::message::{Head, Origin};
 use crate::session::{Flow, SessionError, Sink};
 use crate::wire::{Decoder, Frame, Hello, Messages, Stage, VERSION};
@@ -89,11 +89,11 @@ impl Reader {
                 messages.share(&self.origin, self.head.take());
                 self.messages = Some(messages);
             }
-            Frame::TooLarge if self.standing.now() == Stand::Known => {
-                self.dispatch.drop_too_large();
-                self.peer.count_received(self.origin.boot, 1);
+            Frame::TooLarge => {
+                let source = source(&self.peer, &self.origin, &self.standing);
+                let taken = self.dispatch.receive_too_large(&source);
+                self.count(taken);
             }
-            Frame::TooLarge => self.dispatch.drop_unlinked(1),
             Frame::Heartbeat(heartbeat) => {
                 self.acknowledge(heartbeat.received);
                 self.signals.tell_writer(|say| say.echo = Some(heartbeat.sent));
@@ -166,27 +166,12 @@ impl Reader {
         self.decoder.set_stage(Stage::Open(most));
     }
 
-    /// Delivers what has come, until a queue is full or the turn is over.
+    /// Hands over the Messages of the last frame, until a queue is full or the turn is over.
     fn deliver(&mut self) -> Result<Flow, SessionError> {
         let Some(mut messages) = self.messages.take() else { return Ok(Flow::Continue) };
-        // Nobody speaks in another's name.
-        let genuine = Arc::ptr_eq(messages.origin(), &self.origin) && messages.hops() == 0;
-        let allowed = self.peer.inward != ConnectPolicy::Never;
-        let known = self.standing.now() == Stand::Known;
-        let (flow, taken) = if known && genuine && allowed {
-            self.dispatch.deliver(self.peer.id, &mut messages, &mut self.turn)?
-        } else {
-            let (flow, refused) = self.count(&mut messages)?;
-            if !known {
-                self.dispatch.drop_unlinked(refused);
-            } else if genuine {
-                self.dispatch.refuse_forbidden(&self.peer, refused);
-            } else {
-                self.dispatch.refuse_forged(&self.peer, &messages.origin().node, refused);
-            }
-            (flow, if known { refused } else { 0 })
-        };
-        self.peer.count_received(self.origin.boot, taken);
+        let source = source(&self.peer, &self.origin, &self.standing);
+        let (flow, taken) = self.dispatch.receive(&source, &mut messages, &mut self.turn)?;
+        self.count(taken);
         if flow == Flow::Yield {
             self.messages = Some(messages);
         } else {
@@ -195,20 +180,11 @@ impl Reader {
         Ok(flow)
     }
 
-    /// Counts Messages that go nowhere, until the turn is over.
-    fn count(&mut self, messages: &mut Messages) -> Result<(Flow, u64), SessionError> {
-        let mut counted = 0;
-        while !self.turn.is_over() {
-            let Some(message) = messages.next() else { return Ok((Flow::Continue, counted)) };
-            if message.is_err() && counted > 0 {
-                messages.put_back(message);
-                break;
-            }
-            message?;
-            counted += 1;
-            self.turn.step(1);
+    /// Counts Messages as received.
+    fn count(&self, messages: u64) {
+        if messages > 0 {
+            self.peer.count_received(self.origin.boot, messages);
         }
-        Ok((Flow::Yield, counted))
     }
 
     fn acknowledge(&self, received: u64) {
@@ -221,7 +197,12 @@ impl Reader {
     }
 }
 
-/// What stands against a session with somebody who says this.
+/// What the Node has to know of a session whose Messages it is handed.
+fn source<'a>(peer: &'a Peer, origin: &'a Arc<Origin>, standing: &Standing) -> Source<'a> {
+    Source { peer, origin, stand: standing.now() }
+}
+
+/// What stands against a session with a Peer that says this.
 fn objection(hello: &Hello) -> Option<String> {
     if hello.version != VERSION {
         let version = hello.version;

@@ -11,8 +11,6 @@ mod listening;
 mod reload;
 mod roles;
 mod router;
-mod routes;
-mod seen;
 mod supervisor;
 mod types;
 

@@ -1,4 +1,4 @@
-//! Where Messages go: found once for each head, and remembered until somebody's interest changes.
+//! Where Messages go: found once for each head, and remembered until the directory changes.
 //!
 //! A Role that sends the same thing over and over, or a Peer that does, costs one comparison for each
 //! Message; another head that was seen before, one look into a table.
@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::router::Subscriber;
+use super::directory::{Directory, Subscriber};
 use crate::link::Peer;
 use crate::message::Head;
+use crate::queue::{Limits, Room};
+use crate::role::SendError;
 
 /// Heads that are remembered at most. Peers choose them, so there is a bound; at it all are forgotten.
 const MOST: usize = 1024;
@@ -26,15 +28,51 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// Where Messages with this head go that a Role of this Node sends.
+    pub(super) fn own(directory: &mut Directory, head: Head) -> Route {
+        let (peers, sent) = (directory.peers_for(&head), directory.sent_counter(head.role()));
+        Route { peers, sent, ..Route::foreign(directory, Arc::new(head)) }
+    }
+
+    /// Where Messages with this head go that came from a Peer.
+    pub(super) fn foreign(directory: &Directory, head: Arc<Head>) -> Route {
+        let roles = directory.roles_for(&head);
+        Route { head, roles, peers: Vec::new(), sent: Arc::default() }
+    }
+
+    /// Refuses a Message of this weight if it is larger than the whole queue of a Role or Peer that wants it.
+    pub(super) fn check_size(&self, weight: usize) -> Result<(), SendError> {
+        if weight <= self.most() {
+            return Ok(());
+        }
+        let roles = self.roles.iter().map(|role| (role.inbox.limits(), "role", &*role.name));
+        let peers = self.peers.iter().map(|peer| (peer.outgoing.limits(), "peer", peer.name()));
+        match roles.chain(peers).find(|(limits, ..)| weight > limits.size) {
+            None => Ok(()),
+            Some((Limits { size, .. }, what, name)) => {
+                Err(SendError::TooLarge { weight, size, subscriber: format!("{what} '{name}'") })
+            }
+        }
+    }
+
     /// Bytes that a Message may count for: the bound of the smallest queue.
-    pub(super) fn most(&self) -> usize {
+    fn most(&self) -> usize {
         let roles = self.roles.iter().map(|role| role.inbox.limits().size);
         let peers = self.peers.iter().map(|peer| peer.outgoing.limits().size);
         roles.chain(peers).min().unwrap_or(usize::MAX)
     }
+
+    /// What to wait for before no queue has to drop another Message for one of this weight. That of the sender
+    /// does not count.
+    pub(super) fn wait_for_room(&self, sender: &str, weight: usize) -> Option<Room> {
+        let mut roles = self.roles.iter().filter(|role| role.name != sender);
+        roles
+            .find_map(|role| role.inbox.wait_for_room(weight))
+            .or_else(|| self.peers.iter().find_map(|peer| peer.outgoing.wait_for_room(weight)))
+    }
 }
 
-/// The routes that were found since interest changed.
+/// The routes that were found since the directory changed.
 #[derive(Default)]
 pub(super) struct Routes {
     routes: Vec<Route>,
