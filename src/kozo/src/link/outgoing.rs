@@ -31,9 +31,6 @@ pub enum DropReason {
     LinkDown,
     /// The connection policies forbid Messages in this direction.
     Policy,
-    /// It was handed to a session that ended before the Peer had it. Counted when the Peer is back
-    /// and says what it got; an upper bound if it was started again meanwhile.
-    Lost,
 }
 
 impl DropReason {
@@ -43,7 +40,6 @@ impl DropReason {
             DropReason::QueueFull => "queue_full",
             DropReason::LinkDown => "link_down",
             DropReason::Policy => "policy",
-            DropReason::Lost => "lost",
         }
     }
 }
@@ -77,28 +73,13 @@ pub struct Outgoing {
 struct State {
     queue: RollingQueue<Message>,
     disposition: Disposition,
-    sent: u64,
-    run: Run,
     dropped: BTreeMap<DropReason, u64>,
     waiters: Waiters,
-}
-
-/// What is known of the Messages sent to one run of the Peer's daemon.
-#[derive(Debug, Default)]
-struct Run {
-    /// Messages sent before this run.
-    before: u64,
-    /// Messages that it said it has.
-    acknowledged: u64,
-    /// Messages that were counted as lost.
-    lost: u64,
 }
 
 /// Figures of an outgoing queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutgoingCounters {
-    /// Messages handed to a session.
-    pub sent: u64,
     /// Messages dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Messages in it now.
@@ -118,8 +99,6 @@ impl Outgoing {
             state: Mutex::new(State {
                 queue,
                 disposition,
-                sent: 0,
-                run: Run::default(),
                 dropped: BTreeMap::new(),
                 waiters: Waiters::default(),
             }),
@@ -167,8 +146,8 @@ impl Outgoing {
         (queues && !state.queue.has_room_for(weight)).then(|| state.waiters.join())
     }
 
-    /// Moves Messages of together at most so many bytes into `batch`, but at least one if there is one, and
-    /// counts them as sent. Returns their bytes.
+    /// Moves Messages of together at most so many bytes into `batch`, but at least one if there is one. Returns
+    /// their bytes.
     pub fn take(&self, batch: &mut Vec<Message>, bytes: usize) -> usize {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -178,7 +157,6 @@ impl Outgoing {
         {
             batch.extend(state.queue.pop());
             taken += weight;
-            state.sent += 1;
         }
         state.waiters.wake_if_half_empty(&state.queue);
         taken
@@ -208,36 +186,10 @@ impl Outgoing {
         }
     }
 
-    /// The Peer says how many Messages its run has received from here.
-    pub fn acknowledge(&self, received: u64) {
-        let mut state = self.lock();
-        let sent = state.sent - state.run.before;
-        state.run.acknowledged = state.run.acknowledged.max(received.min(sent));
-    }
-
-    /// The link comes up after it was down: the Peer says how many Messages its run has received
-    /// from here, or nothing when it is a new run. What was sent and did not arrive is counted as
-    /// lost.
-    pub fn reconcile(&self, received: Option<u64>) {
-        if let Some(received) = received {
-            self.acknowledge(received);
-        }
-        let mut state = self.lock();
-        let sent = state.sent - state.run.before;
-        let lost = sent.saturating_sub(state.run.acknowledged).saturating_sub(state.run.lost);
-        state.count(DropReason::Lost, lost);
-        if received.is_some() {
-            state.run.lost += lost;
-        } else {
-            state.run = Run { before: state.sent, ..Run::default() };
-        }
-    }
-
     /// Its figures now.
     pub fn counters(&self) -> OutgoingCounters {
         let state = self.lock();
         OutgoingCounters {
-            sent: state.sent,
             dropped: state.dropped.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
             length: state.queue.len(),
             size: state.queue.bytes(),
@@ -299,14 +251,6 @@ mod tests {
         outgoing.counters().dropped.get(reason.name()).copied().unwrap_or(0)
     }
 
-    /// Sends so many, as a session would take them.
-    fn send(outgoing: &Outgoing, messages: usize) {
-        for _ in 0..messages {
-            outgoing.push(message(1)).unwrap();
-            outgoing.take(&mut Vec::new(), usize::MAX);
-        }
-    }
-
     #[test]
     fn a_queue_without_room_for_another_message_like_the_last_is_full() {
         let outgoing = open();
@@ -325,12 +269,12 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        const GATEWAYS: [Disposition; 4] =
+        const DISPOSITIONS: [Disposition; 4] =
             [Disposition::Open, Disposition::Hold, Disposition::Down, Disposition::Forbidden];
         prop_oneof![
             6 => (1_usize..500).prop_map(Step::Push),
             3 => (1_usize..300).prop_map(Step::Take),
-            1 => proptest::sample::select(&GATEWAYS[..]).prop_map(Step::Set),
+            1 => proptest::sample::select(&DISPOSITIONS[..]).prop_map(Step::Set),
         ]
     }
 
@@ -338,7 +282,7 @@ mod tests {
         #[test]
         fn every_message_is_sent_dropped_or_still_there(steps in vec(step(), 0..100)) {
             let outgoing = open();
-            let (mut disposition, mut pushed) = (Disposition::Open, 0);
+            let (mut disposition, mut pushed, mut sent) = (Disposition::Open, 0, 0);
             let mut batch = Vec::new();
             for step in steps {
                 match step {
@@ -354,6 +298,7 @@ mod tests {
                     Step::Take(bytes) => {
                         let taken = outgoing.take(&mut batch, bytes);
                         prop_assert!(batch.len() <= 1 || taken <= bytes);
+                        sent += batch.len() as u64;
                     }
                     Step::Set(new) => {
                         outgoing.set_disposition(new);
@@ -363,7 +308,7 @@ mod tests {
                 batch.clear();
                 let counters = outgoing.counters();
                 let dropped: u64 = counters.dropped.values().sum();
-                prop_assert_eq!(pushed, counters.sent + dropped + counters.length as u64);
+                prop_assert_eq!(pushed, sent + dropped + counters.length as u64);
             }
         }
     }
@@ -382,44 +327,6 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_did_not_get_is_lost_once() {
-        let outgoing = open();
-        outgoing.reconcile(None);
-        send(&outgoing, 10);
-        outgoing.reconcile(Some(7));
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 3);
-        outgoing.reconcile(Some(7));
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 3, "they are not lost again");
-        send(&outgoing, 5);
-        outgoing.acknowledge(9);
-        outgoing.reconcile(Some(11));
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
-    }
-
-    #[test]
-    fn of_a_run_that_is_over_all_that_it_did_not_say_it_has_is_lost() {
-        let outgoing = open();
-        outgoing.reconcile(None);
-        send(&outgoing, 10);
-        outgoing.acknowledge(6);
-        outgoing.reconcile(None);
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 4);
-        send(&outgoing, 3);
-        outgoing.reconcile(Some(3));
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 4, "the new run has all of its own");
-    }
-
-    #[test]
-    fn a_peer_that_claims_more_than_it_was_sent_changes_nothing() {
-        let outgoing = open();
-        send(&outgoing, 2);
-        outgoing.acknowledge(u64::MAX);
-        send(&outgoing, 2);
-        outgoing.reconcile(None);
-        assert_eq!(dropped(&outgoing, DropReason::Lost), 2);
-    }
-
-    #[test]
     fn a_batch_has_one_message_at_least_and_at_most_so_many_bytes() {
         let outgoing = open();
         for _ in 0..3 {
@@ -432,6 +339,6 @@ mod tests {
         assert_eq!(batch.len(), 2);
         assert_eq!(outgoing.take(&mut batch, 2 * weight), weight);
         assert_eq!(outgoing.take(&mut batch, 2 * weight), 0);
-        assert_eq!(outgoing.counters().sent, 3);
+        assert_eq!(batch.len(), 3);
     }
 }

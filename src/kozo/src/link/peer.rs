@@ -1,50 +1,30 @@
 //! A Peer as the rest of the Node sees it: its queue, its counters, the state of its link.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use ssh_key::PublicKey;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::established::Established;
-use super::machine::{End, LinkState, SessionId, State};
-use super::outgoing::{Disposition, Outgoing};
+use super::command::LinkCommand;
+use super::ledger::{self, Ledger};
+use super::machine::{End, SessionId, State};
+use super::outgoing::{Outgoing, OutgoingCounters};
 use super::policy;
 use super::signals::{PendingSessions, RoundTrip};
+use super::status::LinkStatus;
 use super::traffic::{Carried, Traffic};
 use crate::config::{ConnectPolicy, NodeConfig};
-use crate::message::Origin;
+use crate::message::Message;
 use crate::queue::Limits;
 use crate::session::SessionError;
 use crate::status::PeerStatus;
 
-/// Notices that wait for a link.
+/// Commands that wait for a link.
 const COMMANDS: usize = 64;
 
 /// Number of a Peer on this Node, which no other Peer or Role gets in this run of the daemon.
 pub type PeerId = u32;
-
-/// What happens to a link from outside.
-pub enum LinkCommand {
-    /// A session was made.
-    Ready(Box<Established>),
-    /// A session is over, and why. (In a box, as every link has room for many commands.)
-    Ended(SessionId, Box<SessionError>),
-    /// Somebody wants the link to be tried at once, and no longer kept closed.
-    Connect,
-    /// Somebody wants the link closed, and kept so.
-    Disconnect,
-    /// Somebody wants to know the round-trip time as it is now, in microseconds. The question is dropped
-    /// when the link is not up, or no longer.
-    Ping {
-        /// Bytes of nothing to be sent first; the time is then that of what follows them.
-        padding: usize,
-        /// Where the answer goes.
-        answer: oneshot::Sender<u64>,
-    },
-}
 
 /// Another Node, and this Node's link to it.
 pub struct Peer {
@@ -64,41 +44,18 @@ pub struct Peer {
     pub traffic: Traffic,
     /// Which sessions with it have signals for the link.
     pub pending: PendingSessions,
-    /// Whether the link is to be, or is kept closed because somebody said so.
+    /// Whether sessions are wanted, or the link is kept closed by request.
     wanted: AtomicBool,
     /// How its link ends, once it does: then another configuration holds, and no session is begun with this.
     end: watch::Sender<Option<End>>,
-    seen: Arc<Mutex<Seen>>,
+    record: Arc<Record>,
 }
 
-/// What the link has come to. Like the queue, it goes on when another link takes the place of this one.
-struct Seen {
-    state: State,
-    link_state: LinkState,
-    /// Since when it stands so.
-    since: SystemTime,
-    transport: Option<String>,
-    address: Option<String>,
-    last_error: Option<String>,
-    round_trip: Option<u64>,
-    skew: Option<i64>,
-    sessions: u64,
-    in_use: Option<SessionId>,
-    run: Run,
-    /// Another run of it that came before, or is about to.
-    other_run: Run,
-    received_before: u64,
-    /// The run for which what it received is counted.
-    reconciled: Option<u64>,
-    /// Whether Messages wait although the link is not up, because it was until another one took its place.
-    handover: bool,
-}
-
-/// A run of the Peer, and how many Messages came from it.
-#[derive(Clone, Copy, Default)]
-struct Run {
-    boot: u64,
-    received: u64,
+/// What is known of a Peer. Like its queue, it goes on when another link takes the place of this one. Neither lock is
+/// taken while the other is held.
+struct Record {
+    ledger: Mutex<Ledger>,
+    status: Mutex<LinkStatus>,
 }
 
 impl Peer {
@@ -110,25 +67,10 @@ impl Peer {
         limits: Limits,
     ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         let outward = policy::direction(own.self_to_others, config.others_to_self);
-        let outgoing = Arc::new(Outgoing::new(limits, disposition_while_closed(outward)));
-        let seen = Arc::new(Mutex::new(Seen {
-            state: State::Disabled,
-            link_state: LinkState::Disabled,
-            since: SystemTime::now(),
-            transport: None,
-            address: None,
-            last_error: None,
-            round_trip: None,
-            skew: None,
-            sessions: 0,
-            in_use: None,
-            run: Run::default(),
-            other_run: Run::default(),
-            received_before: 0,
-            reconciled: None,
-            handover: false,
-        }));
-        Peer::with(id, own, config, outgoing, seen)
+        let outgoing = Outgoing::new(limits, policy::disposition_while_down(outward));
+        let status = Mutex::new(LinkStatus::new(SystemTime::now()));
+        let record = Record { ledger: Mutex::default(), status };
+        Peer::with(id, own, config, Arc::new(outgoing), Arc::new(record))
     }
 
     /// The same Peer as another configuration has it, for a link that takes the place of this one's: what was
@@ -140,12 +82,9 @@ impl Peer {
         limits: Limits,
     ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         self.outgoing.set_limits(limits);
-        {
-            let mut seen = self.lock();
-            seen.handover |= seen.link_state == LinkState::Up;
-        }
-        let (outgoing, seen) = (Arc::clone(&self.outgoing), Arc::clone(&self.seen));
-        let (peer, commands) = Peer::with(self.id, own, config, outgoing, seen);
+        self.link_status().begin_handover();
+        let (outgoing, record) = (Arc::clone(&self.outgoing), Arc::clone(&self.record));
+        let (peer, commands) = Peer::with(self.id, own, config, outgoing, record);
         peer.set_wanted(self.is_wanted());
         (peer, commands)
     }
@@ -155,7 +94,7 @@ impl Peer {
         own: &NodeConfig,
         config: Arc<NodeConfig>,
         outgoing: Arc<Outgoing>,
-        seen: Arc<Mutex<Seen>>,
+        record: Arc<Record>,
     ) -> (Peer, mpsc::Receiver<LinkCommand>) {
         let outward = policy::direction(own.self_to_others, config.others_to_self);
         let inward = policy::direction(config.self_to_others, own.others_to_self);
@@ -171,7 +110,7 @@ impl Peer {
             pending: PendingSessions::default(),
             wanted: AtomicBool::new(true),
             end: watch::Sender::new(None),
-            seen,
+            record,
         };
         (peer, taken)
     }
@@ -189,7 +128,7 @@ impl Peer {
     /// Returns why no session is to be made with it any more, once that is so. Cancel safe.
     pub async fn ended(&self) -> SessionError {
         let mut ends = self.ends();
-        // An error cannot be: the sender is ours.
+        // No error can come: the sender is this Peer's.
         let end = ends.wait_for(Option::is_some).await.map_or(None, |end| *end);
         self.withdrawal(end.unwrap_or(End::Stop))
     }
@@ -220,7 +159,7 @@ impl Peer {
         (self.outward, self.inward) != (ConnectPolicy::Never, ConnectPolicy::Never)
     }
 
-    /// Whether sessions are to be had with it, as far as whoever looks after the Node says.
+    /// Whether sessions with it are wanted: not while the link is kept closed by request.
     pub fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
@@ -230,135 +169,94 @@ impl Peer {
         self.wanted.store(wanted, Ordering::Relaxed);
     }
 
-    /// The run of the Peer that is known, and how many Messages came from that run.
+    /// The run of it that the link leads to, and how many Messages came from that run.
     pub fn received(&self) -> (u64, u64) {
-        let seen = self.lock();
-        (seen.run.boot, seen.run.received)
+        self.ledger().received_from_current()
+    }
+
+    /// Counts Messages that came from this run of it.
+    pub fn count_received(&self, boot: u64, messages: u64) {
+        self.ledger().count_received(boot, messages);
+    }
+
+    /// The link leads to this run of it.
+    pub fn set_boot(&self, boot: u64) {
+        self.ledger().set_boot(boot);
+    }
+
+    /// It says how many Messages came from here, on a session with this run of it.
+    pub fn acknowledge(&self, boot: u64, received: u64) {
+        self.ledger().acknowledge(boot, received);
+    }
+
+    /// Moves Messages from the queue into `batch`, to be sent on the session in use, as [`Outgoing::take`] does.
+    pub(super) fn take_messages(&self, batch: &mut Vec<Message>, bytes: usize) -> usize {
+        let before = batch.len();
+        let taken = self.outgoing.take(batch, bytes);
+        let messages = u64::try_from(batch.len() - before).unwrap_or(u64::MAX);
+        self.ledger().count_sent(messages);
+        taken
+    }
+
+    /// What was sent to it and came from it.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.record.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session in use.
     pub fn in_use(&self) -> Option<SessionId> {
-        self.lock().in_use
+        self.link_status().in_use
     }
 
     /// Remembers which session is in use; whether it is another one than before.
     pub fn set_in_use(&self, session: Option<SessionId>) -> bool {
-        let changed = std::mem::replace(&mut self.lock().in_use, session) != session;
+        let changed = std::mem::replace(&mut self.link_status().in_use, session) != session;
         if changed {
             self.traffic.clear();
         }
         changed
     }
 
-    /// Counts Messages that came from this run of the Peer.
-    pub fn count_received(&self, boot: u64, messages: u64) {
-        let mut seen = self.lock();
-        if seen.run.boot == boot {
-            seen.run.received += messages;
-            return;
-        }
-        if seen.other_run.boot != boot {
-            seen.received_before += seen.other_run.received;
-            seen.other_run = Run { boot, received: 0 };
-        }
-        seen.other_run.received += messages;
-    }
-
-    /// The link leads to this run of the Peer. If that is another one than before, what has already come
-    /// from it counts, and nothing else.
-    pub fn set_boot(&self, boot: u64) {
-        let mut guard = self.lock();
-        let Seen { run, other_run, received_before, .. } = &mut *guard;
-        if run.boot == boot {
-            return;
-        }
-        std::mem::swap(run, other_run);
-        if run.boot != boot {
-            *received_before += run.received;
-            *run = Run { boot, received: 0 };
-        }
-    }
-
-    /// The Peer says how many Messages came from here, on a session with this run of it.
-    pub fn acknowledge(&self, boot: u64, received: u64) {
-        // What an earlier run still says is not about the Messages that are counted now.
-        if self.lock().run.boot == boot {
-            self.outgoing.acknowledge(received);
-        }
-    }
-
-    /// The run for which what it received is counted.
-    pub fn reconciled(&self) -> Option<u64> {
-        self.lock().reconciled
-    }
-
-    /// The link comes up after it was down, with this run of the Peer, which says how many Messages came from
-    /// here, if it knows: the rest of what was sent is lost.
-    pub fn reconcile(&self, boot: u64, received: Option<u64>) {
-        self.lock().reconciled = Some(boot);
-        self.outgoing.reconcile(received);
-    }
-
     /// Remembers a measurement.
     pub fn set_round_trip(&self, measured: RoundTrip) {
-        let mut seen = self.lock();
-        (seen.round_trip, seen.skew) = (Some(measured.time), Some(measured.skew));
+        self.link_status().set_round_trip(measured);
     }
 
     /// Remembers why there is no session, or no longer.
     pub fn set_error(&self, error: String) {
-        self.lock().last_error = Some(error);
+        self.link_status().last_error = Some(error);
     }
 
-    /// Remembers what the link is doing, and lets Messages pass accordingly. True if the link stands
-    /// differently now.
+    /// Why there is no session, or no longer.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.link_status().last_error.clone()
+    }
+
+    /// Remembers what the link is doing, and lets Messages pass accordingly. True if people are told something else
+    /// of the link than before.
     pub fn set_state(&self, state: State) -> bool {
-        let changed = {
-            let mut seen = self.lock();
-            seen.state = state;
-            let before = seen.link_state;
-            seen.link_state = state.link_state(before);
-            let changed = seen.link_state != before;
-            if changed {
-                seen.since = SystemTime::now();
-            }
-            if state == State::Up {
-                seen.sessions += 1;
-                seen.last_error = None;
-                seen.handover = false;
-            } else {
-                (seen.transport, seen.address) = (None, None);
-            }
-            changed
-        };
+        let changed = self.link_status().set_state(state, SystemTime::now());
         self.set_disposition();
         changed
     }
 
     fn set_disposition(&self) {
         let (state, handover) = {
-            let seen = self.lock();
-            (seen.state, seen.handover)
+            let status = self.link_status();
+            (status.state, status.handover)
         };
-        self.outgoing.set_disposition(match (self.outward, state) {
-            (ConnectPolicy::Never, _) => Disposition::Forbidden,
-            (_, State::Up) => Disposition::Open,
-            // Somebody keeps it closed: what would wait for it now would go out stale, or never.
-            (_, State::Disabled) => Disposition::Down,
-            _ if handover => Disposition::Hold,
-            (outward, _) => disposition_while_closed(outward),
-        });
+        self.outgoing.set_disposition(policy::disposition(self.outward, state, handover));
     }
 
     /// Whether Messages wait for this link as they would not for one that is down, because it took the place
     /// of one that was up.
     pub fn is_handover(&self) -> bool {
-        self.lock().handover
+        self.link_status().handover
     }
 
-    /// They have waited for long enough, or in vain.
+    /// Messages have waited for that for long enough, or in vain.
     pub fn end_handover(&self) {
-        if std::mem::take(&mut self.lock().handover) {
+        if std::mem::take(&mut self.link_status().handover) {
             self.set_disposition();
         }
     }
@@ -366,106 +264,48 @@ impl Peer {
     /// Remembers what carries the Messages of this side. True if that is another session than before,
     /// of a link that is up already.
     pub fn set_carrier(&self, transport: &str, address: &str) -> bool {
-        let mut seen = self.lock();
-        let now = (Some(transport.to_owned()), Some(address.to_owned()));
-        let before = (seen.transport.take(), seen.address.take());
-        let moved = seen.state == State::Up && before != now;
-        (seen.transport, seen.address) = now;
-        moved
+        self.link_status().set_carrier(transport, address)
     }
 
     /// The Peer at this moment.
     pub fn status(&self) -> PeerStatus {
-        let counters = self.outgoing.counters();
-        let seen = self.lock();
-        let carried = if seen.state == State::Up { self.traffic.now() } else { Carried::default() };
+        let OutgoingCounters { dropped, length, size } = self.outgoing.counters();
+        let (sent, received, lost) = {
+            let ledger = self.ledger();
+            (ledger.sent(), ledger.received(), ledger.lost())
+        };
+        let lost = (lost > 0).then_some((ledger::LOST, lost));
+        let link = self.link_status();
+        let carried = if link.state == State::Up { self.traffic.now() } else { Carried::default() };
         PeerStatus {
             name: self.name().to_owned(),
-            state: seen.link_state,
-            sub_state: seen.state,
-            since: seen
-                .since
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            state: link.link_state,
+            sub_state: link.state,
+            since: link.since(),
             policy_out: policy::name(self.outward).to_owned(),
             policy_in: policy::name(self.inward).to_owned(),
-            transport: seen.transport.clone(),
-            address: seen.address.clone(),
-            last_error: seen.last_error.clone(),
-            round_trip_time: seen.round_trip,
+            transport: link.transport.clone(),
+            address: link.address.clone(),
+            last_error: link.last_error.clone(),
+            round_trip_time: link.round_trip,
             rate: carried.rate,
             backlog: carried.unacknowledged,
             age: carried.age,
-            clock_skew: seen.skew,
-            sessions: seen.sessions,
-            sent: counters.sent,
-            received: seen.received_before + seen.other_run.received + seen.run.received,
-            dropped: counters.dropped.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
-            queue_length: counters.length,
-            queue_size: counters.size,
+            clock_skew: link.skew,
+            sessions: link.sessions,
+            sent,
+            received,
+            dropped: dropped
+                .into_iter()
+                .chain(lost)
+                .map(|(name, n)| (name.to_owned(), n))
+                .collect(),
+            queue_length: length,
+            queue_size: size,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What happens to Messages while the link is not up.
-fn disposition_while_closed(outward: ConnectPolicy) -> Disposition {
-    match outward {
-        ConnectPolicy::Constant => Disposition::Down,
-        ConnectPolicy::OnDemand => Disposition::Hold,
-        ConnectPolicy::Never => Disposition::Forbidden,
-    }
-}
-
-/// All other Nodes of the System.
-pub struct Peers {
-    /// This Node, in this run.
-    pub origin: Arc<Origin>,
-    by_name: RwLock<HashMap<String, Arc<Peer>>>,
-}
-
-impl Peers {
-    /// For this Node, with no Peers yet.
-    pub fn new(origin: Arc<Origin>) -> Peers {
-        Peers { origin, by_name: RwLock::default() }
-    }
-
-    /// Adds a Peer, in place of one of the same name.
-    pub fn insert(&self, peer: Arc<Peer>) {
-        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        by_name.insert(peer.name().to_owned(), peer);
-    }
-
-    /// Forgets the Peer of this name.
-    pub fn remove(&self, name: &str) {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-    }
-
-    /// The Peer of this name.
-    pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
-        self.read().get(name).cloned()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.read().len()
-    }
-
-    /// Whether the System has no other Node.
-    pub fn is_empty(&self) -> bool {
-        self.read().is_empty()
-    }
-
-    /// The Peer with this key, if there is one.
-    pub fn owner(&self, key: &PublicKey) -> Option<Arc<Peer>> {
-        let has = |peer: &&Arc<Peer>| peer.config.public_key.key_data() == key.key_data();
-        self.read().values().find(has).cloned()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Peer>>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner)
+    fn link_status(&self) -> MutexGuard<'_, LinkStatus> {
+        self.record.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

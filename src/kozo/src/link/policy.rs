@@ -1,5 +1,7 @@
-//! Connection policies: what one direction between two Nodes comes to.
+//! Connection policies: what one direction between two Nodes comes to, and what that means for a Message.
 
+use super::machine::State;
+use super::outgoing::Disposition;
 use crate::config::ConnectPolicy;
 
 /// The policy for Messages from one Node to another.
@@ -24,6 +26,28 @@ pub fn name(policy: ConnectPolicy) -> &'static str {
     }
 }
 
+/// What becomes of a Message for a Peer under this policy, while the link is in this state. `handover`: Messages
+/// wait for it although it is not up.
+pub fn disposition(outward: ConnectPolicy, state: State, handover: bool) -> Disposition {
+    match (outward, state) {
+        (ConnectPolicy::Never, _) => Disposition::Forbidden,
+        (_, State::Up) => Disposition::Open,
+        // It is kept closed: what would wait for it now would go out stale, or never.
+        (_, State::Disabled) => Disposition::Down,
+        _ if handover => Disposition::Hold,
+        (outward, _) => disposition_while_down(outward),
+    }
+}
+
+/// What becomes of a Message for a Peer under this policy while the link is down, or has not begun.
+pub fn disposition_while_down(outward: ConnectPolicy) -> Disposition {
+    match outward {
+        ConnectPolicy::Constant => Disposition::Down,
+        ConnectPolicy::OnDemand => Disposition::Hold,
+        ConnectPolicy::Never => Disposition::Forbidden,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +69,22 @@ mod tests {
         ];
         for (ours, theirs, expected) in rows {
             assert_eq!(direction(ours, theirs), expected, "{ours:?}, {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn messages_wait_only_for_a_link_that_is_to_come() {
+        use Disposition::{Down, Forbidden, Hold, Open};
+        use State::{Connecting, Disabled, Idle, Up, Waiting};
+        for state in [Disabled, Idle, Connecting, Waiting, Up] {
+            let is = [Constant, OnDemand, Never].map(|policy| disposition(policy, state, false));
+            let handover = disposition(Constant, state, true);
+            let expected = match state {
+                Up => ([Open, Open, Forbidden], Open),
+                Disabled => ([Down, Down, Forbidden], Down),
+                _ => ([Down, Hold, Forbidden], Hold),
+            };
+            assert_eq!((is, handover), expected, "{state:?}");
         }
     }
 }

@@ -1,27 +1,26 @@
-//! The task of a link: carries out what its state machine says.
+//! The task of a link: tells its state machine what happens, and carries out what that says.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info};
 
+use super::command::LinkCommand;
 use super::dial::{Candidate, dial};
 use super::established::Established;
 use super::handshake::Handshaker;
-use super::machine::{Action, End, Event, Machine, Offer, Reason, Rules, SessionId, State};
-use super::peer::{LinkCommand, Peer};
-use super::signals::{RoundTrip, SessionSignals, ToLink};
-use super::standing::Hold;
-use super::writer;
+use super::machine::{Action, End, Event, Machine, Reason, Rules, SessionId, State};
+use super::peer::Peer;
+use super::pings::Pings;
+use super::report::Report;
+use super::sessions::{OpenSession, Sessions, turn_away};
+use super::signals::ToLink;
 use crate::BoxFuture;
-use crate::class;
 use crate::config::RootOptions;
 use crate::session::SessionError;
 use crate::transport::Priority;
-use crate::transport::stream::AbortHandle;
 
 /// First attempts are spread over a millisecond for each Peer but one.
 const SPREAD: Duration = Duration::from_millis(1);
@@ -29,17 +28,8 @@ const SPREAD: Duration = Duration::from_millis(1);
 /// How long a Peer that is started at the same time as this Node may take until it listens.
 const START: Duration = Duration::from_millis(100);
 
-/// How long a session has for its goodbye, however full its stream is.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 /// How long Messages wait for a link that has taken the place of one that was up.
 const HANDOVER: Duration = Duration::from_secs(3);
-
-/// Most questions for the round-trip time that wait for an answer.
-const MOST_PINGS: usize = 1024;
-
-/// Replaced runs of a Peer that are remembered.
-const REPLACED: usize = 8;
 
 /// Everything that a link needs.
 pub struct Link {
@@ -51,8 +41,6 @@ pub struct Link {
     pub candidates: Vec<Candidate>,
     /// What happens to the link.
     pub commands: mpsc::Receiver<LinkCommand>,
-    /// Says that the link is to end, and how.
-    pub end: watch::Receiver<Option<End>>,
     /// Dropped once the first attempts to reach the Peer are over, or none is to be made.
     pub ready: Option<oneshot::Sender<()>>,
 }
@@ -69,19 +57,20 @@ impl Link {
             best: self.candidates.first().map(|candidate| candidate.transport.priority()),
             spread: SPREAD.saturating_mul(peers.saturating_sub(1)),
         };
+        let Link { peer, handshaker, candidates, commands, ready } = self;
         let running = Running {
+            report: Report::new(Arc::clone(&peer), Arc::clone(&handshaker.dispatch), ready),
+            peer,
+            handshaker,
+            candidates,
             machine: Machine::new(rules, rand::random::<f64>),
             state: State::Disabled,
-            sessions: HashMap::new(),
-            reconciled: self.peer.reconciled(),
-            replaced: VecDeque::new(),
+            sessions: Sessions::default(),
+            pings: Pings::default(),
             dialling: None,
-            unreachable: false,
-            pings: Vec::new(),
             begun: Instant::now(),
-            link: self,
         };
-        running.run().await;
+        running.run(commands).await;
     }
 }
 
@@ -96,100 +85,69 @@ async fn next(end: &mut watch::Receiver<Option<End>>) -> Option<End> {
     }
 }
 
-struct Open {
-    signals: Arc<SessionSignals>,
-    /// Until the session is given up.
-    hold: Option<Hold>,
-    abort_handle: AbortHandle,
-    transport: String,
-    priority: Priority,
-    address: String,
-    /// The Peer's run that it leads to.
-    boot: u64,
-    /// What the Peer said it received from this run, if it knows this run.
-    received: Option<u64>,
-}
+/// An attempt to reach the Peer.
+type Dialling = BoxFuture<'static, Result<Established, SessionError>>;
 
-/// A session is of no use without its link.
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.signals.set_active(false);
-        self.abort_handle.abort();
-    }
-}
-
-/// Somebody who waits for a round trip that begins after the question.
-struct Ping {
-    session: SessionId,
-    /// When it was asked, by that session's clock.
-    asked: u64,
-    /// Whether it is about the heartbeat behind some padding.
-    padded: bool,
-    answer: oneshot::Sender<u64>,
+/// Waits for what comes of the attempt under way, if there is one.
+async fn outcome(dialling: &mut Option<Dialling>) -> Option<Result<Established, SessionError>> {
+    Some(dialling.as_mut()?.await)
 }
 
 struct Running {
-    link: Link,
+    peer: Arc<Peer>,
+    handshaker: Arc<Handshaker>,
+    candidates: Vec<Candidate>,
+    report: Report,
     machine: Machine,
+    /// What the machine was doing after the last event.
     state: State,
-    sessions: HashMap<SessionId, Open>,
-    /// The Peer's run for which what it received is counted.
-    reconciled: Option<u64>,
-    /// Runs of the Peer that a later one has replaced.
-    replaced: VecDeque<u64>,
-    dialling: Option<BoxFuture<'static, Result<Established, SessionError>>>,
-    /// The log says already that the Peer cannot be reached.
-    unreachable: bool,
-    /// Those who want to know the round-trip time.
-    pings: Vec<Ping>,
+    sessions: Sessions,
+    pings: Pings,
+    dialling: Option<Dialling>,
     /// When the link began.
     begun: Instant,
 }
 
 impl Running {
-    async fn run(mut self) {
+    async fn run(mut self, mut commands: mpsc::Receiver<LinkCommand>) {
         self.begin();
         if self.state == State::Disabled {
             // The link whose place it takes may have been anything.
             self.changed(State::Disabled, State::Disabled);
         }
-        // A timer would take a millisecond or two for what is due at once.
+        // What is due at once would wait a millisecond or two for a timer.
         if self.machine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             self.time();
         }
         if matches!(self.state, State::Disabled | State::Idle) {
-            self.link.ready = None;
+            self.report.ready();
         }
         let handover = sleep(HANDOVER);
         tokio::pin!(handover);
-        let mut end = self.link.end.clone();
+        let mut end = self.peer.ends();
         end.mark_changed();
         let mut ending = None;
         while !(ending.is_some() && self.sessions.is_empty()) {
             let deadline = self.machine.deadline();
             tokio::select! {
                 biased;
-                // First: what a session said goes before what somebody else says of it.
-                told = self.link.peer.pending.told() => {
+                // First: what came on a session goes before what another task says of it.
+                told = self.peer.pending.told() => {
                     told.into_iter().for_each(|id| self.read(id));
                 }
-                Some(notice) = self.link.commands.recv() => self.notice(notice),
-                result = async { self.dialling.as_mut()?.await.into() }, if self.dialling.is_some() => {
+                Some(command) = commands.recv() => self.obey(command),
+                Some(result) = outcome(&mut self.dialling) => {
                     self.dialling = None;
                     self.dialled(result);
                 }
-                () = self.link.peer.outgoing.wanted.notified() => self.handle(Event::Wanted),
+                () = self.peer.outgoing.wanted.notified() => self.handle(Event::Wanted),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.time();
                 }
-                () = &mut handover, if self.is_handover() => self.link.peer.end_handover(),
+                () = &mut handover, if self.is_handover() => self.peer.end_handover(),
                 Some(how) = next(&mut end) => {
                     ending = Some(how);
-                    if how == End::Revoke && !self.sessions.is_empty() {
-                        let peer = self.link.peer.name();
-                        info!(class = class::REVOKED, peer, "ending all sessions: {}", how.reason().text());
-                    }
-                    self.handle(Event::Stop(how));
+                    self.end(how);
                 }
             }
         }
@@ -197,11 +155,11 @@ impl Running {
 
     /// Whether Messages wait because this link, and not one that takes its place, took that of another.
     fn is_handover(&self) -> bool {
-        self.link.end.borrow().is_none() && self.link.peer.is_handover()
+        self.peer.check_end().is_ok() && self.peer.is_handover()
     }
 
     fn begin(&mut self) {
-        let peer = &self.link.peer;
+        let peer = &self.peer;
         let left_by_another = if !peer.is_wanted() {
             Some(Event::Disconnect)
         } else {
@@ -217,40 +175,50 @@ impl Running {
         }
     }
 
-    fn notice(&mut self, notice: LinkCommand) {
-        match notice {
+    fn end(&mut self, how: End) {
+        if how == End::Revoke && !self.sessions.is_empty() {
+            self.report.revoked();
+        }
+        self.handle(Event::Stop(how));
+    }
+
+    fn obey(&mut self, command: LinkCommand) {
+        match command {
             LinkCommand::Ready(established) => self.established(*established),
             LinkCommand::Connect => {
-                info!(peer = self.link.peer.name(), "connecting, as asked");
+                info!(peer = self.peer.name(), "connecting, as asked");
                 self.handle(Event::Connect);
             }
             LinkCommand::Disconnect => {
-                info!(peer = self.link.peer.name(), "closing the link, as asked");
-                self.link.peer.set_error(Reason::Asked.text().to_owned());
+                info!(peer = self.peer.name(), "closing the link, as asked");
+                self.peer.set_error(Reason::Asked.text().to_owned());
                 self.handle(Event::Disconnect);
             }
             LinkCommand::Ping { padding, answer } => self.ping(padding, answer),
-            LinkCommand::Ended(id, reason) => {
-                // What the Peer said last may still be there.
-                self.read(id);
-                self.pings.retain(|ping| ping.session != id);
-                debug!(peer = self.link.peer.name(), session = id, "session ended: {reason}");
-                self.sessions.remove(&id);
-                if self.machine.current() == Some(id) {
-                    self.link.peer.set_error(reason.to_string());
-                }
-                self.handle(match *reason {
-                    SessionError::TurnedAway(_) => Event::TurnedAway(id),
-                    _ => Event::Ended(id),
-                });
-            }
+            LinkCommand::Ended(id, reason) => self.ended(id, &reason),
         }
+    }
+
+    fn ended(&mut self, id: SessionId, reason: &SessionError) {
+        // What the Peer said last may still be there.
+        self.read(id);
+        self.pings.forget(id);
+        debug!(peer = self.peer.name(), session = id, "session ended: {reason}");
+        self.sessions.remove(id);
+        if self.machine.current() == Some(id) {
+            self.peer.set_error(reason.to_string());
+        }
+        self.handle(match reason {
+            SessionError::TurnedAway(_) => Event::TurnedAway(id),
+            _ => Event::Ended(id),
+        });
     }
 
     /// Acts upon what the reader of a session left in the signals.
     fn read(&mut self, id: SessionId) {
-        let Some(open) = self.sessions.get(&id) else { return };
+        let Some(open) = self.sessions.get(id) else { return };
         let ToLink { chosen, echo, finish, finished } = open.signals.take_for_link();
+        let padded = open.signals.padded();
         if chosen {
             self.handle(Event::Use(id));
         }
@@ -258,8 +226,8 @@ impl Running {
             self.hear_interest();
         }
         if let Some(measured) = echo {
-            self.link.peer.set_round_trip(measured);
-            self.answer_pings(id, measured);
+            self.peer.set_round_trip(measured);
+            self.pings.answer(id, measured, padded);
             self.handle(Event::Echo(id));
         }
         if finish {
@@ -270,129 +238,58 @@ impl Running {
         }
     }
 
-    /// Asks the Peer for a sign of life; what cannot be answered is dropped.
+    /// Sends a heartbeat to measure the round trip, behind so much padding; if it cannot, drops the ping.
     fn ping(&mut self, padding: usize, answer: oneshot::Sender<u64>) {
-        self.pings.retain(|ping| !ping.answer.is_closed());
-        let Some(session) = self.machine.current() else { return };
-        let Some(open) = self.sessions.get(&session) else { return };
-        let padded = padding > 0;
-        // One who is to wait for padding at a time: what another one adds would come before his answer.
-        if self.pings.len() >= MOST_PINGS || padded && self.pings.iter().any(|ping| ping.padded) {
+        let Some(open) = self.machine.current().and_then(|id| self.sessions.get(id)) else {
             return;
-        }
-        self.pings.push(Ping { session, asked: open.signals.now(), padded, answer });
-        open.signals.tell_writer(|say| match padding {
-            // What another one waits for is still to be written.
-            0 => say.heartbeat = true,
-            padding => say.padding = padding,
-        });
-    }
-
-    fn answer_pings(&mut self, id: SessionId, measured: RoundTrip) {
-        let padded = self.sessions.get(&id).map(|open| open.signals.padded());
-        let answered = |ping: &mut Ping| {
-            // A later heartbeat may have overtaken the echo of the one behind the padding: it is behind it too.
-            let behind = |sent: u64| ping.asked <= sent && sent <= measured.sent;
-            ping.session == id
-                && if ping.padded { padded.is_some_and(behind) } else { behind(ping.asked) }
         };
-        for ping in self.pings.extract_if(.., answered) {
-            // Whoever asked may have gone.
-            let _ = ping.answer.send(measured.time);
+        if self.pings.ask(open.offer.id, open.signals.now(), padding > 0, answer) {
+            open.signals.tell_writer(|say| match padding {
+                // Padding that another ping asked for is still to be written.
+                0 => say.heartbeat = true,
+                padding => say.padding = padding,
+            });
         }
     }
 
-    fn dialled(&mut self, result: Option<Result<Established, SessionError>>) {
-        match result {
-            Some(Ok(established)) => self.established(established),
-            Some(Err(error)) => {
-                self.complain(&error);
-                self.link.peer.set_error(error.to_string());
-                self.link.peer.end_handover();
-                let refused = error.is_refusal();
-                // Whoever is being started at the same moment is reached by one of the next attempts.
-                let nowhere = self.link.candidates.is_empty();
-                if refused || nowhere || self.begun.elapsed() >= START {
-                    self.link.ready = None;
-                }
-                self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
-            }
-            None => {}
-        }
-    }
-
-    /// Says once that a Peer cannot be reached, and a refusal as often as that is allowed.
-    fn complain(&mut self, error: &SessionError) {
-        let name = self.link.peer.name();
-        if error.is_refusal() {
-            self.link.handshaker.dispatch.complain(name, error);
-        } else if self.machine.state() == State::Up || self.unreachable {
-            debug!(peer = name, "cannot connect: {error}");
-        } else {
-            self.unreachable = true;
-            info!(class = class::UNREACHABLE, peer = name, "cannot connect yet: {error}");
-        }
-    }
-
-    /// Whether this leads to a run of the Peer that is still there though another one has replaced it:
-    /// two daemons with one name and key would replace each other for ever.
-    fn is_twin(&self, established: &Established) -> bool {
-        self.state == State::Up && self.replaced.contains(&established.hello.boot)
-    }
-
-    fn turn_away(&mut self, mut established: Established) {
-        established.hold = None;
-        let peer = Arc::clone(&self.link.peer);
-        let twin = SessionError::Twin(peer.name().to_owned());
-        self.link.handshaker.dispatch.complain(peer.name(), &twin);
-        let (dialled, abort_handle) =
-            (established.dialled, established.session.abort_handle.clone());
-        established.signals.tell_writer(|say| say.bye = Some(Reason::Twin.text()));
-        tokio::spawn(async move {
-            // However full its stream is, it ends.
-            let _ = timeout(GOODBYE, writer::run(established, peer)).await;
-            abort_handle.abort();
-        });
-        if dialled {
-            self.handle(Event::DialRefused);
-        }
-    }
-
-    fn established(&mut self, mut established: Established) {
-        if self.is_twin(&established) {
-            return self.turn_away(established);
-        }
-        let id = established.id;
-        let own_boot = self.link.handshaker.peers.origin.boot;
-        let offer = Offer {
-            id,
-            priority: established.priority,
-            boot: established.hello.boot,
-            dialled: established.dialled,
+    fn dialled(&mut self, result: Result<Established, SessionError>) {
+        let error = match result {
+            Ok(established) => return self.established(established),
+            Err(error) => error,
         };
-        let open = Open {
-            signals: Arc::clone(&established.signals),
-            hold: established.hold.take(),
-            abort_handle: established.session.abort_handle.clone(),
-            transport: established.transport.clone(),
-            priority: established.priority,
-            address: established.address.clone(),
-            boot: established.hello.boot,
-            received: (established.hello.received_boot == own_boot)
-                .then_some(established.hello.received),
-        };
-        self.sessions.insert(id, open);
-        let peer = Arc::clone(&self.link.peer);
-        tokio::spawn(async move {
-            let reason = writer::run(established, Arc::clone(&peer)).await;
-            // The link is gone when the Node has stopped.
-            let _ = peer.commands.send(LinkCommand::Ended(id, Box::new(reason))).await;
-        });
+        self.report.dial_failed(self.state, &error);
+        self.peer.end_handover();
+        let refused = error.is_refusal();
+        // A Peer that is being started at the same moment is reached by one of the next attempts.
+        let nowhere = self.candidates.is_empty();
+        if refused || nowhere || self.begun.elapsed() >= START {
+            self.report.ready();
+        }
+        self.handle(if refused { Event::DialRefused } else { Event::DialFailed });
+    }
+
+    fn established(&mut self, established: Established) {
+        if self.state == State::Up && self.peer.ledger().is_twin(established.hello.boot) {
+            return self.turn_twin_away(established);
+        }
+        let own_boot = self.handshaker.peers.origin.boot;
+        let open = OpenSession::open(established, Arc::clone(&self.peer), own_boot);
+        let offer = open.offer;
+        self.sessions.insert(open);
         self.handle(Event::Ready(offer));
         // The Peer may have gone on before the link knew of the session.
-        self.read(id);
-        if let Some(hold) = self.sessions.get(&id).and_then(|open| open.hold.as_ref()) {
-            hold.confirm();
+        self.read(offer.id);
+        if let Some(open) = self.sessions.get(offer.id) {
+            open.confirm();
+        }
+    }
+
+    fn turn_twin_away(&mut self, established: Established) {
+        self.report.twin();
+        let dialled = established.dialled;
+        turn_away(established, Arc::clone(&self.peer), Reason::Twin);
+        if dialled {
+            self.handle(Event::DialRefused);
         }
     }
 
@@ -401,45 +298,33 @@ impl Running {
         self.handle(Event::Time { heard });
     }
 
-    fn current(&self) -> Option<&Open> {
-        self.machine.current().and_then(|id| self.sessions.get(&id))
+    /// The session in use.
+    fn current(&self) -> Option<&OpenSession> {
+        self.machine.current().and_then(|id| self.sessions.get(id))
     }
 
+    /// Tells the machine what happened, and does what it says.
     fn handle(&mut self, event: Event) {
         let before = self.machine.current();
         let actions = self.machine.handle(event, Instant::now());
-        let state = self.machine.state();
-        if self.link.peer.set_in_use(self.machine.current()) {
+        let was = std::mem::replace(&mut self.state, self.machine.state());
+        if self.peer.set_in_use(self.machine.current()) {
             self.meet();
         }
-        let mut was = std::mem::replace(&mut self.state, state);
-        if was == State::Up && self.leads_elsewhere() {
-            // The link was down, only nobody noticed: what waited was for the run before.
-            self.replaced.extend(self.reconciled);
-            if self.replaced.len() > REPLACED {
-                self.replaced.pop_front();
-            }
-            self.link.peer.set_error(Reason::Restarted.text().to_owned());
-            was = State::Waiting;
-            self.changed(State::Up, was);
-        }
-        if state == State::Up {
-            // Before anything is sent on the session that is taken into use.
-            self.reconcile(was != State::Up || self.is_replaced(before));
-        }
+        // Before anything is sent on the session that is taken into use.
+        let was = self.reconcile(was, before);
         for action in actions {
             self.act(action);
         }
-        if state != was {
-            self.changed(was, state);
+        if self.state != was {
+            self.changed(was, self.state);
         }
     }
 
-    /// Learns from the session that is taken into use what the Peer is: before anything is sent on it.
+    /// Learns from the session that is taken into use what the Peer is.
     fn meet(&self) {
         let Some(open) = self.current() else { return };
-        let peer = &self.link.peer;
-        peer.set_boot(open.boot);
+        self.peer.set_boot(open.offer.boot);
         self.hear_interest();
     }
 
@@ -447,133 +332,68 @@ impl Running {
     /// run that is not wanted.
     fn hear_interest(&self) {
         if let Some(interests) = self.current().and_then(|open| open.signals.interests()) {
-            self.link.handshaker.dispatch.set_interest(self.link.peer.id, &interests);
+            self.handshaker.dispatch.set_interest(self.peer.id, &interests);
         }
     }
 
-    /// Whether the session in use leads to another run of the Peer than the one before.
-    fn leads_elsewhere(&self) -> bool {
-        self.current().is_some_and(|open| self.reconciled.is_some_and(|boot| boot != open.boot))
-    }
-
-    /// Whether another session serves instead of this one, which was not finished but dead: that it was the
-    /// other side may have noticed first.
-    fn is_replaced(&self, before: Option<SessionId>) -> bool {
-        let Some(before) = before.filter(|id| self.machine.current() != Some(*id)) else {
-            return false;
-        };
-        let priority = |open: &Open| open.priority;
-        let (before, now) = (self.sessions.get(&before), self.current());
-        before.is_none() || before.map(priority) == now.map(priority)
-    }
-
-    /// Counts what was lost while the link was down.
-    fn reconcile(&mut self, was_down: bool) {
-        let Some((boot, received)) = self.current().map(|open| (open.boot, open.received)) else {
-            return;
-        };
-        if was_down {
-            // A run that was not reconciled with before has had nothing of what was sent to another, even
-            // if it knows this one already from a session that came to nothing.
-            let received = received.filter(|_| self.reconciled.is_none_or(|known| known == boot));
-            self.reconciled = Some(boot);
-            self.link.peer.reconcile(boot, received);
+    /// Counts what was lost, if the link is up but was not, or not with the run of the Peer or the live session that
+    /// it has now. Returns what the link was doing before: `was`, but for a change of runs.
+    fn reconcile(&mut self, mut was: State, before: Option<SessionId>) -> State {
+        let Some(open) = self.current() else { return was };
+        let (boot, received) = (open.offer.boot, open.received);
+        if was == State::Up && self.peer.ledger().is_other_run(boot) {
+            // The link was down, and this side has not noticed: what waited was for the run before.
+            self.peer.ledger().replace_run();
+            self.peer.set_error(Reason::Restarted.text().to_owned());
+            was = State::Waiting;
+            self.changed(State::Up, was);
         }
+        if was != State::Up || self.sessions.has_died(before, self.machine.current()) {
+            self.peer.ledger().reconcile(boot, received);
+        }
+        was
+    }
+
+    fn changed(&mut self, was: State, state: State) {
+        let in_use = self.machine.current().and_then(|id| self.sessions.get(id));
+        self.report.changed(was, state, in_use);
     }
 
     fn act(&mut self, action: Action) {
         match action {
             Action::Dial(above) => self.dial(above),
             Action::StopDialling => self.dialling = None,
-            Action::SayUse(id) => {
-                self.note(id, |signals| signals.tell_writer(|say| say.say_use = true))
-            }
-            Action::Heartbeat(id) => {
-                self.note(id, |signals| signals.tell_writer(|say| say.heartbeat = true))
-            }
-            Action::Finish { id, drain } => self.note(id, |signals| signals.finish(drain)),
-            Action::Activate(id) => {
-                if let Some(open) = self.sessions.get(&id) {
-                    let peer = &self.link.peer;
-                    if peer.set_carrier(&open.transport, &open.address) {
-                        self.link.handshaker.dispatch.link_changed(peer);
-                    }
-                    open.signals.set_active(true);
+            Action::SayUse(id) => self.sessions.tell_writer(id, |say| say.say_use = true),
+            Action::Heartbeat(id) => self.sessions.tell_writer(id, |say| say.heartbeat = true),
+            Action::Finish { id, drain } => {
+                if let Some(open) = self.sessions.get(id) {
+                    open.signals.finish(drain);
                 }
             }
-            Action::Close(id, reason) => {
-                if self.machine.current().is_none() {
-                    self.link.peer.set_error(reason.text().to_owned());
-                }
-                let Some(open) = self.sessions.get_mut(&id) else { return };
-                open.hold = None;
-                open.signals.set_active(false);
-                if reason == Reason::Silent {
-                    // It would not hear a goodbye.
-                    return open.abort_handle.abort();
-                }
-                open.signals.tell_writer(|say| say.bye = Some(reason.text()));
-                let abort_handle = open.abort_handle.clone();
-                tokio::spawn(async move {
-                    sleep(GOODBYE).await;
-                    abort_handle.abort();
-                });
-            }
+            Action::Activate(id) => self.activate(id),
+            Action::Close(id, reason) => self.close(id, reason),
         }
     }
 
-    fn note(&self, id: SessionId, leave: impl FnOnce(&SessionSignals)) {
-        if let Some(open) = self.sessions.get(&id) {
-            leave(&open.signals);
+    fn activate(&self, id: SessionId) {
+        if let Some(open) = self.sessions.get(id) {
+            self.report.carried_by(open);
+            open.signals.set_active(true);
         }
+    }
+
+    fn close(&mut self, id: SessionId, reason: Reason) {
+        if self.machine.current().is_none() {
+            self.peer.set_error(reason.text().to_owned());
+        }
+        self.sessions.close(id, reason);
     }
 
     fn dial(&mut self, above: Option<Priority>) {
-        let handshaker = Arc::clone(&self.link.handshaker);
-        let peer = Arc::clone(&self.link.peer);
-        let candidates = self.link.candidates.clone();
+        let handshaker = Arc::clone(&self.handshaker);
+        let peer = Arc::clone(&self.peer);
+        let candidates = self.candidates.clone();
         self.dialling =
             Some(Box::pin(async move { dial(&handshaker, &peer, &candidates, above).await }));
-    }
-
-    fn changed(&mut self, was: State, state: State) {
-        let peer = &self.link.peer;
-        if state == State::Up {
-            if let Some(open) = self.current() {
-                peer.set_carrier(&open.transport, &open.address);
-                info!(
-                    class = class::LINK_UP,
-                    peer = peer.name(),
-                    transport = open.transport,
-                    address = open.address,
-                    "link up"
-                );
-            }
-            self.unreachable = false;
-        }
-        let end = *self.link.end.borrow();
-        let state = match end {
-            Some(End::Replace | End::Revoke) if was == State::Up => State::Waiting,
-            // What takes its place says how the link stands.
-            Some(End::Replace | End::Revoke) => return,
-            _ => state,
-        };
-        if peer.set_state(state) {
-            self.link.handshaker.dispatch.link_changed(peer);
-        }
-        if state == State::Up {
-            self.link.ready = None;
-        }
-        if was == State::Up {
-            let reason = peer.status().last_error.unwrap_or_else(|| "no reason known".to_owned());
-            if end.is_some() {
-                debug!(peer = peer.name(), "link down: {reason}");
-            } else {
-                warn!(class = class::LINK_DOWN, peer = peer.name(), "link down: {reason}");
-            }
-            if peer.outgoing.has_messages() {
-                peer.outgoing.wanted.notify_one();
-            }
-        }
     }
 }

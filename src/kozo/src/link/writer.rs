@@ -200,14 +200,14 @@ impl Writer {
         if room == 0 {
             return None;
         }
-        let bytes = self.peer.outgoing.take(&mut self.batch, room);
+        let bytes = self.peer.take_messages(&mut self.batch, room);
         self.put_batch(bytes)
     }
 
     /// Encodes all Messages that are left.
     fn drain(&mut self) {
         while self.peer.outgoing.has_messages() {
-            let bytes = self.peer.outgoing.take(&mut self.batch, BATCH);
+            let bytes = self.peer.take_messages(&mut self.batch, BATCH);
             self.put_batch(bytes);
         }
     }

@@ -187,7 +187,6 @@ impl Node {
             handshaker: Arc::clone(&live.handshaker),
             candidates,
             commands,
-            end: peer.ends(),
             ready,
         }
     }

@@ -6,6 +6,7 @@
 //! offers sessions and follows. Moving from one session to another, each side finishes the old one
 //! first (`finish`, `finished`), and sends on the new one only then: nothing is lost or overtaken.
 
+mod sessions;
 mod terms;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
+use sessions::{Phase, TrackedSession, TrackedSessions};
 pub use terms::{Action, End, Event, LinkState, Offer, Reason, Rules, SessionId, State};
 
 /// How long the present session has to answer when another one is offered, and again if something has
@@ -31,34 +33,11 @@ const STEADY: Duration = Duration::from_millis(500);
 /// A Peer silent for this many heartbeats is down.
 const SILENT_HEARTBEATS: u32 = 3;
 
-#[derive(Clone, Copy, Debug)]
-enum Phase {
-    /// In use.
-    Current,
-    /// Offered while another is in use: taken if that one does not answer until then.
-    Candidate(Instant),
-    /// Offered to the decider, whose answer is awaited until then.
-    Offered(Instant),
-    /// No longer in use since then.
-    Old(Instant),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct TrackedSession {
-    offer: Offer,
-    /// When both sides had said hello on it.
-    since: Instant,
-    phase: Phase,
-    finish_said: bool,
-    finished: bool,
-    peer_finished: bool,
-}
-
 /// The state machine.
 #[derive(Debug)]
 pub struct Machine {
     rules: Rules,
-    sessions: Vec<TrackedSession>,
+    sessions: TrackedSessions,
     /// The session in use still waits for the old one to be finished, until then.
     held: Option<Instant>,
     dialling: bool,
@@ -86,7 +65,7 @@ impl Machine {
         Machine {
             backoff: Backoff::new(rules.retry),
             rules,
-            sessions: Vec::new(),
+            sessions: TrackedSessions::default(),
             held: None,
             dialling: false,
             retry_at: None,
@@ -120,22 +99,18 @@ impl Machine {
 
     /// The session in use.
     pub fn current(&self) -> Option<SessionId> {
-        self.in_use().map(|known| known.offer.id)
+        self.sessions.in_use().map(|session| session.offer.id)
     }
 
     /// When [`Event::Time`] is due at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        let phases = self.sessions.iter().filter_map(|known| match known.phase {
-            Phase::Current => None,
-            Phase::Candidate(until) | Phase::Offered(until) => Some(until),
-            Phase::Old(since) => Some(since + LINGER),
-        });
-        let beats = self.in_use().is_some().then(|| {
+        let beats = self.sessions.in_use().is_some().then(|| {
             let silent = self.heard.map(|heard| heard + self.silence());
             let beat = self.beat.map(|beat| beat + self.rules.heartbeat);
             [silent, beat]
         });
-        phases
+        let sessions = self.sessions.deadline().into_iter();
+        sessions
             .chain(self.held)
             .chain(self.retry_at)
             .chain(self.closing)
@@ -223,8 +198,10 @@ impl Machine {
 
     /// While on a Transport that is not the best one, tries the better ones now and then.
     fn look_for_better(&mut self, now: Instant) {
-        let better =
-            self.in_use().is_some_and(|known| Some(known.offer.priority) < self.rules.best);
+        let better = self
+            .sessions
+            .in_use()
+            .is_some_and(|session| Some(session.offer.priority) < self.rules.best);
         let may_dial = self.rules.outward == ConnectPolicy::Constant && !self.is_ending();
         self.retry_at = (better && may_dial).then(|| now + self.rules.retry);
     }
@@ -236,48 +213,39 @@ impl Machine {
         if self.is_ending() {
             return actions.push(Action::Close(offer.id, self.reason_to_end()));
         }
-        let mut known = TrackedSession {
-            offer,
-            since: now,
-            phase: Phase::Offered(now + DECISION),
-            finish_said: false,
-            finished: false,
-            peer_finished: false,
-        };
+        let mut session = TrackedSession::new(offer, Phase::Offered(now + DECISION), now);
         if !self.rules.decider {
             self.close_oldest_offer(actions);
-            return self.sessions.push(known);
+            return self.sessions.push(session);
         }
-        let present = self.in_use().map(|known| known.offer);
+        let present = self.sessions.in_use().map(|session| session.offer);
         match present {
             Some(present) if present.boot == offer.boot && offer.priority <= present.priority => {
                 self.close_candidates(actions);
-                known.phase = Phase::Candidate(now + PROBE);
-                self.sessions.push(known);
+                session.phase = Phase::Candidate(now + PROBE);
+                self.sessions.push(session);
                 actions.push(Action::Heartbeat(present.id));
                 self.try_again(now);
             }
             _ => {
-                self.sessions.push(known);
+                self.sessions.push(session);
                 self.adopt(offer.id, now, actions);
             }
         }
     }
 
     fn close_oldest_offer(&mut self, actions: &mut Vec<Action>) {
-        let offered = |known: &&TrackedSession| matches!(known.phase, Phase::Offered(_));
-        let mut offers = self.sessions.iter().filter(offered).map(|known| known.offer.id);
-        if let (Some(oldest), Some(_)) = (offers.next(), offers.nth(MOST_OFFERED - 2)) {
-            self.forget(oldest);
+        if self.sessions.count(Phase::is_offered) >= MOST_OFFERED
+            && let Some(oldest) = self.sessions.find(Phase::is_offered)
+        {
+            self.sessions.remove(oldest);
             actions.push(Action::Close(oldest, Reason::Undecided));
         }
     }
 
     fn used(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let offered = |known: &TrackedSession| {
-            known.offer.id == id && matches!(known.phase, Phase::Offered(_))
-        };
-        if !self.rules.decider && self.sessions.iter().any(offered) {
+        let offered = self.sessions.get(id).is_some_and(|session| session.phase.is_offered());
+        if !self.rules.decider && offered {
             self.adopt(id, now, actions);
         }
     }
@@ -296,13 +264,15 @@ impl Machine {
 
     /// Takes a session into use, in place of the present one if there is one.
     fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(TrackedSession { offer, since, .. }) = self.known(id).copied() else { return };
+        let Some(TrackedSession { offer, since, .. }) = self.sessions.get(id).copied() else {
+            return;
+        };
         if self.rules.decider {
             actions.push(Action::SayUse(id));
         }
         self.retire_present(&offer, now, actions);
-        if let Some(known) = self.known_mut(id) {
-            known.phase = Phase::Current;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.phase = Phase::Current;
         }
         if self.held.is_none() {
             actions.push(Action::Activate(id));
@@ -323,11 +293,11 @@ impl Machine {
     }
 
     fn retire_present(&mut self, successor: &Offer, now: Instant, actions: &mut Vec<Action>) {
-        let Some(present) = self.in_use_mut() else { return };
+        let Some(present) = self.sessions.in_use_mut() else { return };
         let Offer { id, priority, boot, .. } = present.offer;
         if boot != successor.boot {
             self.held = None;
-            self.forget(id);
+            self.sessions.remove(id);
             return actions.push(Action::Close(id, Reason::Restarted));
         }
         present.phase = Phase::Old(now);
@@ -340,18 +310,20 @@ impl Machine {
     }
 
     fn peer_finish(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        if let Some(known) = self.known_mut(id) {
-            known.peer_finished = true;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.peer_finished = true;
         }
         self.close_if_done(id, actions);
     }
 
     fn finished(&mut self, id: SessionId, actions: &mut Vec<Action>) {
         let (ending, reason) = (self.is_ending(), self.reason_to_end());
-        let Some(known) = self.known_mut(id).filter(|known| known.finish_said) else { return };
-        known.finished = true;
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.finish_said) else {
+            return;
+        };
+        session.finished = true;
         if ending {
-            self.forget(id);
+            self.sessions.remove(id);
             self.closing = None;
             return actions.push(Action::Close(id, reason));
         }
@@ -361,7 +333,7 @@ impl Machine {
 
     /// Lets the session in use have the Messages once nothing before them can be under way.
     fn release_if_done(&mut self, actions: &mut Vec<Action>) {
-        let unfinished = |known: &TrackedSession| known.finish_said && !known.finished;
+        let unfinished = |session: &TrackedSession| session.finish_said && !session.finished;
         if !self.sessions.iter().any(unfinished) {
             self.release(actions);
         }
@@ -378,11 +350,11 @@ impl Machine {
 
     /// The decider closes an old session once both sides have finished it.
     fn close_if_done(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        let done = self.known(id).is_some_and(|known| {
-            known.finished && known.peer_finished && matches!(known.phase, Phase::Old(_))
+        let done = self.sessions.get(id).is_some_and(|session| {
+            session.finished && session.peer_finished && session.phase.is_old()
         });
         if done && self.rules.decider {
-            self.forget(id);
+            self.sessions.remove(id);
             actions.push(Action::Close(id, Reason::Moved));
         }
     }
@@ -394,19 +366,15 @@ impl Machine {
     }
 
     fn close_candidates(&mut self, actions: &mut Vec<Action>) {
-        self.sessions.retain(|known| {
-            let candidate = matches!(known.phase, Phase::Candidate(_));
-            if candidate {
-                actions.push(Action::Close(known.offer.id, Reason::Duplicate));
-            }
-            !candidate
-        });
+        for id in self.sessions.remove_all(Phase::is_candidate) {
+            actions.push(Action::Close(id, Reason::Duplicate));
+        }
     }
 
     fn ended(&mut self, id: SessionId, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
-        let Some(known) = self.known(id) else { return };
-        let phase = known.phase;
-        self.forget(id);
+        let Some(session) = self.sessions.get(id) else { return };
+        let phase = session.phase;
+        self.sessions.remove(id);
         match phase {
             Phase::Current => self.down(turned_away, now, actions),
             Phase::Old(_) => self.release_if_done(actions),
@@ -417,15 +385,10 @@ impl Machine {
     /// The session in use is gone: another one takes its place, or the link is down.
     fn down(&mut self, turned_away: bool, now: Instant, actions: &mut Vec<Action>) {
         (self.held, self.closing) = (None, None);
-        let old =
-            |known: &TrackedSession| matches!(known.phase, Phase::Old(_)).then_some(known.offer.id);
-        for id in self.sessions.iter().filter_map(old).collect::<Vec<_>>() {
-            self.forget(id);
+        for id in self.sessions.remove_all(Phase::is_old) {
             actions.push(Action::Close(id, Reason::Moved));
         }
-        let candidate =
-            self.sessions.iter().find(|known| matches!(known.phase, Phase::Candidate(_)));
-        if let Some(id) = candidate.map(|known| known.offer.id) {
+        if let Some(id) = self.sessions.find(Phase::is_candidate) {
             return self.adopt(id, now, actions);
         }
         // A link that does not stay up gets no quick attempt each time.
@@ -454,7 +417,7 @@ impl Machine {
                 actions.push(Action::Heartbeat(id));
             }
         }
-        for id in self.sessions.iter().map(|known| known.offer.id).collect::<Vec<_>>() {
+        for id in self.sessions.ids() {
             self.time_of_other(id, now, actions);
         }
         if self.held.is_some_and(|until| now >= until) {
@@ -465,19 +428,19 @@ impl Machine {
             self.close_unfinished(Reason::Asked, actions);
         }
         if self.retry_at.is_some_and(|at| now >= at) {
-            let above = self.in_use().map(|known| known.offer.priority);
+            let above = self.sessions.in_use().map(|session| session.offer.priority);
             self.dial(above, actions);
         }
     }
 
     fn time_of_other(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
         // What was done about another session may have closed this one.
-        let Some(phase) = self.known(id).map(|known| known.phase) else { return };
+        let Some(phase) = self.sessions.get(id).map(|session| session.phase) else { return };
         match phase {
             // So much may be under way on the present session that its answer takes longer.
             Phase::Candidate(until) if now >= until && self.is_lively(now) => {
-                if let Some(known) = self.known_mut(id) {
-                    known.phase = Phase::Candidate(now + PROBE);
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.phase = Phase::Candidate(now + PROBE);
                 }
             }
             Phase::Candidate(until) if now >= until => match self.current() {
@@ -485,12 +448,12 @@ impl Machine {
                 None => self.adopt(id, now, actions),
             },
             Phase::Offered(until) if now >= until => {
-                self.forget(id);
+                self.sessions.remove(id);
                 actions.push(Action::Close(id, Reason::Undecided));
                 self.try_again(now);
             }
             Phase::Old(since) if now >= since + LINGER => {
-                self.forget(id);
+                self.sessions.remove(id);
                 actions.push(Action::Close(id, Reason::Moved));
                 self.release_if_done(actions);
             }
@@ -505,7 +468,7 @@ impl Machine {
 
     fn close_current(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
         actions.push(Action::Close(id, Reason::Silent));
-        self.forget(id);
+        self.sessions.remove(id);
         self.down(false, now, actions);
     }
 
@@ -537,10 +500,13 @@ impl Machine {
 
     /// Closes the session in use, in which this side has said that it has finished.
     fn close_unfinished(&mut self, reason: Reason, actions: &mut Vec<Action>) {
-        if let Some(id) =
-            self.in_use().filter(|known| known.finish_said).map(|known| known.offer.id)
+        if let Some(id) = self
+            .sessions
+            .in_use()
+            .filter(|session| session.finish_said)
+            .map(|session| session.offer.id)
         {
-            self.forget(id);
+            self.sessions.remove(id);
             actions.push(Action::Close(id, reason));
         }
     }
@@ -562,8 +528,8 @@ impl Machine {
     fn close_all(&mut self, actions: &mut Vec<Action>) {
         self.held = None;
         let reason = self.reason_to_end();
-        let close = |known: TrackedSession| Action::Close(known.offer.id, reason);
-        actions.extend(self.sessions.drain(..).map(close));
+        let all = self.sessions.remove_all(|_| true);
+        actions.extend(all.into_iter().map(|id| Action::Close(id, reason)));
     }
 
     /// Finishes the session in use and closes all others.
@@ -575,16 +541,16 @@ impl Machine {
             actions.push(Action::StopDialling);
         }
         let (reason, drain) = (self.reason_to_end(), self.ending != Some(End::Replace));
-        for known in &mut self.sessions {
-            let id = known.offer.id;
-            if matches!(known.phase, Phase::Current) {
-                known.finish_said = true;
+        for session in self.sessions.iter_mut() {
+            let id = session.offer.id;
+            if matches!(session.phase, Phase::Current) {
+                session.finish_said = true;
                 actions.push(Action::Finish { id, drain });
             } else {
                 actions.push(Action::Close(id, reason));
             }
         }
-        self.sessions.retain(|known| matches!(known.phase, Phase::Current));
+        self.sessions.remove_all(|phase| !matches!(phase, Phase::Current));
     }
 
     /// Whether no session is to be made any more.
@@ -600,28 +566,8 @@ impl Machine {
         self.rules.heartbeat * SILENT_HEARTBEATS
     }
 
-    fn in_use(&self) -> Option<&TrackedSession> {
-        self.sessions.iter().find(|known| matches!(known.phase, Phase::Current))
-    }
-
-    fn in_use_mut(&mut self) -> Option<&mut TrackedSession> {
-        self.sessions.iter_mut().find(|known| matches!(known.phase, Phase::Current))
-    }
-
-    fn known(&self, id: SessionId) -> Option<&TrackedSession> {
-        self.sessions.iter().find(|known| known.offer.id == id)
-    }
-
-    fn known_mut(&mut self, id: SessionId) -> Option<&mut TrackedSession> {
-        self.sessions.iter_mut().find(|known| known.offer.id == id)
-    }
-
     fn is_offered(&self) -> bool {
-        self.sessions.iter().any(|known| matches!(known.phase, Phase::Offered(_)))
-    }
-
-    fn forget(&mut self, id: SessionId) {
-        self.sessions.retain(|known| known.offer.id != id);
+        self.sessions.count(Phase::is_offered) > 0
     }
 }
 

@@ -409,7 +409,7 @@ impl World {
         }
         assert_eq!(machine.dialling, dialling.is_some());
         assert!(active.is_none_or(|active| known.contains_key(&active)));
-        assert!(machine.sessions.len() <= MOST_OFFERED + 4, "{:?}", machine.sessions);
+        assert!(machine.sessions.ids().len() <= MOST_OFFERED + 4, "{:?}", machine.sessions);
     }
 
     /// Both use the same session, which works.
@@ -488,7 +488,7 @@ proptest! {
         world.best = true;
         world.run(2 * RETRY);
         world.assert_joined();
-        let best = world.sides[0].machine.in_use().map(|known| known.offer.priority);
+        let best = world.sides[0].machine.sessions.in_use().map(|session| session.offer.priority);
         if policies.contains(&ConnectPolicy::Constant) {
             prop_assert_eq!(best, Some(Priority::Best));
         } else {
@@ -548,7 +548,7 @@ proptest! {
         world.run(SILENT_HEARTBEATS * HEARTBEAT);
         world.run(PROBE);
         let side = &world.sides[stopping];
-        prop_assert!(side.machine.sessions.is_empty(), "{:#?}", side.machine);
+        prop_assert!(side.machine.sessions.ids().is_empty(), "{:#?}", side.machine);
         prop_assert!(!side.machine.dialling);
     }
 
@@ -571,7 +571,7 @@ proptest! {
         for _ in 0..away {
             let side = &world.sides[closed];
             prop_assert_eq!(side.machine.state(), State::Disabled);
-            prop_assert!(side.machine.sessions.is_empty() && !side.machine.dialling);
+            prop_assert!(side.machine.sessions.ids().is_empty() && !side.machine.dialling);
             prop_assert_eq!(side.machine.deadline(), None, "nothing wakes it up");
             world.tell(closed, Event::Wanted);
             world.run(Duration::from_secs(1));
