@@ -20,11 +20,11 @@ use kozo::control::Control;
 use kozo::node::Types;
 use kozo::queue::Limits;
 use kozo::role::Host as _;
-use kozo::transport::memory::Network;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 
 /// Calls of one input, beyond which nothing new happens.

@@ -20,7 +20,6 @@ use kozo::message::{Draft, Kind, Message};
 use kozo::queue::Limits;
 use kozo::role::{Host as _, Inbox, Sent};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use line::Line;
@@ -28,6 +27,7 @@ use script::{Local, Script, Step};
 use std::sync::{Arc, LazyLock};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 
 /// The Node that is tested. Of its two Peers one decides about its link and one does not; which of them

@@ -16,10 +16,10 @@ mod kit;
 
 use std::time::{Duration, Instant};
 
+use kit::memory::Network;
 use kit::{Lab, Plan};
 use kozo::role::Host as _;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 
 /// Sizes that are measured when none are named.
 const NODES: [usize; 4] = [2, 10, 50, 200];

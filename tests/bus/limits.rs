@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kozo::transport::memory::Network;
 use kozo_client::{Client, Error, Filter};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::{Message, OwnedVariant, Proxy, Variant, interface};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 use crate::permission::{NOBODY, can_be_nobody};
 use crate::private_bus::PrivateBus;

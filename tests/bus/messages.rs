@@ -4,11 +4,11 @@ use std::os::fd::AsFd as _;
 
 use kozo::message::{Draft, Kind};
 use kozo::queue::Limits;
-use kozo::transport::memory::Network;
 use kozo_client::{Error, Filter, Injected, Monitored};
 use rmpv::Value;
 use zbus::Variant;
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 use crate::private_bus::PrivateBus;
 use crate::{Served, on_bus, soon};

@@ -3,10 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use kozo::transport::memory::Network;
 use kozo_client::{Client, Error, Lookup, Way};
 use tempfile::TempDir;
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 use crate::private_bus::PrivateBus;
 use crate::{NO_BUS, Served, soon};

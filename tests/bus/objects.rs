@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use futures_util::StreamExt as _;
-use kozo::transport::memory::Network;
 use kozo_client::names::{ROOT, bus_name, peer_path, role_path};
 use kozo_client::status::{LinkState, RoleState};
 use kozo_client::{Client, Error, Way};
@@ -12,6 +11,7 @@ use zbus::connection::Builder;
 use zbus::fdo::{IntrospectableProxy, ObjectManagerProxy, PropertiesProxy};
 use zbus::{Connection, OwnedVariant};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 use crate::private_bus::PrivateBus;
 use crate::{NO_BUS, Served, on_bus, soon};

@@ -6,10 +6,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use kozo::transport::memory::Network;
 use zbus::connection::Builder;
 use zbus::{OwnedVariant, interface};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 use crate::limits::silent_polkit;
 use crate::private_bus::PrivateBus;

@@ -6,12 +6,12 @@ use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::queue::Limits;
 use kozo::role::SendError;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use rmpv::Value;
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello};
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kozo::node::Change;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 
 #[tokio::test(start_paused = true)]

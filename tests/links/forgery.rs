@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use kozo::message::{Head, Message};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan};
 
 fn lab() -> Lab {

@@ -9,11 +9,11 @@ use std::thread;
 use bytes::BytesMut;
 use kozo::config::{OptionValue, Options, TransportConfig};
 use kozo::interest::Interest;
-use kozo::transport::memory::Network;
 use kozo::wire::{self, Control, Decoder, Echo, Frame, Heartbeat};
 use russh::keys::ssh_key::LineEnding;
 
 use crate::kit::client::{hello, messages};
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running, number};
 
 /// A Node that listens on TCP, and what another one needs to reach it by `ssh`.

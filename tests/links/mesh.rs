@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kozo::role::Host;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use tokio::time::{Instant, sleep};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 
 async fn mesh(network: Network, size: usize) -> (Lab, Vec<Running>) {

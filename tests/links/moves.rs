@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use kozo::transport::Priority;
-use kozo::transport::memory::Network;
 use tokio::time::{sleep, timeout};
 
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 
 const WAYS: &[(&str, Priority)] = &[("radio", Priority::Bad), ("wire", Priority::Best)];

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, Running, STEADY};
+use crate::kit::memory::Network;
+use crate::kit::roles::STEADY;
+use crate::kit::{Lab, Plan, Running};
 
 /// What a Node of this name says of others, and of itself.
 type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);

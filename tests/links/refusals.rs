@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use kozo::session::SessionError;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat};
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, new_key};
 
 fn lab() -> Lab {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use kozo::config::{ConnectPolicy, LocalNode, NodeConfig, System};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::{Instant, sleep};
 
 use crate::kit::client::{Client, messages};
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running, new_key};
 
 /// The configuration of a Node with something else in its own part: all its links depend on that.

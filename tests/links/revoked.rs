@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use kozo::config::{LocalNode, NodeConfig, System};
 use kozo::interest::Interest;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame};
 use russh::client::{self, DisconnectReason};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running, new_key};
 
 /// The configuration of a Node with another key for a Peer.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kozo::transport::memory::Network;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error};
 use tokio::sync::mpsc;
 
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 use crate::revoked::rekeyed;
 

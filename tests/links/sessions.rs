@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Control;
 use rmpv::Value;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 
 #[tokio::test]

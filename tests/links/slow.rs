@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use kozo::queue::Limits;
 use kozo::status::RoleState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Echo, Frame};
 use tokio::time::{Instant, sleep};
 
 use crate::kit::client::Client;
-use crate::kit::{Lab, Plan, STEADY};
+use crate::kit::memory::Network;
+use crate::kit::roles::STEADY;
+use crate::kit::{Lab, Plan};
 
 #[tokio::test(start_paused = true)]
 async fn a_deaf_role_loses_its_own_messages_only() {

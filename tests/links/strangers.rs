@@ -6,12 +6,12 @@ use std::sync::Arc;
 use kozo::config::RootOptions;
 use kozo::session::ssh::{self, Ssh};
 use kozo::session::{Flow, SessionError, Sink};
-use kozo::transport::memory::Network;
 use russh::keys::ssh_key::private::RsaKeypair;
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, client, kex, mac, server};
 
 use crate::kit::log::Log;
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, new_key};
 
 fn lab() -> Lab {

@@ -7,7 +7,6 @@ use bytes::BytesMut;
 use kozo::interest::{Interest, Pattern};
 use kozo::message::Message;
 use kozo::queue::Limits;
-use kozo::transport::memory::Network;
 use kozo::wire::{self, Control, Frame};
 use nix::time::{ClockId, clock_gettime};
 use tokio::task::yield_now;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ALLOCATOR;
 use crate::kit::client::{Client, hello, messages};
+use crate::kit::memory::Network;
 use crate::kit::{Lab, Plan, Running};
 
 fn lab() -> Lab {
