@@ -85,9 +85,9 @@ impl Plan {
 }
 
 /// A System whose Nodes are joined by a network in memory.
-pub struct Lab {
+pub struct TestSystem {
     pub network: Network,
-    pub system: Arc<System>,
+    pub config: Arc<System>,
     pub plan: Plan,
     dial_limiter: Arc<DialLimiter>,
     keys: HashMap<String, Arc<PrivateKey>>,
@@ -104,39 +104,39 @@ pub fn new_key() -> Arc<PrivateKey> {
     Arc::new(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap())
 }
 
-impl Lab {
-    pub fn new(network: Network, names: &[&str], plan: Plan) -> Lab {
+impl TestSystem {
+    pub fn new(network: Network, names: &[&str], plan: Plan) -> TestSystem {
         let keys: HashMap<_, _> = names.iter().map(|name| (name.to_string(), new_key())).collect();
         let node = |name: &&str| Arc::new(node_config(name, &plan, &keys[*name]));
-        let system = System { nodes: names.iter().map(node).collect() };
-        Lab { network, system: Arc::new(system), plan, dial_limiter: Arc::default(), keys }
+        let config = System { nodes: names.iter().map(node).collect() };
+        TestSystem { network, config: Arc::new(config), plan, dial_limiter: Arc::default(), keys }
     }
 
     /// Gives all Transports of a Node other options than those of the kit.
     pub fn set_transports(&mut self, name: &str, transports: Vec<TransportConfig>) {
-        let mut nodes = self.system.nodes.clone();
+        let mut nodes = self.config.nodes.clone();
         let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
         *node = Arc::new(NodeConfig { transports, ..NodeConfig::clone(node) });
-        self.system = Arc::new(System { nodes });
+        self.config = Arc::new(System { nodes });
     }
 
-    /// Takes the keys of another lab, whose Nodes have the same names.
-    pub fn adopt(&mut self, other: &Lab) {
+    /// Takes the keys of another one, whose Nodes have the same names.
+    pub fn adopt(&mut self, other: &TestSystem) {
         self.keys.extend(other.keys.iter().map(|(name, key)| (name.clone(), Arc::clone(key))));
         let node = |node: &Arc<NodeConfig>| {
             let public_key = self.keys[&node.name].public_key().clone();
             Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) })
         };
-        self.system = Arc::new(System { nodes: self.system.nodes.iter().map(node).collect() });
+        self.config = Arc::new(System { nodes: self.config.nodes.iter().map(node).collect() });
     }
 
     /// Gives a Node another key.
     pub fn set_key(&mut self, name: &str, key: PrivateKey) {
-        let mut nodes = self.system.nodes.clone();
+        let mut nodes = self.config.nodes.clone();
         let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
         let public_key = key.public_key().clone();
         *node = Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) });
-        self.system = Arc::new(System { nodes });
+        self.config = Arc::new(System { nodes });
         self.keys.insert(name.to_owned(), Arc::new(key));
     }
 
@@ -155,11 +155,11 @@ impl Lab {
         private_key: Arc<PrivateKey>,
         change: impl FnOnce(&mut RootOptions),
     ) -> Running {
-        let mut config = NodeConfig::clone(self.system.node(name).unwrap());
+        let mut config = NodeConfig::clone(self.config.node(name).unwrap());
         change(&mut config.options);
         let (sender, received) = mpsc::unbounded_channel();
         let local =
-            LocalNode { system: Arc::clone(&self.system), config: Arc::new(config), private_key };
+            LocalNode { system: Arc::clone(&self.config), config: Arc::new(config), private_key };
         let deps = NodeDeps {
             types: self.types(name, &sender),
             print: Box::new(|_, _| {}),
@@ -185,7 +185,7 @@ impl Lab {
     /// A Transport of this Node, for a test that connects by itself.
     pub fn transport(&self, node: &str) -> Arc<dyn Transport> {
         let (name, priority) = self.plan.transports[0];
-        let config = &self.system.node(node).unwrap().transports[0];
+        let config = &self.config.node(node).unwrap().transports[0];
         self.network.transport_type(name, priority, node).build(config)
     }
 
