@@ -59,11 +59,15 @@ unit: ## Tests only, without the slow rest.
 hostile: $(KOZO) ## Attack the programs with clients that we did not write.
 	tests/hostile/run
 
+.PHONY: kozo-bench
+kozo-bench: ## Build target/release/kozo-bench, which tests/bench/compare and peers/run.py measure.
+	packaging/build --package kozo-bench
+
 .PHONY: bench
 bench: ## Measure single steps, and compare with the run before; then a mesh, and a link with a long delay.
 	cargo bench --locked -p kozo --bench micro
 	cargo bench --locked -p kozo --bench mesh
-	cargo bench --locked -p kozo --bench delay
+	cargo bench --locked -p kozo-bench --bench delay
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.

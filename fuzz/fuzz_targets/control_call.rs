@@ -20,12 +20,12 @@ use kozo::control::Control;
 use kozo::node::Types;
 use kozo::queue::Limits;
 use kozo::role::Host as _;
-use kozo::transport::memory::Network;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 
 /// Calls of one input, beyond which nothing new happens.
 const MOST: usize = 32;
@@ -88,8 +88,12 @@ fuzz_target!(|input: &[u8]| {
 
 async fn run(steps: &[Step<'_>]) {
     let queue = Limits { length: 64, size: 1 << 20 };
-    let lab = Lab::new(Network::vouching(), &["clerk", "judge"], Plan { queue, ..Plan::default() });
-    let mut judge = lab.start("judge").await;
+    let system = TestSystem::new(
+        Network::vouching(),
+        &["clerk", "judge"],
+        Plan { queue, ..Plan::default() },
+    );
+    let mut judge = system.start("judge").await;
     let socket = FOLDER.path().join("bus");
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).expect("a socket");

@@ -20,7 +20,6 @@ use kozo::message::{Draft, Kind, Message};
 use kozo::queue::Limits;
 use kozo::role::{Host as _, Inbox, Sent};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use line::Line;
@@ -28,7 +27,8 @@ use script::{Local, Script, Step};
 use std::sync::{Arc, LazyLock};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 
 /// The Node that is tested. Of its two Peers one decides about its link and one does not; which of them
 /// is hostile is up to the input.
@@ -74,7 +74,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// What has happened so far.
 struct Scene {
-    lab: Lab,
+    system: TestSystem,
     node: Running,
     hostile: &'static str,
     honest: Line,
@@ -93,15 +93,15 @@ struct Scene {
 impl Scene {
     async fn new(script: &Script<'_>) -> Scene {
         let names = [PEERS[0], NODE, PEERS[1]];
-        let lab = Lab::new(Network::vouching(), &names, PLAN.clone());
-        let node = lab.start(NODE).await;
+        let system = TestSystem::new(Network::vouching(), &names, PLAN.clone());
+        let node = system.start(NODE).await;
         let (hostile, honest_name) =
             if script.decides { ("clerk", "witness") } else { ("witness", "clerk") };
-        let mut honest = Line::open(&lab, honest_name, NODE).await.expect("it listens");
+        let mut honest = Line::open(&system, honest_name, NODE).await.expect("it listens");
         honest.greet(1).await;
         node.until_up(honest_name).await;
         let mut scene = Scene {
-            lab,
+            system,
             node,
             hostile,
             honest,
@@ -126,7 +126,7 @@ impl Scene {
     async fn session(&mut self) -> Option<&mut Line> {
         let session = self.sessions.get_mut(self.at)?;
         if session.as_ref().is_none_or(Line::has_ended) {
-            *session = Line::open(&self.lab, self.hostile, NODE).await;
+            *session = Line::open(&self.system, self.hostile, NODE).await;
         }
         session.as_mut()
     }
@@ -239,8 +239,9 @@ impl Scene {
             };
             assert!(known && message.hops() == 0, "{origin:?}");
             let before = last.insert(origin.node.clone(), (origin.boot, message.sequence()));
-            let later = before
-                .is_none_or(|(boot, sequence)| boot != origin.boot || sequence < message.sequence());
+            let later = before.is_none_or(|(boot, sequence)| {
+                boot != origin.boot || sequence < message.sequence()
+            });
             assert!(later, "{message:?} after {before:?}");
         }
         assert!(received.iter().any(|message| message.origin().node == self.honest_name));

@@ -19,7 +19,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use part::{Part, Place};
+use part::{Part, Setup};
 
 const DELAY: Duration = Duration::from_millis(200);
 
@@ -59,7 +59,7 @@ fn proxy(to: SocketAddr) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for near in listener.incoming() {
-            // Nobody there yet: whoever connected will try again.
+            // The other side does not listen yet: the one that connects will try again.
             let (Ok(near), Ok(far)) = (near, TcpStream::connect(to)) else { continue };
             near.set_nodelay(true).unwrap();
             far.set_nodelay(true).unwrap();
@@ -92,10 +92,10 @@ fn bare() -> f64 {
 
 /// The same with two Nodes.
 fn link() -> f64 {
-    let place = Place::new();
+    let setup = Setup::new();
     let more = ["--size", &SIZE.to_string(), "--count", &COUNT.to_string()];
-    let mut recv = Part::start(&place, "recv", &more).ready();
-    let mut send = Part::start_at(proxy(place.address), &place, "send", &more).ready();
+    let mut recv = Part::start(&setup, "recv", &more).ready();
+    let mut send = Part::start_at(proxy(setup.address), &setup, "send", &more).ready();
     send.go();
     let result = recv.result();
     assert_eq!(result["lost"], 0, "{result}");

@@ -16,10 +16,10 @@ mod kit;
 
 use std::time::{Duration, Instant};
 
-use kit::{Lab, Plan};
+use kit::memory::Network;
+use kit::{Plan, TestSystem};
 use kozo::role::Host as _;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 
 /// Sizes that are measured when none are named.
 const NODES: [usize; 4] = [2, 10, 50, 200];
@@ -44,11 +44,11 @@ async fn measure(count: usize) {
     let names: Vec<_> = (0..count).map(|number| format!("node{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let plan = Plan { roles: |_| &[], ..Plan::default() };
-    let lab = Lab::new(Network::new(), &names, plan);
+    let system = TestSystem::new(Network::new(), &names, plan);
     let (before, began, used) = (memory(), Instant::now(), busy());
     let mut nodes = Vec::new();
     for name in &names {
-        nodes.push(lab.start(name).await);
+        nodes.push(system.start(name).await);
     }
     for node in &nodes {
         let up = |node: &kit::Running| {

@@ -1,4 +1,4 @@
-//! Parts of `kozo bench`, started and heard as a comparison with other systems does it.
+//! Parts of `kozo-bench`, started and heard as a comparison with other systems does it.
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
@@ -9,9 +9,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use base64ct::{Base64, Encoding};
-use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
 use serde_json::Value;
+use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
 
 /// A part, ended when dropped.
 pub struct Part {
@@ -20,15 +19,15 @@ pub struct Part {
 }
 
 impl Part {
-    pub fn start(place: &Place, part: &str, more: &[&str]) -> Part {
-        Part::start_at(place.address, place, part, more)
+    pub fn start(setup: &Setup, part: &str, more: &[&str]) -> Part {
+        Part::start_at(setup.address, setup, part, more)
     }
 
     /// One that goes another way to the other side.
-    pub fn start_at(address: SocketAddr, place: &Place, part: &str, more: &[&str]) -> Part {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kozo"));
-        command.args(["bench", part, "--addr", &address.to_string(), "--certs"]);
-        command.arg(place.folder.path()).args(more);
+    pub fn start_at(address: SocketAddr, setup: &Setup, part: &str, more: &[&str]) -> Part {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kozo-bench"));
+        command.args([part, "--addr", &address.to_string(), "--certs"]);
+        command.arg(setup.folder.path()).args(more);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Part { child, lines }
@@ -60,20 +59,20 @@ impl Drop for Part {
     }
 }
 
-/// Where a benchmark is.
-pub struct Place {
+/// The keys of both sides, and where they meet.
+pub struct Setup {
     pub folder: tempfile::TempDir,
     pub address: SocketAddr,
 }
 
-impl Place {
-    pub fn new() -> Place {
+impl Setup {
+    pub fn new() -> Setup {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
             write_pair(folder.path(), name);
         }
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Place { folder, address }
+        Setup { folder, address }
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kozo::transport::memory::Network;
 use kozo_client::{Client, Error, Filter};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -18,7 +17,8 @@ use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::{Message, OwnedVariant, Proxy, Variant, interface};
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 use crate::permission::{NOBODY, can_be_nobody};
 use crate::private_bus::PrivateBus;
 use crate::{Served, on_bus, soon};
@@ -86,8 +86,8 @@ async fn who_may_not_send_cannot_send_much() {
     }
     let bus = PrivateBus::start();
     let (_polkit, asked) = silent_polkit(&bus).await;
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::start(&system, "clock", &bus.address).await;
     let refused = soon(inject_as_nobody(&bus.address, 400_000)).await;
     assert!(said(&refused).contains("262144") && said(&refused).contains("org.kozo.inject"));
     // No password was asked for, and for a while polkit is not asked again.
@@ -110,8 +110,8 @@ async fn few_calls_of_one_user_wait_for_polkit() {
     }
     let bus = PrivateBus::start();
     let (_polkit, asked) = silent_polkit(&bus).await;
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let _clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let _clock = Served::start(&system, "clock", &bus.address).await;
     let refused = Arc::new(AtomicUsize::new(0));
     let mut callers = JoinSet::new();
     for _ in 0..12 {
@@ -158,8 +158,8 @@ fn describe(serial: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn who_does_not_read_answers_is_not_read() {
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     let mut stuck = raw(&clock.socket).await;
     let mut sent = 0_u32;
     // Until nothing more is taken.
@@ -191,8 +191,8 @@ async fn who_does_not_read_answers_is_not_read() {
 
 #[tokio::test]
 async fn calls_that_want_no_answer_do_not_count_for_ever() {
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let proxy = Proxy::new(
         client.connection(),
@@ -210,8 +210,8 @@ async fn calls_that_want_no_answer_do_not_count_for_ever() {
 
 #[tokio::test]
 async fn monitors_are_counted() {
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let mut monitors = Vec::new();
     let refused = loop {
@@ -234,8 +234,8 @@ async fn monitors_are_counted() {
 
 #[tokio::test]
 async fn what_is_no_client_is_closed() {
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     for nonsense in [&b"\n"[..], &[b'A'; 10_000], b"\0AUTH EXTERNAL 30\r\n\n"] {
         let mut stream = UnixStream::connect(&clock.socket).await.unwrap();
         stream.write_all(nonsense).await.unwrap();

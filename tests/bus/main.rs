@@ -16,7 +16,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kit::{Lab, Running};
+use kit::{Running, TestSystem};
 use kozo::bus::{Bus, Endpoints};
 use kozo::control::Control;
 use kozo::node::Types;
@@ -37,8 +37,8 @@ struct Served {
 
 impl Served {
     /// With a control socket, and on the bus at this address.
-    async fn start(lab: &Lab, name: &str, system_bus: &str) -> Served {
-        let running = lab.start(name).await;
+    async fn start(system: &TestSystem, name: &str, system_bus: &str) -> Served {
+        let running = system.start(name).await;
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("bus");
         let control = Control {
@@ -55,8 +55,8 @@ impl Served {
     }
 
     /// With a control socket only.
-    async fn alone(lab: &Lab, name: &str) -> Served {
-        Served::start(lab, name, NO_BUS).await
+    async fn alone(system: &TestSystem, name: &str) -> Served {
+        Served::start(system, name, NO_BUS).await
     }
 
     async fn client(&self) -> Client {

@@ -4,12 +4,12 @@ use std::os::fd::AsFd as _;
 
 use kozo::message::{Draft, Kind};
 use kozo::queue::Limits;
-use kozo::transport::memory::Network;
 use kozo_client::{Error, Filter, Injected, Monitored};
 use rmpv::Value;
 use zbus::Variant;
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 use crate::private_bus::PrivateBus;
 use crate::{Served, on_bus, soon};
 
@@ -19,9 +19,9 @@ fn filter(message_type: &str) -> Filter {
 
 #[tokio::test]
 async fn what_is_injected_arrives_as_it_was() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let mut clock = Served::alone(&lab, "clock").await;
-    let mut scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut clock = Served::alone(&system, "clock").await;
+    let mut scribe = system.start("scribe").await;
     clock.running.until_up("scribe").await;
     let client = clock.client().await;
 
@@ -61,8 +61,8 @@ async fn what_is_injected_arrives_as_it_was() {
 async fn what_makes_no_sense_is_refused_by_name() {
     let queue = Limits { length: 10, size: 1 << 20 };
     let plan = Plan { queue, ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["clock"], plan);
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], plan);
+    let clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let long = "x".repeat(256);
     for (kind, message_type, data, problem) in [
@@ -105,9 +105,9 @@ async fn what_makes_no_sense_is_refused_by_name() {
 async fn a_monitor_shows_what_passes_and_matches() {
     let bus = PrivateBus::start();
     let silent = Plan { interests: Vec::new(), ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], silent);
-    let clock = Served::start(&lab, "clock", &bus.address).await;
-    let scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], silent);
+    let clock = Served::start(&system, "clock", &bus.address).await;
+    let scribe = system.start("scribe").await;
     clock.running.until_up("scribe").await;
     scribe.until_up("clock").await;
     let client = kozo_client::Client::find(&on_bus(&bus.address), Some("clock")).await.unwrap();
@@ -148,8 +148,8 @@ async fn a_monitor_shows_what_passes_and_matches() {
 #[tokio::test]
 async fn who_reads_too_slowly_is_told_what_was_skipped() {
     const ALL: u64 = 20_000;
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let mut clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let mut clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let mut monitor = soon(client.monitor(&filter("count"))).await.unwrap();
     for number in 0..ALL {
@@ -181,9 +181,9 @@ async fn who_reads_too_slowly_is_told_what_was_skipped() {
 #[tokio::test]
 async fn a_monitor_that_is_closed_wants_nothing_any_more() {
     let silent = Plan { interests: Vec::new(), ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], silent);
-    let clock = Served::alone(&lab, "clock").await;
-    let scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], silent);
+    let clock = Served::alone(&system, "clock").await;
+    let scribe = system.start("scribe").await;
     clock.running.until_up("scribe").await;
     scribe.until_up("clock").await;
     let client = clock.client().await;

@@ -3,11 +3,11 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use kozo::transport::memory::Network;
 use kozo_client::{Client, Error, Lookup, Way};
 use tempfile::TempDir;
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 use crate::private_bus::PrivateBus;
 use crate::{NO_BUS, Served, soon};
 
@@ -36,10 +36,10 @@ async fn boot(lookup: &Lookup, node: &str) -> u64 {
 #[tokio::test]
 async fn a_client_never_speaks_to_the_wrong_one_of_two_namesakes() {
     let bus = PrivateBus::start();
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let first = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let first = Served::start(&system, "clock", &bus.address).await;
     let second =
-        Served::alone(&Lab::new(Network::new(), &["clock"], Plan::default()), "clock").await;
+        Served::alone(&TestSystem::new(Network::new(), &["clock"], Plan::default()), "clock").await;
     let (at_first, at_second) = (parent_of(&first), parent_of(&second));
 
     // One daemon, wherever it is found.

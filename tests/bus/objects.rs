@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use futures_util::StreamExt as _;
-use kozo::transport::memory::Network;
 use kozo_client::names::{ROOT, bus_name, peer_path, role_path};
 use kozo_client::status::{LinkState, RoleState};
 use kozo_client::{Client, Error, Way};
@@ -12,7 +11,8 @@ use zbus::connection::Builder;
 use zbus::fdo::{IntrospectableProxy, ObjectManagerProxy, PropertiesProxy};
 use zbus::{Connection, OwnedVariant};
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 use crate::private_bus::PrivateBus;
 use crate::{NO_BUS, Served, on_bus, soon};
 
@@ -34,10 +34,10 @@ fn text(value: &OwnedVariant) -> &str {
 #[tokio::test]
 async fn the_tree_on_the_bus_is_true() {
     let bus = PrivateBus::start();
-    let lab = Lab::new(Network::new(), &NAMES, Plan::default());
+    let system = TestSystem::new(Network::new(), &NAMES, Plan::default());
     let mut all = Vec::new();
     for name in NAMES {
-        all.push(Served::start(&lab, name, &bus.address).await);
+        all.push(Served::start(&system, name, &bus.address).await);
     }
     for served in &all {
         for other in served.running.node.local().system.nodes.iter() {
@@ -92,12 +92,12 @@ async fn the_tree_on_the_bus_is_true() {
 #[tokio::test]
 async fn every_change_of_a_link_is_told_on_the_bus() {
     let bus = PrivateBus::start();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&system, "clock", &bus.address).await;
     let connection = Builder::address(&*bus.address).build().await.unwrap();
     let peer = properties(&connection, "clock", &peer_path("scribe")).await;
     let mut changes = peer.receive_properties_changed().await.unwrap();
-    let scribe = lab.start("scribe").await;
+    let scribe = system.start("scribe").await;
     let mut up = false;
     while !up {
         let change = soon(changes.next()).await.unwrap();
@@ -121,7 +121,7 @@ async fn every_change_of_a_link_is_told_on_the_bus() {
         run.peer("scribe").last_error.is_some_and(|error| error.contains("refused"))
     };
     clock.running.until("tried", tried).await;
-    let _scribe = lab.start("scribe").await;
+    let _scribe = system.start("scribe").await;
     let change = soon(changes.next()).await.unwrap();
     let up = change.args().unwrap().changed_properties;
     assert_eq!(<&str>::try_from(&up["State"]).unwrap(), "up");
@@ -129,8 +129,8 @@ async fn every_change_of_a_link_is_told_on_the_bus() {
 
 #[tokio::test]
 async fn roles_are_stopped_and_started_as_asked() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let mut changes = client.changes().await.unwrap();
     client.role("probe").stop().await.unwrap();
@@ -152,12 +152,12 @@ async fn roles_are_stopped_and_started_as_asked() {
 
 #[tokio::test]
 async fn a_link_is_closed_and_opened_as_asked() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
     // The one that decides, and the other one.
     for name in ["clock", "scribe"] {
         let other = if name == "clock" { "scribe" } else { "clock" };
-        let served = Served::alone(&lab, name).await;
-        let far = lab.start(other).await;
+        let served = Served::alone(&system, name).await;
+        let far = system.start(other).await;
         served.running.until_up(other).await;
         let client = served.client().await;
         client.peer(other).disconnect().await.unwrap();
@@ -181,13 +181,13 @@ async fn a_link_is_closed_and_opened_as_asked() {
 #[tokio::test]
 async fn the_name_is_handed_on_and_the_bus_may_go() {
     let mut bus = PrivateBus::start();
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let mut first = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let mut first = Served::start(&system, "clock", &bus.address).await;
     let boot = |client: Client| async move { soon(client.describe()).await.unwrap().boot };
     let find = || async { Client::find(&on_bus(&bus.address), Some("clock")).await };
     assert_eq!(boot(find().await.unwrap()).await, first.running.boot());
     // The name is taken, but its own socket is not.
-    let second = Served::start(&lab, "clock", &bus.address).await;
+    let second = Served::start(&system, "clock", &bus.address).await;
     assert_eq!(boot(find().await.unwrap()).await, first.running.boot());
     assert_eq!(boot(second.client().await).await, second.running.boot());
     first.bus = None;
@@ -231,8 +231,8 @@ async fn without_a_node_one_hears_where_it_was_looked_for() {
 /// The interfaces in `dbus/` are those that a Node describes. `make snapshots` writes them anew.
 #[tokio::test]
 async fn the_introspection_is_as_documented() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     let client = clock.client().await;
     let interfaces =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dbus/usr/share/dbus-1/interfaces");

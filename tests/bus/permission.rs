@@ -6,11 +6,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use kozo::transport::memory::Network;
 use zbus::connection::Builder;
 use zbus::{OwnedVariant, interface};
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 use crate::limits::silent_polkit;
 use crate::private_bus::PrivateBus;
 use crate::{Served, soon};
@@ -65,8 +65,8 @@ async fn without_polkit_others_may_look_and_no_more() {
         return;
     }
     let bus = PrivateBus::start();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&system, "clock", &bus.address).await;
     let get = ["get-property", NODE[0], NODE[1], "org.kozo.Node1", "Roles"];
     assert_eq!(as_nobody(&bus, &get).await, (true, "as 1 \"probe\"\n".to_owned()));
     let (fine, tree) = as_nobody(&bus, &["tree", "--list", NODE[0]]).await;
@@ -112,10 +112,10 @@ async fn the_policy_opens_all_nodes_and_nothing_else() {
         .build()
         .await
         .unwrap();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&system, "clock", &bus.address).await;
     // A later one queues for the name that they share, and gets it when the first one goes.
-    let scribe = Served::start(&lab, "scribe", &bus.address).await;
+    let scribe = Served::start(&system, "scribe", &bus.address).await;
     for node in ["org.kozo.Node1.clock", "org.kozo.Node1.scribe"] {
         let get = ["get-property", node, NODE[1], "org.kozo.Node1", "Roles"];
         assert_eq!(as_nobody(&bus, &get).await, (true, "as 1 \"probe\"\n".to_owned()));
@@ -181,8 +181,8 @@ async fn polkit_is_asked_about_the_caller() {
         .build()
         .await
         .unwrap();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = Served::start(&system, "clock", &bus.address).await;
     for (call, action) in calls() {
         let (fine, text) = as_nobody(&bus, &call).await;
         assert_eq!(fine, action == "org.kozo.inject", "{call:?}: {text}");
@@ -227,8 +227,8 @@ async fn what_a_password_would_allow_is_said() {
     }
     let bus = PrivateBus::start();
     let (_polkit, asked) = silent_polkit(&bus).await;
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let _clock = Served::start(&lab, "clock", &bus.address).await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let _clock = Served::start(&system, "clock", &bus.address).await;
     let text = again_as_nobody("call_without_a_password", &bus.address).await;
     assert!(text.contains("a password would do"), "{text}");
     assert_eq!(*asked.lock().unwrap(), [("org.kozo.inject".to_owned(), 0)]);
@@ -259,8 +259,8 @@ async fn the_control_socket_knows_who_is_calling() {
     if !can_be_nobody() {
         return;
     }
-    let lab = Lab::new(Network::new(), &["clock"], Plan::default());
-    let clock = Served::alone(&lab, "clock").await;
+    let system = TestSystem::new(Network::new(), &["clock"], Plan::default());
+    let clock = Served::alone(&system, "clock").await;
     // As if an administrator had opened it to all users.
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&clock.socket, open.clone()).unwrap();

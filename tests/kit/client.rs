@@ -13,7 +13,7 @@ use rmpv::Value;
 use russh::keys::PrivateKey;
 use tokio::sync::mpsc;
 
-use super::{Lab, PATIENCE};
+use super::{PATIENCE, TestSystem};
 
 /// A session that a test speaks on.
 pub struct Client {
@@ -56,23 +56,23 @@ pub fn messages(node: &str, boot: u64, counters: &[u64]) -> Vec<Message> {
 impl Client {
     /// Connects to a Node as the Node of that name, with that key.
     pub async fn connect(
-        lab: &Lab,
+        system: &TestSystem,
         name: &str,
         key: Arc<PrivateKey>,
         to: &str,
     ) -> Result<Client, SessionError> {
-        let stream = lab.transport(name).connect(to, &|_| {}).await?.stream;
+        let stream = system.transport(name).connect(to, &|_| {}).await?.stream;
         let ssh = Ssh::new(name, key, &RootOptions::default())?;
         let (sender, frames) = mpsc::unbounded_channel();
         let sink = Frames { decoder: Decoder::default(), sender };
-        let host_key = lab.key(to).public_key().clone();
+        let host_key = system.key(to).public_key().clone();
         let session = ssh::connect(&ssh, stream, to, &host_key, Box::new(sink)).await?;
         Ok(Client { session, frames })
     }
 
     /// Connects with the name and key of this Node, and greets. A Node that decides says so too.
-    pub async fn greeted(lab: &Lab, name: &str, to: &str, boot: u64) -> Client {
-        let mut client = Client::connect(lab, name, lab.key(name), to).await.unwrap();
+    pub async fn greeted(system: &TestSystem, name: &str, to: &str, boot: u64) -> Client {
+        let mut client = Client::connect(system, name, system.key(name), to).await.unwrap();
         client.say(&Control::Hello(&hello(boot))).await;
         client.say(&Control::Interest(&[Interest::any()])).await;
         if name < to {

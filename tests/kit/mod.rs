@@ -1,5 +1,5 @@
-//! Nodes in one process, for tests: a System from a few words, a network between its Nodes, and
-//! Roles that tests send and receive with.
+//! Nodes in one process, for tests: a System from a few words, a network between its Nodes (`memory`), and
+//! Roles that tests send and receive with (`roles`).
 #![allow(
     dead_code,
     unreachable_pub,
@@ -12,115 +12,34 @@
 
 pub mod client;
 pub mod log;
+pub mod memory;
+pub mod roles;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kozo::BoxFuture;
 use kozo::config::{
-    ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, Schema,
-    System, TransportConfig,
+    ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, System,
+    TransportConfig,
 };
 use kozo::interest::Interest;
 use kozo::link::DialLimiter;
 use kozo::message::{Draft, Message};
 use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
-use kozo::role::{Host, Role, RoleContext, RoleError, RoleType, SendError, Sent};
+use kozo::role::{Host, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
-use kozo::transport::memory::Network;
 use kozo::transport::{Priority, Transport};
 use rmpv::Value;
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::memory::Network;
+
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A Role type `probe` that hands what it receives to the test, a Role type `deaf` that receives nothing
-/// ever, a Role type `brief` that ends as soon as it has begun, and a Role type `steady` that sends [`STEADY`] numbered Messages of a kilobyte once all links have
-/// links_ready, and waits for room for each.
-struct KitType {
-    name: &'static str,
-    interests: Vec<Interest>,
-    received: mpsc::UnboundedSender<Message>,
-}
-
-impl RoleType for KitType {
-    fn schema(&self) -> Schema {
-        Schema {
-            name: self.name.into(),
-            description: "Serves tests.".into(),
-            options: Vec::new(),
-            needs_storage: false,
-        }
-    }
-
-    fn interests(&self, _: &RoleConfig) -> Vec<Interest> {
-        if self.name == "steady" { Vec::new() } else { self.interests.clone() }
-    }
-
-    fn build(&self, _: &RoleConfig) -> Box<dyn Role> {
-        match self.name {
-            "deaf" => Box::new(Deaf),
-            "brief" => Box::new(Brief),
-            "steady" => Box::new(Steady),
-            _ => Box::new(Probe(self.received.clone())),
-        }
-    }
-}
-
-struct Probe(mpsc::UnboundedSender<Message>);
-
-impl Role for Probe {
-    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
-        Box::pin(async move {
-            while let Some(message) = context.receive().await {
-                let _ = self.0.send(message);
-            }
-            Ok(())
-        })
-    }
-}
-
-struct Deaf;
-
-impl Role for Deaf {
-    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
-        Box::pin(async move {
-            context.stopped().await;
-            Ok(())
-        })
-    }
-}
-
-/// Messages that a Role of type `steady` sends.
-pub const STEADY: u64 = 2000;
-
-struct Brief;
-
-impl Role for Brief {
-    fn run(self: Box<Self>, _: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-struct Steady;
-
-impl Role for Steady {
-    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
-        Box::pin(async move {
-            context.links_ready().await;
-            for number in 0..STEADY {
-                let data = Value::Array(vec![Value::from(number), Value::from(vec![0; 1000])]);
-                context.send_waiting(Draft::event("tick").data(&data)).await.unwrap();
-            }
-            Ok(())
-        })
-    }
-}
 
 /// What a System of the kit is like.
 #[derive(Clone)]
@@ -166,9 +85,9 @@ impl Plan {
 }
 
 /// A System whose Nodes are joined by a network in memory.
-pub struct Lab {
+pub struct TestSystem {
     pub network: Network,
-    pub system: Arc<System>,
+    pub config: Arc<System>,
     pub plan: Plan,
     dial_limiter: Arc<DialLimiter>,
     keys: HashMap<String, Arc<PrivateKey>>,
@@ -185,39 +104,39 @@ pub fn new_key() -> Arc<PrivateKey> {
     Arc::new(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap())
 }
 
-impl Lab {
-    pub fn new(network: Network, names: &[&str], plan: Plan) -> Lab {
+impl TestSystem {
+    pub fn new(network: Network, names: &[&str], plan: Plan) -> TestSystem {
         let keys: HashMap<_, _> = names.iter().map(|name| (name.to_string(), new_key())).collect();
         let node = |name: &&str| Arc::new(node_config(name, &plan, &keys[*name]));
-        let system = System { nodes: names.iter().map(node).collect() };
-        Lab { network, system: Arc::new(system), plan, dial_limiter: Arc::default(), keys }
+        let config = System { nodes: names.iter().map(node).collect() };
+        TestSystem { network, config: Arc::new(config), plan, dial_limiter: Arc::default(), keys }
     }
 
     /// Gives all Transports of a Node other options than those of the kit.
     pub fn set_transports(&mut self, name: &str, transports: Vec<TransportConfig>) {
-        let mut nodes = self.system.nodes.clone();
+        let mut nodes = self.config.nodes.clone();
         let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
         *node = Arc::new(NodeConfig { transports, ..NodeConfig::clone(node) });
-        self.system = Arc::new(System { nodes });
+        self.config = Arc::new(System { nodes });
     }
 
-    /// Takes the keys of another lab, whose Nodes have the same names.
-    pub fn adopt(&mut self, other: &Lab) {
+    /// Takes the keys of another one, whose Nodes have the same names.
+    pub fn adopt(&mut self, other: &TestSystem) {
         self.keys.extend(other.keys.iter().map(|(name, key)| (name.clone(), Arc::clone(key))));
         let node = |node: &Arc<NodeConfig>| {
             let public_key = self.keys[&node.name].public_key().clone();
             Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) })
         };
-        self.system = Arc::new(System { nodes: self.system.nodes.iter().map(node).collect() });
+        self.config = Arc::new(System { nodes: self.config.nodes.iter().map(node).collect() });
     }
 
     /// Gives a Node another key.
     pub fn set_key(&mut self, name: &str, key: PrivateKey) {
-        let mut nodes = self.system.nodes.clone();
+        let mut nodes = self.config.nodes.clone();
         let node = nodes.iter_mut().find(|node| node.name == name).unwrap();
         let public_key = key.public_key().clone();
         *node = Arc::new(NodeConfig { public_key, ..NodeConfig::clone(node) });
-        self.system = Arc::new(System { nodes });
+        self.config = Arc::new(System { nodes });
         self.keys.insert(name.to_owned(), Arc::new(key));
     }
 
@@ -236,13 +155,13 @@ impl Lab {
         private_key: Arc<PrivateKey>,
         change: impl FnOnce(&mut RootOptions),
     ) -> Running {
-        let mut config = NodeConfig::clone(self.system.node(name).unwrap());
+        let mut config = NodeConfig::clone(self.config.node(name).unwrap());
         change(&mut config.options);
         let (sender, received) = mpsc::unbounded_channel();
         let local =
-            LocalNode { system: Arc::clone(&self.system), config: Arc::new(config), private_key };
+            LocalNode { system: Arc::clone(&self.config), config: Arc::new(config), private_key };
         let deps = NodeDeps {
-            types: self.types(name, sender),
+            types: self.types(name, &sender),
             print: Box::new(|_, _| {}),
             inherited: Default::default(),
             dial_limiter: Arc::clone(&self.dial_limiter),
@@ -252,16 +171,13 @@ impl Lab {
         Running { node, name: name.to_owned(), received }
     }
 
-    fn types(&self, node: &str, received: mpsc::UnboundedSender<Message>) -> Types {
-        let role = |name| {
-            let (interests, received) = (self.plan.interests.clone(), received.clone());
-            Arc::new(KitType { name, interests, received }) as Arc<dyn RoleType>
+    fn types(&self, node: &str, received: &mpsc::UnboundedSender<Message>) -> Types {
+        let named = |&(name, priority): &(&str, Priority)| {
+            self.network.transport_type(name, priority, node)
         };
-        let named =
-            |&(name, priority): &(&str, Priority)| self.network.named_type(name, priority, node);
         let memory = self.plan.transports.iter().map(named);
         Types {
-            roles: ["probe", "deaf", "brief", "steady"].into_iter().map(role).collect(),
+            roles: roles::types(&self.plan.interests, received),
             transports: memory.chain(kozo::transport::built_in()).collect(),
         }
     }
@@ -269,8 +185,8 @@ impl Lab {
     /// A Transport of this Node, for a test that connects by itself.
     pub fn transport(&self, node: &str) -> Arc<dyn Transport> {
         let (name, priority) = self.plan.transports[0];
-        let config = &self.system.node(node).unwrap().transports[0];
-        self.network.named_type(name, priority, node).build(config)
+        let config = &self.config.node(node).unwrap().transports[0];
+        self.network.transport_type(name, priority, node).build(config)
     }
 
     /// Starts two Nodes and waits until both say that they are joined.

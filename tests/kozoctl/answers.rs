@@ -39,15 +39,16 @@ fn snapshot(name: &str, value: &Value) {
 fn a_role_that_cannot_write_shows_it() {
     let mut system = System::prepared();
     system.edit(
-        "FOLDER/cellar.log".replace("FOLDER", &system.place.path().to_string_lossy()).as_str(),
+        "FOLDER/cellar.log".replace("FOLDER", &system.workspace.path().to_string_lossy()).as_str(),
         "/dev/full",
     );
     system.start("cellar");
-    let cellar = |arguments: &[&str]| system.place.answer(&[&["-n", "cellar"], arguments].concat());
+    let cellar =
+        |arguments: &[&str]| system.workspace.answer(&[&["-n", "cellar"], arguments].concat());
     cellar(&["inject", "log", "note", "hello"]);
     let full = "cannot write /dev/full: No space left on device";
     until("the problem shows", || cellar(&["status"]).contains(full));
-    let roles = system.place.json(&["-n", "cellar", "roles"]);
+    let roles = system.workspace.json(&["-n", "cellar", "roles"]);
     assert_eq!((&roles[1]["name"], &roles[1]["state"]), (&json!("logger"), &json!("running")));
     assert!(roles[1]["problem"].as_str().unwrap().starts_with(full), "{roles}");
     assert!(cellar(&["role", "logger"]).contains(&format!("Problem: {full}")));
@@ -57,9 +58,9 @@ fn a_role_that_cannot_write_shows_it() {
 #[test]
 fn json_keeps_its_shape() {
     let system = System::running();
-    let place = &system.place;
+    let workspace = &system.workspace;
     // So that everything that is measured has been measured.
-    place.answer(&["-n", "attic", "ping", "cellar"]);
+    workspace.answer(&["-n", "attic", "ping", "cellar"]);
     for (name, arguments) in [
         ("status", &["-n", "attic", "status"][..]),
         ("roles", &["-n", "attic", "roles"]),
@@ -78,11 +79,11 @@ fn json_keeps_its_shape() {
         ("config-new", &["config", "new", "third", "--file", "new.yml", "--address", "127.0.0.1"]),
         ("keygen", &["keygen", "fourth.key"]),
     ] {
-        snapshot(name, &place.json(arguments));
+        snapshot(name, &workspace.json(arguments));
     }
     // What fails has an answer too, where there is one.
     let failing = |arguments: &[&str]| {
-        serde_json::from_slice::<Value>(&place.run(&[arguments, &["--json"]].concat()).stdout)
+        serde_json::from_slice::<Value>(&workspace.run(&[arguments, &["--json"]].concat()).stdout)
     };
     let late = ["-n", "attic", "wait", "peer=cellar:idle", "--timeout", "10ms"];
     snapshot("wait-in-vain", &failing(&late).unwrap());
@@ -92,27 +93,27 @@ fn json_keeps_its_shape() {
 #[test]
 fn people_see_what_is_true() {
     let system = System::running();
-    let place = &system.place;
-    let status = place.answer(&["-n", "attic"]);
+    let workspace = &system.workspace;
+    let status = workspace.answer(&["-n", "attic"]);
     assert!(status.starts_with("attic  kozo "), "{status}");
     assert!(
         status.contains("Roles: 1 running\n") && status.contains("Peers: 1 of 1 up\n"),
         "{status}"
     );
-    let roles = place.answer(&["-n", "cellar", "roles"]);
+    let roles = workspace.answer(&["-n", "cellar", "roles"]);
     let lines: Vec<Vec<&str>> =
         roles.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][..3], ["ROLE", "TYPE", "STATE"]);
     assert_eq!(lines[1][..3], ["cuckoo", "cuckoo", "running"]);
     assert_eq!(lines[2][..3], ["logger", "logger", "running"]);
-    let role = place.answer(&["-n", "cellar", "role", "logger"]);
+    let role = workspace.answer(&["-n", "cellar", "role", "logger"]);
     assert!(role.contains("State: running\n"), "{role}");
     assert!(role.contains("Description: Keeps what is logged\n"), "{role}");
-    let peers = place.answer(&["-n", "attic", "peers"]);
+    let peers = workspace.answer(&["-n", "attic", "peers"]);
     let peer: Vec<_> = peers.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(peer[..2], ["cellar", "up"]);
     assert!(peers.contains("tcp   127.0.0.1:"), "{peers}");
-    let peer = place.answer(&["-n", "attic", "peer", "cellar"]);
+    let peer = workspace.answer(&["-n", "attic", "peer", "cellar"]);
     assert!(
         peer.contains("State: up for ") && peer.contains("out constant, in constant"),
         "{peer}"
@@ -123,7 +124,7 @@ fn people_see_what_is_true() {
 fn what_is_not_for_a_terminal_is_plain() {
     let system = System::running();
     for arguments in [&["-n", "attic", "status"][..], &["-n", "attic", "peers"]] {
-        let answer = system.place.answer(arguments);
+        let answer = system.workspace.answer(arguments);
         assert!(!answer.contains('\x1b') && !answer.contains(['│', '─', '|']), "{answer}");
         assert!(answer.lines().all(|line| !line.ends_with(' ')), "{answer}");
     }
@@ -135,7 +136,7 @@ fn a_terminal_has_colours_unless_told_otherwise() {
     // script(1) gives a program a terminal.
     let on_terminal = |before: &str| {
         let script = format!("{before} script -qec 'kozoctl -n attic roles' /dev/null");
-        text(&system.place.bash(&script).stdout)
+        text(&system.workspace.bash(&script).stdout)
     };
     assert!(on_terminal("TERM=xterm").contains("\x1b["));
     assert!(!on_terminal("TERM=xterm NO_COLOR=1").contains("\x1b["));
@@ -145,45 +146,46 @@ fn a_terminal_has_colours_unless_told_otherwise() {
 #[test]
 fn roles_and_links_obey() {
     let system = System::running();
-    let place = &system.place;
+    let workspace = &system.workspace;
     let role = |action: &[&str]| {
         let arguments = [&["-n", "attic", "role", "timer1"], action].concat();
-        place.json(&arguments)["state"].as_str().unwrap().to_owned()
+        workspace.json(&arguments)["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(role(&["stop"]), "stopped");
     // Doing what is done already is no mistake.
     assert_eq!(role(&["stop"]), "stopped");
     assert_eq!(role(&[]), "stopped");
     role(&["start"]);
-    place.answer(&["-n", "attic", "wait", "role=timer1:running"]);
+    workspace.answer(&["-n", "attic", "wait", "role=timer1:running"]);
     role(&["restart"]);
-    place.answer(&["-n", "attic", "wait", "role=timer1:running"]);
-    let sessions = || place.json(&["-n", "attic", "peer", "cellar"])["sessions"].as_u64().unwrap();
+    workspace.answer(&["-n", "attic", "wait", "role=timer1:running"]);
+    let sessions =
+        || workspace.json(&["-n", "attic", "peer", "cellar"])["sessions"].as_u64().unwrap();
     let before = sessions();
-    place.answer(&["-n", "attic", "peer", "cellar", "disconnect"]);
-    place.answer(&["-n", "cellar", "wait", "peer=attic:down", "--timeout", "60s"]);
-    let told = place.failure(&["-n", "attic", "ping", "cellar"], 1);
+    workspace.answer(&["-n", "attic", "peer", "cellar", "disconnect"]);
+    workspace.answer(&["-n", "cellar", "wait", "peer=attic:down", "--timeout", "60s"]);
+    let told = workspace.failure(&["-n", "attic", "ping", "cellar"], 1);
     assert!(told.contains("no link to 'cellar'"), "{told}");
-    place.answer(&["-n", "attic", "peer", "cellar", "connect"]);
-    place.answer(&["-n", "attic", "wait", "peer=cellar:up", "--timeout", "60s"]);
+    workspace.answer(&["-n", "attic", "peer", "cellar", "connect"]);
+    workspace.answer(&["-n", "attic", "wait", "peer=cellar:up", "--timeout", "60s"]);
     assert_eq!(sessions(), before + 1);
 }
 
 #[test]
 fn a_changed_configuration_is_applied_and_a_broken_one_is_not() {
     let system = System::running();
-    let place = &system.place;
-    assert_eq!(place.answer(&["-n", "attic", "reload"]), "nothing has changed\n");
-    let since = || place.json(&["-n", "attic", "peer", "cellar"])["since"].clone();
+    let workspace = &system.workspace;
+    assert_eq!(workspace.answer(&["-n", "attic", "reload"]), "nothing has changed\n");
+    let since = || workspace.json(&["-n", "attic", "peer", "cellar"])["since"].clone();
     let before = since();
     let timer2 = "timer2: {type: timer, tick: 1h}\n            timer1:";
     system.edit("timer1:", timer2);
-    let reloaded = place.json(&["-n", "attic", "reload"]);
+    let reloaded = workspace.json(&["-n", "attic", "reload"]);
     assert_eq!(reloaded["roles"], json!(["timer2"]));
-    place.answer(&["-n", "attic", "wait", "role=timer2", "role=timer1", "peer=cellar"]);
+    workspace.answer(&["-n", "attic", "wait", "role=timer2", "role=timer1", "peer=cellar"]);
     system.edit("tick: 200ms", "tock: 200ms");
-    let told = place.failure(&["-n", "attic", "reload"], 1);
+    let told = workspace.failure(&["-n", "attic", "reload"], 1);
     assert!(told.contains("did you mean `tick`?") && told.contains("kozo.yml:10:17"), "{told}");
-    assert_eq!(place.json(&["-n", "attic", "role", "timer1"])["state"], "running");
+    assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
     assert_eq!(since(), before);
 }

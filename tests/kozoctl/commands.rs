@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::kit::{Place, System, both, text};
+use crate::kit::{System, Workspace, both, text};
 
 /// What asks a Node, as it is written behind `kozoctl -n attic`: each ends by itself and works on a System
 /// that runs, in this order, however often.
@@ -55,12 +55,12 @@ pub(crate) fn anew(line: &str, number: usize) -> String {
 }
 
 /// The names of all commands that `--help` lists, those of several words too.
-pub(crate) fn named_by_help(place: &Place) -> BTreeSet<String> {
+pub(crate) fn named_by_help(workspace: &Workspace) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut groups = vec![String::new()];
     while let Some(group) = groups.pop() {
         let arguments: Vec<_> = group.split_whitespace().chain(["-h"]).collect();
-        let help = place.answer(&arguments);
+        let help = workspace.answer(&arguments);
         let Some(below) = help.split("\nCommands:\n").nth(1) else {
             names.insert(group);
             continue;
@@ -81,12 +81,12 @@ pub(crate) fn complains(output: &Output) -> bool {
 
 #[test]
 fn none_is_forgotten() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let tested = |name: &String| {
         let mut commands = OF_A_NODE.iter().chain(OF_NO_NODE);
         commands.any(|command| *command == name || command.starts_with(&format!("{name} ")))
     };
-    let names = named_by_help(&place);
+    let names = named_by_help(&workspace);
     assert!(names.len() >= 14, "{names:?}");
     let forgotten: Vec<_> = names.iter().filter(|name| !tested(name)).collect();
     assert!(forgotten.is_empty(), "{forgotten:?}");
@@ -97,7 +97,7 @@ fn each_works_and_answers_in_json_too() {
     let system = System::running();
     for (number, line) in lines().iter().enumerate() {
         let line = anew(line, number);
-        let output = system.place.bash(&format!("kozoctl {line}"));
+        let output = system.workspace.bash(&format!("kozoctl {line}"));
         assert_eq!(output.status.code(), Some(0), "{line}: {}", both(&output));
         assert!(!complains(&output), "{line}: {}", both(&output));
         // A script for a shell is no value.

@@ -17,7 +17,7 @@ fn offered(system: &System, words: &[&str]) -> Vec<String> {
         words = quoted.join(" "),
         last = words.len() - 1,
     );
-    let output = system.place.bash(&script);
+    let output = system.workspace.bash(&script);
     assert_eq!(text(&output.stderr), "");
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -46,7 +46,7 @@ fn fish_offers_them_too() {
     let system = System::running();
     let complete = |line: &str| {
         let script = format!("kozoctl completion fish | source; complete --do-complete '{line}'");
-        let output = system.place.bash(&format!("HOME=$PWD fish -c {script:?}"));
+        let output = system.workspace.bash(&format!("HOME=$PWD fish -c {script:?}"));
         assert_eq!(text(&output.stderr), "");
         let offered = text(&output.stdout);
         let words = offered.lines().filter_map(|line| line.split('\t').next());
@@ -61,7 +61,7 @@ fn fish_offers_them_too() {
 fn zsh_offers_them_too() {
     let system = System::running();
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/pages");
-    let made = Command::new(pages).arg(KOZOCTL).arg(system.place.path().join("pages")).output();
+    let made = Command::new(pages).arg(KOZOCTL).arg(system.workspace.path().join("pages")).output();
     assert!(made.unwrap().status.success());
     // As a user has it, and as it is when it was installed.
     for setup in [
@@ -82,7 +82,7 @@ fn zsh_offers_them_too() {
             print -r -- $line
 END"#
         );
-        let output = system.place.bash(&script);
+        let output = system.workspace.bash(&script);
         assert!(text(&output.stdout).contains("role logger"), "{setup}: {}", both(&output));
     }
 }

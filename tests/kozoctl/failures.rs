@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::unistd::geteuid;
 
 use crate::commands::OF_A_NODE;
-use crate::kit::{KOZOCTL, Place, System, text};
+use crate::kit::{KOZOCTL, System, Workspace, text};
 
 /// Every command that needs a Node, as it is to be called.
 fn commands() -> impl Iterator<Item = Vec<&'static str>> {
@@ -18,9 +18,9 @@ fn commands() -> impl Iterator<Item = Vec<&'static str>> {
 
 #[test]
 fn without_a_daemon_it_says_where_it_looked_and_what_to_run() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     for command in commands() {
-        let told = place.failure(&command, 3);
+        let told = workspace.failure(&command, 3);
         assert!(told.starts_with("kozoctl: node 'attic' does not run here\n"), "{told}");
         assert!(told.contains("run/kozo/attic/bus: No such file"), "{told}");
         assert!(told.contains("kozo CONFIG attic\n"), "{told}");
@@ -31,14 +31,14 @@ fn without_a_daemon_it_says_where_it_looked_and_what_to_run() {
 fn a_dead_node_is_as_none() {
     let mut system = System::running();
     system.kill("attic");
-    let told = system.place.failure(&["-n", "attic", "status"], 3);
+    let told = system.workspace.failure(&["-n", "attic", "status"], 3);
     assert!(told.contains("Connection refused"), "{told}");
 }
 
 #[test]
 fn several_nodes_are_listed() {
     let system = System::running();
-    let told = system.place.failure(&["roles"], 2);
+    let told = system.workspace.failure(&["roles"], 2);
     assert!(told.contains("attic") && told.contains("cellar"), "{told}");
     assert!(told.contains("kozoctl --node "), "{told}");
 }
@@ -72,7 +72,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
         ),
     ] {
         for command in commands {
-            let told = system.place.failure(&[&["-n", "attic"], *command].concat(), 5);
+            let told = system.workspace.failure(&[&["-n", "attic"], *command].concat(), 5);
             assert!(told.contains(what) && told.contains(known), "{command:?}: {told}");
         }
     }
@@ -82,17 +82,17 @@ fn unknown_names_are_answered_with_the_known_ones() {
 fn nobody_is_interested() {
     let system = System::running();
     let inject = ["-n", "attic", "inject", "event", "nothing"];
-    let output = system.place.run(&inject);
+    let output = system.workspace.run(&inject);
     assert_eq!(output.status.code(), Some(6));
     assert!(output.stdout.is_empty() && text(&output.stderr).contains("nobody is interested"));
-    let output = system.place.run(&[&inject[..], &["--json"]].concat());
+    let output = system.workspace.run(&[&inject[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(6));
     assert!(text(&output.stdout).contains("\"peers\": 0"));
 }
 
 #[test]
 fn wrong_usage_is_told_without_a_node() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     for (arguments, part) in [
         (&["inject", "event", "x", "[1,"][..], "the data [1, is not JSON"),
         (&["inject", "log"], "kozoctl inject log note 'The cat is out'"),
@@ -108,7 +108,7 @@ fn wrong_usage_is_told_without_a_node() {
         (&["ping", "cellar", "--count", "0"], "0 is not in"),
         (&["frobnicate"], "unrecognized subcommand"),
     ] {
-        let told = place.failure(arguments, 2);
+        let told = workspace.failure(arguments, 2);
         assert!(told.contains(part), "{arguments:?}: {told}");
     }
 }
@@ -118,26 +118,26 @@ type Kozoctl<'a> = Box<dyn Fn(&[&str]) -> Command + 'a>;
 
 /// The program as another user runs it, who cannot get at the Node: none but root can become one.
 fn stranger(system: &System) -> Kozoctl<'_> {
-    let place = &system.place;
+    let workspace = &system.workspace;
     if geteuid().is_root() {
         // A copy, since the folder where the program was built may be closed to others.
-        let copy = place.path().join("kozoctl");
+        let copy = workspace.path().join("kozoctl");
         fs::copy(KOZOCTL, &copy).unwrap();
         for folder in ["", "run", "run/kozo"] {
-            fs::set_permissions(place.path().join(folder), fs::Permissions::from_mode(0o755))
+            fs::set_permissions(workspace.path().join(folder), fs::Permissions::from_mode(0o755))
                 .unwrap();
         }
         Box::new(move |arguments| {
             let mut command = Command::new("setpriv");
-            place.within(&mut command);
+            workspace.within(&mut command);
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
             command.arg(&copy).args(arguments);
             command
         })
     } else {
-        let folder = place.path().join("run/kozo/attic");
+        let folder = workspace.path().join("run/kozo/attic");
         fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
-        Box::new(move |arguments| place.command(arguments))
+        Box::new(move |arguments| workspace.command(arguments))
     }
 }
 
@@ -151,6 +151,6 @@ fn a_stranger_may_not() {
         assert_eq!(output.status.code(), Some(4), "{command:?}: {told}");
         assert!(told.contains("Permission denied"), "{told}");
     }
-    let folder = system.place.path().join("run/kozo/attic");
+    let folder = system.workspace.path().join("run/kozo/attic");
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use nix::unistd::geteuid;
 
-use crate::kit::{KOZOCTL, Place, both, text};
+use crate::kit::{KOZOCTL, Workspace, both, text};
 
 const CLOCK: &[&str] = &[
     "config",
@@ -34,24 +34,25 @@ const SCRIBE: &[&str] = &[
 ];
 
 /// Two machines, each with its configuration and its Node, and their blocks.
-fn two() -> ([Place; 2], [String; 2]) {
-    let places = [Place::new(), Place::new()];
+fn two() -> ([Workspace; 2], [String; 2]) {
+    let workspaces = [Workspace::new(), Workspace::new()];
     let elsewhere: Vec<_> =
         SCRIBE.iter().map(|word| if *word == "127.0.0.1" { "127.0.0.2" } else { word }).collect();
-    let blocks = [places[0].answer(CLOCK), places[1].answer(&elsewhere)];
-    for (place, block) in [(&places[0], &blocks[1]), (&places[1], &blocks[0])] {
-        fs::write(place.path().join("block.yml"), block).unwrap();
+    let blocks = [workspaces[0].answer(CLOCK), workspaces[1].answer(&elsewhere)];
+    for (workspace, block) in [(&workspaces[0], &blocks[1]), (&workspaces[1], &blocks[0])] {
+        fs::write(workspace.path().join("block.yml"), block).unwrap();
     }
-    (places, blocks)
+    (workspaces, blocks)
 }
 
-fn config(place: &Place) -> String {
-    fs::read_to_string(place.path().join("kozo.yml")).unwrap()
+fn config(workspace: &Workspace) -> String {
+    fs::read_to_string(workspace.path().join("kozo.yml")).unwrap()
 }
 
-/// A text in which nothing is left of this place and these keys.
-fn neutral(place: &Place, text: &str) -> String {
-    let text = text.replace(&*fs::canonicalize(place.path()).unwrap().to_string_lossy(), "FOLDER");
+/// A text in which nothing is left of this folder and these keys.
+fn neutral(workspace: &Workspace, text: &str) -> String {
+    let text =
+        text.replace(&*fs::canonicalize(workspace.path()).unwrap().to_string_lossy(), "FOLDER");
     let key = |word: &str| if word.starts_with("AAAA") { "KEY" } else { word }.to_owned();
     let line = |line: &str| line.split(' ').map(key).collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -71,8 +72,8 @@ fn with_input(mut command: Command, input: &str) -> Output {
 
 #[test]
 fn a_first_node_is_one_that_runs() {
-    let place = Place::new();
-    let output = place.run(&[
+    let workspace = Workspace::new();
+    let output = workspace.run(&[
         "config",
         "new",
         "attic",
@@ -100,20 +101,20 @@ fn a_first_node_is_one_that_runs() {
         "6021",
     ]);
     assert!(output.status.success(), "{}", both(&output));
-    insta::assert_snapshot!("every_role", neutral(&place, &config(&place)));
-    insta::assert_snapshot!("block", neutral(&place, &text(&output.stdout)));
-    insta::assert_snapshot!("next_steps", neutral(&place, &text(&output.stderr)));
-    let checked = place.answer(&["config", "check", "kozo.yml", "attic"]);
+    insta::assert_snapshot!("every_role", neutral(&workspace, &config(&workspace)));
+    insta::assert_snapshot!("block", neutral(&workspace, &text(&output.stdout)));
+    insta::assert_snapshot!("next_steps", neutral(&workspace, &text(&output.stderr)));
+    let checked = workspace.answer(&["config", "check", "kozo.yml", "attic"]);
     assert_eq!(checked, "kozo.yml is fine: 1 node (attic)\n");
 }
 
 /// Whatever the user's umask is: the key is nobody else's, and the daemon's user reads the file.
 #[test]
 fn files_have_the_right_modes_and_owners() {
-    let place = Place::new();
-    let output = place.bash("umask 077; kozoctl config new attic --file kozo.yml -a localhost");
+    let workspace = Workspace::new();
+    let output = workspace.bash("umask 077; kozoctl config new attic --file kozo.yml -a localhost");
     assert!(output.status.success(), "{}", both(&output));
-    let file = |name: &str| place.path().join(name);
+    let file = |name: &str| workspace.path().join(name);
     assert_eq!(mode(file("keys")), 0o700);
     assert_eq!(mode(file("keys/attic")), 0o600);
     assert_eq!(mode(file("kozo.yml")), 0o644);
@@ -128,7 +129,7 @@ fn files_have_the_right_modes_and_owners() {
     }
     let before = fs::metadata(file("git/kozo.yml")).unwrap();
     symlink("git/kozo.yml", file("kozo.yml")).unwrap();
-    place.answer(&["config", "new", "cellar", "--file", "kozo.yml", "-a", "localhost"]);
+    workspace.answer(&["config", "new", "cellar", "--file", "kozo.yml", "-a", "localhost"]);
     assert!(fs::symlink_metadata(file("kozo.yml")).unwrap().is_symlink());
     let after = fs::metadata(file("git/kozo.yml")).unwrap();
     let owner = |it: &fs::Metadata| (it.uid(), it.gid(), it.mode());
@@ -141,21 +142,22 @@ fn files_have_the_right_modes_and_owners() {
 
 #[test]
 fn what_is_done_twice_is_done_once() {
-    let place = Place::new();
-    let first = place.answer(CLOCK);
-    let (before, key) = (config(&place), fs::read(place.path().join("keys/clock")).unwrap());
+    let workspace = Workspace::new();
+    let first = workspace.answer(CLOCK);
+    let (before, key) =
+        (config(&workspace), fs::read(workspace.path().join("keys/clock")).unwrap());
     for again in [CLOCK, &["config", "new", "clock", "--file", "kozo.yml"][..]] {
-        let output = place.run(again);
+        let output = workspace.run(again);
         assert!(output.status.success(), "{}", both(&output));
         assert_eq!(text(&output.stdout), first);
         assert!(text(&output.stderr).contains("already: nothing was changed"));
     }
     // What the command line says is there, whatever else has become of it.
     let edited = before.replace("tick: 10s", "tick: 1h # seldom") + "heartbeat: 5\n";
-    fs::write(place.path().join("kozo.yml"), &edited).unwrap();
-    let block = place.answer(CLOCK);
+    fs::write(workspace.path().join("kozo.yml"), &edited).unwrap();
+    let block = workspace.answer(CLOCK);
     assert!(block.contains("tick: 1h # seldom\n") && !block.contains("heartbeat"), "{block}");
-    assert_eq!(place.json(CLOCK)["changed"], false);
+    assert_eq!(workspace.json(CLOCK)["changed"], false);
     for (more, part) in [
         (
             &["--address", "10.0.0.1"][..],
@@ -166,47 +168,47 @@ fn what_is_done_twice_is_done_once() {
         (&["--set", "timer1.tick=2s"], "roles.timer1.tick: 1 h there, 2 s here"),
         (&["--key", "other"], "keys/clock there"),
     ] {
-        let told = place.failure(&[CLOCK, more].concat(), 1);
+        let told = workspace.failure(&[CLOCK, more].concat(), 1);
         assert!(told.contains(part) && told.contains("edit kozo.yml"), "{told}");
     }
-    assert_eq!(config(&place), edited);
-    assert_eq!(fs::read(place.path().join("keys/clock")).unwrap(), key);
+    assert_eq!(config(&workspace), edited);
+    assert_eq!(fs::read(workspace.path().join("keys/clock")).unwrap(), key);
 }
 
 #[test]
 fn a_second_node_of_a_machine_gets_a_port_of_its_own() {
-    let place = Place::new();
-    place.answer(CLOCK);
-    let before = config(&place);
-    let block = place.answer(SCRIBE);
+    let workspace = Workspace::new();
+    workspace.answer(CLOCK);
+    let before = config(&workspace);
+    let block = workspace.answer(SCRIBE);
     assert!(block.contains("port: 6021\n"), "{block}");
-    assert!(config(&place).starts_with(&before));
-    let checked = place.answer(&["config", "check", "kozo.yml", "scribe"]);
+    assert!(config(&workspace).starts_with(&before));
+    let checked = workspace.answer(&["config", "check", "kozo.yml", "scribe"]);
     assert_eq!(checked, "kozo.yml is fine: 2 nodes (clock, scribe)\n");
 }
 
 #[test]
 fn keys_that_are_there_are_used() {
-    let place = Place::new();
-    let public = place.answer(&["keygen", "mine", "--comment", "my: #1 key"]);
+    let workspace = Workspace::new();
+    let public = workspace.answer(&["keygen", "mine", "--comment", "my: #1 key"]);
     let new = ["config", "new", "attic", "--file", "kozo.yml", "-a", "localhost", "--key", "mine"];
-    assert_eq!(place.json(&new)["publicKey"], public.trim_end());
-    place.answer(&["config", "check", "kozo.yml", "attic"]);
-    assert!(!place.path().join("keys").exists());
-    fs::write(place.path().join("other"), "no key\n").unwrap();
+    assert_eq!(workspace.json(&new)["publicKey"], public.trim_end());
+    workspace.answer(&["config", "check", "kozo.yml", "attic"]);
+    assert!(!workspace.path().join("keys").exists());
+    fs::write(workspace.path().join("other"), "no key\n").unwrap();
     let new =
         ["config", "new", "cellar", "--file", "kozo.yml", "-a", "localhost", "--key", "other"];
-    let told = place.failure(&new, 1);
+    let told = workspace.failure(&new, 1);
     assert!(told.contains("other"), "{told}");
-    assert_eq!(fs::read_to_string(place.path().join("other")).unwrap(), "no key\n");
+    assert_eq!(fs::read_to_string(workspace.path().join("other")).unwrap(), "no key\n");
 }
 
 /// Nothing is left of what was refused, and what was there is as it was.
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let new = |more: &[&str], code| {
-        place.failure(&[&["config", "new", "--file", "kozo.yml"], more].concat(), code)
+        workspace.failure(&[&["config", "new", "--file", "kozo.yml"], more].concat(), code)
     };
     for (arguments, code, part) in [
         (&[][..], 2, "NODE is missing"),
@@ -230,10 +232,11 @@ fn what_is_refused_leaves_nothing_behind() {
         let told = new(arguments, code);
         assert!(told.contains(part), "{arguments:?}: {told}");
         let left: Vec<_> =
-            fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().path()).collect();
-        assert_eq!(left, [place.path().join("run")], "{arguments:?}");
+            fs::read_dir(workspace.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(left, [workspace.path().join("run")], "{arguments:?}");
     }
-    let told = place.failure(&["config", "new", "a", "-a", "x", "--file", "missing/kozo.yml"], 1);
+    let told =
+        workspace.failure(&["config", "new", "a", "-a", "x", "--file", "missing/kozo.yml"], 1);
     assert!(told.contains("missing"), "{told}");
     for (file, part) in [
         ("system:\n\tclock:\n", "a tab is used as indentation"),
@@ -241,42 +244,43 @@ fn what_is_refused_leaves_nothing_behind() {
         ("system:\n  clock:\n    privateKey: /k\n", "has no `publicKey`"),
         ("hartbeat: 5\n", "did you mean `heartbeat`?"),
     ] {
-        fs::write(place.path().join("kozo.yml"), file).unwrap();
+        fs::write(workspace.path().join("kozo.yml"), file).unwrap();
         let told = new(&["attic", "-a", "x"], 1);
         assert!(told.contains(part), "{told}");
-        assert_eq!(config(&place), file);
-        assert!(!place.path().join("keys").exists());
+        assert_eq!(config(&workspace), file);
+        assert!(!workspace.path().join("keys").exists());
     }
 }
 
 #[test]
 fn two_machines_learn_of_each_other() {
     let ([clock, scribe], blocks) = two();
-    for (place, own, other, block) in
+    for (workspace, own, other, block) in
         [(&clock, "clock", "scribe", &blocks[1]), (&scribe, "scribe", "clock", &blocks[0])]
     {
-        let before = config(place);
+        let before = config(workspace);
         let add = ["config", "add-peer", "--file", "kozo.yml", "-"];
-        let output = with_input(place.command(&add), block);
+        let output = with_input(workspace.command(&add), block);
         assert!(output.status.success(), "{}", both(&output));
         assert_eq!(text(&output.stdout), format!("{other}: added to kozo.yml\n"));
-        let after = config(place);
+        let after = config(workspace);
         assert!(after.starts_with(&before), "{after}");
-        place.answer(&["config", "check", "kozo.yml", own]);
+        workspace.answer(&["config", "check", "kozo.yml", own]);
         // Once more; and one's own, which went round.
-        let again = place.answer(&["config", "add-peer", "--file", "kozo.yml", "block.yml"]);
+        let again = workspace.answer(&["config", "add-peer", "--file", "kozo.yml", "block.yml"]);
         assert_eq!(again, format!("{other}: in kozo.yml already, and not changed\n"));
         let output = with_input(
-            place.command(&add),
-            &place.answer(&["config", "new", own, "-f", "kozo.yml"]),
+            workspace.command(&add),
+            &workspace.answer(&["config", "new", own, "-f", "kozo.yml"]),
         );
         assert!(text(&output.stdout).contains("not changed"), "{}", both(&output));
-        assert_eq!(config(place), after);
+        assert_eq!(config(workspace), after);
     }
-    let shown = |place: &Place| place.json(&["config", "show", "kozo.yml"])["system"].clone();
+    let shown =
+        |workspace: &Workspace| workspace.json(&["config", "show", "kozo.yml"])["system"].clone();
     assert_eq!(shown(&clock)["scribe"], shown(&scribe)["scribe"]);
     // A whole configuration is as good as a block, and all that is missing is taken.
-    let third = Place::new();
+    let third = Workspace::new();
     fs::copy(clock.path().join("kozo.yml"), third.path().join("theirs.yml")).unwrap();
     let answer = third.json(&["config", "add-peer", "--file", "kozo.yml", "theirs.yml"]);
     assert_eq!(answer["added"], serde_json::json!(["clock", "scribe"]));
@@ -371,10 +375,10 @@ fn the_name_of_another_machine_is_not_taken() {
 
 #[test]
 fn at_a_terminal_what_is_missing_is_asked_for() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     // `script` gives it a terminal; what is typed comes first, and waits there.
     let mut command = Command::new("script");
-    place.within(&mut command);
+    workspace.within(&mut command);
     let run = format!("'{KOZOCTL}' config new --file kozo.yml --port 7001 >block.yml");
     command.args(["-q", "-e", "-c", &run, "/dev/null"]);
     let typed = "bad name\nattic\nlocalhost\nnonsense\ntimer1=timer cuckoo\n";
@@ -390,27 +394,27 @@ fn at_a_terminal_what_is_missing_is_asked_for() {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
     assert!(shown.contains("There is no type 'nonsense'."), "{shown}");
-    let block = fs::read_to_string(place.path().join("block.yml")).unwrap();
+    let block = fs::read_to_string(workspace.path().join("block.yml")).unwrap();
     assert!(block.contains("    attic:\n") && block.contains("timer1:\n"), "{block}");
-    place.answer(&["config", "check", "kozo.yml", "attic"]);
+    workspace.answer(&["config", "check", "kozo.yml", "attic"]);
 
     // Nothing is asked that was said.
     let mut command = Command::new("script");
-    place.within(&mut command);
+    workspace.within(&mut command);
     let run = format!("'{KOZOCTL}' config new cellar -f kozo.yml -a localhost");
     command.args(["-q", "-e", "-c", &run, "/dev/null"]);
     let shown = text(&with_input(command, "").stdout);
     assert!(!shown.contains("Where others") && !shown.contains("Types of Roles"), "{shown}");
-    place.answer(&["config", "check", "kozo.yml", "cellar"]);
+    workspace.answer(&["config", "check", "kozo.yml", "cellar"]);
 }
 
 #[test]
 fn who_may_not_is_told_what_to_run() {
-    let place = Place::new();
-    place.answer(CLOCK);
-    let copy = place.path().join("kozoctl");
+    let workspace = Workspace::new();
+    workspace.answer(CLOCK);
+    let copy = workspace.path().join("kozoctl");
     fs::copy(KOZOCTL, &copy).unwrap();
-    fs::set_permissions(place.path(), Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(workspace.path(), Permissions::from_mode(0o555)).unwrap();
     let stranger = |arguments: &[&str]| {
         let mut command = if geteuid().is_root() {
             let mut command = Command::new("setpriv");
@@ -419,7 +423,7 @@ fn who_may_not_is_told_what_to_run() {
         } else {
             Command::new(&copy)
         };
-        place.within(&mut command);
+        workspace.within(&mut command);
         command.args(arguments).output().unwrap()
     };
     for arguments in [
@@ -440,5 +444,5 @@ fn who_may_not_is_told_what_to_run() {
         assert!(told.contains(&format!("sudo kozoctl {command}\n")), "{told}");
         assert!(output.stdout.is_empty());
     }
-    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(workspace.path(), Permissions::from_mode(0o755)).unwrap();
 }

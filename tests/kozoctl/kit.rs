@@ -23,22 +23,22 @@ fn kozo() -> PathBuf {
 }
 
 /// A folder in which Nodes may run, and `kozoctl` commands that see no others.
-pub(crate) struct Place {
+pub(crate) struct Workspace {
     folder: TempDir,
 }
 
-impl Place {
-    pub(crate) fn new() -> Place {
+impl Workspace {
+    pub(crate) fn new() -> Workspace {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
-        Place { folder }
+        Workspace { folder }
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Sets what this place is to a program.
+    /// Lets a program see this folder only.
     pub(crate) fn within(&self, command: &mut Command) {
         command
             .current_dir(self.path())
@@ -99,26 +99,27 @@ impl Place {
 /// Two Nodes, called as no other in any test, since those of this user are found wherever they run:
 /// attic, whose timer ticks five times a second, and cellar, which listens to it.
 pub(crate) struct System {
-    pub(crate) place: Place,
+    pub(crate) workspace: Workspace,
     nodes: Vec<(String, Child)>,
 }
 
 impl System {
     /// With the configuration and the keys, and no Node running.
     pub(crate) fn prepared() -> System {
-        let place = Place::new();
-        let key =
-            |node: &str| place.answer(&["keygen", &format!("{node}.key")]).trim_end().to_owned();
+        let workspace = Workspace::new();
+        let key = |node: &str| {
+            workspace.answer(&["keygen", &format!("{node}.key")]).trim_end().to_owned()
+        };
         let sockets = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let [attic, cellar] = sockets.map(|socket| socket.local_addr().unwrap().port());
         let text = CONFIG
-            .replace("FOLDER", &place.path().to_string_lossy())
+            .replace("FOLDER", &workspace.path().to_string_lossy())
             .replace("ATTIC_KEY", &key("attic"))
             .replace("CELLAR_KEY", &key("cellar"))
             .replace("ATTIC_PORT", &attic.to_string())
             .replace("CELLAR_PORT", &cellar.to_string());
-        fs::write(place.path().join("kozo.yml"), text).unwrap();
-        System { place, nodes: Vec::new() }
+        fs::write(workspace.path().join("kozo.yml"), text).unwrap();
+        System { workspace, nodes: Vec::new() }
     }
 
     /// With both Nodes, and the link between them up.
@@ -127,7 +128,14 @@ impl System {
         system.start("attic");
         system.start("cellar");
         for (node, peer) in [("attic", "cellar"), ("cellar", "attic")] {
-            system.place.answer(&["-n", node, "wait", &format!("peer={peer}"), "--timeout", "60s"]);
+            system.workspace.answer(&[
+                "-n",
+                node,
+                "wait",
+                &format!("peer={peer}"),
+                "--timeout",
+                "60s",
+            ]);
         }
         system
     }
@@ -135,12 +143,12 @@ impl System {
     /// Starts a Node, and returns when it answers.
     pub(crate) fn start(&mut self, node: &str) {
         let mut command = Command::new(kozo());
-        self.place.within(&mut command);
-        let log = fs::File::create(self.place.path().join(format!("{node}.stderr"))).unwrap();
+        self.workspace.within(&mut command);
+        let log = fs::File::create(self.workspace.path().join(format!("{node}.stderr"))).unwrap();
         command.args(["kozo.yml", node]).env("KOZO_STOP_WITH_PARENT", "1");
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.nodes.push((node.to_owned(), child));
-        let answers = || self.place.run(&["-n", node, "status"]).status.success();
+        let answers = || self.workspace.run(&["-n", node, "status"]).status.success();
         until(&format!("{node} answers"), answers);
     }
 
@@ -162,7 +170,7 @@ impl System {
 
     /// Changes the configuration.
     pub(crate) fn edit(&self, from: &str, to: &str) {
-        let file = self.place.path().join("kozo.yml");
+        let file = self.workspace.path().join("kozo.yml");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains(from));
         fs::write(file, text.replacen(from, to, 1)).unwrap();

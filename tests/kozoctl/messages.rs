@@ -16,7 +16,7 @@ struct Monitor {
 
 impl Monitor {
     fn start(system: &System, arguments: &[&str]) -> Monitor {
-        let mut command = system.place.command(arguments);
+        let mut command = system.workspace.command(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -41,7 +41,7 @@ impl Drop for Monitor {
 /// Returns when a Message of this type that attic sends goes to cellar: when its monitor is known.
 fn until_wanted(system: &System, message_type: &str) {
     let inject = ["-n", "attic", "inject", "event", message_type, "\"first\""];
-    until("the monitor's interest arrives", || system.place.run(&inject).status.success());
+    until("the monitor's interest arrives", || system.workspace.run(&inject).status.success());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn data_arrives_as_it_was_sent() {
         json!(-5),
     ] {
         let inject = ["-n", "attic", "inject", "event", "probe", "--channel", "kitchen"];
-        system.place.answer(&[&inject[..], &[&data.to_string()]].concat());
+        system.workspace.answer(&[&inject[..], &[&data.to_string()]].concat());
         let seen: Value = serde_json::from_str(&monitor.line()).unwrap();
         assert_eq!(seen["data"], data);
         assert_eq!(seen["channel"], "kitchen");
@@ -69,7 +69,7 @@ fn data_arrives_as_it_was_sent() {
         assert_eq!(seen["node"], "attic");
         // What was seen can be sent again.
         let again = seen["data"].to_string();
-        system.place.answer(&[&inject[..], &[&again]].concat());
+        system.workspace.answer(&[&inject[..], &[&again]].concat());
         assert_eq!(serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"], data);
     }
 }
@@ -83,12 +83,12 @@ fn data_may_be_pairs_or_come_from_standard_input() {
     let data = || serde_json::from_str::<Value>(&monitor.line()).unwrap()["data"].clone();
     let door = ["-n", "attic", "inject", "order", "door"];
     let pairs = ["open=true", "room=3", "by=the cat"];
-    system.place.answer(&[&door[..], &pairs].concat());
+    system.workspace.answer(&[&door[..], &pairs].concat());
     assert_eq!(data(), json!({"open": true, "room": 3, "by": "the cat"}));
-    let output = system.place.bash("echo '[1, 2]' | kozoctl -n attic inject order door -");
+    let output = system.workspace.bash("echo '[1, 2]' | kozoctl -n attic inject order door -");
     assert!(output.status.success());
     assert_eq!(data(), json!([1, 2]));
-    system.place.answer(&door);
+    system.workspace.answer(&door);
     assert_eq!(data(), json!(null));
 }
 
@@ -99,7 +99,7 @@ fn people_see_one_harmless_line_for_each() {
     until_wanted(&system, "door");
     assert!(monitor.line().ends_with(" event door inject@attic: first"));
     let data = r#"{"said": "\u001b[2J\n", "bytes": {"$base64": "AA=="}}"#;
-    system.place.answer(&["-n", "attic", "inject", "event", "door", "-c", "kit\nchen", data]);
+    system.workspace.answer(&["-n", "attic", "inject", "event", "door", "-c", "kit\nchen", data]);
     let line = monitor.line();
     let wanted = r#" event door [kit\nchen] inject@attic: {"bytes":{"$base64":"AA=="},"said":"\u001b[2J\n"}"#;
     assert!(line.ends_with(wanted), "{line}");
@@ -108,10 +108,10 @@ fn people_see_one_harmless_line_for_each() {
 #[test]
 fn only_what_is_asked_for_is_shown() {
     let system = System::running();
-    let place = &system.place;
+    let workspace = &system.workspace;
     let one = |filter: &[&str]| {
         let arguments = [&["-n", "cellar", "monitor", "--count", "1"], filter].concat();
-        place.json(&arguments)
+        workspace.json(&arguments)
     };
     for filter in [&["t*k"][..], &["--role", "timer?"], &["--from", "at*"], &["-k", "event"]] {
         let seen = one(filter);
@@ -120,31 +120,31 @@ fn only_what_is_asked_for_is_shown() {
     // The others are there, and not shown.
     let monitor = Monitor::start(&system, &["-n", "cellar", "monitor", "--channel", "hall"]);
     let inject = ["-n", "attic", "inject", "event", "door", "-c", "hall"];
-    until("the monitor's interest arrives", || place.run(&inject).status.success());
+    until("the monitor's interest arrives", || workspace.run(&inject).status.success());
     assert!(monitor.line().contains("door [hall]"));
 }
 
 #[test]
 fn whoever_cannot_keep_up_is_told_how_much_was_skipped() {
     let system = System::running();
-    let place = &system.place;
-    assert!(place.bash("mkfifo go").status.success());
+    let workspace = &system.workspace;
+    assert!(workspace.bash("mkfifo go").status.success());
     // A reader that reads one line, and the others when it is told to.
     let script = "kozoctl -n attic monitor flood --json --once |
                   { head -c 100; read -r _ < go; cat; } > seen";
-    let mut reader = place.bash_command(script).spawn().unwrap();
-    let seen = || std::fs::read_to_string(place.path().join("seen")).unwrap_or_default();
+    let mut reader = workspace.bash_command(script).spawn().unwrap();
+    let seen = || std::fs::read_to_string(workspace.path().join("seen")).unwrap_or_default();
     let big = format!("\"{}\"", "x".repeat(100_000));
     let flood = ["-n", "attic", "inject", "event", "flood", &big];
     until("the monitor sees one", || {
-        place.run(&flood);
+        workspace.run(&flood);
         seen().contains("boot")
     });
     // More than fits into its queue and all that is on the way.
     for _ in 0..100 {
-        place.run(&flood);
+        workspace.run(&flood);
     }
-    std::fs::write(place.path().join("go"), "\n").unwrap();
+    std::fs::write(workspace.path().join("go"), "\n").unwrap();
     until("it is told", || seen().contains("{\"skipped\":"));
     drop(system);
     ended(&mut reader);
@@ -178,7 +178,7 @@ fn a_text_needs_no_quotes_of_json() {
     until_wanted(&system, "note");
     monitor.line();
     for words in [&["hello world"][..], &["hello", "world"], &["\"hello world\""]] {
-        system.place.answer(&[&["-n", "attic", "inject", "log", "note"], words].concat());
+        system.workspace.answer(&[&["-n", "attic", "inject", "log", "note"], words].concat());
         let seen: Value = serde_json::from_str(&monitor.line()).unwrap();
         assert_eq!((&seen["data"], &seen["kind"]), (&json!("hello world"), &json!("log")));
     }
@@ -187,16 +187,16 @@ fn a_text_needs_no_quotes_of_json() {
 #[test]
 fn a_link_is_measured() {
     let system = System::running();
-    system.place.answer(&["-n", "attic", "wait", "peer=cellar:up"]);
+    system.workspace.answer(&["-n", "attic", "wait", "peer=cellar:up"]);
     let told =
-        system.place.answer(&["-n", "attic", "bench", "cellar", "--time", "300ms", "--json"]);
+        system.workspace.answer(&["-n", "attic", "bench", "cellar", "--time", "300ms", "--json"]);
     let result: serde_json::Value = serde_json::from_str(&told).unwrap();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
     assert!(number(&result["bytes"]) >= 64 * 1024, "{told}");
     assert!(number(&result["best_bytes_per_second"]) >= number(&result["bytes_per_second"]));
     let round_trip = &result["round_trip_time"];
     assert!(number(&round_trip["least"]) <= number(&round_trip["median"]), "{told}");
-    let told = system.place.answer(&["-n", "attic", "bench", "cellar", "--time", "100ms"]);
+    let told = system.workspace.answer(&["-n", "attic", "bench", "cellar", "--time", "100ms"]);
     assert!(told.contains("round trip") && told.contains("MB/s"), "{told}");
-    system.place.failure(&["-n", "attic", "bench", "nobody"], 5);
+    system.workspace.failure(&["-n", "attic", "bench", "nobody"], 5);
 }

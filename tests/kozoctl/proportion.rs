@@ -20,14 +20,14 @@ fn a_log_of_many_small_values_costs_a_node_little() {
     system.start("cellar");
     let before = system.most_memory("cellar");
     let count = 3_900_000;
-    let mut command = system.place.command(&["-n", "cellar", "inject", "log", "note", "-"]);
+    let mut command = system.workspace.command(&["-n", "cellar", "inject", "log", "note", "-"]);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut inject = piped.spawn().unwrap();
     let json = format!("[null{}]", ",null".repeat(count - 1));
     inject.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();
     let output = inject.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", both(&output));
-    let log = system.place.path().join("cellar.log");
+    let log = system.workspace.path().join("cellar.log");
     until("it is logged", || fs::metadata(&log).is_ok_and(|file| file.len() > 0));
     let (grown, written) =
         (system.most_memory("cellar") - before, fs::metadata(&log).unwrap().len());
@@ -38,7 +38,7 @@ fn a_log_of_many_small_values_costs_a_node_little() {
 #[test]
 fn a_large_storage_file_costs_a_node_little() {
     let mut system = System::prepared();
-    let storage = system.place.path().join("storage");
+    let storage = system.workspace.path().join("storage");
     fs::create_dir(&storage).unwrap();
     fs::write(storage.join("cuckoo"), nils(30_000_000)).unwrap();
     system.start("cellar");

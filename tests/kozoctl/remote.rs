@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::kit::{Place, System, text};
+use crate::kit::{System, Workspace, text};
 
 /// Everything but the way there.
 const SSH: &str = "#!/bin/sh
@@ -16,8 +16,8 @@ shift
 exec sh -c \"$*\"
 ";
 
-fn ssh(place: &Place) {
-    let file = place.path().join("ssh");
+fn ssh(workspace: &Workspace) {
+    let file = workspace.path().join("ssh");
     fs::write(&file, SSH).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -25,13 +25,13 @@ fn ssh(place: &Place) {
 #[test]
 fn the_command_runs_there_as_it_was_given_here() {
     let system = System::running();
-    let place = &system.place;
-    ssh(place);
-    let run = |line: &str| place.bash(&format!("PATH=$PWD:$PATH; {line}"));
+    let workspace = &system.workspace;
+    ssh(workspace);
+    let run = |line: &str| workspace.bash(&format!("PATH=$PWD:$PATH; {line}"));
     let output = run("kozoctl -H pi -n attic roles --json");
     let there: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(there[0]["name"], "timer1");
-    let arguments = fs::read_to_string(place.path().join("arguments")).unwrap();
+    let arguments = fs::read_to_string(workspace.path().join("arguments")).unwrap();
     assert_eq!(arguments, "--\npi\nkozoctl -n attic roles --json\n");
     // Exit codes, standard input and whatever a shell might take apart arrive.
     let output =

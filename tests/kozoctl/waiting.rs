@@ -9,7 +9,7 @@ use crate::kit::{System, ended, until};
 fn what_is_so_is_not_waited_for() {
     let system = System::running();
     let begun = Instant::now();
-    system.place.answer(&["-n", "attic", "wait", "peer=cellar:up", "role=timer1:running"]);
+    system.workspace.answer(&["-n", "attic", "wait", "peer=cellar:up", "role=timer1:running"]);
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
@@ -17,7 +17,7 @@ fn what_is_so_is_not_waited_for() {
 fn what_does_not_happen_is_named() {
     let system = System::running();
     let wait = ["-n", "attic", "wait", "peer=cellar:idle", "role=timer1", "--timeout", "300ms"];
-    let told = system.place.failure(&wait, 7);
+    let told = system.workspace.failure(&wait, 7);
     assert!(told.contains("within 300 ms") && told.contains("peer=cellar:idle (now up)"), "{told}");
     assert!(!told.contains("timer1"), "{told}");
 }
@@ -29,14 +29,14 @@ fn a_peer_that_comes_and_one_that_goes() {
     let waiting = |state: &str| {
         let condition = format!("peer=cellar:{state}");
         let arguments = ["-n", "attic", "wait", &condition, "--timeout", "60s"];
-        system.place.command(&arguments).stdout(Stdio::null()).spawn().unwrap()
+        system.workspace.command(&arguments).stdout(Stdio::null()).spawn().unwrap()
     };
     let mut wait = waiting("up");
     system.start("cellar");
     assert!(ended(&mut wait).success());
-    let place = &system.place;
+    let workspace = &system.workspace;
     let arguments = ["-n", "attic", "wait", "peer=cellar:down", "--timeout", "60s"];
-    let mut wait = place.command(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    let mut wait = workspace.command(&arguments).stdout(Stdio::null()).spawn().unwrap();
     system.kill("cellar");
     assert!(ended(&mut wait).success());
 }
@@ -45,7 +45,7 @@ fn a_peer_that_comes_and_one_that_goes() {
 fn a_node_that_ends_ends_the_waiting() {
     let mut system = System::running();
     let arguments = ["-n", "attic", "wait", "peer=cellar:idle", "--timeout", "60s"];
-    let mut wait = system.place.command(&arguments).spawn().unwrap();
+    let mut wait = system.workspace.command(&arguments).spawn().unwrap();
     let opened = format!("/proc/{}/fd", wait.id());
     until("it is connected", || {
         let files = std::fs::read_dir(&opened)

@@ -6,18 +6,18 @@ use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::queue::Limits;
 use kozo::role::SendError;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use rmpv::Value;
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello};
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 
 #[tokio::test(start_paused = true)]
 async fn sessions_cut_with_messages_under_way_lose_what_is_counted_as_lost() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     let mut sent = 0;
     let mut send = |many: u64| {
         for _ in 0..many {
@@ -31,17 +31,17 @@ async fn sessions_cut_with_messages_under_way_lose_what_is_counted_as_lost() {
             tokio::task::yield_now().await;
         }
         // What is sent now gets as far as the stream.
-        lab.network.freeze("clock", "scribe");
+        system.network.freeze("clock", "scribe");
         send(3);
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        lab.network.cut("clock", "scribe");
-        lab.network.thaw("clock", "scribe");
+        system.network.cut("clock", "scribe");
+        system.network.thaw("clock", "scribe");
         send(5);
         clock.until_down("scribe").await;
         send(5);
-        lab.network.heal("clock", "scribe");
+        system.network.heal("clock", "scribe");
         clock.until_up("scribe").await;
         scribe.until_up("clock").await;
     }
@@ -63,8 +63,8 @@ async fn sessions_cut_with_messages_under_way_lose_what_is_counted_as_lost() {
 async fn a_message_too_large_for_a_queue_is_refused_and_costs_no_other() {
     let mut plan = Plan { queue: Limits { length: 10, size: 20_000 }, ..Plan::default() };
     plan.options.outgoing_queue = Limits { length: 10, size: 10_000 };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     clock.send(1);
     for (size, who, bound) in [(15_000, "peer 'scribe'", 10_000), (25_000, "role 'probe'", 20_000)]
     {
@@ -87,11 +87,11 @@ async fn a_message_too_large_for_a_queue_is_refused_and_costs_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_too_large_for_the_receiving_role_is_counted_there() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
     let small = Plan { queue: Limits { length: 10, size: 1000 }, ..Plan::default() };
-    let mut narrow = Lab::new(lab.network.clone(), &["clock", "scribe"], small);
-    narrow.adopt(&lab);
-    let clock = lab.start("clock").await;
+    let mut narrow = TestSystem::new(system.network.clone(), &["clock", "scribe"], small);
+    narrow.adopt(&system);
+    let clock = system.start("clock").await;
     let mut scribe = narrow.start("scribe").await;
     clock.until_up("scribe").await;
     let data = Value::from(vec![0_u8; 2000]);
@@ -103,11 +103,12 @@ async fn a_message_too_large_for_the_receiving_role_is_counted_there() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = lab.start("clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = system.start("clock").await;
     // A run that knows this one of clock already has had a session with it that came to nothing.
     for (boot, received_boot, messages) in [(7, 0, 100), (8, clock.boot(), 10), (9, 0, 1)] {
-        let mut scribe = Client::connect(&lab, "scribe", lab.key("scribe"), "clock").await.unwrap();
+        let mut scribe =
+            Client::connect(&system, "scribe", system.key("scribe"), "clock").await.unwrap();
         scribe.say(&Control::Hello(&Hello { received_boot, ..hello(boot) })).await;
         scribe.say(&Control::Interest(&[Interest::any()])).await;
         clock.until_up("scribe").await;
@@ -128,16 +129,16 @@ async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had
 
 #[tokio::test(start_paused = true)]
 async fn what_was_lost_on_a_session_that_the_other_side_gave_up_is_counted() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let scribe = lab.start("scribe").await;
-    let _dead = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let scribe = system.start("scribe").await;
+    let _dead = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     (0..10).for_each(|number| {
         scribe.send(number);
     });
     scribe.until("all is sent", |scribe| scribe.peer("clock").sent == 10).await;
     // Four have arrived; scribe's link is up all the time.
-    let mut clock = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let mut clock = Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     let known = Hello { received_boot: scribe.boot(), received: 4, ..hello(7) };
     clock.say(&Control::Hello(&known)).await;
     clock.say(&Control::Interest(&[Interest::any()])).await;

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use kozo::node::Change;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_from_before_a_cut_arrives_after_it() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for number in 0..10 {
         clock.send(number);
     }
     for number in 0..10 {
         assert_eq!(scribe.next().await.1, number);
     }
-    lab.network.cut("clock", "scribe");
+    system.network.cut("clock", "scribe");
     clock.until_down("scribe").await;
     for number in 10..20 {
         clock.send(number);
     }
     assert_eq!(clock.dropped("scribe", "link_down"), 10);
-    lab.network.heal("clock", "scribe");
+    system.network.heal("clock", "scribe");
     clock.until_up("scribe").await;
     for number in 20..30 {
         clock.send(number);
@@ -38,12 +38,12 @@ async fn nothing_from_before_a_cut_arrives_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_minute_apart_they_are_together_within_five_seconds() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, scribe) = system.start_both("clock", "scribe").await;
     for _ in 0..20 {
-        lab.network.cut("clock", "scribe");
+        system.network.cut("clock", "scribe");
         sleep(Duration::from_secs(60)).await;
-        lab.network.heal("clock", "scribe");
+        system.network.heal("clock", "scribe");
         let healed = Instant::now();
         clock.until_up("scribe").await;
         scribe.until_up("clock").await;
@@ -53,10 +53,10 @@ async fn after_a_minute_apart_they_are_together_within_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_away_is_down_all_the_time_and_told_of_once() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, _scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, _scribe) = system.start_both("clock", "scribe").await;
     let mut changes = clock.node.changes();
-    lab.network.cut("clock", "scribe");
+    system.network.cut("clock", "scribe");
     clock.until_down("scribe").await;
     let since = clock.peer("scribe").since;
     for _ in 0..1000 {
@@ -64,7 +64,7 @@ async fn a_peer_that_is_away_is_down_all_the_time_and_told_of_once() {
         assert_eq!((peer.state, peer.since), (LinkState::Down, since), "{peer:?}");
         sleep(Duration::from_millis(321)).await;
     }
-    lab.network.heal("clock", "scribe");
+    system.network.heal("clock", "scribe");
     clock.until_up("scribe").await;
     let next = || Some(changes.try_recv()).filter(|told| *told != Err(TryRecvError::Empty));
     let told: Vec<_> = std::iter::from_fn(next).collect();
@@ -74,11 +74,11 @@ async fn a_peer_that_is_away_is_down_all_the_time_and_told_of_once() {
 /// Nobody is told; attempts to connect hang, as they do behind a wire that is pulled.
 #[tokio::test(start_paused = true)]
 async fn silence_is_noticed_within_three_heartbeats_and_survived() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (mut clock, mut scribe) = system.start_both("clock", "scribe").await;
     for round in 0..10 {
         sleep(Duration::from_millis(7700 * round)).await;
-        lab.network.freeze("clock", "scribe");
+        system.network.freeze("clock", "scribe");
         let frozen = Instant::now();
         // These are under way when it happens, and never come.
         assert_eq!((clock.send(1000).peers, scribe.send(1000).peers), (1, 1));
@@ -88,7 +88,7 @@ async fn silence_is_noticed_within_three_heartbeats_and_survived() {
         assert!(frozen.elapsed() <= Duration::from_millis(30_100), "{:?}", frozen.elapsed());
         assert!(clock.peer("scribe").last_error.unwrap().contains("three heartbeats"));
         sleep(Duration::from_secs(61) - frozen.elapsed()).await;
-        lab.network.thaw("clock", "scribe");
+        system.network.thaw("clock", "scribe");
         let healed = Instant::now();
         clock.until_up("scribe").await;
         scribe.until_up("clock").await;
@@ -102,15 +102,15 @@ async fn silence_is_noticed_within_three_heartbeats_and_survived() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_silence_costs_nothing() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
-    lab.network.freeze("clock", "scribe");
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
+    system.network.freeze("clock", "scribe");
     for number in 0..100 {
         clock.send(number);
     }
     sleep(Duration::from_secs(15)).await;
     assert_eq!(clock.peer("scribe").state, LinkState::Up);
-    lab.network.thaw("clock", "scribe");
+    system.network.thaw("clock", "scribe");
     for number in 0..100 {
         assert_eq!(scribe.next().await.1, number);
     }
@@ -120,8 +120,8 @@ async fn a_short_silence_costs_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_started_again_gets_what_is_new() {
     for restarted in ["clock", "scribe"] {
-        let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-        let (clock, scribe) = lab.start_both("clock", "scribe").await;
+        let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+        let (clock, scribe) = system.start_both("clock", "scribe").await;
         let (mut going, mut staying) =
             if restarted == "clock" { (clock, scribe) } else { (scribe, clock) };
         staying.send(1);
@@ -130,7 +130,7 @@ async fn a_node_that_is_started_again_gets_what_is_new() {
         going.node.stop().await;
         staying.until_down(restarted).await;
         staying.send(3);
-        let mut back = lab.start(restarted).await;
+        let mut back = system.start(restarted).await;
         let started = Instant::now();
         staying.until_up(restarted).await;
         back.until_up(&staying.name).await;
@@ -148,8 +148,9 @@ async fn a_node_that_is_started_again_gets_what_is_new() {
 /// A Node in a runtime of its own, which ends without a word when that runtime does.
 #[tokio::test]
 async fn a_node_that_is_killed_and_started_again_is_back_within_two_seconds() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(100_000));
-    let clock = lab.start("clock").await;
+    let system =
+        TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(100_000));
+    let clock = system.start("clock").await;
     let mut sent = 0;
     let mut received = 0;
     for _ in 0..3 {
@@ -158,9 +159,9 @@ async fn a_node_that_is_killed_and_started_again_is_back_within_two_seconds() {
             .enable_all()
             .build()
             .unwrap();
-        let (lab, started) = (&lab, Instant::now());
+        let (system, started) = (&system, Instant::now());
         let mut scribe = std::thread::scope(|scope| {
-            scope.spawn(|| life.block_on(lab.start("scribe"))).join().unwrap()
+            scope.spawn(|| life.block_on(system.start("scribe"))).join().unwrap()
         });
         clock.until_up("scribe").await;
         scribe.until_up("clock").await;
@@ -176,7 +177,7 @@ async fn a_node_that_is_killed_and_started_again_is_back_within_two_seconds() {
         received += 1 + scribe.numbers().len() as u64;
         clock.until_down("scribe").await;
     }
-    let mut scribe = lab.start("scribe").await;
+    let mut scribe = system.start("scribe").await;
     clock.until_up("scribe").await;
     clock.send(sent);
     assert_eq!(scribe.next().await.1, sent);

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use kozo::message::{Head, Message};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat, Hello};
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem};
 
-fn lab() -> Lab {
-    Lab::new(Network::new(), &["clock", "porter", "scribe"], Plan::default())
+fn system() -> TestSystem {
+    TestSystem::new(Network::new(), &["clock", "porter", "scribe"], Plan::default())
 }
 
 /// A rule about who decides must not matter here: the client has either name.
@@ -22,9 +22,9 @@ const CLIENTS: [(&str, &str); 2] = [("clock", "scribe"), ("scribe", "clock")];
 #[tokio::test(start_paused = true)]
 async fn nobody_speaks_in_anothers_name() {
     for (name, node) in CLIENTS {
-        let (log, lab) = (Log::new(), lab());
-        let mut scribe = lab.start(node).await;
-        let mut client = Client::greeted(&lab, name, node, 7).await;
+        let (log, system) = (Log::new(), system());
+        let mut scribe = system.start(node).await;
+        let mut client = Client::greeted(&system, name, node, 7).await;
         client.send(&messages("porter", 7, &[1, 2])).await;
         client.send(&messages(name, 8, &[3])).await;
         client.send(&messages(node, 7, &[4])).await;
@@ -40,9 +40,9 @@ async fn nobody_speaks_in_anothers_name() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_passes_on_what_is_anothers() {
-    let lab = lab();
-    let mut scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = system();
+    let mut scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     let own = &messages("clock", 7, &[1])[0];
     let (kind, origin) = (own.kind(), own.origin().clone());
     let head = Head::new(origin, 1, kind, own.role(), own.message_type(), own.channel()).unwrap();
@@ -56,9 +56,9 @@ async fn nobody_passes_on_what_is_anothers() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_is_dropped_and_counted() {
-    let lab = lab();
-    let mut scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = system();
+    let mut scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     client.send(&messages("clock", 7, &[1, 2, 2, 1, 3, 0])).await;
     client.send(&messages("clock", 7, &[3, 5, 4, 6])).await;
     for expected in [1, 2, 3, 5, 6] {
@@ -68,11 +68,11 @@ async fn what_comes_again_is_dropped_and_counted() {
 
     // Another session of the same run goes on where this one was; another run begins anew.
     drop(client);
-    let mut again = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let mut again = Client::greeted(&system, "clock", "scribe", 7).await;
     again.send(&messages("clock", 7, &[6, 7])).await;
     assert_eq!(scribe.next().await.1, 7);
     drop(again);
-    let mut restarted = Client::greeted(&lab, "clock", "scribe", 8).await;
+    let mut restarted = Client::greeted(&system, "clock", "scribe", 8).await;
     restarted.send(&messages("clock", 8, &[1])).await;
     assert_eq!(scribe.next().await.1, 1);
     assert_eq!(scribe.refused("duplicate"), 6);
@@ -81,11 +81,11 @@ async fn what_comes_again_is_dropped_and_counted() {
 /// Whichever of its runs a Peer says that it is.
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_from_an_earlier_run_is_dropped_too() {
-    let lab = lab();
-    let mut scribe = lab.start("scribe").await;
+    let system = system();
+    let mut scribe = system.start("scribe").await;
     let mut expected = 0;
     for (boot, counters) in [(7, &[1, 2][..]), (8, &[3, 4]), (7, &[1, 2, 5]), (8, &[4, 6])] {
-        let mut client = Client::greeted(&lab, "clock", "scribe", boot).await;
+        let mut client = Client::greeted(&system, "clock", "scribe", boot).await;
         client.send(&messages("clock", boot, counters)).await;
         for sequence in counters.iter().copied().filter(|sequence| *sequence > expected) {
             assert_eq!(scribe.next().await.1, sequence);
@@ -105,11 +105,11 @@ async fn an_unknown_version_or_feature_is_refused_by_name() {
         (future, "version 2 of the protocol is unknown, this is 1"),
         (fancy, "the feature 'teleport' is unknown"),
     ] {
-        let (log, lab) = (Log::new(), lab());
-        let scribe = lab.start("scribe").await;
+        let (log, system) = (Log::new(), system());
+        let scribe = system.start("scribe").await;
         for _ in 0..3 {
             let mut client =
-                Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+                Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
             client.say(&Control::Hello(&hello)).await;
             // What comes after it is not looked at: who knows what it means in that version.
             client.write(&[0xff; 100]).await;
@@ -129,9 +129,9 @@ async fn an_unknown_version_or_feature_is_refused_by_name() {
 /// What the other side is told it shows, too.
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_says_why() {
-    let (log, lab) = (Log::new(), lab());
-    let scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let (log, system) = (Log::new(), system());
+    let scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     client.say(&Control::Bye("out of\nink")).await;
     client.ended().await;
@@ -162,12 +162,12 @@ async fn garbage_closes_the_session_and_nothing_else() {
         (vec![1, 0, 0, 0, 0], "malformed hello"),
         (vec![2, 1, 0, 0, 0, 9], "malformed interest"),
     ] {
-        let (log, lab) = (Log::new(), lab());
-        let mut scribe = lab.start("scribe").await;
-        let porter = lab.start("porter").await;
+        let (log, system) = (Log::new(), system());
+        let mut scribe = system.start("scribe").await;
+        let porter = system.start("porter").await;
         scribe.until_up("porter").await;
         porter.until_up("scribe").await;
-        let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+        let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
         scribe.until_up("clock").await;
         client.send(&messages("clock", 7, &[1])).await;
         client.write(&garbage).await;
@@ -183,9 +183,10 @@ async fn garbage_closes_the_session_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn frames_before_the_hello_are_refused() {
-    let (log, lab) = (Log::new(), lab());
-    let _scribe = lab.start("scribe").await;
-    let mut client = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let (log, system) = (Log::new(), system());
+    let _scribe = system.start("scribe").await;
+    let mut client =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     client.send(&messages("clock", 7, &[1])).await;
     client.ended().await;
     log.until("refused a connection").await;
@@ -194,9 +195,10 @@ async fn frames_before_the_hello_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_greets_and_says_nothing_is_dropped() {
-    let lab = lab();
-    let scribe = lab.start("scribe").await;
-    let mut client = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let system = system();
+    let scribe = system.start("scribe").await;
+    let mut client =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     let began = tokio::time::Instant::now();
     client.ended().await;
     // And it has a second to hear why.
@@ -207,9 +209,9 @@ async fn whoever_greets_and_says_nothing_is_dropped() {
 /// Frames that are allowed, though senseless, and very many of them.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_control_frames_is_lived_with() {
-    let lab = lab();
-    let mut scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = system();
+    let mut scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     for _ in 0..2000 {
         client.say(&Control::Heartbeat(Heartbeat { sent: 1, received: u64::MAX })).await;
         client.say(&Control::Use).await;
@@ -227,14 +229,14 @@ async fn a_flood_of_control_frames_is_lived_with() {
 #[tokio::test(start_paused = true)]
 async fn sessions_without_end_are_not_kept() {
     for (name, node) in CLIENTS {
-        let lab = lab();
-        let mut other = lab.start(node).await;
+        let system = system();
+        let mut other = system.start(node).await;
         let mut clients = Vec::new();
         for _ in 0..20 {
-            clients.push(Client::greeted(&lab, name, node, 7).await);
+            clients.push(Client::greeted(&system, name, node, 7).await);
         }
         sleep(Duration::from_secs(20)).await;
-        assert!(lab.network.streams(name, node) <= 2, "{}", lab.network.streams(name, node));
+        assert!(system.network.streams(name, node) <= 2, "{}", system.network.streams(name, node));
         assert_eq!(other.numbers(), [0_u64; 0]);
     }
 }

@@ -9,24 +9,24 @@ use std::thread;
 use bytes::BytesMut;
 use kozo::config::{OptionValue, Options, TransportConfig};
 use kozo::interest::Interest;
-use kozo::transport::memory::Network;
 use kozo::wire::{self, Control, Decoder, Echo, Frame, Heartbeat};
 use russh::keys::ssh_key::LineEnding;
 
 use crate::kit::client::{hello, messages};
-use crate::kit::{Lab, Plan, Running, number};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem, number};
 
 /// A Node that listens on TCP, and what another one needs to reach it by `ssh`.
-struct Place {
-    lab: Lab,
+struct SshTarget {
+    system: TestSystem,
     port: u16,
     folder: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
+impl SshTarget {
+    fn new() -> SshTarget {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+        let mut system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
         let options = [
             ("address", OptionValue::List(vec!["127.0.0.1".to_owned()])),
             ("bindAddress", OptionValue::Text("127.0.0.1".to_owned())),
@@ -39,13 +39,13 @@ impl Place {
             transport_type,
             options: Options(options.into()),
         };
-        lab.set_transports("scribe", vec![tcp]);
+        system.set_transports("scribe", vec![tcp]);
         let folder = tempfile::tempdir().unwrap();
-        lab.key("clock").write_openssh_file(folder.path().join("key"), LineEnding::LF).unwrap();
-        let host_key = lab.key("scribe").public_key().to_openssh().unwrap();
+        system.key("clock").write_openssh_file(folder.path().join("key"), LineEnding::LF).unwrap();
+        let host_key = system.key("scribe").public_key().to_openssh().unwrap();
         let known = format!("[127.0.0.1]:{port} {host_key}\n");
         std::fs::write(folder.path().join("known"), known).unwrap();
-        Place { lab, port, folder }
+        SshTarget { system, port, folder }
     }
 
     /// `ssh` with the subsystem on its standard input and output.
@@ -107,9 +107,9 @@ async fn openssh_gets_a_hello() {
     if !has_ssh() {
         return;
     }
-    let place = Place::new();
-    let scribe = place.lab.start("scribe").await;
-    let mut ssh = place.ssh(&[]);
+    let target = SshTarget::new();
+    let scribe = target.system.start("scribe").await;
+    let mut ssh = target.ssh(&[]);
     let mut output = ssh.stdout.take().unwrap();
     let read = tokio::task::spawn_blocking(move || {
         read(&mut output, &mut Decoder::default(), |frame| match frame {
@@ -137,9 +137,9 @@ async fn openssh_renews_keys_under_load() {
     if !has_ssh() {
         return;
     }
-    let place = Place::new();
-    let mut scribe = place.lab.start("scribe").await;
-    let mut ssh = place.ssh(&["-o", "RekeyLimit=64K"]);
+    let target = SshTarget::new();
+    let mut scribe = target.system.start("scribe").await;
+    let mut ssh = target.ssh(&["-o", "RekeyLimit=64K"]);
     let (mut input, mut output) = (ssh.stdin.take().unwrap(), ssh.stdout.take().unwrap());
     input.write_all(&greeting()).unwrap();
     let input = Arc::new(Mutex::new(input));
@@ -197,8 +197,8 @@ async fn openssh_is_told_that_this_is_no_login() {
     if !has_ssh() {
         return;
     }
-    let place = Place::new();
-    let _scribe = place.lab.start("scribe").await;
+    let target = SshTarget::new();
+    let _scribe = target.system.start("scribe").await;
     let host = "clock@127.0.0.1";
     let wishes: [&[&str]; 6] = [
         &[host],
@@ -209,7 +209,7 @@ async fn openssh_is_told_that_this_is_no_login() {
         &["-W", "127.0.0.1:22", host],
     ];
     for wish in wishes {
-        let mut ssh = place.command();
+        let mut ssh = target.command();
         ssh.args(wish).stdin(Stdio::null());
         let begun = std::time::Instant::now();
         let ended = tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap();

@@ -5,17 +5,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kozo::role::Host;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 
-async fn mesh(network: Network, size: usize) -> (Lab, Vec<Running>) {
+async fn mesh(network: Network, size: usize) -> (TestSystem, Vec<Running>) {
     let names: Vec<_> = (0..size).map(|number| format!("node{number:02}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let lab = Lab::new(network, &names, Plan::default());
-    let nodes = join_all(names.iter().map(|name| lab.start(name))).await;
-    (lab, nodes)
+    let system = TestSystem::new(network, &names, Plan::default());
+    let nodes = join_all(names.iter().map(|name| system.start(name))).await;
+    (system, nodes)
 }
 
 async fn until_joined(nodes: &[Running]) {
@@ -51,12 +51,12 @@ async fn everybody_hears_everybody(nodes: &mut [Running], number: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_nodes_half_of_them_cut_off_and_healed() {
-    let (lab, mut nodes) = mesh(Network::vouching(), 100).await;
+    let (system, mut nodes) = mesh(Network::vouching(), 100).await;
     until_joined(&nodes).await;
     everybody_hears_everybody(&mut nodes, 1).await;
     let (near, far) = nodes.split_at(50);
     for (a, b) in near.iter().flat_map(|a| far.iter().map(move |b| (a, b))) {
-        lab.network.cut(&a.name, &b.name);
+        system.network.cut(&a.name, &b.name);
     }
     sleep(Duration::from_secs(30)).await;
     for node in &nodes {
@@ -66,7 +66,7 @@ async fn a_hundred_nodes_half_of_them_cut_off_and_healed() {
     }
     let (near, far) = nodes.split_at(50);
     for (a, b) in near.iter().flat_map(|a| far.iter().map(move |b| (a, b))) {
-        lab.network.heal(&a.name, &b.name);
+        system.network.heal(&a.name, &b.name);
     }
     until_joined(&nodes).await;
     for node in &mut nodes {
@@ -77,7 +77,7 @@ async fn a_hundred_nodes_half_of_them_cut_off_and_healed() {
 
 #[tokio::test]
 async fn twenty_nodes_over_ssh() {
-    let (_lab, mut nodes) = mesh(Network::new(), 20).await;
+    let (_system, mut nodes) = mesh(Network::new(), 20).await;
     until_joined(&nodes).await;
     for number in 0..10 {
         everybody_hears_everybody(&mut nodes, number).await;

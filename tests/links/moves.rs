@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kozo::transport::Priority;
-use kozo::transport::memory::Network;
 use tokio::time::{sleep, timeout};
 
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 
 const WAYS: &[(&str, Priority)] = &[("radio", Priority::Bad), ("wire", Priority::Best)];
 
@@ -24,20 +24,20 @@ async fn talk(clock: &Running, scribe: &Running, seconds: u64, sent: &mut u64) {
 async fn moving_under_load_loses_and_overtakes_nothing() {
     for network in [Network::new(), Network::vouching()] {
         let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
-        let lab = Lab::new(network, &["clock", "scribe"], plan);
-        lab.network.close("wire");
-        let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+        let system = TestSystem::new(network, &["clock", "scribe"], plan);
+        system.network.close("wire");
+        let (mut clock, mut scribe) = system.start_both("clock", "scribe").await;
         assert_eq!(clock.peer("scribe").transport.as_deref(), Some("radio"));
         let mut sent = 0;
         talk(&clock, &scribe, 1, &mut sent).await;
-        lab.network.open("wire");
+        system.network.open("wire");
         talk(&clock, &scribe, 4, &mut sent).await;
         for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
             assert_eq!(node.peer(other).transport.as_deref(), Some("wire"));
             assert_eq!(node.peer(other).sessions, 1, "it was never down");
         }
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(lab.network.streams("clock", "scribe"), 1, "the old session is gone");
+        assert_eq!(system.network.streams("clock", "scribe"), 1, "the old session is gone");
         for (node, other) in [(&mut scribe, "clock"), (&mut clock, "scribe")] {
             assert_eq!(node.numbers(), (0..sent).collect::<Vec<_>>());
             assert!(node.peer(other).dropped.is_empty());
@@ -49,12 +49,12 @@ async fn moving_under_load_loses_and_overtakes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_move_is_told() {
     let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2);
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    lab.network.close("wire");
-    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    system.network.close("wire");
+    let (clock, scribe) = system.start_both("clock", "scribe").await;
     for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
         let mut changes = node.node.changes();
-        lab.network.open("wire");
+        system.network.open("wire");
         let moved = async {
             while node.peer(other).transport.as_deref() != Some("wire") {
                 changes.recv().await.unwrap();
@@ -69,18 +69,18 @@ async fn a_move_is_told() {
 #[tokio::test(start_paused = true)]
 async fn what_a_slow_session_carries_still_comes_first() {
     let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    lab.network.close("wire");
-    let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
-    lab.network.open("wire");
-    lab.network.freeze_one("radio", "clock", "scribe");
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    system.network.close("wire");
+    let (mut clock, mut scribe) = system.start_both("clock", "scribe").await;
+    system.network.open("wire");
+    system.network.freeze_one("radio", "clock", "scribe");
     let mut sent = 0;
     talk(&clock, &scribe, 4, &mut sent).await;
-    assert!(lab.network.streams("clock", "scribe") >= 2, "they have met on the wire");
+    assert!(system.network.streams("clock", "scribe") >= 2, "they have met on the wire");
     for node in [&mut clock, &mut scribe] {
         assert_eq!(node.numbers(), [0_u64; 0], "all of it waits for the radio");
     }
-    lab.network.thaw("clock", "scribe");
+    system.network.thaw("clock", "scribe");
     talk(&clock, &scribe, 1, &mut sent).await;
     sleep(Duration::from_secs(1)).await;
     for (node, other) in [(&mut scribe, "clock"), (&mut clock, "scribe")] {
@@ -94,13 +94,13 @@ async fn what_a_slow_session_carries_still_comes_first() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_session_does_not_hold_up_a_better_one() {
     let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2).outgoing(10_000);
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    lab.network.close("wire");
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    system.network.close("wire");
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     clock.send(1);
     assert_eq!(scribe.next().await.1, 1);
-    lab.network.open("wire");
-    lab.network.freeze_one("radio", "clock", "scribe");
+    system.network.open("wire");
+    system.network.freeze_one("radio", "clock", "scribe");
     let moved = |node: &Running| node.peer("scribe").transport.as_deref() == Some("wire");
     clock.until("on the wire", moved).await;
     clock.send(2);
@@ -112,10 +112,10 @@ async fn a_dead_session_does_not_hold_up_a_better_one() {
 #[tokio::test(start_paused = true)]
 async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     let plan = Plan { transports: WAYS, ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     assert_eq!(clock.peer("scribe").transport.as_deref(), Some("wire"));
-    lab.network.close("wire");
+    system.network.close("wire");
     let began = tokio::time::Instant::now();
     let on_the_radio = |peer: &'static str| {
         move |node: &Running| node.peer(peer).transport.as_deref() == Some("radio")
@@ -125,7 +125,7 @@ async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     clock.send(1);
     assert_eq!(scribe.next().await.1, 1);
-    lab.network.open("wire");
+    system.network.open("wire");
     let moved = |node: &Running| node.peer("scribe").transport.as_deref() == Some("wire");
     clock.until("back on the wire", moved).await;
 }

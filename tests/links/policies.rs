@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kozo::config::ConnectPolicy::{self, Constant, Never, OnDemand};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, Running, STEADY};
+use crate::kit::memory::Network;
+use crate::kit::roles::STEADY;
+use crate::kit::{Plan, Running, TestSystem};
 
 /// What a Node of this name says of others, and of itself.
 type Policies = fn(&str) -> (ConnectPolicy, ConnectPolicy);
@@ -37,73 +38,76 @@ async fn nine_rows() {
     for (row, meaning) in ROWS.into_iter().zip(MEANING) {
         // Both orders of names, for the rule that picks a session goes by them.
         for (alice, bob) in [("alice", "bob"), ("alice", "aaron")] {
-            let lab =
-                Lab::new(Network::new(), &[alice, bob], Plan { policy: row, ..Plan::default() });
-            let (alice, bob) = (lab.start(alice).await, lab.start(bob).await);
+            let system = TestSystem::new(
+                Network::new(),
+                &[alice, bob],
+                Plan { policy: row, ..Plan::default() },
+            );
+            let (alice, bob) = (system.start(alice).await, system.start(bob).await);
             sleep(Duration::from_secs(20)).await;
             assert_eq!(bob.send(0).peers, 0);
             assert_eq!(bob.dropped("alice", "policy"), 1, "nothing flows the other way");
             match meaning {
-                Constant => constant(&lab, &alice, bob).await,
-                OnDemand => on_demand(&lab, &alice, bob).await,
-                Never => never(&lab, &alice, bob).await,
+                Constant => constant(&system, &alice, bob).await,
+                OnDemand => on_demand(&system, &alice, bob).await,
+                Never => never(&system, &alice, bob).await,
             }
         }
     }
 }
 
-async fn constant(lab: &Lab, alice: &Running, mut bob: Running) {
+async fn constant(system: &TestSystem, alice: &Running, mut bob: Running) {
     assert_eq!(alice.peer(&bob.name).state, LinkState::Up, "without any message");
     assert_eq!(alice.send(1).peers, 1);
     assert_eq!(bob.next().await.1, 1);
-    lab.network.cut("alice", &bob.name);
+    system.network.cut("alice", &bob.name);
     alice.until_down(&bob.name).await;
     assert_eq!((alice.send(2).peers, alice.send(3).unreachable), (0, 1));
     assert_eq!(alice.dropped(&bob.name, "link_down"), 2);
-    lab.network.heal("alice", &bob.name);
+    system.network.heal("alice", &bob.name);
     alice.until_up(&bob.name).await;
     alice.send(4);
     assert_eq!(bob.next().await.1, 4, "what was sent during the cut is gone");
 }
 
-async fn on_demand(lab: &Lab, alice: &Running, mut bob: Running) {
+async fn on_demand(system: &TestSystem, alice: &Running, mut bob: Running) {
     assert_eq!(alice.peer(&bob.name).state, LinkState::Idle);
     assert_eq!(bob.peer("alice").state, LinkState::Disabled);
-    assert_eq!(lab.network.streams("alice", &bob.name), 0);
+    assert_eq!(system.network.streams("alice", &bob.name), 0);
     assert_eq!(alice.send(1).peers, 1, "it is queued");
     assert_eq!(bob.next().await.1, 1, "the very message that made it connect");
     assert_eq!(alice.peer(&bob.name).state, LinkState::Up);
 
-    lab.network.cut("alice", &bob.name);
+    system.network.cut("alice", &bob.name);
     alice.until_down(&bob.name).await;
     assert_eq!(alice.peer(&bob.name).state, LinkState::Idle);
-    lab.network.heal("alice", &bob.name);
+    system.network.heal("alice", &bob.name);
     sleep(Duration::from_secs(600)).await;
     assert_eq!(alice.peer(&bob.name).state, LinkState::Idle, "until the next message");
     alice.send(2);
     assert_eq!(bob.next().await.1, 2);
 
-    lab.network.cut("alice", &bob.name);
+    system.network.cut("alice", &bob.name);
     alice.until_down(&bob.name).await;
     alice.send(3);
     alice.send(4);
     sleep(Duration::from_secs(60)).await;
     assert_ne!(alice.peer(&bob.name).state, LinkState::Idle, "it is tried again and again");
     assert_eq!(alice.peer(&bob.name).queue_length, 2);
-    lab.network.heal("alice", &bob.name);
+    system.network.heal("alice", &bob.name);
     assert_eq!(bob.next().await.1, 3, "they waited for the link they call for");
     assert_eq!(bob.next().await.1, 4);
     assert!(alice.peer(&bob.name).dropped.is_empty());
 }
 
-async fn never(lab: &Lab, alice: &Running, mut bob: Running) {
+async fn never(system: &TestSystem, alice: &Running, mut bob: Running) {
     for node in [(alice, &bob), (&bob, alice)] {
         assert_eq!(node.0.peer(&node.1.name).state, LinkState::Disabled);
     }
     assert_eq!((alice.send(1).peers, alice.send(2).unreachable), (0, 1));
     assert_eq!(alice.dropped(&bob.name, "policy"), 2);
     sleep(Duration::from_secs(600)).await;
-    assert_eq!(lab.network.streams("alice", &bob.name), 0);
+    assert_eq!(system.network.streams("alice", &bob.name), 0);
     assert_eq!(bob.numbers(), [0_u64; 0]);
 }
 
@@ -114,16 +118,16 @@ async fn nothing_waits_for_a_link_that_is_closed_by_request() {
     let roles =
         |node: &str| -> &[&str] { if node == "alice" { &["probe", "steady"] } else { &["probe"] } };
     let plan = Plan { policy, roles, ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["alice", "bob"], plan.outgoing(10));
-    lab.network.cut("alice", "bob");
-    let (alice, mut bob) = (lab.start("alice").await, lab.start("bob").await);
+    let system = TestSystem::new(Network::new(), &["alice", "bob"], plan.outgoing(10));
+    system.network.cut("alice", "bob");
+    let (alice, mut bob) = (system.start("alice").await, system.start("bob").await);
     alice.until("full", |alice| alice.peer("bob").queue_length == 10).await;
     alice.node.disconnect_peer("bob").await.unwrap();
     alice.until("done", |alice| alice.sent() == STEADY).await;
     assert_eq!(alice.dropped("bob", "link_down"), STEADY);
     assert_eq!(alice.peer("bob").state, LinkState::Disabled);
 
-    lab.network.heal("alice", "bob");
+    system.network.heal("alice", "bob");
     alice.node.connect_peer("bob").await.unwrap();
     alice.until_up("bob").await;
     alice.send(STEADY);
@@ -137,22 +141,23 @@ async fn each_direction_by_itself() {
         "alice" => (OnDemand, Constant),
         _ => (Constant, Constant),
     };
-    let lab = Lab::new(Network::new(), &["alice", "bob"], Plan { policy, ..Plan::default() });
-    let (mut alice, mut bob) = lab.start_both("alice", "bob").await;
+    let system =
+        TestSystem::new(Network::new(), &["alice", "bob"], Plan { policy, ..Plan::default() });
+    let (mut alice, mut bob) = system.start_both("alice", "bob").await;
     assert_eq!((alice.peer("bob").policy_out, alice.peer("bob").policy_in).0, "ondemand");
     bob.send(1);
     assert_eq!(alice.next().await.1, 1);
     alice.send(2);
     assert_eq!(bob.next().await.1, 2);
-    alice.until("one session", |_| lab.network.streams("alice", "bob") == 1).await;
+    alice.until("one session", |_| system.network.streams("alice", "bob") == 1).await;
 
-    lab.network.cut("alice", "bob");
+    system.network.cut("alice", "bob");
     alice.until_down("bob").await;
     bob.until_down("alice").await;
     alice.send(3);
     bob.send(4);
     assert_eq!((alice.dropped("bob", "link_down"), bob.dropped("alice", "link_down")), (0, 1));
-    lab.network.heal("alice", "bob");
+    system.network.heal("alice", "bob");
     assert_eq!(bob.next().await.1, 3);
     assert_eq!(alice.numbers(), [0_u64; 0]);
 }
@@ -163,9 +168,10 @@ async fn a_direction_that_is_forbidden_stays_so_on_a_session_for_the_other() {
     let policy = |node: &str| if node == "bob" { (Constant, Never) } else { (Constant, Constant) };
     for other in ["alice", "carol"] {
         let log = Log::new();
-        let lab = Lab::new(Network::new(), &[other, "bob"], Plan { policy, ..Plan::default() });
-        let mut bob = lab.start("bob").await;
-        let mut client = Client::greeted(&lab, other, "bob", 7).await;
+        let system =
+            TestSystem::new(Network::new(), &[other, "bob"], Plan { policy, ..Plan::default() });
+        let mut bob = system.start("bob").await;
+        let mut client = Client::greeted(&system, other, "bob", 7).await;
         bob.until_up(other).await;
         client.send(&messages(other, 7, &[1, 2])).await;
         client.send(&messages("bob", 7, &[3])).await;

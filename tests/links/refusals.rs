@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use kozo::session::SessionError;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame, Heartbeat};
 use tokio::time::sleep;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, new_key};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem, new_key};
 
-fn lab() -> Lab {
-    Lab::new(Network::new(), &["clock", "porter", "scribe"], Plan::default().retry(1))
+fn system() -> TestSystem {
+    TestSystem::new(Network::new(), &["clock", "porter", "scribe"], Plan::default().retry(1))
 }
 
 fn fingerprint(key: &russh::keys::PrivateKey) -> String {
@@ -22,13 +22,13 @@ fn fingerprint(key: &russh::keys::PrivateKey) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_strangers_key() {
-    let (log, lab) = (Log::new(), lab());
-    let scribe = lab.start("scribe").await;
+    let (log, system) = (Log::new(), system());
+    let scribe = system.start("scribe").await;
     let stranger = new_key();
     for name in ["clock", "clock", "nobody\u{1b}[31m"] {
         let key = stranger.clone();
-        let lab = as_client(&lab, name);
-        let refused = Client::connect(&lab, name, key, "scribe").await.err().unwrap();
+        let system = as_client(&system, name);
+        let refused = Client::connect(&system, name, key, "scribe").await.err().unwrap();
         assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
     }
     log.until("refused a connection").await;
@@ -38,7 +38,7 @@ async fn a_strangers_key() {
 
     sleep(Duration::from_secs(61)).await;
     let name = "nobody\u{1b}[31m";
-    let _ = Client::connect(&as_client(&lab, name), name, stranger, "scribe").await;
+    let _ = Client::connect(&as_client(&system, name), name, stranger, "scribe").await;
     log.until("(2 more before)").await;
     let lines = log.lines("refused a connection");
     assert_eq!(lines.len(), 2, "one a minute");
@@ -47,21 +47,22 @@ async fn a_strangers_key() {
     assert_ne!(scribe.peer("clock").state, LinkState::Up);
 }
 
-/// The same lab, in which a test connects under a name that is in no configuration.
-fn as_client(lab: &Lab, name: &str) -> Lab {
+/// The same System, in which a test connects under a name that is in no configuration.
+fn as_client(system: &TestSystem, name: &str) -> TestSystem {
     let names = ["clock", "porter", "scribe", name];
-    let names = if lab.system.node(name).is_some() { &names[..3] } else { &names[..] };
-    let mut other = Lab::new(lab.network.clone(), names, lab.plan.clone());
-    other.adopt(lab);
+    let names = if system.config.node(name).is_some() { &names[..3] } else { &names[..] };
+    let mut other = TestSystem::new(system.network.clone(), names, system.plan.clone());
+    other.adopt(system);
     other
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_right_key_under_another_name() {
-    let (log, lab) = (Log::new(), lab());
-    let _scribe = lab.start("scribe").await;
+    let (log, system) = (Log::new(), system());
+    let _scribe = system.start("scribe").await;
     for name in ["porter", "scribe"] {
-        let refused = Client::connect(&lab, name, lab.key("clock"), "scribe").await.err().unwrap();
+        let refused =
+            Client::connect(&system, name, system.key("clock"), "scribe").await.err().unwrap();
         assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
     }
     log.until("refused a connection").await;
@@ -71,15 +72,15 @@ async fn the_right_key_under_another_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_changed_host_key() {
-    let (log, lab) = (Log::new(), lab());
+    let (log, system) = (Log::new(), system());
     let changed = new_key();
-    let _scribe = lab.start_with("scribe", changed.clone(), |_| {}).await;
-    let clock = lab.start("clock").await;
+    let _scribe = system.start_with("scribe", changed.clone(), |_| {}).await;
+    let clock = system.start("clock").await;
     sleep(Duration::from_secs(50)).await;
     let line = log.one("its host key is");
     assert!(line.contains("peer=\"scribe\""), "{line}");
     assert!(line.contains(&format!("its host key is {}", fingerprint(&changed))), "{line}");
-    assert!(line.contains(&fingerprint(&lab.key("scribe"))), "{line}");
+    assert!(line.contains(&fingerprint(&system.key("scribe"))), "{line}");
     // It is refused in the other direction as well.
     let line = log.one("which belongs to no Node");
     assert!(line.contains("presented for 'scribe'"), "{line}");
@@ -102,13 +103,13 @@ fn more_before(line: &str) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn a_cipher_that_the_other_side_does_not_have() {
-    let (log, lab) = (Log::new(), lab());
+    let (log, system) = (Log::new(), system());
     let cipher = |name: &'static str| {
         move |options: &mut kozo::config::RootOptions| options.cipher = Some(name.to_owned())
     };
-    let clock = lab.start_with("clock", lab.key("clock"), cipher("aes256-ctr")).await;
+    let clock = system.start_with("clock", system.key("clock"), cipher("aes256-ctr")).await;
     let modern = cipher("chacha20-poly1305@openssh.com");
-    let _scribe = lab.start_with("scribe", lab.key("scribe"), modern).await;
+    let _scribe = system.start_with("scribe", system.key("scribe"), modern).await;
     sleep(Duration::from_secs(50)).await;
     let lines = log.lines("no common cipher");
     assert_eq!(lines.len(), 4, "each side, calling and called: {lines:#?}");
@@ -120,12 +121,12 @@ async fn a_cipher_that_the_other_side_does_not_have() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mac_that_the_other_side_does_not_have() {
-    let (log, lab) = (Log::new(), lab());
+    let (log, system) = (Log::new(), system());
     let mac = |name: &'static str| {
         move |options: &mut kozo::config::RootOptions| options.hmac = Some(name.to_owned())
     };
-    let _clock = lab.start_with("clock", lab.key("clock"), mac("hmac-sha1")).await;
-    let _scribe = lab.start_with("scribe", lab.key("scribe"), mac("hmac-sha2-256")).await;
+    let _clock = system.start_with("clock", system.key("clock"), mac("hmac-sha1")).await;
+    let _scribe = system.start_with("scribe", system.key("scribe"), mac("hmac-sha2-256")).await;
     sleep(Duration::from_secs(50)).await;
     assert_eq!(log.lines("no common MAC").len(), 4, "{}", log.text());
 }
@@ -151,17 +152,17 @@ async fn every_cipher_and_mac_is_spoken_with_who_has_all() {
     let ciphers = ciphers.map(|cipher| (Some(cipher), None));
     let macs = macs.map(|mac| (Some("aes256-ctr"), Some(mac)));
     for (cipher, mac) in ciphers.into_iter().chain(macs) {
-        let lab = lab();
+        let system = system();
         let change = |options: &mut kozo::config::RootOptions| {
             options.cipher = cipher.map(str::to_owned);
             options.hmac = mac.map(str::to_owned);
         };
-        let clock = lab.start_with("clock", lab.key("clock"), change).await;
+        let clock = system.start_with("clock", system.key("clock"), change).await;
         let mut scribe =
             if mac.is_none_or(|mac| mac.starts_with("hmac-sha2-") && mac.contains("-etm")) {
-                lab.start("scribe").await
+                system.start("scribe").await
             } else {
-                lab.start_with("scribe", lab.key("scribe"), change).await
+                system.start_with("scribe", system.key("scribe"), change).await
             };
         clock.until_up("scribe").await;
         clock.send(1);
@@ -174,9 +175,10 @@ async fn whom_the_policies_keep_out() {
     use kozo::config::ConnectPolicy::Never;
     let (log, mut plan) = (Log::new(), Plan::default());
     plan.policy = |_| (Never, Never);
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let _scribe = lab.start("scribe").await;
-    let refused = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.err().unwrap();
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let _scribe = system.start("scribe").await;
+    let refused =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.err().unwrap();
     assert!(matches!(refused, SessionError::KeyRefused(_)), "{refused}");
     log.until("refused a connection").await;
     assert!(log.one("refused a connection").contains("the connection policies forbid"));
@@ -185,8 +187,8 @@ async fn whom_the_policies_keep_out() {
 /// A Peer that is merely away is no refusal: one line, not one a minute.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_away_is_mentioned_once() {
-    let (log, lab) = (Log::new(), lab());
-    let _clock = lab.start("clock").await;
+    let (log, system) = (Log::new(), system());
+    let _clock = system.start("clock").await;
     sleep(Duration::from_secs(600)).await;
     assert_eq!(log.lines("cannot connect yet").len(), 2, "{}", log.text());
     assert_eq!(log.lines("refused:").len(), 0, "{}", log.text());
@@ -198,11 +200,12 @@ async fn a_peer_that_is_away_is_mentioned_once() {
 async fn a_node_that_runs_twice() {
     // Both orders of names, for the rule that picks a session goes by them.
     for twin in ["alarm", "scribe"] {
-        let (log, lab) = (Log::new(), Lab::new(Network::new(), &["clock", twin], Plan::default()));
-        let clock = lab.start("clock").await;
-        let first = lab.start(twin).await;
+        let (log, system) =
+            (Log::new(), TestSystem::new(Network::new(), &["clock", twin], Plan::default()));
+        let clock = system.start("clock").await;
+        let first = system.start(twin).await;
         clock.until_up(twin).await;
-        let second = lab.start(twin).await;
+        let second = system.start(twin).await;
         sleep(Duration::from_secs(300)).await;
         assert_eq!(clock.peer(twin).state, LinkState::Up);
         assert!(clock.peer(twin).sessions <= 3, "{:?}", clock.peer(twin));
@@ -220,17 +223,17 @@ async fn a_node_that_runs_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_twin_that_is_turned_away_changes_nothing_for_the_other() {
-    let lab = lab();
-    let mut scribe = lab.start("scribe").await;
-    let _first = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = system();
+    let mut scribe = system.start("scribe").await;
+    let _first = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
-    let mut second = Client::greeted(&lab, "clock", "scribe", 8).await;
+    let mut second = Client::greeted(&system, "clock", "scribe", 8).await;
     second.send(&messages("clock", 8, &[1, 2, 3])).await;
     for number in 1..=3 {
         assert_eq!(scribe.next().await.1, number);
     }
 
-    let mut twin = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let mut twin = Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     twin.say(&Control::Hello(&hello(7))).await;
     twin.say(&Control::Interest(&[])).await;
     twin.frame(|frame| matches!(frame, Frame::Bye(_)).then_some(())).await;
@@ -250,9 +253,9 @@ async fn a_twin_that_is_turned_away_changes_nothing_for_the_other() {
 /// Whoever breaks the protocol hears how, and so do those who look after this Node.
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_answered_with_a_reason() {
-    let (log, lab) = (Log::new(), lab());
-    let scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let (log, system) = (Log::new(), system());
+    let scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     // A heartbeat without anything in it.
     client.write(&[4, 0, 0, 0, 0]).await;
@@ -266,9 +269,10 @@ async fn nonsense_is_answered_with_a_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_greet_hears_that_it_took_too_long() {
-    let (_log, lab) = (Log::new(), lab());
-    let _scribe = lab.start("scribe").await;
-    let mut client = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let (_log, system) = (Log::new(), system());
+    let _scribe = system.start("scribe").await;
+    let mut client =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     let reason = client.frame(|frame| match frame {
         Frame::Bye(reason) => Some(reason),
         _ => None,

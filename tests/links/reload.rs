@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use kozo::config::{ConnectPolicy, LocalNode, NodeConfig, System};
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Frame;
 use tokio::time::{Instant, sleep};
 
 use crate::kit::client::{Client, messages};
-use crate::kit::{Lab, Plan, Running, new_key};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem, new_key};
 
 /// The configuration of a Node with something else in its own part: all its links depend on that.
 fn changed(node: &Running, change: impl FnOnce(&mut NodeConfig)) -> LocalNode {
@@ -43,9 +43,9 @@ fn counted(node: &Running, peer: &str) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
     let plan = Plan::default().outgoing(100_000);
-    let lab = Lab::new(Network::new(), &["clock", "porter", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
-    let mut porter = lab.start("porter").await;
+    let system = TestSystem::new(Network::new(), &["clock", "porter", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
+    let mut porter = system.start("porter").await;
     clock.until_up("porter").await;
     porter.until_up("clock").await;
     let mut sent = 0;
@@ -56,7 +56,7 @@ async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
     };
     for round in 1..=5 {
         (0..10).for_each(|_| send());
-        lab.network.freeze("clock", "porter");
+        system.network.freeze("clock", "porter");
         let begun = Instant::now();
         let done = clock.node.reload(changed(&clock, heartbeat(10 + round))).await.unwrap();
         assert_eq!(done.peers, ["porter", "scribe"]);
@@ -71,7 +71,7 @@ async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
             sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(clock.peer("porter").state, LinkState::Down);
-        lab.network.thaw("clock", "porter");
+        system.network.thaw("clock", "porter");
         clock.until_up("porter").await;
         porter.until_up("clock").await;
     }
@@ -94,8 +94,8 @@ async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_peer_has_sent_goes_on_being_counted() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for round in 1..=5 {
         clock.send(2 * round);
         clock.send(2 * round + 1);
@@ -115,8 +115,8 @@ async fn a_link_that_is_down_stays_down_since_then_and_what_waits_for_it_waits()
         _ => (ConnectPolicy::Constant, ConnectPolicy::Constant),
     };
     let names = ["clock", "porter", "scribe"];
-    let lab = Lab::new(Network::new(), &names, Plan { policy, ..Plan::default() });
-    let clock = lab.start("clock").await;
+    let system = TestSystem::new(Network::new(), &names, Plan { policy, ..Plan::default() });
+    let clock = system.start("clock").await;
     for number in 0..3 {
         clock.send(number);
     }
@@ -134,7 +134,7 @@ async fn a_link_that_is_down_stays_down_since_then_and_what_waits_for_it_waits()
     while let Ok(change) = changes.try_recv() {
         assert!(!matches!(change, kozo::node::Change::Peer(_)), "{change:?}");
     }
-    let mut porter = lab.start("porter").await;
+    let mut porter = system.start("porter").await;
     for number in 0..3 {
         assert_eq!(porter.next().await.1, number);
     }
@@ -142,8 +142,8 @@ async fn a_link_that_is_down_stays_down_since_then_and_what_waits_for_it_waits()
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_closed_by_request_stays_closed() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, scribe) = system.start_both("clock", "scribe").await;
     clock.node.disconnect_peer("scribe").await.unwrap();
     clock.until("closed", |clock| clock.peer("scribe").state == LinkState::Disabled).await;
     clock.node.reload(changed(&clock, heartbeat(7))).await.unwrap();
@@ -160,8 +160,8 @@ async fn a_link_that_is_closed_by_request_stays_closed() {
 #[tokio::test(start_paused = true)]
 async fn reloads_in_a_row() {
     let plan = Plan::default().outgoing(100_000);
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for number in 0..100 {
         clock.send(number);
         clock.node.reload(changed(&clock, heartbeat(7 + number % 2))).await.unwrap();
@@ -181,9 +181,9 @@ async fn reloads_in_a_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_no_longer_the_peers_is_told_so_at_once() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let mut scribe = lab.start("scribe").await;
-    let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut scribe = system.start("scribe").await;
+    let mut clock = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     let begun = Instant::now();
     let key = new_key();
@@ -197,8 +197,8 @@ async fn a_key_that_is_no_longer_the_peers_is_told_so_at_once() {
     });
     assert_eq!(reason.await, "the configuration no longer allows it");
     assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
-    let _clock = Client::connect(&lab, "clock", key, "scribe").await.unwrap();
-    assert!(Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.is_err());
+    let _clock = Client::connect(&system, "clock", key, "scribe").await.unwrap();
+    assert!(Client::connect(&system, "clock", system.key("clock"), "scribe").await.is_err());
     sleep(Duration::from_secs(10)).await;
     assert_eq!(scribe.numbers(), [0_u64; 0]);
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use kozo::config::{LocalNode, NodeConfig, System};
 use kozo::interest::Interest;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Frame};
 use russh::client::{self, DisconnectReason};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
@@ -13,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, Running, new_key};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem, new_key};
 
 /// The configuration of a Node with another key for a Peer.
 pub(crate) fn rekeyed(node: &Running, peer: &str) -> LocalNode {
@@ -64,20 +64,22 @@ async fn said_goodbye(client: &mut Client) -> String {
 #[tokio::test(start_paused = true)]
 async fn who_came_with_it_is_out_in_every_stage() {
     let log = Log::new();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let mut scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut scribe = system.start("scribe").await;
 
     let authenticated = Said::default();
-    let stream = lab.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
+    let stream = system.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
     let config = Arc::default();
     let mut handle = client::connect_stream(config, stream, authenticated.clone()).await.unwrap();
-    let key = PrivateKeyWithHashAlg::new(lab.key("clock"), None);
+    let key = PrivateKeyWithHashAlg::new(system.key("clock"), None);
     assert!(handle.authenticate_publickey("clock", key).await.unwrap().success());
 
-    let mut in_use = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let mut in_use = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
-    let mut opened = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
-    let mut offered = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let mut opened =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
+    let mut offered =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     offered.say(&Control::Hello(&hello(7))).await;
     offered.say(&Control::Interest(&[Interest::any()])).await;
     in_use.send(&messages("clock", 7, &[1])).await;
@@ -98,6 +100,7 @@ async fn who_came_with_it_is_out_in_every_stage() {
     log.until("ending all sessions").await;
     log.until("refused a connection").await;
     assert_ne!(scribe.peer("clock").state, LinkState::Up);
-    let refused = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.err().unwrap();
+    let refused =
+        Client::connect(&system, "clock", system.key("clock"), "scribe").await.err().unwrap();
     assert!(refused.to_string().contains("it refused our key"), "{refused}");
 }

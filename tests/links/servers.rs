@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kozo::transport::memory::Network;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error};
 use tokio::sync::mpsc;
 
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 use crate::revoked::rekeyed;
 
 /// An SSH server that lets anybody have the subsystem.
@@ -51,27 +51,27 @@ impl server::Handler for Anvil {
     }
 }
 
-/// Where `clock` dials `scribe`, which is such a server.
-struct Place {
+/// The session of `clock`, which dialled `scribe`: such a server.
+struct DialledServer {
     clock: Running,
     handle: server::Handle,
     session: server::RunningSession<Anvil>,
 }
 
-impl Place {
-    async fn new() -> Place {
-        let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-        let mut listener = lab.transport("scribe").listen(Vec::new()).await.unwrap();
-        let clock = lab.start("clock").await;
+impl DialledServer {
+    async fn new() -> DialledServer {
+        let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+        let mut listener = system.transport("scribe").listen(Vec::new()).await.unwrap();
+        let clock = system.start("clock").await;
         let stream = listener.accept().await.unwrap().stream;
         let config = server::Config {
-            keys: vec![russh::keys::PrivateKey::clone(&lab.key("scribe"))],
+            keys: vec![russh::keys::PrivateKey::clone(&system.key("scribe"))],
             ..Default::default()
         };
         let (sender, mut opened) = mpsc::unbounded_channel();
         let session = server::run_stream(Arc::new(config), stream, Anvil(sender)).await.unwrap();
         opened.recv().await.unwrap();
-        Place { clock, handle: session.handle(), session }
+        DialledServer { clock, handle: session.handle(), session }
     }
 
     /// Tries to open a channel of each type.
@@ -92,8 +92,8 @@ impl Place {
 
 #[tokio::test(start_paused = true)]
 async fn opens_no_channel_and_is_closed_when_it_goes_on_trying() {
-    let place = Place::new().await;
-    for error in place.try_all().await {
+    let server = DialledServer::new().await;
+    for error in server.try_all().await {
         let refused = ChannelOpenFailure::AdministrativelyProhibited;
         assert!(
             matches!(&error, Error::ChannelOpenFailure(reason) if *reason == refused),
@@ -101,14 +101,14 @@ async fn opens_no_channel_and_is_closed_when_it_goes_on_trying() {
         );
     }
     let mut rounds = 1;
-    while !place.try_all().await.iter().any(|error| !matches!(error, Error::ChannelOpenFailure(_)))
+    while !server.try_all().await.iter().any(|error| !matches!(error, Error::ChannelOpenFailure(_)))
     {
         // Who says goodbye goes a little later.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         rounds += 1;
         assert!(rounds < 20, "it may go on for ever");
     }
-    place
+    server
         .clock
         .until("closed", |clock| {
             let error = clock.peer("scribe").last_error;
@@ -120,21 +120,21 @@ async fn opens_no_channel_and_is_closed_when_it_goes_on_trying() {
 /// It has not greeted yet, and its key is replaced.
 #[tokio::test(start_paused = true)]
 async fn is_left_at_once_when_its_key_is_replaced() {
-    let place = Place::new().await;
-    place.clock.node.reload(rekeyed(&place.clock, "scribe")).await.unwrap();
+    let server = DialledServer::new().await;
+    server.clock.node.reload(rekeyed(&server.clock, "scribe")).await.unwrap();
     let begun = tokio::time::Instant::now();
-    let _ = place.session.await;
+    let _ = server.session.await;
     assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn is_heard_when_it_says_why_it_closes() {
     let log = Log::new();
-    let place = Place::new().await;
+    let server = DialledServer::new().await;
     let reason = "the disk is \u{1b}[31m full".to_owned();
-    place.handle.disconnect(Disconnect::ByApplication, reason, String::new()).await.unwrap();
+    server.handle.disconnect(Disconnect::ByApplication, reason, String::new()).await.unwrap();
     log.until("cannot connect yet").await;
     let line = log.one("cannot connect yet");
     assert!(line.contains(r"closed by the peer: the disk is \u{1b}[31m full"), "{line}");
-    drop(place.session);
+    drop(server.session);
 }

@@ -6,18 +6,18 @@ use futures_util::future::join_all;
 use kozo::interest::Interest;
 use kozo::message::Draft;
 use kozo::status::LinkState;
-use kozo::transport::memory::Network;
 use kozo::wire::Control;
 use rmpv::Value;
 
 use crate::kit::client::{Client, hello, messages};
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 
 #[tokio::test]
 async fn a_message_reaches_the_other_node_as_it_was_sent() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     let value = Value::Array(vec![Value::from("Cuckoo"), Value::from(3), Value::Nil]);
     let draft = Draft::order("open").channel(Some("door")).data(&value);
     let sent = clock.try_send(&draft).unwrap();
@@ -38,8 +38,9 @@ async fn nodes_that_start_together_have_one_session() {
 }
 
 async fn start_together() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
-    let (mut clock, mut scribe) = tokio::join!(lab.start("clock"), lab.start("scribe"));
+    let system =
+        TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
+    let (mut clock, mut scribe) = tokio::join!(system.start("clock"), system.start("scribe"));
     while ![&clock, &scribe].iter().all(|node| node.node_is_up()) {
         tokio::task::yield_now().await;
     }
@@ -54,7 +55,7 @@ async fn start_together() {
         assert_eq!(scribe.next().await, ("clock".to_owned(), number));
         assert_eq!(clock.next().await, ("scribe".to_owned(), number));
     }
-    clock.until("one session", |_| lab.network.streams("clock", "scribe") == 1).await;
+    clock.until("one session", |_| system.network.streams("clock", "scribe") == 1).await;
     for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
         let peer = node.peer(other);
         assert_eq!((peer.state, peer.sessions), (LinkState::Up, 1));
@@ -67,7 +68,7 @@ async fn start_together() {
     assert_eq!(scribe.next().await.1, 300);
     assert_eq!(clock.next().await.1, 300);
     tokio::join!(clock.node.stop(), scribe.node.stop());
-    assert_eq!(lab.network.streams("clock", "scribe"), 0, "nothing is left of it");
+    assert_eq!(system.network.streams("clock", "scribe"), 0, "nothing is left of it");
 }
 
 impl Running {
@@ -79,8 +80,8 @@ impl Running {
 
 #[tokio::test(start_paused = true)]
 async fn both_sides_measure_the_round_trip_at_once_and_again() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, scribe) = system.start_both("clock", "scribe").await;
     for (node, other) in [(&clock, "scribe"), (&scribe, "clock")] {
         let began = tokio::time::Instant::now();
         node.until("measured", |node| node.peer(other).round_trip_time.is_some()).await;
@@ -92,13 +93,14 @@ async fn both_sides_measure_the_round_trip_at_once_and_again() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_stops_sends_what_is_queued_and_leaves_nothing_behind() {
     let log = Log::new();
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system =
+        TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(1000));
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for number in 0..1000 {
         clock.send(number);
     }
     clock.node.stop().await;
-    assert_eq!(lab.network.streams("clock", "scribe"), 0);
+    assert_eq!(system.network.streams("clock", "scribe"), 0);
     scribe.until_down("clock").await;
     assert_eq!(scribe.numbers(), (0..1000).collect::<Vec<_>>());
     assert!(log.one("link down").contains("the node stops"), "{}", log.one("link down"));
@@ -106,26 +108,26 @@ async fn a_node_that_stops_sends_what_is_queued_and_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_hears_nothing_does_not_keep_a_node_from_stopping() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, _scribe) = lab.start_both("clock", "scribe").await;
-    lab.network.freeze("clock", "scribe");
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, _scribe) = system.start_both("clock", "scribe").await;
+    system.network.freeze("clock", "scribe");
     clock.send(1);
     let began = tokio::time::Instant::now();
     clock.node.stop().await;
     assert!(began.elapsed().as_secs() < 5);
-    lab.network.thaw("clock", "scribe");
+    system.network.thaw("clock", "scribe");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(lab.network.streams("clock", "scribe"), 0, "its sessions end with it");
+    assert_eq!(system.network.streams("clock", "scribe"), 0, "its sessions end with it");
 }
 
 /// A session that loses the race may say what it wants after the one in use has said something newer.
 #[tokio::test(start_paused = true)]
 async fn the_peer_wants_what_it_says_on_the_session_in_use() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let mut scribe = lab.start("scribe").await;
-    let _first = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut scribe = system.start("scribe").await;
+    let _first = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
-    let mut late = Client::connect(&lab, "clock", lab.key("clock"), "scribe").await.unwrap();
+    let mut late = Client::connect(&system, "clock", system.key("clock"), "scribe").await.unwrap();
     late.say(&Control::Hello(&hello(7))).await;
     late.say(&Control::Interest(&[])).await;
     late.send(&messages("clock", 7, &[1])).await;
@@ -140,8 +142,9 @@ async fn the_peer_wants_what_it_says_on_the_session_in_use() {
 /// However much is asked of a link at once, its session goes on, and everybody is answered.
 #[tokio::test(start_paused = true)]
 async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(10_000));
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system =
+        TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(10_000));
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for round in 0..10 {
         let one_way = join_all((0..500).map(|_| clock.node.ping_peer("scribe", 0)));
         let other_way = join_all((0..500).map(|_| scribe.node.ping_peer("clock", 0)));
@@ -167,8 +170,8 @@ async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
 #[tokio::test(start_paused = true)]
 async fn both_directions_can_be_full_at_once() {
     for network in [Network::new(), Network::vouching()] {
-        let lab = Lab::new(network, &["clock", "scribe"], Plan::default());
-        let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+        let system = TestSystem::new(network, &["clock", "scribe"], Plan::default());
+        let (mut clock, mut scribe) = system.start_both("clock", "scribe").await;
         let data = Value::from(vec![0_u8; 100_000]);
         for _ in 0..40 {
             for node in [&clock, &scribe] {
@@ -189,8 +192,8 @@ async fn both_directions_can_be_full_at_once() {
 async fn both_directions_can_carry_one_large_message_at_once() {
     let mut plan = Plan::default();
     plan.options.outgoing_queue.size = 16 * 1024 * 1024;
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (mut clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (mut clock, mut scribe) = system.start_both("clock", "scribe").await;
     let data = Value::from(vec![0_u8; 10_000_000]);
     let second = tokio::time::Instant::now() + Duration::from_secs(1);
     for node in [&clock, &scribe] {

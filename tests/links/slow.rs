@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use kozo::queue::Limits;
 use kozo::status::RoleState;
-use kozo::transport::memory::Network;
 use kozo::wire::{Control, Echo, Frame};
 use tokio::time::{Instant, sleep};
 
 use crate::kit::client::Client;
-use crate::kit::{Lab, Plan, STEADY};
+use crate::kit::memory::Network;
+use crate::kit::roles::STEADY;
+use crate::kit::{Plan, TestSystem};
 
 #[tokio::test(start_paused = true)]
 async fn a_deaf_role_loses_its_own_messages_only() {
@@ -18,8 +19,8 @@ async fn a_deaf_role_loses_its_own_messages_only() {
         queue: Limits { length: 16, size: 1024 * 1024 },
         ..Plan::default()
     };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for number in 0..1000 {
         clock.send(number);
         assert_eq!(scribe.next().await.1, number);
@@ -31,12 +32,12 @@ async fn a_deaf_role_loses_its_own_messages_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_delays_nobody() {
-    let lab = Lab::new(Network::new(), &["clock", "porter", "scribe"], Plan::default());
-    let (clock, mut porter) = lab.start_both("clock", "porter").await;
-    let mut scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "porter", "scribe"], Plan::default());
+    let (clock, mut porter) = system.start_both("clock", "porter").await;
+    let mut scribe = system.start("scribe").await;
     clock.until_up("scribe").await;
     porter.until_up("scribe").await;
-    lab.network.freeze("clock", "scribe");
+    system.network.freeze("clock", "scribe");
     let began = Instant::now();
     // Enough to fill the stream and the session's window several times.
     let data = rmpv::Value::from(vec![0_u8; 100_000]);
@@ -55,7 +56,7 @@ async fn a_peer_that_takes_nothing_delays_nobody() {
     assert_eq!(porter.next().await.1, 7);
 
     // What comes after the thaw is in order, and ends with the newest.
-    lab.network.thaw("clock", "scribe");
+    system.network.thaw("clock", "scribe");
     sleep(Duration::from_secs(1)).await;
     let came = std::iter::from_fn(|| scribe.received.try_recv().ok());
     let counters: Vec<_> = came
@@ -75,14 +76,14 @@ async fn who_waits_for_room_loses_nothing() {
         queue: Limits { length: 16, size: 1024 * 1024 },
         ..Plan::default().outgoing(16)
     };
-    let lab = Lab::new(Network::new(), &["clock", "porter", "scribe"], plan);
-    let (mut porter, mut scribe) = (lab.start("porter").await, lab.start("scribe").await);
-    let clock = lab.start("clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "porter", "scribe"], plan);
+    let (mut porter, mut scribe) = (system.start("porter").await, system.start("scribe").await);
+    let clock = system.start("clock").await;
     scribe.until("some have come", |node| node.peer("clock").received > 0).await;
     // The slowest holds up the sender, and nobody else.
-    lab.network.freeze("clock", "porter");
+    system.network.freeze("clock", "porter");
     sleep(Duration::from_secs(5)).await;
-    lab.network.thaw("clock", "porter");
+    system.network.thaw("clock", "porter");
     for number in 0..STEADY {
         let expected = ("clock".to_owned(), number);
         assert_eq!((scribe.next().await, porter.next().await), (expected.clone(), expected));
@@ -99,11 +100,11 @@ async fn who_waits_for_room_is_not_kept_from_stopping() {
         roles: |node| if node == "clock" { &["steady"] } else { &["probe"] },
         ..Plan::default().outgoing(16)
     };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let scribe = lab.start("scribe").await;
-    let clock = lab.start("clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let scribe = system.start("scribe").await;
+    let clock = system.start("clock").await;
     clock.until("done", |node| node.role("steady").state == RoleState::Finished).await;
-    lab.network.freeze("clock", "scribe");
+    system.network.freeze("clock", "scribe");
     clock.node.start_role("steady").await.unwrap();
     let waits = |node: &crate::kit::Running| node.peer("scribe").queue_length == 16;
     clock.until("full", waits).await;
@@ -116,10 +117,10 @@ async fn who_waits_for_room_is_not_kept_from_stopping() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_go_before_the_padding_that_measures_a_link() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     // So that most of the padding waits when the Messages come.
-    lab.network.freeze("clock", "scribe");
+    system.network.freeze("clock", "scribe");
     let padding = clock.node.ping_peer("scribe", 32 * 1024 * 1024);
     tokio::pin!(padding);
     tokio::select! {
@@ -129,7 +130,7 @@ async fn messages_go_before_the_padding_that_measures_a_link() {
     for number in 0..100 {
         clock.send(number);
     }
-    lab.network.thaw("clock", "scribe");
+    system.network.thaw("clock", "scribe");
     for number in 0..100 {
         tokio::select! {
             biased;
@@ -143,9 +144,9 @@ async fn messages_go_before_the_padding_that_measures_a_link() {
 
 #[tokio::test(start_paused = true)]
 async fn the_echo_of_a_later_heartbeat_answers_for_the_padding_too() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let scribe = lab.start("scribe").await;
-    let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let scribe = system.start("scribe").await;
+    let mut clock = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     let answer = async {
         // One since it is up, and the one behind the padding: clock is slow, and hears the next before it answers.
@@ -174,8 +175,8 @@ async fn nobody_waits_for_a_role_that_has_finished() {
         queue: Limits { length: 16, size: 1024 * 1024 },
         ..Plan::default()
     };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     for number in 0..STEADY {
         assert_eq!(scribe.next().await.1, number);
     }
@@ -195,9 +196,12 @@ struct Flood {
 }
 
 async fn flood(rate: u32, delay: Duration, time: Duration) -> Flood {
-    let lab =
-        Lab::new(Network::slow(rate, delay), &["clock", "scribe"], Plan::default().outgoing(4));
-    let (clock, mut scribe) = lab.start_both("clock", "scribe").await;
+    let system = TestSystem::new(
+        Network::slow(rate, delay),
+        &["clock", "scribe"],
+        Plan::default().outgoing(4),
+    );
+    let (clock, mut scribe) = system.start_both("clock", "scribe").await;
     let pause = Duration::from_secs(1).mul_f64(FLOOD as f64 / f64::from(rate) / 4.0);
     let (begun, data) = (Instant::now(), vec![0; FLOOD]);
     let mut flood = Flood { ages: Vec::new(), pings: Vec::new(), sent: 0 };
@@ -259,9 +263,9 @@ async fn news_on_a_slow_line_is_young_and_the_line_is_used() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_echoes_nothing_gets_little() {
     const SENT: u64 = 1000;
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(4));
-    let scribe = lab.start("scribe").await;
-    let mut clock = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default().outgoing(4));
+    let scribe = system.start("scribe").await;
+    let mut clock = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     let data = vec![0; FLOOD];
     for _ in 0..SENT {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use kozo::config::RootOptions;
 use kozo::session::ssh::{self, Ssh};
 use kozo::session::{Flow, SessionError, Sink};
-use kozo::transport::memory::Network;
 use russh::keys::ssh_key::private::RsaKeypair;
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, client, kex, mac, server};
 
 use crate::kit::log::Log;
-use crate::kit::{Lab, Plan, new_key};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, TestSystem, new_key};
 
-fn lab() -> Lab {
-    Lab::new(Network::new(), &["clock", "scribe"], Plan::default())
+fn system() -> TestSystem {
+    TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default())
 }
 
 struct Anybody;
@@ -42,10 +42,10 @@ impl Sink for Nothing {
 
 /// A stranger who has only these algorithms, connected to `scribe`.
 async fn stranger(
-    lab: &Lab,
+    system: &TestSystem,
     preferred: Preferred,
 ) -> Result<client::Handle<Anybody>, russh::Error> {
-    let stream = lab.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
+    let stream = system.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
     let config = client::Config { preferred, ..Default::default() };
     client::connect_stream(Arc::new(config), stream, Anybody).await
 }
@@ -68,10 +68,10 @@ async fn no_key_exchange_over_a_finite_field() {
         kex::DH_GEX_SHA1,
         kex::DH_GEX_SHA256,
     ];
-    let lab = lab();
-    let _scribe = lab.start("scribe").await;
+    let system = system();
+    let _scribe = system.start("scribe").await;
     for group in groups {
-        let refused = stranger(&lab, only_kex(group)).await.err().unwrap();
+        let refused = stranger(&system, only_kex(group)).await.err().unwrap();
         assert!(matches!(refused, russh::Error::NoCommonAlgo { .. }), "{group:?}: {refused}");
         // Whoever answers at a Peer's address cannot choose it either.
         let (near, far) = tokio::io::duplex(100_000);
@@ -81,8 +81,8 @@ async fn no_key_exchange_over_a_finite_field() {
             ..Default::default()
         };
         let answering = tokio::spawn(server::run_stream(Arc::new(config), far, Anybody));
-        let ssh = Ssh::new("clock", lab.key("clock"), &RootOptions::default()).unwrap();
-        let key = lab.key("scribe").public_key().clone();
+        let ssh = Ssh::new("clock", system.key("clock"), &RootOptions::default()).unwrap();
+        let key = system.key("scribe").public_key().clone();
         let refused = ssh::connect(&ssh, Box::new(near), "scribe", &key, Box::new(Nothing)).await;
         let refused = refused.err().unwrap();
         assert!(
@@ -95,8 +95,8 @@ async fn no_key_exchange_over_a_finite_field() {
 
 #[tokio::test]
 async fn macs_of_sha1_and_of_what_is_not_yet_encrypted_are_only_for_who_asks() {
-    let lab = lab();
-    let _scribe = lab.start("scribe").await;
+    let system = system();
+    let _scribe = system.start("scribe").await;
     let macs = [mac::HMAC_SHA1, mac::HMAC_SHA1_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
     for mac in macs {
         let preferred = Preferred {
@@ -104,7 +104,7 @@ async fn macs_of_sha1_and_of_what_is_not_yet_encrypted_are_only_for_who_asks() {
             mac: Cow::Owned(vec![mac]),
             ..Preferred::default()
         };
-        let refused = stranger(&lab, preferred).await.err().unwrap();
+        let refused = stranger(&system, preferred).await.err().unwrap();
         assert!(matches!(refused, russh::Error::NoCommonAlgo { .. }), "{mac:?}: {refused}");
     }
 }
@@ -113,13 +113,13 @@ async fn macs_of_sha1_and_of_what_is_not_yet_encrypted_are_only_for_who_asks() {
 #[tokio::test]
 async fn a_signature_of_sha1_is_refused() {
     let log = Log::new();
-    let mut lab = lab();
+    let mut system = system();
     let key = PrivateKey::from(RsaKeypair::random(&mut rand::rng(), 2048).unwrap());
-    lab.set_key("clock", key);
-    let _scribe = lab.start("scribe").await;
+    system.set_key("clock", key);
+    let _scribe = system.start("scribe").await;
     for (hash, accepted) in [(None, false), (Some(HashAlg::Sha256), true)] {
-        let mut session = stranger(&lab, Preferred::default()).await.unwrap();
-        let key = PrivateKeyWithHashAlg::new(lab.key("clock"), hash);
+        let mut session = stranger(&system, Preferred::default()).await.unwrap();
+        let key = PrivateKeyWithHashAlg::new(system.key("clock"), hash);
         let result = session.authenticate_publickey("clock", key).await.unwrap();
         assert_eq!(result.success(), accepted, "{hash:?}");
         drop(session);
@@ -131,11 +131,11 @@ async fn a_signature_of_sha1_is_refused() {
 /// What a stranger offers comes into the log only as far as people want to read it.
 #[tokio::test]
 async fn what_a_stranger_offers_does_not_flood_the_log() {
-    let (log, lab) = (Log::new(), lab());
-    let _scribe = lab.start("scribe").await;
+    let (log, system) = (Log::new(), system());
+    let _scribe = system.start("scribe").await;
     let preferred =
         Preferred { kex: Cow::Owned(vec![kex::DH_G18_SHA512; 100]), ..Preferred::default() };
-    stranger(&lab, preferred).await.err().unwrap();
+    stranger(&system, preferred).await.err().unwrap();
     log.until("refused a connection").await;
     let line = log.one("refused a connection");
     assert!(line.contains("diffie-hellman-group18") && line.len() < 1000, "{line}");

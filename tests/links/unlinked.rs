@@ -7,7 +7,6 @@ use bytes::BytesMut;
 use kozo::interest::{Interest, Pattern};
 use kozo::message::Message;
 use kozo::queue::Limits;
-use kozo::transport::memory::Network;
 use kozo::wire::{self, Control, Frame};
 use nix::time::{ClockId, clock_gettime};
 use tokio::task::yield_now;
@@ -15,17 +14,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::ALLOCATOR;
 use crate::kit::client::{Client, hello, messages};
-use crate::kit::{Lab, Plan, Running};
+use crate::kit::memory::Network;
+use crate::kit::{Plan, Running, TestSystem};
 
-fn lab() -> Lab {
-    Lab::new(Network::new(), &["clock", "scribe"], Plan::default())
+fn system() -> TestSystem {
+    TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default())
 }
 
 /// Whoever decides.
 const CLIENTS: [(&str, &str); 2] = [("clock", "scribe"), ("scribe", "clock")];
 
-async fn connected(lab: &Lab, name: &str, to: &str) -> Client {
-    Client::connect(lab, name, lab.key(name), to).await.unwrap()
+async fn connected(system: &TestSystem, name: &str, to: &str) -> Client {
+    Client::connect(system, name, system.key(name), to).await.unwrap()
 }
 
 async fn until_unlinked(node: &Running, messages: u64) {
@@ -35,9 +35,9 @@ async fn until_unlinked(node: &Running, messages: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_never_says_what_it_wants_delivers_nothing() {
     for (name, node) in CLIENTS {
-        let lab = lab();
-        let mut other = lab.start(node).await;
-        let mut client = connected(&lab, name, node).await;
+        let system = system();
+        let mut other = system.start(node).await;
+        let mut client = connected(&system, name, node).await;
         client.say(&Control::Hello(&hello(7))).await;
         client.say(&Control::Use).await;
         client.send(&messages(name, 7, &[1, 2, 3])).await;
@@ -54,9 +54,9 @@ async fn a_session_that_never_says_what_it_wants_delivers_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_with_the_greeting_waits_for_the_link() {
     for (name, node) in CLIENTS {
-        let lab = lab();
-        let mut other = lab.start(node).await;
-        let mut client = connected(&lab, name, node).await;
+        let system = system();
+        let mut other = system.start(node).await;
+        let mut client = connected(&system, name, node).await;
         let mut bytes = BytesMut::new();
         wire::encode(&Control::Hello(&hello(7)), &mut bytes);
         wire::encode(&Control::Interest(&[Interest::any()]), &mut bytes);
@@ -76,9 +76,9 @@ async fn what_comes_with_the_greeting_waits_for_the_link() {
 #[tokio::test(start_paused = true)]
 async fn after_a_disconnect_nothing_comes_on_any_session() {
     for (name, node) in CLIENTS {
-        let lab = lab();
-        let mut other = lab.start(node).await;
-        let mut client = Client::greeted(&lab, name, node, 7).await;
+        let system = system();
+        let mut other = system.start(node).await;
+        let mut client = Client::greeted(&system, name, node, 7).await;
         other.until_up(name).await;
         client.send(&messages(name, 7, &[1])).await;
         assert_eq!(other.next().await.1, 1);
@@ -92,7 +92,7 @@ async fn after_a_disconnect_nothing_comes_on_any_session() {
         client.send(&messages(name, 7, &[3, 4])).await;
         until_unlinked(&other, 2).await;
 
-        let mut again = connected(&lab, name, node).await;
+        let mut again = connected(&system, name, node).await;
         let mut bytes = BytesMut::new();
         wire::encode(&Control::Hello(&hello(7)), &mut bytes);
         wire::encode(&Control::Interest(&[Interest::any()]), &mut bytes);
@@ -107,11 +107,11 @@ async fn after_a_disconnect_nothing_comes_on_any_session() {
 /// A session beside the one in use is known to the link: what comes on it comes.
 #[tokio::test(start_paused = true)]
 async fn a_candidate_may_deliver_until_it_is_closed() {
-    let lab = lab();
-    let mut clock = lab.start("clock").await;
-    let _first = Client::greeted(&lab, "scribe", "clock", 7).await;
+    let system = system();
+    let mut clock = system.start("clock").await;
+    let _first = Client::greeted(&system, "scribe", "clock", 7).await;
     clock.until_up("scribe").await;
-    let mut second = Client::greeted(&lab, "scribe", "clock", 7).await;
+    let mut second = Client::greeted(&system, "scribe", "clock", 7).await;
     second.send(&messages("scribe", 7, &[1])).await;
     assert_eq!(clock.next().await.1, 1);
 }
@@ -119,10 +119,10 @@ async fn a_candidate_may_deliver_until_it_is_closed() {
 /// Nothing is kept of a frame before the hello that is larger than a hello.
 #[tokio::test(start_paused = true)]
 async fn before_the_hello_frames_are_small() {
-    let lab = lab();
-    let _scribe = lab.start("scribe").await;
+    let system = system();
+    let _scribe = system.start("scribe").await;
     for kind in [1, 3, 10, 77] {
-        let mut client = connected(&lab, "clock", "scribe").await;
+        let mut client = connected(&system, "clock", "scribe").await;
         let mut header = vec![kind];
         header.extend(4097_u32.to_le_bytes());
         client.write(&header).await;
@@ -137,9 +137,9 @@ async fn before_the_hello_frames_are_small() {
 async fn a_message_larger_than_any_queue_is_counted_and_costs_no_other() {
     let mut plan = Plan { queue: Limits { length: 10, size: 100_000 }, ..Plan::default() };
     plan.options.outgoing_queue.size = 16 * 1024 * 1024;
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let mut scribe = lab.start("scribe").await;
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let mut scribe = system.start("scribe").await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     client.send(&messages("clock", 7, &[1])).await;
     // Only its beginning: it is counted before the rest has come.
@@ -183,9 +183,9 @@ async fn a_frame_full_of_messages_does_not_hold_the_loop() {
             interests: vec![Interest::exactly(kozo::message::Kind::Log, "x")],
             ..Plan::default()
         };
-        let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-        let scribe = lab.start("scribe").await;
-        let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+        let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+        let scribe = system.start("scribe").await;
+        let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
         scribe.until_up("clock").await;
         let length = u32::try_from(origin.len() + payload.len()).unwrap().to_le_bytes();
         let frame = [&[3][..], &length, &origin, &payload].concat();
@@ -230,8 +230,8 @@ async fn flood(client: &mut Client, round: u64) {
 #[tokio::test]
 async fn what_a_flood_took_is_given_back() {
     let plan = Plan { roles: |_| &["deaf"], queue: Limits::default(), ..Plan::default() };
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], plan);
-    let scribe = lab.start("scribe").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    let scribe = system.start("scribe").await;
     let allocated = async |client| {
         drop(client);
         scribe.until_down("clock").await;
@@ -239,12 +239,12 @@ async fn what_a_flood_took_is_given_back() {
         sleep(Duration::from_millis(100)).await;
         ALLOCATOR.allocated()
     };
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     flood(&mut client, 0).await;
     let before = allocated(client).await;
 
-    let mut client = Client::greeted(&lab, "clock", "scribe", 7).await;
+    let mut client = Client::greeted(&system, "clock", "scribe", 7).await;
     scribe.until_up("clock").await;
     let pattern = |number: u32| Interest {
         message_type: Pattern::new(&format!("{number:06}*")),

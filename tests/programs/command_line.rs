@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::support::{Lab, Program, kozo, until};
+use super::support::{Program, SystemFolder, kozo, until};
 
-fn lab() -> Lab {
-    Lab::new("").node("clock", "timer: {tick: 50ms}").node("scribe", "").write()
+fn system() -> SystemFolder {
+    SystemFolder::new("").node("clock", "timer: {tick: 50ms}").node("scribe", "").write()
 }
 
 fn run(arguments: &[&str]) -> Output {
@@ -38,8 +38,8 @@ fn fails(arguments: &[&str], code: i32, text: &str) -> String {
 
 #[test]
 fn wrong_usage_is_explained() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let config = config.to_str().unwrap();
     fails(&[], 1, "Usage: kozo");
     fails(&[config], 1, "<NODE>");
@@ -52,22 +52,22 @@ fn wrong_usage_is_explained() {
 
 #[test]
 fn each_kind_of_failure_has_its_code() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let config = config.to_str().unwrap();
     fails(&["/nowhere/config.yml", "clock"], 2, "/nowhere/config.yml");
     fails(&[config, "scirbe"], 4, "did you mean `scribe`?");
-    let other = lab.path().join("other.yml");
+    let other = system.path().join("other.yml");
     fs::write(&other, "system: [").unwrap();
     fails(&[other.to_str().unwrap(), "clock"], 3, "other.yml:1:");
     fs::write(&other, "sytem: {}").unwrap();
     fails(&[other.to_str().unwrap(), "clock"], 1, "did you mean `system`?");
 
-    let _taken = TcpListener::bind((lab.address("clock"), 6020)).unwrap();
-    let place = format!("{}:6020", lab.address("clock"));
+    let _taken = TcpListener::bind((system.address("clock"), 6020)).unwrap();
+    let place = format!("{}:6020", system.address("clock"));
     let said = fails(&[config, "clock"], 5, "transport 'tcp' cannot listen");
     assert!(said.contains(&place) && said.contains("in use"), "{said}");
-    let bind = format!("bindAddress: {}", lab.address("clock"));
+    let bind = format!("bindAddress: {}", system.address("clock"));
     let text = fs::read_to_string(config).unwrap();
     fs::write(&other, text.replace(&bind, "bindAddress: 192.0.2.1")).unwrap();
     fails(&[other.to_str().unwrap(), "clock"], 5, "192.0.2.1:6020");
@@ -75,8 +75,8 @@ fn each_kind_of_failure_has_its_code() {
 
 #[test]
 fn a_configuration_can_be_checked() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let config = config.to_str().unwrap();
     for arguments in [&["--check", config][..], &["--check", config, "clock"]] {
         let output = run(arguments);
@@ -86,7 +86,7 @@ fn a_configuration_can_be_checked() {
     }
     fails(&["--check", config, "scirbe"], 4, "did you mean `scribe`?");
     // A type that no Node can have here is told, whichever Node runs here.
-    let other = lab.path().join("other.yml");
+    let other = system.path().join("other.yml");
     let text = fs::read_to_string(config).unwrap();
     fs::write(&other, text.replace("roles: {", "roles: {timr: {}, ")).unwrap();
     let output = run(&["--check", other.to_str().unwrap()]);
@@ -95,7 +95,7 @@ fn a_configuration_can_be_checked() {
     assert!(stderr(&output).contains("there is no Role type `timr`"), "{}", stderr(&output));
     fails(&["--check", other.to_str().unwrap(), "clock"], 1, "did you mean `timer`?");
     // Its key is looked at only where its Node is asked for.
-    fs::remove_file(lab.key("clock")).unwrap();
+    fs::remove_file(system.key("clock")).unwrap();
     assert_eq!(run(&["--check", config]).status.code(), Some(0));
     assert_eq!(run(&["--check", config, "scribe"]).status.code(), Some(0));
     fails(&["--check", config, "clock"], 1, "clock.key");
@@ -103,8 +103,8 @@ fn a_configuration_can_be_checked() {
 
 #[test]
 fn what_nobody_can_read_changes_no_exit_code() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let code = |arguments: &[&OsStr]| {
         let full = || fs::File::options().write(true).open("/dev/full").unwrap();
         kozo(arguments).stdout(full()).stderr(full()).status().unwrap().code()
@@ -129,8 +129,8 @@ fn help_and_version_are_answers() {
 
 #[test]
 fn logs_as_much_as_is_asked_for() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let config = config.to_str().unwrap();
     // The last line that each says before it runs on, and one that it must not say.
     let cases: [(&[&str], Option<&str>, &str); 6] = [
@@ -162,8 +162,8 @@ fn logs_as_much_as_is_asked_for() {
 
 #[test]
 fn the_environment_gives_a_filter_too() {
-    let lab = lab();
-    let arguments = [lab.config().into_os_string(), "clock".into()];
+    let system = system();
+    let arguments = [system.config().into_os_string(), "clock".into()];
     let mut command = kozo(&arguments);
     let node = Program::start("clock", command.env("KOZO_LOG", "kozo=debug"));
     node.log.wait_for("DEBUG");
@@ -180,10 +180,10 @@ fn the_environment_gives_a_filter_too() {
 /// Systemd starts what has crashed at once, and what cannot start as soon as that has said so.
 #[test]
 fn a_start_that_fails_again_ends_slowly() {
-    let lab = lab();
+    let system = system();
     let run = tempfile::tempdir().unwrap();
     let start = || {
-        let config = lab.config();
+        let config = system.config();
         let mut command = kozo([config.as_os_str(), "clock".as_ref()]);
         command.env("RUNTIME_DIRECTORY", run.path());
         command
@@ -195,7 +195,7 @@ fn a_start_that_fails_again_ends_slowly() {
     };
     let mark = run.path().join("failed");
 
-    let taken = TcpListener::bind((lab.address("clock"), 6020)).unwrap();
+    let taken = TcpListener::bind((system.address("clock"), 6020)).unwrap();
     fails();
     assert!(mark.exists());
     let again = fails();
@@ -208,8 +208,8 @@ fn a_start_that_fails_again_ends_slowly() {
 
 #[test]
 fn a_node_that_runs_is_asked_to_reload() {
-    let lab = lab();
-    let config = lab.config();
+    let system = system();
+    let config = system.config();
     let run = tempfile::tempdir().unwrap();
     let here = |arguments: &[&OsStr]| {
         let mut command = kozo(arguments);

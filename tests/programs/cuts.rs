@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::support::{INJECTOR, Injector, Lab, numbers, until};
+use super::support::{INJECTOR, Injector, SystemFolder, numbers, until};
 
 /// What users were promised for Messages after a Node was started again.
 const SOON: Duration = Duration::from_secs(2);
@@ -24,16 +24,17 @@ fn send_until(injector: &mut Injector, mut number: u64, mut enough: impl FnMut()
 
 #[test]
 fn a_receiver_that_was_killed_gets_what_is_sent_after_its_start() {
-    let lab = Lab::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
-    let (a, mut b) = (lab.start("a"), lab.start("b"));
+    let system =
+        SystemFolder::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
+    let (a, mut b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     let next = send_until(&mut injector, 0, || numbers(&b.printed).len() > 20);
 
     b.kill();
     let until_cut = Instant::now() + Duration::from_millis(500);
     let first_after = send_until(&mut injector, next, || Instant::now() > until_cut);
-    let b = lab.start("b");
+    let b = system.start("b");
     send_until(&mut injector, first_after, || !numbers(&b.printed).is_empty());
 
     let took = b.printed.wait_for("Cuckoo! injector@a").at - b.started;
@@ -45,17 +46,18 @@ fn a_receiver_that_was_killed_gets_what_is_sent_after_its_start() {
 
 #[test]
 fn a_sender_that_was_killed_is_heard_again_after_its_start() {
-    let lab = Lab::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
-    let (mut a, b) = (lab.start("a"), lab.start("b"));
+    let system =
+        SystemFolder::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
+    let (mut a, b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     send_until(&mut injector, 0, || numbers(&b.printed).len() > 20);
 
     a.kill();
     b.log.wait_for("link down");
     let (lines, before) = (b.printed.len(), numbers(&b.printed).len());
-    let a = lab.start("a");
-    let mut injector = Injector::connect(&lab, "a");
+    let a = system.start("a");
+    let mut injector = Injector::connect(&system, "a");
     send_until(&mut injector, 1_000_000, || numbers(&b.printed).len() > before);
 
     let took = b.printed.wait_after(lines, "Cuckoo! injector@a").at - a.started;
@@ -69,8 +71,8 @@ fn a_sender_that_was_killed_is_heard_again_after_its_start() {
 fn a_peer_that_hangs_is_found_down_and_up_again() {
     // Three heartbeats, and what a busy machine may add.
     const DOWN: Duration = Duration::from_millis(3000 + 500);
-    let lab = Lab::new("heartbeat: 1").node("a", "").node("b", "").write();
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = SystemFolder::new("heartbeat: 1").node("a", "").node("b", "").write();
+    let (a, b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
     b.log.wait_for("link up");
     for _ in 0..2 {
@@ -98,15 +100,15 @@ fn connections(address: &str) -> usize {
 #[test]
 fn two_that_start_at_once_settle_on_one_session() {
     const TIMES: usize = 20;
-    let lab = Lab::new("")
+    let system = SystemFolder::new("")
         .node("a", "t: {type: timer, tick: 50ms}, cuckoo: {timer: u}")
         .node("b", "u: {type: timer, tick: 50ms}, cuckoo: {timer: t}")
         .write();
     for _ in 0..TIMES {
-        let pair = [lab.start("a"), lab.start("b")];
+        let pair = [system.start("a"), system.start("b")];
         pair[0].printed.wait_for("Cuckoo! u@b");
         pair[1].printed.wait_for("Cuckoo! t@a");
-        let all = || connections(lab.address("a")) + connections(lab.address("b"));
+        let all = || connections(system.address("a")) + connections(system.address("b"));
         until("on one session", || (all() == 1).then_some(()));
         let lines = pair.each_ref().map(|node| node.printed.len());
         pair[0].printed.wait_after(lines[0], "Cuckoo! u@b");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kozo::session::ssh::HANDSHAKE_TIMEOUT;
 
-use super::support::{Lab, memory};
+use super::support::{SystemFolder, memory};
 
 const CONNECTIONS: usize = 500;
 /// What users were promised for Peers meanwhile.
@@ -47,16 +47,16 @@ fn is_closed(stream: &mut TcpStream, deadline: Instant) -> bool {
 
 #[test]
 fn five_hundred_strangers_keep_no_peer_out() {
-    let lab = Lab::new("").node("a", "").node("b", "").write();
-    let a = lab.start("a");
+    let system = SystemFolder::new("").node("a", "").node("b", "").write();
+    let a = system.start("a");
     a.log.wait_for("runs");
-    let address = (lab.address("a").to_owned(), 6020);
+    let address = (system.address("a").to_owned(), 6020);
     let files = || fs::read_dir(format!("/proc/{}/fd", a.id())).unwrap().count();
     let files_before = files();
 
     let mut strangers: Vec<_> =
         (0..CONNECTIONS / 2).map(|number| connect(&address, number)).collect();
-    let b = lab.start("b");
+    let b = system.start("b");
     strangers.extend((CONNECTIONS / 2..CONNECTIONS).map(|number| connect(&address, number)));
     let up = a.log.wait_for("link up").at - b.started;
     eprintln!("link up after {up:?}");

@@ -3,17 +3,19 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::support::{INJECTOR, Injector, Lab, Program, address, fresh_key, kozo, numbers};
+use super::support::{
+    INJECTOR, Injector, Program, SystemFolder, address, fresh_key, kozo, numbers,
+};
 
 /// What users were promised for the first tick.
 const SOON: Duration = Duration::from_secs(2);
 
 /// The configuration of the first README, with keys, paths and addresses that exist here.
-fn seeds_example(lab: &Lab, tick: &str) {
+fn seeds_example(system: &SystemFolder, tick: &str) {
     let mut text = include_str!("../config/seeds-late.yml").to_owned();
     for (node, old) in [("clock", "10.13.37.2"), ("scribe", "10.13.37.51")] {
         let own = address();
-        let key = lab.path().join(node);
+        let key = system.path().join(node);
         let public = fresh_key(&key);
         let block = text.find(&format!("    {node}:\n")).unwrap();
         let (before, after) = text.split_at(block);
@@ -26,25 +28,25 @@ fn seeds_example(lab: &Lab, tick: &str) {
             .replacen(" tcp:\n", &format!(" tcp:\n                bindAddress: {own}\n"), 1);
         text = format!("{before}{after}");
     }
-    let folder = lab.path().display();
+    let folder = system.path().display();
     text = text.replace("/var/lib/kozo/storage", &format!("{folder}/storage"));
     text = text.replace("/var/log/kozo", &format!("{folder}"));
     text = text.replace("tick: 60", tick);
     assert!(text.contains(".onion") && text.contains("clock.local, 127."), "{text}");
-    fs::write(lab.config(), text).unwrap();
+    fs::write(system.config(), text).unwrap();
 }
 
-fn start(lab: &Lab, node: &str) -> Program {
-    Program::start(node, &mut kozo([lab.config().as_os_str(), node.as_ref()]))
+fn start(system: &SystemFolder, node: &str) -> Program {
+    Program::start(node, &mut kozo([system.config().as_os_str(), node.as_ref()]))
 }
 
 fn first_tick(tick: &str, first: &str, second: &str) {
-    let lab = Lab::new("");
-    seeds_example(&lab, tick);
+    let system = SystemFolder::new("");
+    seeds_example(&system, tick);
     let clock_is_second = second == "clock";
-    let first = start(&lab, first);
+    let first = start(&system, first);
     first.log.wait_for("runs");
-    let second = start(&lab, second);
+    let second = start(&system, second);
     let scribe = if clock_is_second { &first } else { &second };
     let line = scribe.printed.wait_for("Cuckoo! timer1@clock: ");
     let took = line.at - second.started;
@@ -69,10 +71,11 @@ fn a_thousand_events_a_second_all_arrive_in_order() {
     const ALL: u64 = 10 * EACH_SECOND;
     // After a pause that the machine made, not all that was missed is made up for at once.
     const AT_ONCE: u64 = 50;
-    let lab = Lab::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
-    let (_a, b) = (lab.start("a"), lab.start("b"));
+    let system =
+        SystemFolder::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
+    let (_a, b) = (system.start("a"), system.start("b"));
     b.log.wait_for("link up");
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     let began = Instant::now();
     let mut sent = 0;
     while sent < ALL {

@@ -6,7 +6,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::support::{INJECTOR, Lab, Program, memory, release};
+use super::support::{INJECTOR, Program, SystemFolder, memory, release};
 
 /// Memory that users were promised, for the daemon as it is installed.
 const MEMORY: u64 = 12_000_000;
@@ -38,9 +38,9 @@ fn an_idle_node_is_small_and_sleeps() {
     const MOST: u64 = 20;
     let roles =
         format!("{INJECTOR}, logger: {{file: LOGFILE}}, debugger: {{}}, cuckoo: {{log: false}}");
-    let lab = Lab::new("heartbeat: 10");
-    let roles = roles.replace("LOGFILE", &lab.path().join("log").display().to_string());
-    let lab = lab.node("a", &roles).node("b", "").node("c", "").write();
+    let system = SystemFolder::new("heartbeat: 10");
+    let roles = roles.replace("LOGFILE", &system.path().join("log").display().to_string());
+    let system = system.node("a", &roles).node("b", "").node("c", "").write();
     let (program, limit) = match release() {
         Some(program) => (program, MEMORY),
         None => {
@@ -50,7 +50,7 @@ fn an_idle_node_is_small_and_sleeps() {
             (env!("CARGO_BIN_EXE_kozo").into(), MEMORY_OF_TEST_BUILD)
         }
     };
-    let start = |node| Program::start(node, &mut lab.command(&program, node));
+    let start = |node| Program::start(node, &mut system.command(&program, node));
     let (a, _b, _c) = (start("a"), start("b"), start("c"));
     a.log.wait_for("link up peer=\"b\"");
     a.log.wait_for("link up peer=\"c\"");

@@ -3,19 +3,19 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::support::{INJECTOR, Injector, Lab, PATIENCE, Program};
+use super::support::{INJECTOR, Injector, PATIENCE, Program, SystemFolder};
 
 #[test]
 fn injected_lines_are_answered() {
-    let lab = Lab::new("").node("a", &format!("{INJECTOR}, cuckoo: {{log: false}}"));
-    let lab = lab.node("b", "cuckoo: {log: false}").write();
-    let a = lab.start("a");
-    let mut injector = Injector::connect(&lab, "a");
+    let system = SystemFolder::new("").node("a", &format!("{INJECTOR}, cuckoo: {{log: false}}"));
+    let system = system.node("b", "cuckoo: {log: false}").write();
+    let a = system.start("a");
+    let mut injector = Injector::connect(&system, "a");
     let both = "('event', 'tick', 'kitchen', [None, 'first'])";
     let one_away = "ok: queued for 1 role; 1 interested peer cannot be reached";
     assert_eq!(injector.say(both), one_away);
 
-    let b = lab.start("b");
+    let b = system.start("b");
     a.log.wait_for("link up");
     for (line, answer) in [
         ("('event', 'tick', None, [None, u'tea \\u00e9'])", "ok: queued for 1 role and 1 peer"),
@@ -82,11 +82,11 @@ fn console_of(node: &Program) -> (u16, String) {
 
 #[test]
 fn the_console_shows_the_node_to_who_has_the_password() {
-    let lab = Lab::new("").node("a", &format!("{INJECTOR}, debugger: {{}}"));
-    let lab = lab.node("b", "cuckoo: {}, logger: {file: /dev/null}").write();
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = SystemFolder::new("").node("a", &format!("{INJECTOR}, debugger: {{}}"));
+    let system = system.node("b", "cuckoo: {}, logger: {file: /dev/null}").write();
+    let (a, b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     assert_eq!(injector.say("('order', 'debug')"), "ok: queued for 1 role");
     let (port, password) = console_of(&a);
 

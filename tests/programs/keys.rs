@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use kozo::config::tables::{CIPHERS, HMACS};
 
-use super::support::{Lab, Program};
+use super::support::{Program, SystemFolder};
 
 /// Makes a key as users do; gives the line of its public half.
 fn ssh_keygen(path: &Path, arguments: &str) -> String {
-    // What the Lab made is in the way.
+    // What `SystemFolder` made is in the way.
     fs::remove_file(path).unwrap();
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-N", "", "-C", "clock at home", "-f"]).arg(path);
@@ -32,16 +32,16 @@ fn keys_of_all_types_and_formats_work_with_each_other() {
         ("ecdsa521", "-t ecdsa -b 521", "BEGIN OPENSSH"),
         ("ecdsa256pkcs8", "-t ecdsa -b 256 -m PKCS8", "BEGIN PRIVATE"),
     ];
-    let mut lab = Lab::new("");
+    let mut system = SystemFolder::new("");
     for (name, arguments, format) in KEYS {
-        lab = lab.node(name, "");
-        let public_key = ssh_keygen(&lab.key(name), arguments);
-        let private_key = fs::read_to_string(lab.key(name)).unwrap();
+        system = system.node(name, "");
+        let public_key = ssh_keygen(&system.key(name), arguments);
+        let private_key = fs::read_to_string(system.key(name)).unwrap();
         assert!(private_key.contains(format), "{arguments} gave another format than {format}");
-        lab = lab.with_key(name, &public_key);
+        system = system.with_key(name, &public_key);
     }
-    let lab = lab.write();
-    let nodes: Vec<Program> = KEYS.iter().map(|(name, ..)| lab.start(name)).collect();
+    let system = system.write();
+    let nodes: Vec<Program> = KEYS.iter().map(|(name, ..)| system.start(name)).collect();
     for (node, (name, ..)) in nodes.iter().zip(KEYS) {
         for (peer, ..) in KEYS.iter().filter(|(peer, ..)| peer != name) {
             node.log.wait_for(&format!("link up peer=\"{peer}\""));
@@ -56,8 +56,8 @@ fn every_cipher_and_every_mac_makes_a_link() {
     let macs = HMACS.iter().map(|name| format!("hmac: {name}"));
     let both = HMACS.iter().map(|name| format!("cipher: aes256-ctr\nhmac: {name}"));
     for options in ciphers.chain(macs).chain(both) {
-        let lab = Lab::new(&options).node("a", "").node("b", "").write();
-        let (a, b) = (lab.start("a"), lab.start("b"));
+        let system = SystemFolder::new(&options).node("a", "").node("b", "").write();
+        let (a, b) = (system.start("a"), system.start("b"));
         a.log.wait_for("link up");
         b.log.wait_for("link up");
     }
@@ -65,11 +65,11 @@ fn every_cipher_and_every_mac_makes_a_link() {
 
 #[test]
 fn different_ciphers_are_refused_and_both_are_named() {
-    let lab = Lab::new("cipher: aes256-ctr")
+    let system = SystemFolder::new("cipher: aes256-ctr")
         .node("a", "")
         .node_with("b", "", "overrideMainConfiguration: {cipher: aes128-ctr}")
         .write();
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let (a, b) = (system.start("a"), system.start("b"));
     for (node, here, there) in [(&a, "aes256-ctr", "aes128-ctr"), (&b, "aes128-ctr", "aes256-ctr")]
     {
         let line = node.log.wait_for("no common cipher").text;

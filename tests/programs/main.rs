@@ -14,7 +14,6 @@
     clippy::cast_sign_loss
 )]
 
-mod bench;
 mod command_line;
 mod cuts;
 mod flood;

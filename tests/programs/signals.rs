@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::support::{DeadNameServer, INJECTOR, Injector, Lab, Program, skipped, until};
+use super::support::{DeadNameServer, INJECTOR, Injector, Program, SystemFolder, skipped, until};
 
 /// What users were promised for a stop.
 const STOP: Duration = Duration::from_secs(5);
@@ -22,8 +22,8 @@ fn stops(node: &mut Program, signal: Signal, within: Duration) {
 #[test]
 fn stops_when_asked() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let lab = Lab::new("").node("a", "timer: {}").node("b", "").write();
-        let (mut a, b) = (lab.start("a"), lab.start("b"));
+        let system = SystemFolder::new("").node("a", "timer: {}").node("b", "").write();
+        let (mut a, b) = (system.start("a"), system.start("b"));
         b.log.wait_for("link up");
         stops(&mut a, signal, Duration::from_secs(1));
         let down = b.log.wait_for("link down").text;
@@ -33,10 +33,11 @@ fn stops_when_asked() {
 
 #[test]
 fn what_was_sent_before_the_stop_arrives() {
-    let lab = Lab::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
-    let (mut a, b) = (lab.start("a"), lab.start("b"));
+    let system =
+        SystemFolder::new("").node("a", INJECTOR).node("b", "cuckoo: {log: false}").write();
+    let (mut a, b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     for number in 0..100 {
         injector.number(number);
     }
@@ -47,24 +48,24 @@ fn what_was_sent_before_the_stop_arrives() {
 #[test]
 fn stops_though_no_peer_can_be_reached() {
     // From a range that documents use for examples: nobody answers there.
-    let lab = Lab::new("").node("a", "").node("b", "").write();
-    let text = fs::read_to_string(lab.config()).unwrap();
-    let (b, nowhere) = (lab.address("b"), "nowhere.invalid, 192.0.2.1, 2001:db8::1");
+    let system = SystemFolder::new("").node("a", "").node("b", "").write();
+    let text = fs::read_to_string(system.config()).unwrap();
+    let (b, nowhere) = (system.address("b"), "nowhere.invalid, 192.0.2.1, 2001:db8::1");
     let text = text.replace(&format!("address: {b},"), &format!("address: \"{nowhere}\","));
-    fs::write(lab.config(), text).unwrap();
-    let mut a = lab.start("a");
+    fs::write(system.config(), text).unwrap();
+    let mut a = system.start("a");
     a.log.wait_for("runs");
     stops(&mut a, Signal::SIGTERM, STOP);
 }
 
 #[test]
 fn stops_though_it_does_not_listen_yet() {
-    let lab = Lab::new("").node("a", "").write();
-    let Some(server) = DeadNameServer::start(lab.path()) else { return skipped("a slow start") };
-    let text = fs::read_to_string(lab.config()).unwrap();
-    let bind = format!("bindAddress: {}", lab.address("a"));
-    fs::write(lab.config(), text.replace(&bind, "bindAddress: a.example")).unwrap();
-    let Some(mut a) = lab.start_among_mounts("a", &server.script) else {
+    let system = SystemFolder::new("").node("a", "").write();
+    let Some(server) = DeadNameServer::start(system.path()) else { return skipped("a slow start") };
+    let text = fs::read_to_string(system.config()).unwrap();
+    let bind = format!("bindAddress: {}", system.address("a"));
+    fs::write(system.config(), text.replace(&bind, "bindAddress: a.example")).unwrap();
+    let Some(mut a) = system.start_among_mounts("a", &server.script) else {
         return skipped("a slow start");
     };
     server.wait_for_question();
@@ -74,12 +75,12 @@ fn stops_though_it_does_not_listen_yet() {
 
 #[test]
 fn stops_though_a_peer_hangs() {
-    let lab = Lab::new("").node("a", INJECTOR).node("b", "cuckoo: {}").write();
-    let (mut a, b) = (lab.start("a"), lab.start("b"));
+    let system = SystemFolder::new("").node("a", INJECTOR).node("b", "cuckoo: {}").write();
+    let (mut a, b) = (system.start("a"), system.start("b"));
     a.log.wait_for("link up");
     b.signal(Signal::SIGSTOP);
     // Until the sockets of both are full, and the queue behind them.
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     let line = format!("('event', 'tick', None, '{}')", "x".repeat(100_000));
     for _ in 0..200 {
         assert_eq!(injector.say(&line), "ok: queued for 1 peer");
@@ -88,26 +89,26 @@ fn stops_though_a_peer_hangs() {
 }
 
 /// A Node whose logger hangs: nobody reads from the pipe that it opens as its file.
-fn hanging() -> (Lab, Program) {
-    let lab = Lab::new("");
-    let pipe = lab.path().join("pipe");
+fn hanging() -> (SystemFolder, Program) {
+    let system = SystemFolder::new("");
+    let pipe = system.path().join("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     let roles = format!("logger: {{file: {}}}, timer: {{}}", pipe.display());
-    let lab = lab.node("a", &roles).write();
-    let node = lab.start("a");
+    let system = system.node("a", &roles).write();
+    let node = system.start("a");
     node.printed.wait_for("Tick: ");
-    (lab, node)
+    (system, node)
 }
 
 #[test]
 fn stops_though_a_role_hangs() {
-    let (_lab, mut node) = hanging();
+    let (_system, mut node) = hanging();
     stops(&mut node, Signal::SIGTERM, STOP);
 }
 
 #[test]
 fn stops_at_once_when_asked_twice() {
-    let (_lab, mut node) = hanging();
+    let (_system, mut node) = hanging();
     node.signal(Signal::SIGTERM);
     node.log.wait_for("a second signal stops at once");
     // What comes sooner is taken for the same signal, sent to the process and to its group.
@@ -118,13 +119,13 @@ fn stops_at_once_when_asked_twice() {
 
 #[test]
 fn log_files_are_opened_anew_when_asked() {
-    let lab = Lab::new("");
-    let file = lab.path().join("log");
-    let renamed = lab.path().join("log.1");
+    let system = SystemFolder::new("");
+    let file = system.path().join("log");
+    let renamed = system.path().join("log.1");
     let roles = format!("logger: {{file: {}, flushEvery: 1}}, {INJECTOR}", file.display());
-    let lab = lab.node("a", &roles).write();
-    let mut node = lab.start("a");
-    let mut injector = Injector::connect(&lab, "a");
+    let system = system.node("a", &roles).write();
+    let mut node = system.start("a");
+    let mut injector = Injector::connect(&system, "a");
     let has = |file, part: &str| fs::read_to_string(file).is_ok_and(|text| text.contains(part));
     injector.say("('log', 'before')");
     until("logging", || has(&file, "before").then_some(()));

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use super::support::{DeadNameServer, INJECTOR, Injector, Lab, Program, Reader, skipped, until};
+use super::support::{
+    DeadNameServer, INJECTOR, Injector, Program, Reader, SystemFolder, skipped, until,
+};
 
 const TIMER: &str = "timer: {tick: 50ms}";
 
@@ -21,15 +23,15 @@ fn is_unharmed(mut node: Program, peer: &Program) {
 }
 
 /// A Node `a` with a timer, a cuckoo and this Role, and a Node `b` with a cuckoo.
-fn lab(role: &str) -> Lab {
+fn system(role: &str) -> SystemFolder {
     let roles = format!("{TIMER}, cuckoo: {{log: false}}, {role}");
-    Lab::new("").node("a", &roles).node("b", "cuckoo: {log: false}").write()
+    SystemFolder::new("").node("a", &roles).node("b", "cuckoo: {log: false}").write()
 }
 
 #[test]
 fn a_full_disk_costs_log_lines_and_nothing_else() {
-    let lab = lab("logger: {file: /dev/full, flushEvery: 1}");
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = system("logger: {file: /dev/full, flushEvery: 1}");
+    let (a, b) = (system.start("a"), system.start("b"));
     let line = a.log.wait_for("cannot write /dev/full").text;
     assert!(line.contains("No space left on device"), "{line}");
     is_unharmed(a, &b);
@@ -43,7 +45,7 @@ fn a_role_that_cannot_log_says_so_once() {
         "timer: {{tick: 20ms, message: {message}}}, cuckoo: {{log: false}}, \
          logger: {{file: /dev/null, messageQueueSize: 4KiB}}"
     );
-    let a = Lab::new("").node("a", &roles).write();
+    let a = SystemFolder::new("").node("a", &roles).write();
     let a = a.start("a");
     let mut seen = 0;
     for _ in 0..20 {
@@ -57,12 +59,12 @@ fn a_role_that_cannot_log_says_so_once() {
 fn a_disk_that_has_room_again_gets_the_lines() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().display();
-    let lab = lab(&format!("logger: {{file: {folder}/log, flushEvery: 1}}"));
+    let system = system(&format!("logger: {{file: {folder}/log, flushEvery: 1}}"));
     let script = format!(
         "mount -t tmpfs -o size=64k none {folder}; cat /dev/zero >{folder}/filler 2>/dev/null || :"
     );
-    let Some(a) = lab.start_among_mounts("a", &script) else { return skipped("a small disk") };
-    let b = lab.start("b");
+    let Some(a) = system.start_among_mounts("a", &script) else { return skipped("a small disk") };
+    let b = system.start("b");
     a.log.wait_for("No space left on device");
     let inside = Path::new("/proc").join(a.id().to_string()).join("root");
     let inside = inside.join(place.path().strip_prefix("/").unwrap());
@@ -82,14 +84,14 @@ fn a_disk_that_fills_before_a_newline_gets_the_line_once() {
     let folder = place.path().display();
     let roles =
         format!("logger: {{file: {folder}/log, flushEvery: 1, timePrefix: ''}}, {INJECTOR}");
-    let lab = Lab::new("").node("a", &roles).write();
+    let system = SystemFolder::new("").node("a", &roles).write();
     let script =
         format!("mount -t tmpfs -o size=8k none {folder}; head -c 4096 /dev/zero >{folder}/filler");
-    let Some(a) = lab.start_among_mounts("a", &script) else { return skipped("a small disk") };
+    let Some(a) = system.start_among_mounts("a", &script) else { return skipped("a small disk") };
     a.log.wait_for("node 'a' runs");
     let inside = Path::new("/proc").join(a.id().to_string()).join("root");
     let inside = inside.join(place.path().strip_prefix("/").unwrap());
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     let frame = "<injector@a> ";
     let full = "x".repeat(4096 - frame.len());
     injector.say(&format!("('log', '{full}')"));
@@ -114,14 +116,16 @@ fn a_disk_that_fills_before_a_newline_gets_the_line_once() {
 fn a_read_only_disk_harms_neither_logger_nor_storage() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().display();
-    let lab = lab(&format!("logger: {{file: {folder}/log, flushEvery: 1}}"));
-    let storage = lab.storage("a");
+    let system = system(&format!("logger: {{file: {folder}/log, flushEvery: 1}}"));
+    let storage = system.storage("a");
     let script = format!(
         "mount -t tmpfs -o ro none {folder}; mount -t tmpfs -o ro none {}",
         storage.display()
     );
-    let Some(a) = lab.start_among_mounts("a", &script) else { return skipped("a read-only disk") };
-    let b = lab.start("b");
+    let Some(a) = system.start_among_mounts("a", &script) else {
+        return skipped("a read-only disk");
+    };
+    let b = system.start("b");
     let read_only = |what: &str| {
         let line = a.log.wait_for(what).text;
         assert!(line.contains("Read-only file system"), "{line}");
@@ -136,8 +140,8 @@ fn a_log_folder_that_vanishes_is_made_anew() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("log");
     let file = folder.join("a.log");
-    let lab = lab(&format!("logger: {{file: {}, flushEvery: 1}}", file.display()));
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = system(&format!("logger: {{file: {}, flushEvery: 1}}", file.display()));
+    let (a, b) = (system.start("a"), system.start("b"));
     let lines = || fs::read_to_string(&file).is_ok_and(|text| text.contains("Tick"));
     until("logging", || lines().then_some(()));
     fs::remove_dir_all(&folder).unwrap();
@@ -158,13 +162,13 @@ fn names_that_nobody_resolves_hold_up_no_disk() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("log");
     let Some(server) = DeadNameServer::start(place.path()) else { return skipped("names") };
-    let mut lab = lab(&format!("logger: {{file: {}, flushEvery: 1}}", file.display()));
+    let mut system = system(&format!("logger: {{file: {}, flushEvery: 1}}", file.display()));
     for name in 0..NAMES {
-        lab = lab.unreachable_node(&format!("away{name}"), &format!("away{name}.example"));
+        system = system.unreachable_node(&format!("away{name}"), &format!("away{name}.example"));
     }
-    let lab = lab.write();
-    let Some(a) = lab.start_among_mounts("a", &server.script) else { return skipped("names") };
-    let b = lab.start("b");
+    let system = system.write();
+    let Some(a) = system.start_among_mounts("a", &server.script) else { return skipped("names") };
+    let b = system.start("b");
     server.wait_for_question();
     a.log.wait_for("link up");
     let logged = || fs::read_to_string(&file).map_or(0, |text| text.lines().count());
@@ -174,32 +178,32 @@ fn names_that_nobody_resolves_hold_up_no_disk() {
 
 #[test]
 fn a_corrupt_storage_file_is_set_aside_and_told() {
-    let lab = lab("logger: {file: /dev/null}");
-    fs::write(lab.storage("a").join("cuckoo"), b"\xc1 no MessagePack").unwrap();
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = system("logger: {file: /dev/null}");
+    fs::write(system.storage("a").join("cuckoo"), b"\xc1 no MessagePack").unwrap();
+    let (a, b) = (system.start("a"), system.start("b"));
     let line = a.log.wait_for("is corrupt").text;
-    let aside = lab.storage("a").join("cuckoo.corrupt-1");
+    let aside = system.storage("a").join("cuckoo.corrupt-1");
     assert!(line.contains(&aside.display().to_string()), "{line}");
     assert_eq!(fs::read(aside).unwrap(), b"\xc1 no MessagePack");
     is_unharmed(a, &b);
 
-    let again = lab.start("a");
+    let again = system.start("a");
     again.printed.wait_for("The last cuckoo was timer@a: ");
     assert_eq!(again.log.count("corrupt"), 0, "{}", again.log.text());
 }
 
 #[test]
 fn an_injector_whose_port_is_taken_tries_again() {
-    let lab = lab(INJECTOR);
-    let taken = TcpListener::bind((lab.address("a"), 7050)).unwrap();
-    let (a, b) = (lab.start("a"), lab.start("b"));
+    let system = system(INJECTOR);
+    let taken = TcpListener::bind((system.address("a"), 7050)).unwrap();
+    let (a, b) = (system.start("a"), system.start("b"));
     let line = a.log.wait_for("injector").text;
-    let where_and_why = format!("cannot listen at {} port 7050", lab.address("a"));
+    let where_and_why = format!("cannot listen at {} port 7050", system.address("a"));
     assert!(line.contains(&where_and_why) && line.contains("in use"), "{line}");
     assert!(line.contains("started again in 1 s"), "{line}");
     a.log.wait_for("started again in 2 s");
     drop(taken);
-    let answer = Injector::connect(&lab, "a").say("('order', 'nothing')");
+    let answer = Injector::connect(&system, "a").say("('order', 'nothing')");
     assert_eq!(answer, "ok: nobody is interested");
     is_unharmed(a, &b);
 }
@@ -209,15 +213,15 @@ fn a_reader_who_sleeps_stops_nothing() {
     // Every tick is a line, and a long one: the pipe is soon full.
     let message = "x".repeat(2000);
     let timer = format!("timer: {{tick: 5ms, log: false, message: {message}}}");
-    let lab = Lab::new("heartbeat: 1")
+    let system = SystemFolder::new("heartbeat: 1")
         .node("a", &format!("{timer}, cuckoo: {{log: false}}, {INJECTOR}"))
         .node("b", "cuckoo: {log: false}")
         .write();
-    let mut a = lab.start_with_reader("a", Reader::Sleeps);
-    let b = lab.start("b");
+    let mut a = system.start_with_reader("a", Reader::Sleeps);
+    let b = system.start("b");
     let enough = 200;
     until("ticking on", || (b.printed.count("Cuckoo! timer@a") > enough).then_some(()));
-    let mut injector = Injector::connect(&lab, "a");
+    let mut injector = Injector::connect(&system, "a");
     assert_eq!(injector.say("('order', 'nothing')"), "ok: nobody is interested");
     assert_eq!(b.log.count("link down"), 0, "{}", b.log.text());
     a.read();
@@ -227,9 +231,9 @@ fn a_reader_who_sleeps_stops_nothing() {
 
 #[test]
 fn a_reader_who_has_left_stops_nothing() {
-    let lab = lab("logger: {file: /dev/null}");
-    let mut a = lab.start_with_reader("a", Reader::Gone);
-    let b = lab.start("b");
+    let system = system("logger: {file: /dev/null}");
+    let mut a = system.start_with_reader("a", Reader::Gone);
+    let b = system.start("b");
     b.printed.find("20 ticks", |lines| (lines.len() > 20).then_some(()));
     assert!(a.runs());
     let (status, _) = a.stop(Signal::SIGTERM);

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::kit::Lab;
+use crate::kit::TestSystem;
 
 /// A frame of this kind.
 pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -38,8 +38,8 @@ pub struct Line {
 
 impl Line {
     /// A stream from one Node to another, if that listens.
-    pub async fn open(lab: &Lab, from: &str, to: &str) -> Option<Line> {
-        let stream = lab.transport(from).connect(to, &|_| {}).await.ok()?.stream;
+    pub async fn open(system: &TestSystem, from: &str, to: &str) -> Option<Line> {
+        let stream = system.transport(from).connect(to, &|_| {}).await.ok()?.stream;
         let (reader, writer) = tokio::io::split(stream);
         let writer = Arc::new(Mutex::new(writer));
         let (reads, may) = watch::channel(true);

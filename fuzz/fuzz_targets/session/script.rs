@@ -175,7 +175,9 @@ impl Entry<'_> {
                 out.extend([0, kind % 5]);
                 [role, message_type, channel].into_iter().for_each(|name| text(out, name));
             }
-            Entry::Message { sequence, time, data } => message(out, (*sequence).into(), *time, data),
+            Entry::Message { sequence, time, data } => {
+                message(out, (*sequence).into(), *time, data)
+            }
             Entry::Jump { sequence, time, data } => message(out, *sequence, *time, data),
             Entry::Many(count) => (0..*count).for_each(|_| message(out, 1, 0, &[0xc0])),
         }

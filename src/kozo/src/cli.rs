@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use crate::node::{SetLogFilter, Types};
 use crate::output::Output;
 use crate::service::{self, journal};
-use crate::{bench, class, config, control, daemon, log, testnet};
+use crate::{class, config, control, daemon, log, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -86,12 +86,6 @@ enum Command {
         #[arg(default_value = testnet::DEFAULT_DIRECTORY)]
         dir: PathBuf,
     },
-    /// Play a part in a benchmark between processes.
-    ///
-    /// Each process is a whole Node. It says what it measured on standard output, and ends when standard
-    /// input is closed.
-    #[command(hide = true)]
-    Bench(bench::Arguments),
 }
 
 /// What is logged.
@@ -124,13 +118,10 @@ impl LogArguments {
         // Others' lines help only their developers.
         let own = || format!("warn,kozo={level}");
         let is_said = self.verbose > 0 || self.quiet > 0;
-        let given = self.log.clone().or_else(|| filter_from_environment().filter(|_| !is_said));
+        let given =
+            self.log.clone().or_else(|| log::filter_from_environment().filter(|_| !is_said));
         given.unwrap_or_else(own)
     }
-}
-
-fn filter_from_environment() -> Option<String> {
-    std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty())
 }
 
 /// The definition of the command line, for its man page.
@@ -157,7 +148,6 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
-        Some(Command::Bench(bench)) => run_bench(bench),
         None => match &arguments.reload {
             Some(node) => reload(node),
             None => run_node(&arguments),
@@ -275,20 +265,6 @@ fn run_testnet(directory: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&format!("kozo testnet: {error}"));
-            exit::START.into()
-        }
-    }
-}
-
-fn run_bench(arguments: &bench::Arguments) -> ExitCode {
-    let result = Output::start(std::io::stderr()).map_err(|error| error.to_string());
-    // What a part has to say is on standard output; below a warning, the log would only cost time.
-    let filter = filter_from_environment().unwrap_or_else(|| "warn".to_owned());
-    let result = result.and_then(|stderr| log::start(&filter, "bench", &stderr));
-    match result.and_then(|_| bench::run(arguments).map_err(|error| error.to_string())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&format!("kozo bench: {error}"));
             exit::START.into()
         }
     }

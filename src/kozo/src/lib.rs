@@ -8,7 +8,6 @@
 //! `role` · `session` uses `wire` and `transport` · `link` uses `wire`, `transport` and `session` · `node` joins them all ·
 //! `service` and the program around it use `node`.
 
-pub mod bench;
 pub mod bus;
 pub mod class;
 pub mod cli;

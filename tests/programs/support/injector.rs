@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use super::output::Output;
-use super::{Lab, until};
+use super::{SystemFolder, until};
 
 /// Where the injectors of the tests listen, on their Nodes' addresses.
 const PORT: u16 = 7050;
@@ -19,8 +19,8 @@ pub struct Injector {
 
 impl Injector {
     /// Connects as soon as the Node listens.
-    pub fn connect(lab: &Lab, node: &str) -> Injector {
-        let address = (lab.address(node).to_owned(), PORT);
+    pub fn connect(system: &SystemFolder, node: &str) -> Injector {
+        let address = (system.address(node).to_owned(), PORT);
         let stream = until("connected to the injector", || TcpStream::connect(&address).ok());
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(super::PATIENCE)).unwrap();

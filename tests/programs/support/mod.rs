@@ -1,17 +1,17 @@
 //! What the tests share: Systems on disk, running Nodes, what they write.
 
 mod injector;
-mod lab;
 mod names;
 mod output;
 mod program;
+mod system;
 
 use std::time::{Duration, Instant};
 
 pub use injector::{INJECTOR, Injector, numbers};
-pub use lab::{Lab, address, fresh_key};
 pub use names::DeadNameServer;
 pub use program::{Program, Reader, kozo, memory, release};
+pub use system::{SystemFolder, address, fresh_key};
 
 /// How long anything may take that has no time limit of its own to keep. Long, because a machine that
 /// runs many tests at once is slow, and nothing waits for it but a test that fails.

@@ -9,7 +9,7 @@ use super::{PATIENCE, address};
 /// Takes questions and leaves it at that.
 pub struct DeadNameServer {
     socket: UdpSocket,
-    /// What makes it the only one, for [`super::Lab::start_among_mounts`].
+    /// What makes it the only one, for [`super::SystemFolder::start_among_mounts`].
     pub script: String,
 }
 

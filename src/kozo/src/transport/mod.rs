@@ -3,10 +3,9 @@
 //! A [`TransportType`] says what options its Transports take and builds [`Transport`]s. A Transport
 //! opens streams to a Peer's Transport and accepts streams from others; a [`session`](crate::session)
 //! authenticates and encrypts what runs over them, unless the Transport says that it did that by
-//! itself. `tcp` is built in; [`memory`] joins Nodes of one process.
+//! itself. `tcp` is built in.
 
 pub mod inherited;
-pub mod memory;
 pub mod network;
 pub mod stream;
 pub mod tcp;

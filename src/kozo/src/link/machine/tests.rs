@@ -7,12 +7,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(60);
 
 /// A machine and a clock.
-struct Bench {
+struct TestMachine {
     machine: Machine,
     now: Instant,
 }
 
-fn bench(decider: bool, outward: ConnectPolicy) -> Bench {
+fn started(decider: bool, outward: ConnectPolicy) -> TestMachine {
     let rules = Rules {
         decider,
         outward,
@@ -21,17 +21,17 @@ fn bench(decider: bool, outward: ConnectPolicy) -> Bench {
         best: Some(Priority::Best),
         spread: Duration::ZERO,
     };
-    let mut bench = Bench { machine: Machine::new(rules, || 0.5), now: Instant::now() };
-    bench.tell(Event::Start);
-    bench
+    let mut machine = TestMachine { machine: Machine::new(rules, || 0.5), now: Instant::now() };
+    machine.tell(Event::Start);
+    machine
 }
 
-fn decider() -> Bench {
-    bench(true, ConnectPolicy::Constant)
+fn decider() -> TestMachine {
+    started(true, ConnectPolicy::Constant)
 }
 
-fn follower() -> Bench {
-    bench(false, ConnectPolicy::Constant)
+fn follower() -> TestMachine {
+    started(false, ConnectPolicy::Constant)
 }
 
 fn offer(id: SessionId) -> Offer {
@@ -42,7 +42,7 @@ fn worse(id: SessionId) -> Offer {
     Offer { priority: Priority::Bad, ..offer(id) }
 }
 
-impl Bench {
+impl TestMachine {
     fn tell(&mut self, event: Event) -> Vec<Action> {
         self.machine.handle(event, self.now)
     }
@@ -58,7 +58,7 @@ impl Bench {
     }
 
     /// In use on a session with this number.
-    fn up(mut self, offer: Offer) -> Bench {
+    fn up(mut self, offer: Offer) -> TestMachine {
         self.tell(Event::Ready(offer));
         if !self.machine.rules.decider {
             self.tell(Event::Use(offer.id));
@@ -75,25 +75,25 @@ impl Bench {
 #[test]
 fn each_policy_begins_in_its_state() {
     assert_eq!(decider().state(), State::Waiting);
-    assert_eq!(bench(true, ConnectPolicy::OnDemand).state(), State::Idle);
-    assert_eq!(bench(true, ConnectPolicy::Never).state(), State::Disabled);
+    assert_eq!(started(true, ConnectPolicy::OnDemand).state(), State::Idle);
+    assert_eq!(started(true, ConnectPolicy::Never).state(), State::Disabled);
     assert_eq!(decider().pass(Duration::ZERO), [Action::Dial(None)]);
-    assert_eq!(bench(true, ConnectPolicy::OnDemand).machine.deadline(), None);
-    assert_eq!(bench(true, ConnectPolicy::Never).machine.deadline(), None);
+    assert_eq!(started(true, ConnectPolicy::OnDemand).machine.deadline(), None);
+    assert_eq!(started(true, ConnectPolicy::Never).machine.deadline(), None);
 }
 
 #[test]
 fn only_what_is_made_on_demand_is_made_for_a_message() {
-    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    let mut machine = started(true, ConnectPolicy::OnDemand);
     assert_eq!(machine.tell(Event::Wanted), [Action::Dial(None)]);
     assert_eq!(machine.tell(Event::Wanted), [], "once");
-    assert_eq!(bench(true, ConnectPolicy::Never).tell(Event::Wanted), []);
+    assert_eq!(started(true, ConnectPolicy::Never).tell(Event::Wanted), []);
     assert_eq!(decider().tell(Event::Wanted), []);
 }
 
 #[test]
 fn on_demand_is_tried_again_until_it_worked_and_then_no_more() {
-    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    let mut machine = started(true, ConnectPolicy::OnDemand);
     machine.tell(Event::Wanted);
     machine.tell(Event::DialFailed);
     assert_eq!(machine.state(), State::Waiting);
@@ -369,7 +369,7 @@ fn pauses_between_attempts_are_bounded_and_never_end() {
 #[test]
 fn on_demand_or_not_a_link_that_does_not_stay_up_is_made_ever_more_rarely() {
     let pauses = |outward| {
-        let mut machine = bench(true, outward);
+        let mut machine = started(true, outward);
         machine.tell(Event::Wanted);
         machine.pass(Duration::ZERO);
         let mut pauses = Vec::new();
@@ -393,7 +393,7 @@ fn on_demand_or_not_a_link_that_does_not_stay_up_is_made_ever_more_rarely() {
 
 #[test]
 fn the_pause_of_a_link_that_nobody_wants_passes_meanwhile() {
-    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    let mut machine = started(true, ConnectPolicy::OnDemand);
     for id in 1..20 {
         machine = machine.up(offer(id));
         machine.tell(Event::Ended(id));
@@ -547,7 +547,7 @@ fn what_is_under_way_is_given_up_for_a_link_that_is_not_wanted() {
     let mut machine = follower();
     machine.tell(Event::Ready(offer(1)));
     assert_eq!(machine.tell(Event::Disconnect), [Action::Close(1, Reason::Asked)]);
-    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    let mut machine = started(true, ConnectPolicy::OnDemand);
     machine.tell(Event::Disconnect);
     assert_eq!(machine.state(), State::Disabled);
 }
@@ -560,11 +560,11 @@ fn connecting_tries_at_once_where_this_side_may() {
     assert_eq!(machine.state(), State::Waiting);
     assert_eq!(machine.tell(Event::Connect), [Action::Dial(None)]);
     assert_eq!(decider().up(offer(1)).tell(Event::Connect), [], "it is up");
-    let mut machine = bench(true, ConnectPolicy::OnDemand);
+    let mut machine = started(true, ConnectPolicy::OnDemand);
     assert_eq!(machine.tell(Event::Connect), [Action::Dial(None)], "without a message too");
     machine.tell(Event::DialFailed);
     assert_eq!(machine.state(), State::Idle, "but only once");
-    let mut machine = bench(true, ConnectPolicy::Never);
+    let mut machine = started(true, ConnectPolicy::Never);
     assert_eq!(machine.tell(Event::Connect), []);
     assert_eq!(machine.state(), State::Disabled);
     machine.tell(Event::Stop(End::Stop));

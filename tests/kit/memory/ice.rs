@@ -72,7 +72,7 @@ impl AsyncWrite for Freezing {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.inner).poll_write(context, bytes) {
-            // The other side is gone, but nobody here can know that yet.
+            // The other side is gone, but this one cannot know that yet.
             Poll::Ready(Err(_)) if *self.ice.shared.frozen.borrow() => Poll::Ready(Ok(bytes.len())),
             other => other,
         }

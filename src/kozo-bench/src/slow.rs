@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use kozo::message::Draft;
+use kozo::node::Node;
+use kozo::role::{Host as _, RoleContext, RoleError};
+use kozo::status::{NodeStatus, PeerStatus};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use super::parts::Work;
-use super::say;
-use super::tally::{Ages, Pace, nanoseconds, now, pings, stamped};
-use crate::message::Draft;
-use crate::node::Node;
-use crate::role::{RoleContext, RoleError};
-use crate::status::{NodeStatus, PeerStatus};
+use crate::parts::Work;
+use crate::say;
+use crate::tally::{Ages, Pace, nanoseconds, now, pings, stamped};
 
 /// How often the flood sends what is due: as often as the runtime's clock ticks.
 const TICK: Duration = Duration::from_millis(1);
@@ -57,7 +57,6 @@ pub(super) async fn flood(context: &RoleContext, mut work: Work) -> Result<(), R
 /// Pings every Peer over and over for this time, a while from now. A ping does not wait for the answer to the
 /// one before; what it takes is the time from asking to answer, or to giving up.
 async fn ping(node: Node, settle: Duration, time: Duration) -> Value {
-    use crate::role::Host as _;
     let start = Instant::now() + settle;
     let mut ticks = interval_at(start, PING);
     let mut asked = JoinSet::new();
@@ -145,8 +144,9 @@ fn merge(report: &mut Value, more: Value) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::indexing_slicing)]
+    use kozo::status::RoleStatus;
+
     use super::*;
-    use crate::status::RoleStatus;
 
     fn peer(sent: u64, dropped: &[(&str, u64)]) -> PeerStatus {
         let dropped = dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count));

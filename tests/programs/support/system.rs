@@ -40,26 +40,26 @@ struct Node {
 }
 
 /// A System in a folder of its own, which goes when this is dropped.
-pub struct Lab {
+pub struct SystemFolder {
     folder: TempDir,
     nodes: Vec<Node>,
     options: String,
 }
 
-impl Lab {
+impl SystemFolder {
     /// A System without Nodes. `options` are lines of the top level of the file.
-    pub fn new(options: &str) -> Lab {
+    pub fn new(options: &str) -> SystemFolder {
         let folder = tempfile::tempdir().unwrap();
-        Lab { folder, nodes: Vec::new(), options: options.to_owned() }
+        SystemFolder { folder, nodes: Vec::new(), options: options.to_owned() }
     }
 
     /// Adds a Node with these Roles: `name: {option: value}` for each, separated by commas.
-    pub fn node(self, name: &str, roles: &str) -> Lab {
+    pub fn node(self, name: &str, roles: &str) -> SystemFolder {
         self.node_with(name, roles, "")
     }
 
     /// Adds a Node with these Roles and more options of its own.
-    pub fn node_with(mut self, name: &str, roles: &str, more: &str) -> Lab {
+    pub fn node_with(mut self, name: &str, roles: &str, more: &str) -> SystemFolder {
         let public_key = fresh_key(&self.key(name));
         self.nodes.push(Node {
             name: name.to_owned(),
@@ -73,7 +73,7 @@ impl Lab {
     }
 
     /// Adds a Node that does not run, at an address that leads nowhere.
-    pub fn unreachable_node(mut self, name: &str, address: &str) -> Lab {
+    pub fn unreachable_node(mut self, name: &str, address: &str) -> SystemFolder {
         let public_key = fresh_key(&self.key(name));
         let [name, address] = [name, address].map(str::to_owned);
         let [roles, more] = [String::new(), String::new()];
@@ -82,14 +82,14 @@ impl Lab {
     }
 
     /// Gives a Node another key than the one that was made for it.
-    pub fn with_key(mut self, name: &str, public_key: &str) -> Lab {
+    pub fn with_key(mut self, name: &str, public_key: &str) -> SystemFolder {
         let node = self.nodes.iter_mut().find(|node| node.name == name).unwrap();
         public_key.clone_into(&mut node.public_key);
         self
     }
 
     /// Writes the configuration.
-    pub fn write(self) -> Lab {
+    pub fn write(self) -> SystemFolder {
         let mut text = "system:\n".to_owned();
         for node in &self.nodes {
             let Node { name, address, public_key, roles, more } = node;

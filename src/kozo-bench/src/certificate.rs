@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use ssh_key::PublicKey;
 use ssh_key::public::{EcdsaPublicKey, KeyData};
 
-use super::BenchError;
+use crate::error::BenchError;
 
 /// What stands before the point of a P-256 key in a certificate: a BIT STRING behind the identifiers
 /// `id-ecPublicKey` and `prime256v1` (RFC 5480, section 2).

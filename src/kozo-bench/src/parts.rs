@@ -3,17 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use kozo::BoxFuture;
+use kozo::config::{RoleConfig, Schema};
+use kozo::interest::Interest;
+use kozo::message::{Draft, Kind};
+use kozo::node::Node;
+use kozo::role::{Role, RoleContext, RoleError, RoleType};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::tally::{Tally, now, number, payload, round_trips};
-use super::{Part, say, slow};
-use crate::BoxFuture;
-use crate::config::{RoleConfig, Schema};
-use crate::interest::Interest;
-use crate::message::{Draft, Kind};
-use crate::node::Node;
-use crate::role::{Role, RoleContext, RoleError, RoleType};
+use crate::arguments::Part;
+use crate::tally::{Tally, now, number, payload, round_trips};
+use crate::{say, slow};
 
 /// Round trips before those that count.
 const WARM_UP: u64 = 2000;

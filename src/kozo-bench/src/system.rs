@@ -1,18 +1,20 @@
-//! The System of a benchmark: a configuration as anybody would write it, with keys from a folder.
+//! The System of a benchmark: a configuration as a user would write it, with keys from a folder.
 //!
 //! One sender and one receiver are the Nodes `a`, which listens, and `b`, which connects. In a fan-out
 //! the sender is `a`, and the receivers are `r0`, `r1`…: they are all started alike, so the sender makes
-//! a key for each, and each receiver takes one that nobody has taken.
+//! a key for each, and each receiver takes one that is still free.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use kozo::keygen;
 use ssh_key::PublicKey;
 
-use super::{Arguments, BenchError, Part, certificate};
-use crate::keygen;
+use crate::arguments::{Arguments, Part};
+use crate::certificate;
+use crate::error::BenchError;
 
 /// Messages that wait in the queue of a Role at most, where the default would be 128: what waits for one turn
 /// of the loop is then worth a turn.
@@ -23,7 +25,7 @@ pub(super) const QUEUE: u32 = 1024;
 const QUEUE_SIZE: &str = "512KiB";
 
 /// What a process needs to be a Node.
-pub(super) struct Place {
+pub(super) struct Setup {
     /// The configuration.
     pub(super) text: String,
     /// The Node that it is.
@@ -34,7 +36,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// When a key is missing or cannot be read.
-pub(super) fn prepare(arguments: &Arguments) -> Result<Place, BenchError> {
+pub(super) fn prepare(arguments: &Arguments) -> Result<Setup, BenchError> {
     let Arguments { part, addr, ref certs, queue, .. } = *arguments;
     let a = certificate::public_key(&certs.join("a.crt"))?;
     let mut text =
@@ -52,14 +54,14 @@ pub(super) fn prepare(arguments: &Arguments) -> Result<Place, BenchError> {
             node = "b".to_owned();
         }
     } else if own.is_some() {
-        let (name, path) = take_place(certs, addr, arguments.fanout)?;
+        let (name, path) = take_key(certs, addr, arguments.fanout)?;
         let key = read_public(&path)?;
         write_node(&mut text, &name, &path, &key, other, own)?;
         node = name;
     } else {
         for number in 0..arguments.fanout {
-            let path = place(certs, addr, number, "key");
-            for old in [&path, &place(certs, addr, number, "taken")] {
+            let path = key_file(certs, addr, number, "key");
+            for old in [&path, &key_file(certs, addr, number, "taken")] {
                 // Of an earlier benchmark at the same address, if there is one.
                 let _ = fs::remove_file(old);
             }
@@ -67,7 +69,7 @@ pub(super) fn prepare(arguments: &Arguments) -> Result<Place, BenchError> {
             write_node(&mut text, &format!("r{number}"), &path, &key, other, None)?;
         }
     }
-    Ok(Place { text, node })
+    Ok(Setup { text, node })
 }
 
 fn write_node(
@@ -97,29 +99,25 @@ fn write_node(
     Ok(())
 }
 
-/// An address that nobody listens on: a Node has one even if, as here, nobody is told of it.
+/// An address that is free: a Node has one even if, as here, no other is told of it.
 fn free_address(near: SocketAddr) -> Result<SocketAddr, BenchError> {
     Ok(TcpListener::bind((near.ip(), 0))?.local_addr()?)
 }
 
 /// The key of a receiver: with the extension `key` before it is taken, and `taken` then.
-fn place(certs: &Path, addr: SocketAddr, number: u16, extension: &str) -> PathBuf {
+fn key_file(certs: &Path, addr: SocketAddr, number: u16, extension: &str) -> PathBuf {
     certs.join(format!("kozo-{}-r{number}.{extension}", addr.port()))
 }
 
 /// Takes a key that no other receiver has taken: only one of them can rename it.
-fn take_place(
-    certs: &Path,
-    addr: SocketAddr,
-    fanout: u16,
-) -> Result<(String, PathBuf), BenchError> {
+fn take_key(certs: &Path, addr: SocketAddr, fanout: u16) -> Result<(String, PathBuf), BenchError> {
     for number in 0..fanout {
-        let taken = place(certs, addr, number, "taken");
-        if fs::rename(place(certs, addr, number, "key"), &taken).is_ok() {
+        let taken = key_file(certs, addr, number, "taken");
+        if fs::rename(key_file(certs, addr, number, "key"), &taken).is_ok() {
             return Ok((format!("r{number}"), taken));
         }
     }
-    Err(BenchError::NoPlace(certs.to_owned()))
+    Err(BenchError::NoKey(certs.to_owned()))
 }
 
 fn read_public(path: &Path) -> Result<PublicKey, BenchError> {

@@ -1,16 +1,16 @@
-//! `kozo bench`: the parts say what whoever starts them goes by, and nothing of a flood is lost.
+//! `kozo-bench`: the parts report what a comparison goes by, and nothing of a flood is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../bench/part.rs"]
 mod part;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::support::kozo;
-use part::{Part, Place};
+use part::{Part, Setup};
 
 #[track_caller]
 fn assert_complete(result: &Value, count: u64) {
@@ -29,10 +29,10 @@ fn assert_complete(result: &Value, count: u64) {
 #[test]
 fn nothing_of_a_flood_is_lost() {
     for (size, count) in [("64", 50_000), ("16384", 2000)] {
-        let (place, text) = (Place::new(), count.to_string());
+        let (setup, text) = (Setup::new(), count.to_string());
         let more = ["--size", size, "--count", &text];
-        let mut recv = Part::start(&place, "recv", &more).ready();
-        let mut send = Part::start(&place, "send", &more).ready();
+        let mut recv = Part::start(&setup, "recv", &more).ready();
+        let mut send = Part::start(&setup, "send", &more).ready();
         send.go();
         assert_complete(&recv.result(), count);
         let sent = send.result();
@@ -43,11 +43,11 @@ fn nothing_of_a_flood_is_lost() {
 
 #[test]
 fn one_floods_many() {
-    let place = Place::new();
+    let setup = Setup::new();
     let more = ["--count", "20000", "--fanout", "3"];
-    let mut send = Part::start(&place, "send", &more);
+    let mut send = Part::start(&setup, "send", &more);
     assert_eq!(send.line(), "LISTENING");
-    let recvs = [(); 3].map(|()| Part::start(&place, "recv", &more));
+    let recvs = [(); 3].map(|()| Part::start(&setup, "recv", &more));
     let mut recvs = recvs.map(Part::ready);
     let mut send = send.ready();
     send.go();
@@ -56,9 +56,9 @@ fn one_floods_many() {
 
 #[test]
 fn round_trips_are_measured() {
-    let place = Place::new();
-    let _echo = Part::start(&place, "echo", &[]).ready();
-    let mut ping = Part::start(&place, "ping", &["--count", "500"]).ready();
+    let setup = Setup::new();
+    let _echo = Part::start(&setup, "echo", &[]).ready();
+    let mut ping = Part::start(&setup, "ping", &["--count", "500"]).ready();
     ping.go();
     let result = ping.result();
     assert_eq!(result["rounds"], 500);
@@ -71,7 +71,7 @@ fn round_trips_are_measured() {
 /// How long a sender is silent.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a pause was that somebody has seen.
+/// How long a pause was that `watch` has seen.
 fn pause(line: &str) -> Duration {
     let times = line.strip_prefix("GAP ").expect(line).split(' ');
     let times: Vec<u64> = times.map(|time| time.parse().unwrap()).collect();
@@ -81,9 +81,9 @@ fn pause(line: &str) -> Duration {
 
 #[test]
 fn pauses_are_seen_and_both_sides_recover() {
-    let place = Place::new();
-    let mut watch = Part::start(&place, "watch", &[]).ready();
-    let drip = Part::start(&place, "drip", &[]);
+    let setup = Setup::new();
+    let mut watch = Part::start(&setup, "watch", &[]).ready();
+    let drip = Part::start(&setup, "drip", &[]);
     assert!(watch.line().starts_with("FIRST "));
     let pid = Pid::from_raw(drip.child.id().try_into().unwrap());
     kill(pid, Signal::SIGSTOP).unwrap();
@@ -92,17 +92,17 @@ fn pauses_are_seen_and_both_sides_recover() {
     // On a busy machine there are others too.
     while pause(&watch.line()) < PAUSE {}
     drop(watch);
-    let mut watch = Part::start(&place, "watch", &[]).ready();
+    let mut watch = Part::start(&setup, "watch", &[]).ready();
     assert!(watch.line().starts_with("FIRST "));
 }
 
 /// More is sent than the queue holds: what does not come has been dropped, and counted.
 #[test]
 fn a_flood_is_accounted_for() {
-    let place = Place::new();
+    let setup = Setup::new();
     let more = ["--size", "256", "--pace", "50000", "--settle", "0.2", "--time", "0.6"];
-    let mut sink = Part::start(&place, "sink", &more).ready();
-    let mut flood = Part::start(&place, "flood", &[&more[..], &["--queue", "4"]].concat()).ready();
+    let mut sink = Part::start(&setup, "sink", &more).ready();
+    let mut flood = Part::start(&setup, "flood", &[&more[..], &["--queue", "4"]].concat()).ready();
     flood.go();
     let sent = flood.result();
     assert_eq!(sent["sessions"], 1, "{sent}");
@@ -131,9 +131,10 @@ fn a_flood_is_accounted_for() {
 #[test]
 fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = kozo(["bench", "recv", "--addr", "127.0.0.1:1", "--certs"]);
-    let output = command.arg(folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(5));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kozo-bench"));
+    command.args(["recv", "--addr", "127.0.0.1:1", "--certs"]).arg(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("a.crt"), "{said}");
 }

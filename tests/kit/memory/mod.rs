@@ -1,4 +1,4 @@
-//! A Transport that joins the Nodes of one process: for tests, and for programs that hold several.
+//! A Transport that joins the Nodes of one process.
 //!
 //! A [`Network`] is the air between them: any pair of Nodes can be cut apart, frozen and healed. Its
 //! streams need no session of their own when it vouches for both ends, or run SSH like any other.
@@ -12,14 +12,14 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use kozo::BoxFuture;
+use kozo::config::{OptionKind, OptionSpec, Presence, Schema, TransportConfig};
+use kozo::transport::stream::{AbortHandle, Abortable};
+use kozo::transport::{Connection, Found, Listener, Priority, Transport, TransportType};
 use tokio::sync::mpsc;
 
 use self::ice::{Freezing, Ice};
 use self::line::Line;
-use super::stream::{AbortHandle, Abortable};
-use super::{Connection, Found, Listener, Priority, Transport, TransportType};
-use crate::BoxFuture;
-use crate::config::{OptionKind, OptionSpec, Presence, Schema, TransportConfig};
 
 /// Bytes that a stream holds between its ends.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -63,14 +63,14 @@ impl Network {
         Network { line: Some(Line { rate, delay }), ..Network::default() }
     }
 
-    /// The type `memory`, the best there is, as the Node of this name has it.
-    pub fn transport_type(&self, node: &str) -> Arc<dyn TransportType> {
-        self.named_type("memory", Priority::Best, node)
-    }
-
-    /// A type of another name and priority, likewise. Transports of different types do not reach each
-    /// other.
-    pub fn named_type(&self, name: &str, priority: Priority, node: &str) -> Arc<dyn TransportType> {
+    /// A type of this name and priority, as the Node of that name has it. Transports of different types do
+    /// not reach each other.
+    pub fn transport_type(
+        &self,
+        name: &str,
+        priority: Priority,
+        node: &str,
+    ) -> Arc<dyn TransportType> {
         let (name, node) = (name.to_owned(), node.to_owned());
         Arc::new(MemoryType(Memory { network: self.clone(), name, priority, node }))
     }
@@ -91,7 +91,7 @@ impl Network {
         self.lock().closed.remove(transport_type);
     }
 
-    /// From now on no byte passes between two Nodes, and nobody is told; attempts to connect hang.
+    /// From now on no byte passes between two Nodes, and neither is told; attempts to connect hang.
     pub fn freeze(&self, a: &str, b: &str) {
         let mut shared = self.lock();
         shared.types().iter().for_each(|name| shared.ice(name, a, b).set(true));
@@ -177,7 +177,7 @@ impl Shared {
         self.ice.entry((transport_type.to_owned(), pair(a, b))).or_default()
     }
 
-    /// The types that somebody listens with.
+    /// The types with listeners.
     fn types(&self) -> HashSet<String> {
         self.listening.keys().map(|(name, _)| name.clone()).collect()
     }
