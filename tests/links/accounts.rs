@@ -128,6 +128,31 @@ async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_peer_had_before_it_was_removed_and_added_is_not_taken_for_what_it_is_sent_now() {
+    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = lab.start("clock").await;
+    let come = async |boot, received| {
+        let mut scribe = Client::connect(&lab, "scribe", lab.key("scribe"), "clock").await.unwrap();
+        let known = Hello { received_boot: clock.boot(), received, ..hello(boot) };
+        scribe.say(&Control::Hello(&known)).await;
+        scribe.say(&Control::Interest(&[Interest::any()])).await;
+        clock.until_up("scribe").await;
+        scribe
+    };
+    let mut scribe = come(7, 100).await;
+    (0..10).for_each(|number| {
+        clock.send(number);
+    });
+    clock.until("all is sent", |clock| clock.peer("scribe").sent == 10).await;
+    scribe.say(&Control::Heartbeat(Heartbeat { sent: 77, received: 104 })).await;
+    scribe.frame(|frame| matches!(frame, Frame::Echo(echo) if echo.sent == 77).then_some(())).await;
+    drop(scribe);
+    clock.until_down("scribe").await;
+    let _restarted = come(8, 0).await;
+    assert_eq!(clock.dropped("scribe", "lost"), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_lost_on_a_session_that_the_other_side_gave_up_is_counted() {
     let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
     let scribe = system.start("scribe").await;

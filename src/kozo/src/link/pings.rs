@@ -27,7 +27,7 @@ struct Ping {
 
 impl Pings {
     /// Takes a ping on this session at this time by its clock. False if there is no room for it: then it is
-    /// dropped, which tells whoever asked.
+    /// dropped, which tells the task that asked.
     pub(super) fn ask(
         &mut self,
         session: SessionId,

@@ -41,6 +41,8 @@ pub struct Ledger {
 struct Account {
     /// Which run; none before the link was up for the first time.
     boot: Option<u64>,
+    /// Messages from this run of this Node that it had already when the account began: of an earlier account.
+    had: u64,
     sent: u64,
     acknowledged: u64,
     lost: u64,
@@ -61,6 +63,7 @@ impl Account {
     /// The run says how many Messages it has. It never has fewer than it had, and no more than it can have: one that
     /// was taken for lost and arrived after all is made up for by the next that is lost.
     fn acknowledge(&mut self, received: u64) {
+        let received = received.saturating_sub(self.had);
         self.acknowledged = self.acknowledged.max(received.min(self.sent - self.lost));
     }
 
@@ -118,7 +121,9 @@ impl Ledger {
         }
         self.lost += self.account.lose();
         if goes_on.is_none() {
-            self.account = Account { boot: Some(boot), ..Account::default() };
+            // It may have had some before: from an earlier account with it, or of a Peer that was removed and added.
+            let had = received.unwrap_or(0);
+            self.account = Account { boot: Some(boot), had, ..Account::default() };
         }
         self.replaced.retain(|replaced| *replaced != boot);
     }

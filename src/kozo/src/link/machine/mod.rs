@@ -46,7 +46,7 @@ pub struct Machine {
     not_before: Option<Instant>,
     wanted: bool,
     ending: Option<End>,
-    /// Somebody wants no link.
+    /// The link is kept closed by request.
     closed: bool,
     /// The session in use is to be finished by then, and is closed if it is not.
     closing: Option<Instant>,

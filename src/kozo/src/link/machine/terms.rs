@@ -50,7 +50,7 @@ pub enum Event {
     Wanted,
     /// An attempt came to nothing.
     DialFailed,
-    /// An attempt led to somebody who refused it, or whom this side refused: the next one will hardly do
+    /// An attempt led to a Node that refused it, or that this side refused: the next one will hardly do
     /// better.
     DialRefused,
     /// A session was made, by either side.
@@ -72,9 +72,9 @@ pub enum Event {
         /// When bytes came last on the session in use.
         heard: Option<Instant>,
     },
-    /// Somebody wants the link: try at once.
+    /// By request: try at once.
     Connect,
-    /// Somebody wants no link: finish, close, and take no session until [`Event::Connect`].
+    /// By request: finish, close, and take no session until [`Event::Connect`].
     Disconnect,
     /// The link ends: finish and close.
     Stop(End),
@@ -141,7 +141,7 @@ pub enum Reason {
     Restarted,
     /// It leads to a run of the Peer that another one, which is still there, has replaced.
     Twin,
-    /// Somebody wants no link.
+    /// By request.
     Asked,
     /// This Node stops.
     Stopping,
