@@ -33,7 +33,9 @@ pub(crate) fn write(folder: &Path, output: Output) -> Result<(), Failure> {
     };
     fs::create_dir_all(folder).map_err(unwritten)?;
     let mut pages = Vec::new();
-    for (mut command, section) in [(Cli::command(), "1"), (kozo::cli::command(), "8")] {
+    for (mut command, section) in
+        [(Cli::command(), "1"), (kozo_arguments::Arguments::command(), "8")]
+    {
         command.build();
         programs(&command, section, &mut pages);
     }

@@ -132,8 +132,12 @@ impl Part {
     }
 }
 
-/// What is to be done, with whom.
-#[derive(Clone, Debug, clap::Args)]
+/// Play a part in a benchmark between processes.
+///
+/// Each process is a whole Node. It says what it measured on standard output, and ends when standard
+/// input is closed.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(max_term_width = 80)]
 pub struct Arguments {
     /// What this process does.
     part: Part,
