@@ -54,7 +54,7 @@ impl RoleType for KitType {
             name: self.name.into(),
             description: "Serves tests.".into(),
             options: Vec::new(),
-            needs_storage: false,
+            ..Schema::default()
         }
     }
 
