@@ -387,8 +387,8 @@ impl Peer {
                 .since
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
-            policy_out: policy::name(self.outward).to_owned(),
-            policy_in: policy::name(self.inward).to_owned(),
+            policy_out: self.outward.into(),
+            policy_in: self.inward.into(),
             transport: seen.transport.clone(),
             address: seen.address.clone(),
             last_error: seen.last_error.clone(),

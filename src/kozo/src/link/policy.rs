@@ -15,15 +15,6 @@ pub fn direction(self_to_others: ConnectPolicy, others_to_self: ConnectPolicy) -
     }
 }
 
-/// The policy's name in the configuration.
-pub fn name(policy: ConnectPolicy) -> &'static str {
-    match policy {
-        ConnectPolicy::Constant => "constant",
-        ConnectPolicy::OnDemand => "ondemand",
-        ConnectPolicy::Never => "never",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
