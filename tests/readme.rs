@@ -1,5 +1,5 @@
-//! The tour of the README, and its first steps on two machines, run as they are written; and its figures are
-//! those that were measured.
+//! The tour of the README, and its first steps on two machines, run as they are written; its figures are
+//! those that were measured, and its tables of options what the descriptions of the options say.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::Permissions;
@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use kozo_core::config::{OptionSpec, OptionValue, Presence, Schema, tables};
+use kozo_core::types;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -245,4 +247,75 @@ fn the_figures_are_those_that_were_measured() {
     assert!(readme.contains(&slow), "the table of the slow lines should be\n{slow}");
     let plot = std::fs::read_to_string(root.join("tests/bench/slow.svg")).unwrap();
     assert_eq!(plot, report("slow.json", &["--slow", "--plot"]), "run it with --slow --plot");
+}
+
+/// An option as a row of a table, behind the column of its type.
+fn row(spec: &OptionSpec) -> String {
+    let default = match &spec.presence {
+        Presence::Required => "required".to_owned(),
+        Presence::Optional => "none".to_owned(),
+        Presence::Default(OptionValue::Text(text)) if text.is_empty() => "empty".to_owned(),
+        Presence::Default(value @ (OptionValue::Text(_) | OptionValue::Path(_))) => {
+            format!("`{value}`")
+        }
+        Presence::Default(value) => value.to_string(),
+    };
+    format!("| `{}` | {default} | {} |\n", spec.name, spec.description)
+}
+
+fn options(specs: &[OptionSpec]) -> String {
+    format!("| option | default | |\n|---|---|---|\n{}", specs.iter().map(row).collect::<String>())
+}
+
+/// The options of every Role or Transport, and those of each type.
+fn types_and_options(what: &str, every: &[OptionSpec], schemas: &[Schema]) -> String {
+    let mut table = format!("| {what} | option | default | |\n|---|---|---|---|\n");
+    for (index, spec) in every.iter().enumerate() {
+        let name = if index == 0 { format!("any {what} ") } else { String::new() };
+        table += &format!("| {name}{}", row(spec));
+    }
+    for schema in schemas {
+        table += &format!("| `{}` | | | {} |\n", schema.name, schema.summary());
+        table.extend(schema.options.iter().map(|spec| format!("| {}", row(spec))));
+    }
+    table
+}
+
+#[test]
+fn the_options_are_as_they_are_described() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let mut readme = std::fs::read_to_string(&file).unwrap();
+    let types = types::built_in();
+    let wanted = [
+        options(tables::root()),
+        options(tables::node()),
+        types_and_options("Role", tables::every_role(), &types.roles),
+        types_and_options("Transport", tables::every_transport(), &types.transports),
+    ];
+    let (_, chapter) = readme.split_once("\n## The configuration\n").unwrap();
+    let (chapter, _) = chapter.split_once("\n## ").unwrap();
+    let paragraphs = chapter.split("\n\n").filter(|paragraph| paragraph.starts_with('|'));
+    let there: Vec<_> = paragraphs.map(|table| format!("{}\n", table.trim_end())).collect();
+    assert_eq!(there.len(), wanted.len(), "tables in the chapter");
+    let mut differences = String::new();
+    for (there, wanted) in there.iter().zip(&wanted) {
+        let only_in = |one: &str, other: &str, sign: char| -> String {
+            let lines = one.lines().filter(|line| other.lines().all(|known| known != *line));
+            lines.map(|line| format!("{sign}{line}\n")).collect()
+        };
+        if there != wanted {
+            differences += &only_in(there, wanted, '-');
+            differences += &only_in(wanted, there, '+');
+            readme = readme.replace(there, wanted);
+        }
+    }
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+        std::fs::write(&file, &readme).unwrap();
+        return;
+    }
+    let same = there.iter().eq(&wanted);
+    assert!(
+        same,
+        "the tables of options differ, `make snapshots` writes them anew:\n{differences}"
+    );
 }

@@ -32,7 +32,7 @@ fn schema(name: &'static str, description: &'static str) -> Schema {
         name: name.into(),
         description: description.into(),
         options: Vec::new(),
-        needs_storage: false,
+        ..Schema::default()
     }
 }
 

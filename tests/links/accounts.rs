@@ -129,10 +129,11 @@ async fn what_a_new_run_has_received_is_not_taken_for_what_the_one_before_it_had
 
 #[tokio::test(start_paused = true)]
 async fn what_a_peer_had_before_it_was_removed_and_added_is_not_taken_for_what_it_is_sent_now() {
-    let lab = Lab::new(Network::new(), &["clock", "scribe"], Plan::default());
-    let clock = lab.start("clock").await;
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let clock = system.start("clock").await;
     let come = async |boot, received| {
-        let mut scribe = Client::connect(&lab, "scribe", lab.key("scribe"), "clock").await.unwrap();
+        let mut scribe =
+            Client::connect(&system, "scribe", system.key("scribe"), "clock").await.unwrap();
         let known = Hello { received_boot: clock.boot(), received, ..hello(boot) };
         scribe.say(&Control::Hello(&known)).await;
         scribe.say(&Control::Interest(&[Interest::any()])).await;

@@ -144,7 +144,7 @@ async fn each_direction_by_itself() {
     let system =
         TestSystem::new(Network::new(), &["alice", "bob"], Plan { policy, ..Plan::default() });
     let (mut alice, mut bob) = system.start_both("alice", "bob").await;
-    assert_eq!((alice.peer("bob").policy_out, alice.peer("bob").policy_in).0, "ondemand");
+    assert_eq!(alice.peer("bob").policy_out, ConnectPolicy::OnDemand.into());
     bob.send(1);
     assert_eq!(alice.next().await.1, 1);
     alice.send(2);

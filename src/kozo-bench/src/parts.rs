@@ -56,7 +56,7 @@ impl RoleType for PartType {
             name: self.part.name().into(),
             description: "A part of a benchmark.".into(),
             options: Vec::new(),
-            needs_storage: false,
+            ..Schema::default()
         }
     }
 

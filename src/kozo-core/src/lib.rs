@@ -3,9 +3,10 @@
 //! There is no runtime, no network and no clock in here, so that daemon, clients, generator and other
 //! programs can all depend on it, and it depends on none of them.
 //!
-//! `queue`, `pack`, `names`, `status`, `value` and `private_key` use none of the others · `message` uses `pack`
+//! `queue`, `pack`, `names`, `value` and `private_key` use none of the others · `message` uses `pack`
 //! and `queue` · `interest` uses `message`, and `monitored` `value` too · `keygen` uses `private_key`, `places`
-//! uses `names` · `config` uses `names`, `queue` and `private_key` · `types` uses `config`.
+//! uses `names` · `config` uses `names`, `queue` and `private_key` · `status` uses `config` · `types` uses `config`
+//! and `places`.
 
 pub mod config;
 pub mod interest;

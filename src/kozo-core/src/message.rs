@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rmpv::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::pack;
 
@@ -29,7 +30,8 @@ const MAX_DEPTH: usize = 128;
 const FIXED: usize = 1 + 8 + 8;
 
 /// What a Message is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Something happened.
     Event,
@@ -536,6 +538,14 @@ mod tests {
 
     fn origin() -> Arc<Origin> {
         Arc::new(Origin { node: "clock".to_owned(), boot: 7 })
+    }
+
+    #[test]
+    fn kinds_have_one_name_everywhere() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
     }
 
     fn name() -> impl Strategy<Value = String> {

@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding as _};
 use rmpv::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::message::Message;
+use crate::message::{Kind, Message};
 use crate::value::show;
 
 /// Data of so many bytes is shown however long its JSON is.
@@ -25,8 +25,8 @@ pub struct MonitoredMessage {
     pub id: u64,
     /// The Role that sent it.
     pub role: String,
-    /// `event`, `order`, `log` or `reply`.
-    pub kind: String,
+    /// What it is about.
+    pub kind: Kind,
     /// Its type.
     #[serde(rename = "type")]
     pub message_type: String,
@@ -67,7 +67,7 @@ impl MonitoredMessage {
             boot: message.origin().boot,
             id: message.sequence(),
             role: message.role().to_owned(),
-            kind: message.kind().name().to_owned(),
+            kind: message.kind(),
             message_type: message.message_type().to_owned(),
             channel: message.channel().map(str::to_owned),
             data,

@@ -1,4 +1,4 @@
-//! Where control sockets are.
+//! Where things are on a machine: the configuration, what Nodes write, and above all their control sockets.
 //!
 //! A Node that systemd started has its socket in the folder that systemd made for it, any other in the
 //! folder of the user who started it.
@@ -11,6 +11,15 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use crate::names::check_node_name;
+
+/// The configuration, where all Nodes of a machine have it.
+pub const CONFIG: &str = "/etc/kozo/kozo.yml";
+
+/// Where the service keeps what Nodes store. Every Node may write there.
+pub const STATE: &str = "/var/lib/kozo";
+
+/// Where the service writes logs.
+pub const LOGS: &str = "/var/log/kozo";
 
 /// Name of the socket in the folder of its Node.
 pub const SOCKET: &str = "bus";

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::config::ConnectPolicy;
 
 macro_rules! states {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $state:ident = $text:literal,)* }) => {
@@ -106,6 +108,42 @@ impl LinkSubState {
     }
 }
 
+/// A policy as a Node states it. None if it has one that is unknown here, as another version of the daemon may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkPolicy(pub Option<ConnectPolicy>);
+
+impl LinkPolicy {
+    /// Its name, for people and in all interfaces.
+    pub fn name(self) -> &'static str {
+        self.0.map_or("unknown", ConnectPolicy::name)
+    }
+}
+
+impl From<ConnectPolicy> for LinkPolicy {
+    fn from(policy: ConnectPolicy) -> Self {
+        LinkPolicy(Some(policy))
+    }
+}
+
+impl fmt::Display for LinkPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for LinkPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(LinkPolicy(ConnectPolicy::from_name(&name)))
+    }
+}
+
 /// A Node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -172,9 +210,9 @@ pub struct PeerStatus {
     /// When the link entered `state`, in seconds since the Unix epoch, however often it was tried since.
     pub since: u64,
     /// Policy for Messages from here to there.
-    pub policy_out: String,
+    pub policy_out: LinkPolicy,
     /// Policy for Messages from there to here.
-    pub policy_in: String,
+    pub policy_in: LinkPolicy,
     /// Type of the Transport that carries the link now.
     pub transport: Option<String>,
     /// Where the session goes to or comes from.
@@ -222,9 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn policies_have_one_name_everywhere() {
+        for policy in ConnectPolicy::ALL {
+            let stated = LinkPolicy::from(policy);
+            assert_eq!(serde_json::to_value(stated).unwrap(), policy.name());
+            assert_eq!(serde_json::from_value::<LinkPolicy>(policy.name().into()).unwrap(), stated);
+        }
+        assert_eq!(LinkPolicy::default().to_string(), "unknown");
+    }
+
+    #[test]
     fn what_another_version_says_can_be_read() {
-        let status: PeerStatus =
-            serde_json::from_str(r#"{"name": "scribe", "state": "asleep", "more": 1}"#).unwrap();
+        let status: PeerStatus = serde_json::from_str(
+            r#"{"name": "scribe", "state": "asleep", "policy_in": "at night", "more": 1}"#,
+        )
+        .unwrap();
         let wanted = PeerStatus { name: "scribe".to_owned(), ..PeerStatus::default() };
         assert_eq!(status, wanted);
         assert_eq!(status.state, LinkState::Unknown);

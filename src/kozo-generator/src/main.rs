@@ -7,8 +7,9 @@
 //! drop-ins are installed, and asks nobody.
 //!
 //! It writes for every Node of the file; which of them run on this machine is what `systemctl enable`
-//! says. Types of Roles and Transports need not be known here: their options are taken as they are
-//! written, and what they ask of systemd is in the drop-ins that come with them.
+//! says. Types of Roles and Transports need not be known here: their options are taken as they are written, and
+//! what they ask of systemd is in the drop-ins that come with them. What the description of a type says of where it
+//! listens and writes is done for the types that are known.
 
 mod limits;
 mod units;
@@ -18,9 +19,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use kozo_core::config::{self, ConfigError, Registry};
-
-/// The configuration, where all Nodes of this machine have it.
-const CONFIG: &str = "/etc/kozo/kozo.yml";
+use kozo_core::places::CONFIG;
+use kozo_core::types;
 
 /// What Roles and Transports ask of systemd: `role-TYPE.conf` and `transport-TYPE.conf`.
 const DROP_INS: &str = "/usr/lib/kozo/drop-ins";
@@ -45,9 +45,9 @@ fn main() {
 fn generate(config: &Path, drop_ins: &Path, out: &Path) -> Result<(), String> {
     let loaded =
         config::load(config, None, &Registry::default()).map_err(|error| in_a_line(&error))?;
-    let mut failed = Vec::new();
+    let (types, mut failed) = (types::built_in(), Vec::new());
     for node in &loaded.system.nodes {
-        let units = units::of_node(node, &loaded.system, config, out);
+        let units = units::of_node(node, &loaded.system, &types, config, out);
         if let Err(error) = write::node(&node.name, &units, drop_ins, out) {
             failed.push(format!("'{}': {error}", node.name));
         }
@@ -102,7 +102,12 @@ system:
       log:
         type: logger
         file: /srv/100% logs/kozo.log
+      hall:
+        type: motion_detect
+        file: /srv/films/hall
     transports:
+      radio:
+        port: 7
       tcp:
         address: clock
         bindAddress: 10.0.0.1
@@ -173,6 +178,7 @@ system:
                 "kozo@clock.key",
                 "kozo@clock.service.d/50-kozo-generator.conf",
                 "kozo@clock.service.d/role-logger.conf",
+                "kozo@clock.service.d/role-motion_detect.conf",
                 "kozo@clock.service.d/transport-tcp.conf",
                 "kozo@clock.socket.d/50-kozo-generator.conf",
                 "kozo@scribe.service.d/50-kozo-generator.conf",
@@ -192,6 +198,7 @@ system:
         assert_eq!(text("kozo@clock.key"), "-> /etc/kozo/clock key");
         has(service, "SetCredential=clock.key:\\n");
         has(service, "ReadWritePaths=\"-/srv/100%% logs\"");
+        assert!(!text(service).contains("films"), "what is unknown writes where its drop-in says");
         let both = "Wants=kozo-transport@clock:tcp.socket kozo-transport@clock:my\\x20lan.socket";
         has(service, both);
         has("kozo@clock.socket.d/50-kozo-generator.conf", both);

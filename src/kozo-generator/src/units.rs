@@ -6,21 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
-use kozo_core::config::{NodeConfig, OptionValue, Options, System, TransportConfig};
+use kozo_core::config::{
+    NodeConfig, OptionValue, Options, Registry, Schema, System, TransportConfig,
+};
 use kozo_core::names::socket_name;
-use kozo_core::types::tcp::DEFAULT_PORT;
+use kozo_core::places::{LOGS, STATE};
 
 use crate::limits;
 
 /// No unit of ours has a longer name. Of the 255 bytes that the name of a file may have, systemd needs up to 56
 /// around that of a unit, for its private folder below /tmp.
 const LONGEST_UNIT_NAME: usize = 255 - 56;
-
-/// Folder that every Node may write to, by `kozo@.service`.
-const STATE: &str = "/var/lib/kozo";
-
-/// Folder that a Node with a logger may write to, by the logger's drop-in.
-const LOGS: &str = "/var/log/kozo";
 
 /// A link to a private key, for systemd to read it by.
 pub(super) struct KeyLink {
@@ -44,14 +40,24 @@ pub(super) struct Units {
     pub(super) drop_ins: Vec<String>,
 }
 
-/// What is written for a Node of the configuration at this place, into the folder `out`.
-pub(super) fn of_node(node: &NodeConfig, system: &System, config: &Path, out: &Path) -> Units {
+/// What is written for a Node of the configuration at this place, into the folder `out`. Of `types` it is known
+/// where they listen and write.
+pub(super) fn of_node(
+    node: &NodeConfig,
+    system: &System,
+    types: &Registry,
+    config: &Path,
+    out: &Path,
+) -> Units {
     let source = value(config).map(|path| format!("SourcePath={path}\n")).unwrap_or_default();
     let listeners: Vec<_> = node
         .transports
         .iter()
         .zip(1..)
-        .filter_map(|(transport, number)| listener(&node.name, transport, number, &source))
+        .filter_map(|(transport, number)| {
+            let schema = types.transport(&transport.transport_type)?;
+            listener(&node.name, transport, schema, number, &source)
+        })
         .collect();
     let names: Vec<_> = listeners.iter().map(|(name, _)| name.as_str()).collect();
     let unit = match names.as_slice() {
@@ -64,7 +70,7 @@ pub(super) fn of_node(node: &NodeConfig, system: &System, config: &Path, out: &P
     drop_ins.sort();
     drop_ins.dedup();
     let (credential, key) = credential(node, out);
-    let (writable, limits) = (writable(node), limits::of_node(node, system));
+    let (writable, limits) = (writable(node, types), limits::of_node(node, system));
     Units {
         service: format!("{unit}\n[Service]\n{credential}{writable}{limits}"),
         key,
@@ -113,9 +119,11 @@ fn is_endless(key: &Path) -> bool {
 
 /// The folders that the Node's Roles write to besides the usual ones. One that is not there is for
 /// the Role to complain of, not for systemd.
-fn writable(node: &NodeConfig) -> String {
-    let files = node.roles.iter().filter(|role| role.role_type == "logger");
-    let files = files.filter_map(|role| text(&role.options, "file"));
+fn writable(node: &NodeConfig, types: &Registry) -> String {
+    let files = node.roles.iter().flat_map(|role| {
+        let written = types.role(&role.role_type).map_or(&[][..], |schema| &schema.writes);
+        written.iter().filter_map(|file| text(&role.options, &file.option))
+    });
     let folders = files.filter_map(|file| Path::new(file).parent());
     let mut lines = String::new();
     for folder in folders.chain(node.role_storage.as_deref()) {
@@ -124,7 +132,7 @@ fn writable(node: &NodeConfig) -> String {
             continue;
         }
         if folder.starts_with(LOGS) {
-            // As the logger's drop-in has it; it may be said twice.
+            // As the drop-in of a Role that writes there has it; it may be said twice.
             lines.push_str("LogsDirectory=kozo\nLogsDirectoryMode=0750\n");
             continue;
         }
@@ -142,23 +150,23 @@ fn writable(node: &NodeConfig) -> String {
 fn listener(
     node: &str,
     transport: &TransportConfig,
+    schema: &Schema,
     number: usize,
     source: &str,
 ) -> Option<(String, String)> {
-    if transport.transport_type != "tcp" {
-        return None;
-    }
-    let port = match text(&transport.options, "port") {
+    let listens = schema.listens.as_ref()?;
+    let given = |option| text(&transport.options, option);
+    let port = match given(&listens.port) {
         Some(port) => port.parse().ok()?,
-        None => DEFAULT_PORT,
+        None => schema.usual_port()?,
     };
-    let address = match text(&transport.options, "bindAddress") {
+    let address = match given(&listens.bind_address) {
         None | Some("") => port.to_string(),
         Some(address) => SocketAddr::new(address.parse::<IpAddr>().ok()?, port).to_string(),
     };
     let descriptor = socket_name(&transport.name)?.replace('%', "%%");
     let unit = unit_name(node, &transport.name, number);
-    let backlog = text(&transport.options, "socketConnectionBacklog")
+    let backlog = given(&listens.backlog)
         .and_then(|backlog| backlog.parse::<u16>().ok())
         .map(|backlog| format!("Backlog={backlog}\n"))
         .unwrap_or_default();

@@ -1,11 +1,12 @@
-//! The command line of the daemon.
+//! Doing what the command line of the daemon says.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
+use kozo_arguments::{Arguments, Command};
 use kozo_client::Error;
 use tracing::{error, warn};
 
@@ -22,122 +23,11 @@ mod exit {
     pub(super) const START: u8 = 5;
 }
 
-const USAGE: &str = "\
-kozo [OPTIONS] <CONFIG> [NODE]
-       kozo --reload <NODE>
-       kozo <COMMAND>";
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
-2 no such file, 3 not YAML, 4 unknown node, 5 could not start, or not be reached by --reload.";
-
-/// Run one Node of a Kōzō System in the foreground.
-///
-/// CONFIG describes the whole System and is the same on every machine; NODE says which of its Nodes
-/// this one is. SIGINT and SIGTERM drain and stop it, a second one stops it at once; SIGHUP lets it
-/// open its log files anew.
-#[derive(Debug, Parser)]
-#[command(
-    name = "kozo",
-    version,
-    after_help = EXIT_CODES,
-    override_usage = USAGE,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    max_term_width = 80
-)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    /// The configuration file, in YAML.
-    #[arg(required_unless_present = "reload")]
-    config: Option<PathBuf>,
-
-    /// The Node to run; optional with --check.
-    #[arg(required_unless_present_any = ["check", "reload"])]
-    node: Option<String>,
-
-    /// Words that have no meaning, to be told so.
-    #[arg(hide = true)]
-    more: Vec<String>,
-
-    /// Check the configuration, for NODE too if one is given, and start nothing.
-    #[arg(long)]
-    check: bool,
-
-    /// Let this Node, which runs here already, read its configuration again; wait until it has taken it,
-    /// or say why it has refused it.
-    #[arg(long, value_name = "NODE", allow_hyphen_values = true, exclusive = true)]
-    reload: Option<String>,
-
-    #[command(flatten)]
-    log: LogArguments,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Make a System of three Nodes in DIR and run all of it on this machine.
-    ///
-    /// DIR gets a key for each Node and a configuration that `kozo DIR/config.yml NODE` runs too.
-    /// One that an earlier testnet made is used again.
-    Testnet {
-        /// Where to put it.
-        #[arg(default_value = testnet::DEFAULT_DIRECTORY)]
-        dir: PathBuf,
-    },
-}
-
-/// What is logged.
-#[derive(Debug, clap::Args)]
-pub struct LogArguments {
-    /// Log more; twice for everything.
-    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
-    verbose: u8,
-
-    /// Log warnings and errors only; twice for errors only.
-    #[arg(short, long, action = ArgAction::Count)]
-    quiet: u8,
-
-    /// Log what this filter says, for instance `info,kozo::link=debug`. Where none of these three is
-    /// given, KOZO_LOG in the environment can say it.
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-}
-
-impl LogArguments {
-    /// The filter that the arguments come to.
-    pub fn filter(&self) -> String {
-        let level = match (self.verbose, self.quiet) {
-            (_, 2..) => "error",
-            (_, 1) => "warn",
-            (0, 0) => "info",
-            (1, 0) => "debug",
-            _ => "trace",
-        };
-        // Others' lines help only their developers.
-        let own = || format!("warn,kozo={level}");
-        let is_said = self.verbose > 0 || self.quiet > 0;
-        let given =
-            self.log.clone().or_else(|| log::filter_from_environment().filter(|_| !is_said));
-        given.unwrap_or_else(own)
-    }
-}
-
-/// The definition of the command line, for its man page.
-pub fn command() -> clap::Command {
-    Arguments::command()
-}
-
 /// Runs the command line and says how the process is to exit.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // There is no one to tell when this fails.
-            let _ = error.print();
-            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return wrong_usage(&error),
     };
     if let Some(word) = arguments.more.first() {
         let told = format!(
@@ -153,6 +43,13 @@ pub fn run() -> ExitCode {
             None => run_node(&arguments),
         },
     }
+}
+
+/// Says what is wrong with the arguments, or the help that they ask for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    // When this fails too, only the exit code is left to say it.
+    let _ = error.print();
+    if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS }
 }
 
 /// Lets a Node that runs here reload, over its control socket.

@@ -14,11 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::node::SetLogFilter;
 use crate::output::Output;
 use crate::service::journal::{ForPeople, Journal};
-
-/// The filter that KOZO_LOG in the environment gives, if it gives one.
-pub fn filter_from_environment() -> Option<String> {
-    std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty())
-}
+pub use kozo_arguments::filter_from_environment;
 
 /// Starts logging what the filter lets through, for instance `info,kozo::link=debug`, in the name of a
 /// Node: to the journal where that is read, else to `stderr`. To be called once.

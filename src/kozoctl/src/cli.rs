@@ -8,13 +8,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
 use kozo_core::message::Kind;
+use kozo_core::places::CONFIG;
 
-use crate::complete;
-use crate::config::{RoleArgument, Setting};
+use crate::arguments::{RoleArgument, Setting};
+use crate::complete::{self, Shell};
 use crate::wait::Condition;
-
-/// Where the configuration of a machine is.
-pub(crate) const CONFIG: &str = "/etc/kozo/kozo.yml";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon, 4 not allowed, 5 no such peer or role, \
@@ -274,8 +272,8 @@ pub(crate) struct NewNode {
     /// An option of such a Role, for instance timer1.tick=5s.
     #[arg(short, long, value_name = "ROLE.OPTION=VALUE")]
     pub(crate) set: Vec<Setting>,
-    /// Where the Node listens; 6020, or the next one that no other Node of this machine has.
-    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    // Where the Node listens.
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help = port())]
     pub(crate) port: Option<u16>,
     /// The private key: one that is there, or a new one. Usually in the folder `keys` beside the
     /// configuration.
@@ -344,11 +342,13 @@ impl From<MessageKind> for Kind {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
-    Bash,
-    Fish,
-    Zsh,
+/// What is said of the port of a new Node.
+fn port() -> String {
+    let transports = kozo_core::types::built_in().transports;
+    let usual = transports.iter().find_map(|transport| transport.usual_port()).unwrap_or_default();
+    format!(
+        "Where the Node listens; {usual}, or the next one that no other Node of this machine has"
+    )
 }
 
 /// A duration as in the configuration: seconds, or numbers with units.

@@ -7,19 +7,27 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use clap_complete::CompletionCandidate;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use kozo_client::status::NodeStatus;
 use kozo_client::{Client, Lookup};
 use tokio::time::timeout;
 
-use crate::cli::Shell;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wait::{peer_states, role_states};
 
 /// Longer than this nobody waits for a completion.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A shell for which there are completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
 
 /// Writes the script for a shell.
 ///

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::{Command, ExitCode};
 
 use crate::failure::{Exit, Failure};
+use crate::shell::quote;
 
 /// What ssh ends with when it fails itself.
 const SSH_FAILED: i32 = 255;
@@ -64,23 +65,6 @@ fn without_host(arguments: Vec<OsString>) -> Vec<OsString> {
         }
     }
     kept
-}
-
-/// Writes an argument so that any shell takes it as it is.
-pub(crate) fn quote(argument: &[u8], out: &mut Vec<u8>) {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(byte);
-    if !argument.is_empty() && argument.iter().all(plain) {
-        out.extend_from_slice(argument);
-        return;
-    }
-    out.push(b'\'');
-    for byte in argument {
-        match byte {
-            b'\'' => out.extend_from_slice(b"'\\''"),
-            byte => out.push(*byte),
-        }
-    }
-    out.push(b'\'');
 }
 
 #[cfg(test)]

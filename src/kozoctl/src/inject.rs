@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cli::{Inject, MessageKind};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, say};
-use crate::{data, host};
+use crate::{data, shell};
 
 /// What is to be sent.
 pub(crate) struct Message {
@@ -52,7 +52,7 @@ fn has_a_type(command: &Inject) -> Result<(), Failure> {
         format!("a log message needs a type and a text, and there is only '{shown}'")
     };
     let mut quoted = Vec::new();
-    host::quote(message_type.as_bytes(), &mut quoted);
+    shell::quote(message_type.as_bytes(), &mut quoted);
     let (kind, quoted) = (Kind::from(*kind).name(), String::from_utf8_lossy(&quoted));
     Err(Failure::usage(problem).hint(format!("For instance: kozoctl inject {kind} note {quoted}")))
 }

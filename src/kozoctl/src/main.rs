@@ -6,6 +6,7 @@
 //! module; `view` has those that only show something.
 
 mod again;
+mod arguments;
 mod bench;
 mod cli;
 mod complete;
@@ -19,6 +20,7 @@ mod node;
 mod output;
 mod pages;
 mod ping;
+mod shell;
 mod table;
 mod view;
 mod wait;

@@ -9,14 +9,12 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use kozo_core::config::{
-    LONGEST_NAME, OptionKind, OptionSpec, OptionValue, Presence, Schema, tables,
-};
-use kozo_core::config::{show_duration, show_size};
+use kozo_core::config::{LONGEST_NAME, OptionKind, OptionSpec, Presence, Schema, tables};
+use kozo_core::places::CONFIG;
 use kozo_core::types;
 use serde_json::json;
 
-use crate::cli::{CONFIG, Cli};
+use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -33,7 +31,9 @@ pub(crate) fn write(folder: &Path, output: Output) -> Result<(), Failure> {
     };
     fs::create_dir_all(folder).map_err(unwritten)?;
     let mut pages = Vec::new();
-    for (mut command, section) in [(Cli::command(), "1"), (kozo::cli::command(), "8")] {
+    for (mut command, section) in
+        [(Cli::command(), "1"), (kozo_arguments::Arguments::command(), "8")]
+    {
         command.build();
         programs(&command, section, &mut pages);
     }
@@ -126,15 +126,14 @@ system:
                 address: clock.local, 10.13.37.2";
 
 fn of_type(page: &mut Roff, what: &str, schema: &Schema) {
-    let storage = if schema.needs_storage { " Its Node needs a roleStorage." } else { "" };
-    let about = format!("{}{storage}", schema.description);
-    section(page, &format!("{what} {}", schema.name), Some(&about), &schema.options);
+    let title = format!("{what} {}", schema.name);
+    section(page, &title, Some(&schema.summary()), &schema.options);
 }
 
 fn section(page: &mut Roff, title: &str, about: Option<&str>, options: &[OptionSpec]) {
     page.control("SH", [title]);
     if let Some(about) = about {
-        page.text([roman(about)]);
+        page.text(prose(about));
     }
     for option in options {
         page.control("TP", []);
@@ -144,7 +143,7 @@ fn section(page: &mut Roff, title: &str, about: Option<&str>, options: &[OptionS
 }
 
 fn described(option: &OptionSpec) -> Vec<Inline> {
-    let mut text = vec![roman(&*option.description)];
+    let mut text = prose(&option.description);
     if option.kind != OptionKind::Block {
         let allowed = option.kind.allowed().replace('`', "'");
         text.push(roman(format!(" It is {allowed}.")));
@@ -153,20 +152,18 @@ fn described(option: &OptionSpec) -> Vec<Inline> {
         Presence::Required => text.push(roman(" Required.")),
         Presence::Optional => {}
         Presence::Default(value) => {
-            text.extend([roman(" If not given: "), bold(shown(value)), roman(".")]);
+            let value = value.to_string();
+            // Its description says what it means that there is none.
+            if !value.is_empty() {
+                text.extend([roman(" If not given: "), bold(value), roman(".")]);
+            }
         }
     }
     text
 }
 
-fn shown(value: &OptionValue) -> String {
-    match value {
-        OptionValue::Flag(flag) => flag.to_string(),
-        OptionValue::Integer(number) => number.to_string(),
-        OptionValue::Duration(duration) => show_duration(*duration),
-        OptionValue::Size(bytes) => show_size(*bytes),
-        OptionValue::Text(text) => text.clone(),
-        OptionValue::Path(path) => path.to_string_lossy().into_owned(),
-        OptionValue::List(list) => list.join(", "),
-    }
+/// A text in which what is to be written as it is stands between backticks.
+fn prose(text: &str) -> Vec<Inline> {
+    let parts = text.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { roman(part) } else { bold(part) }).collect()
 }

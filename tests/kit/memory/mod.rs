@@ -196,7 +196,7 @@ impl TransportType for MemoryType {
                 presence: Presence::Required,
                 description: "The Node's own name.".into(),
             }],
-            needs_storage: false,
+            ..Schema::default()
         }
     }
 

@@ -2,16 +2,18 @@
 
 use ssh_key::PublicKey;
 
-use super::check::{Checker, limits, root_options};
-use super::check_shared::Addresses;
-use super::options::{Owner, entry, unchecked, with_defaults};
+use super::address::endpoint;
+use super::checker::{Addresses, Checker};
+use super::keys::{self, Named};
+use super::options::{Owner, entry, unchecked};
+use super::policy::ConnectPolicy;
 use super::report::{Problem, Span, list, quoted};
-use super::schema::{OptionSpec, Options, Registry, Schema};
+use super::schema::{Listens, OptionSpec, Options, Registry, Schema, with_defaults};
 use super::suggest::nearest;
+use super::system::{NodeConfig, RoleConfig, RootOptions, TransportConfig, limits};
 use super::tables;
 use super::tree::{Entry, Value};
-use super::{ConnectPolicy, LONGEST_NAME, NodeConfig, RoleConfig, TransportConfig, keys};
-use crate::names::{NoNodeName, check_node_name};
+use crate::names::{LONGEST_NAME, NoNodeName, check_node_name};
 
 impl Checker<'_> {
     /// Checks a Node's block. Without a result, there is a problem.
@@ -20,7 +22,8 @@ impl Checker<'_> {
         self.node_name(node);
         let entries = self.block(node, "a Node's options")?;
         let owner = node_owner(node, self.registry);
-        let options = self.options(entries, &[tables::node()], &owner);
+        let given = self.options(entries, &[tables::node()], &owner);
+        let options = with_defaults(tables::node(), &given);
 
         let public_key = self.public_key(node, entries);
         if self.local == Some(name)
@@ -52,9 +55,9 @@ impl Checker<'_> {
             private_key: options.path("privateKey")?.to_owned(),
             public_key: public_key?,
             role_storage: options.path("roleStorage").map(Into::into),
-            self_to_others: policy(&options, "selfToOthersConnectPolicy"),
-            others_to_self: policy(&options, "othersToSelfConnectPolicy"),
-            options: root_options(for_all, &for_node),
+            self_to_others: policy(&options, "selfToOthersConnectPolicy")?,
+            others_to_self: policy(&options, "othersToSelfConnectPolicy")?,
+            options: root_options(for_all, for_node),
             roles,
             transports,
         })
@@ -74,6 +77,18 @@ impl Checker<'_> {
                 self.problems.push(*problem);
                 None
             }
+        }
+    }
+
+    /// Reads the private key of the Node that is to run here.
+    fn own_key(&mut self, node: &str, private: &Entry, public: Option<(&PublicKey, &Span)>) {
+        let Value::Scalar(path) = &private.value.value else { return };
+        let credential = keys::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), node);
+        let path = path.as_ref().as_ref();
+        let named = Named { node, path, credential, span: &private.value.span };
+        match keys::private(&named, public) {
+            Ok(key) => self.private_key = Some(key),
+            Err(problems) => self.problems.extend(problems),
         }
     }
 
@@ -126,12 +141,12 @@ impl Checker<'_> {
         let registry = self.registry;
         let common = tables::every_transport();
         let part = self.part(transport, &node.name, "Transport", &registry.transports, common)?;
-        if part.schema.is_some()
+        if let Some(listens) = part.schema.and_then(|schema| schema.listens.as_ref())
             && let Value::Block(entries) = &transport.value.value
-            && let Some(entry) = entry(entries, "address")
+            && let Some(entry) = entry(entries, &listens.address)
         {
             let at = &entry.value.span;
-            self.addresses.extend(Addresses::of(&node.name, &node.span, at, &part.own));
+            self.addresses.extend(addresses(node, at, listens, &part.own));
         }
         Some(TransportConfig {
             name: transport.name.as_ref().to_owned(),
@@ -267,10 +282,26 @@ fn only(entries: &[Entry], table: &[OptionSpec]) -> Vec<Entry> {
     entries.iter().filter(known).cloned().collect()
 }
 
-fn policy(options: &Options, name: &str) -> ConnectPolicy {
-    match options.text(name) {
-        Some("ondemand") => ConnectPolicy::OnDemand,
-        Some("never") => ConnectPolicy::Never,
-        _ => ConnectPolicy::Constant,
-    }
+/// The policy that a Node's options have, which is one of those that there are.
+fn policy(options: &Options, name: &str) -> Option<ConnectPolicy> {
+    options.text(name).and_then(ConnectPolicy::from_name)
+}
+
+/// The root-level options as typed fields: given for the Node, else given for all, else by default.
+fn root_options(for_all: &Options, for_node: Options) -> RootOptions {
+    let mut given = for_all.clone();
+    given.0.extend(for_node.0);
+    RootOptions::new(&given)
+}
+
+/// The addresses of a Transport of this Node that has these options; none if it has none.
+fn addresses(node: &Entry, at: &Span, listens: &Listens, options: &Options) -> Option<Addresses> {
+    let port = options.integer(&listens.port).and_then(|port| u16::try_from(port).ok())?;
+    let each = options.list(&listens.address).iter().map(|address| endpoint(address, port));
+    let mut endpoints: Vec<_> = each.collect();
+    endpoints.sort();
+    endpoints.dedup();
+    let (name, at) = (node.span.clone(), at.clone());
+    let node = node.name.as_ref().to_owned();
+    (!endpoints.is_empty()).then_some(Addresses { node, name, at, endpoints })
 }

@@ -2,34 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::address::endpoint;
-use super::check::Checker;
-use super::report::{Problem, Span, quoted};
-use super::schema::Options;
-
-/// The addresses of one Transport.
-pub(super) struct Addresses {
-    node: String,
-    /// Where the Node's name is.
-    name: Span,
-    /// Where the addresses are.
-    at: Span,
-    /// Each in one spelling, once.
-    endpoints: Vec<(String, u16)>,
-}
-
-impl Addresses {
-    /// Those of a Transport of this Node that has these options; none if it has none.
-    pub(super) fn of(node: &str, name: &Span, at: &Span, options: &Options) -> Option<Addresses> {
-        let port = options.integer("port").and_then(|port| u16::try_from(port).ok())?;
-        let each = options.list("address").iter().map(|address| endpoint(address, port));
-        let mut endpoints: Vec<_> = each.collect();
-        endpoints.sort();
-        endpoints.dedup();
-        let (name, at) = (name.clone(), at.clone());
-        (!endpoints.is_empty()).then(|| Addresses { node: node.to_owned(), name, at, endpoints })
-    }
-}
+use super::checker::{Addresses, Checker};
+use super::report::{Problem, quoted};
 
 impl Checker<'_> {
     /// Two Nodes with one key are one to everybody else.

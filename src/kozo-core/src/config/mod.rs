@@ -2,26 +2,29 @@
 //!
 //! [`load`] turns the file into a checked [`System`]; what it returns needs no further checks. Role
 //! and Transport types declare their own options as data (a [`Schema`]), so that built-in and custom
-//! ones are checked, documented and reported alike. Knows nobody: the types that exist are handed in
-//! as a [`Registry`].
+//! ones are checked, documented and reported alike. It knows no type by name: those that exist are handed
+//! in as a [`Registry`].
 //!
 //! The way of a file: `tree` (YAML to a tree with places) · `check`, `check_node`, `options` (the
-//! tree against the `tables` and schemas, `value` by value, `keys` and each `address` too) · `check_shared`
-//! (what no two Nodes have) · `report` (everything that
-//! is wrong, with the lines). Nothing stops at the first problem but a text that is not YAML. `edit`
-//! changes a file as people do: by lines.
+//! tree against the `tables` and the `schema` of each type, `value` by value, `keys` and each `address` too;
+//! what is found gathers in a `checker`) · `check_shared` (what no two Nodes have) · the `system`, or a `report`
+//! of everything that is wrong, with the lines. Nothing stops at the first problem but a text that is not YAML.
+//! `edit` changes a file as people do: by lines.
 
 pub mod address;
 mod check;
 mod check_node;
 mod check_shared;
+mod checker;
 pub mod edit;
 mod error;
 mod keys;
 mod options;
+mod policy;
 mod report;
 pub mod schema;
 mod suggest;
+mod system;
 pub mod tables;
 mod tree;
 mod value;
@@ -29,145 +32,24 @@ mod value;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use ssh_key::{PrivateKey, PublicKey};
 
 use report::Problem;
 
 pub use crate::names::LONGEST_NAME;
 pub use crate::queue::Limits;
 pub use error::{ConfigError, UnknownNode};
+pub use policy::ConnectPolicy;
 pub use report::Report;
-pub use schema::{OptionKind, OptionSpec, OptionValue, Options, Presence, Registry, Schema};
+pub use schema::{
+    Listens, OptionKind, OptionSpec, OptionValue, Options, Presence, Registry, Sample,
+    SampleOption, Schema, WrittenFile,
+};
+pub use system::{LocalNode, NodeConfig, RoleConfig, RootOptions, System, TransportConfig};
 pub use value::{duration as parse_duration, show_duration, show_size};
-
-/// When a Node connects to another, in one direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectPolicy {
-    /// The connection is kept at all times.
-    Constant,
-    /// The connection is made when there is a Message to send.
-    OnDemand,
-    /// No connection, and no Messages.
-    Never,
-}
-
-/// The root-level options, as they hold for one Node (`overrideMainConfiguration` applied).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootOptions {
-    /// Interval of heartbeats.
-    pub heartbeat: Duration,
-    /// Longest pause between two attempts to connect.
-    pub connection_retry: Duration,
-    /// Bounds of the outgoing queue towards each Peer.
-    pub outgoing_queue: Limits,
-    /// Bytes to read from a stream at a time.
-    pub max_buffer_read_size: usize,
-    /// The one cipher to use; negotiated when not given.
-    pub cipher: Option<String>,
-    /// The one MAC algorithm to use; negotiated when not given.
-    pub hmac: Option<String>,
-    /// Folders with custom Roles.
-    pub role_path: Vec<PathBuf>,
-    /// Folders with custom Transports.
-    pub transport_path: Vec<PathBuf>,
-    /// Folders put in front of the import path of custom Roles and Transports.
-    pub import_path: Vec<PathBuf>,
-}
-
-impl Default for RootOptions {
-    fn default() -> Self {
-        RootOptions {
-            heartbeat: Duration::from_secs(10),
-            connection_retry: Duration::from_secs(60),
-            outgoing_queue: Limits::default(),
-            max_buffer_read_size: 64 * 1024,
-            cipher: None,
-            hmac: None,
-            role_path: Vec::new(),
-            transport_path: Vec::new(),
-            import_path: Vec::new(),
-        }
-    }
-}
-
-/// A Role of a Node, as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoleConfig {
-    /// Its name, unique on its Node.
-    pub name: String,
-    /// The type of Role it is.
-    pub role_type: String,
-    /// For people.
-    pub description: Option<String>,
-    /// Bounds of its queue of incoming Messages.
-    pub queue: Limits,
-    /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
-    pub options: Options,
-}
-
-/// A Transport of a Node, as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TransportConfig {
-    /// Its name, unique on its Node.
-    pub name: String,
-    /// The type of Transport it is.
-    pub transport_type: String,
-    /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
-    pub options: Options,
-}
-
-/// A Node of the System, as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NodeConfig {
-    /// Its name.
-    pub name: String,
-    /// Where its private key is, on its own machine.
-    pub private_key: PathBuf,
-    /// Its public key: who it is. Without the comment, so that two of them can be compared.
-    pub public_key: PublicKey,
-    /// Folder of what its Roles store.
-    pub role_storage: Option<PathBuf>,
-    /// When it connects to others.
-    pub self_to_others: ConnectPolicy,
-    /// When others connect to it.
-    pub others_to_self: ConnectPolicy,
-    /// The root-level options as they hold for this Node.
-    pub options: RootOptions,
-    /// Its Roles, in the order of the file.
-    pub roles: Vec<RoleConfig>,
-    /// Its Transports, in the order of the file.
-    pub transports: Vec<TransportConfig>,
-}
-
-/// Everything that the file describes, checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct System {
-    /// All Nodes, in the order of the file.
-    pub nodes: Vec<Arc<NodeConfig>>,
-}
-
-impl System {
-    /// The Node of this name.
-    pub fn node(&self, name: &str) -> Option<&Arc<NodeConfig>> {
-        self.nodes.iter().find(|node| node.name == name)
-    }
-}
-
-/// The part of the System that runs here.
-#[derive(Clone, Debug)]
-pub struct LocalNode {
-    /// The whole System.
-    pub system: Arc<System>,
-    /// This Node's own entry in it.
-    pub config: Arc<NodeConfig>,
-    /// This Node's private key.
-    pub private_key: Arc<PrivateKey>,
-}
 
 /// Larger files are not read. Two thousand Nodes with a few Roles each are far below.
 const LARGEST_FILE: usize = 4 * 1024 * 1024;
@@ -218,7 +100,7 @@ pub fn check(
             return Err(ConfigError::NotYaml(Report::new(name, text, vec![*problem])));
         }
     };
-    let mut checker = check::Checker::new(registry, node);
+    let mut checker = checker::Checker::new(registry, node);
     let nodes = match &root {
         Some(root) => checker.file(root),
         None => {

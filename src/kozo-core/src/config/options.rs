@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use super::address::{self, Doubt};
-use super::check::Checker;
+use super::checker::Checker;
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence};
 use super::suggest::nearest;
@@ -27,20 +27,6 @@ pub(super) struct Owner<'a> {
 /// The entry of this name, if it is there.
 pub(super) fn entry<'t>(entries: &'t [Entry], name: &str) -> Option<&'t Entry> {
     entries.iter().find(|entry| &*entry.name == name)
-}
-
-/// The table's options in its order: as given, else by default.
-pub(super) fn with_defaults(specs: &[OptionSpec], given: &Options) -> Options {
-    let mut options = Options::default();
-    for spec in specs {
-        let value = match (given.0.get(&*spec.name), &spec.presence) {
-            (Some(value), _) => value.clone(),
-            (None, Presence::Default(value)) => value.clone(),
-            (None, _) => continue,
-        };
-        options.0.insert(spec.name.clone().into_owned(), value);
-    }
-    options
 }
 
 impl Checker<'_> {

@@ -1,6 +1,7 @@
 //! What options a Role or Transport type takes, as data; and checked values of them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -130,8 +131,10 @@ pub struct OptionSpec {
     pub description: Cow<'static, str>,
 }
 
-/// A Role or Transport type and its options, besides those that every Role or Transport has.
-#[derive(Clone, Debug, PartialEq)]
+/// A Role or Transport type and its options, besides those that every Role or Transport has: all that
+/// others than the daemon have to know of it. What it asks of systemd beyond this is in the drop-in
+/// `role-NAME.conf` or `transport-NAME.conf`, if there is one.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
     /// Name of the type, as in `type:`.
     pub name: Cow<'static, str>,
@@ -141,6 +144,84 @@ pub struct Schema {
     pub options: Vec<OptionSpec>,
     /// Whether its Node must have a `roleStorage`.
     pub needs_storage: bool,
+    /// The files that it writes.
+    pub writes: Vec<WrittenFile>,
+    /// Where a Transport listens, if that is a TCP port at which systemd can listen for it.
+    pub listens: Option<Listens>,
+    /// What a new configuration says of it.
+    pub sample: Sample,
+}
+
+/// A file that a Role writes. The service may write to its folder. In a new configuration it is the Node's
+/// own, with the name of the Node: where the service writes logs, or else beside the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenFile {
+    /// The option that names it, which takes a path.
+    pub option: Cow<'static, str>,
+    /// What its name ends with in a new configuration, without the dot.
+    pub extension: Cow<'static, str>,
+}
+
+/// The options that say where a Transport listens, and where others find it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listens {
+    /// The option with the addresses at which others reach it.
+    pub address: Cow<'static, str>,
+    /// The option with the one address at which it listens; empty for all.
+    pub bind_address: Cow<'static, str>,
+    /// The option with its TCP port, which has a default.
+    pub port: Cow<'static, str>,
+    /// The option with the number of connections that the kernel may hold until they are accepted.
+    pub backlog: Cow<'static, str>,
+}
+
+/// What a new configuration says of a Role or Transport, for people to change, besides what they said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// The comment above it; the description of its type if there is none.
+    pub comment: Option<Cow<'static, str>>,
+    /// Options of its type.
+    pub options: Vec<SampleOption>,
+}
+
+/// An option in a new configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleOption {
+    /// Its name.
+    pub option: Cow<'static, str>,
+    /// The comment above it, if its name does not say enough.
+    pub comment: Option<Cow<'static, str>>,
+    /// Its value, as the file has it; none if it depends upon the Node.
+    pub value: Option<Cow<'static, str>>,
+}
+
+impl Schema {
+    /// What it does and needs, in whole sentences.
+    pub fn summary(&self) -> String {
+        let storage = if self.needs_storage { " Its Node needs a roleStorage." } else { "" };
+        format!("{}{storage}", self.description)
+    }
+
+    /// The option of this name, if it has one.
+    pub fn option(&self, name: &str) -> Option<&OptionSpec> {
+        self.options.iter().find(|spec| spec.name == name)
+    }
+
+    /// Its options as given, else by default.
+    pub fn with_defaults(&self, given: &Options) -> Options {
+        with_defaults(&self.options, given)
+    }
+
+    /// The TCP port at which it listens unless it is told otherwise.
+    pub fn usual_port(&self) -> Option<u16> {
+        let port = self.with_defaults(&Options::default()).integer(&self.listens.as_ref()?.port)?;
+        u16::try_from(port).ok()
+    }
+
+    /// What a new configuration says of this option, if anything.
+    pub fn sample_of(&self, option: &str) -> Option<&SampleOption> {
+        self.sample.options.iter().find(|sample| sample.option == option)
+    }
 }
 
 /// The Role and Transport types that exist on this machine.
@@ -150,6 +231,18 @@ pub struct Registry {
     pub roles: Vec<Schema>,
     /// Types of Transports.
     pub transports: Vec<Schema>,
+}
+
+impl Registry {
+    /// The type of Roles of this name.
+    pub fn role(&self, name: &str) -> Option<&Schema> {
+        self.roles.iter().find(|schema| schema.name == name)
+    }
+
+    /// The type of Transports of this name.
+    pub fn transport(&self, name: &str) -> Option<&Schema> {
+        self.transports.iter().find(|schema| schema.name == name)
+    }
 }
 
 /// A checked value of an option.
@@ -170,6 +263,66 @@ pub enum OptionValue {
     Path(PathBuf),
     /// Of [`OptionKind::Addresses`], [`OptionKind::Paths`].
     List(Vec<String>),
+}
+
+/// As people write it. A list has commas in it.
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionValue::Flag(flag) => flag.fmt(f),
+            OptionValue::Integer(number) => number.fmt(f),
+            OptionValue::Duration(duration) => f.write_str(&value::show_duration(*duration)),
+            OptionValue::Size(bytes) => f.write_str(&value::show_size(*bytes)),
+            OptionValue::Text(text) => f.write_str(text),
+            OptionValue::Path(path) => path.display().fmt(f),
+            OptionValue::List(list) => f.write_str(&list.join(", ")),
+        }
+    }
+}
+
+/// An option that must be given.
+pub(crate) fn required(
+    name: &'static str,
+    kind: OptionKind,
+    description: &'static str,
+) -> OptionSpec {
+    let presence = Presence::Required;
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
+
+/// An option that may be left out, and is then absent.
+pub(crate) fn optional(
+    name: &'static str,
+    kind: OptionKind,
+    description: &'static str,
+) -> OptionSpec {
+    let presence = Presence::Optional;
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
+
+/// An option that may be left out, and then has this value.
+pub(crate) fn with_default(
+    name: &'static str,
+    kind: OptionKind,
+    default: OptionValue,
+    description: &'static str,
+) -> OptionSpec {
+    let presence = Presence::Default(default);
+    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+}
+
+/// The table's options in its order: as given, else by default.
+pub(super) fn with_defaults(specs: &[OptionSpec], given: &Options) -> Options {
+    let mut options = Options::default();
+    for spec in specs {
+        let value = match (given.0.get(&*spec.name), &spec.presence) {
+            (Some(value), _) => value.clone(),
+            (None, Presence::Default(value)) => value.clone(),
+            (None, _) => continue,
+        };
+        options.0.insert(spec.name.clone().into_owned(), value);
+    }
+    options
 }
 
 /// Checked options by name, in the order of the schema.

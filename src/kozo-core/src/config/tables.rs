@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::schema::{OptionKind, OptionSpec, OptionValue, Presence};
+use super::policy::ConnectPolicy;
+use super::schema::{OptionKind, OptionSpec, OptionValue, optional, required, with_default};
+use crate::queue::Limits;
 
 /// Ciphers that a configuration may ask for, the strongest first. Nothing weaker than AES in counter
 /// mode, and nothing that the SSH library does not have.
@@ -37,12 +39,8 @@ const MIB: u64 = 1024 * KIB;
 /// Options at the top level of the file.
 pub fn root() -> &'static [OptionSpec] {
     static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
-        let mut table = vec![OptionSpec {
-            name: Cow::Borrowed("system"),
-            kind: OptionKind::Block,
-            presence: Presence::Required,
-            description: Cow::Borrowed("The Nodes: a block for each, by name."),
-        }];
+        let nodes = "The Nodes: a block for each, by name.";
+        let mut table = vec![required("system", OptionKind::Block, nodes)];
         table.extend_from_slice(overridable());
         table
     });
@@ -69,14 +67,15 @@ pub fn overridable() -> &'static [OptionSpec] {
             with_default(
                 "outgoingQueueLength",
                 queue_length(),
-                OptionValue::Integer(128),
+                default_length(),
                 "Messages that wait for each Peer at most; then the oldest are dropped.",
             ),
             with_default(
                 "outgoingQueueSize",
                 queue_size(),
-                OptionValue::Size(4 * MIB),
-                "Bytes that wait for each Peer at most; then the oldest are dropped.",
+                default_size(),
+                "Bytes that wait for each Peer at most; then the oldest are dropped. A larger Message is \
+                 refused, and one of more than 16 MiB always.",
             ),
             with_default(
                 "maxBufferReadSize",
@@ -84,11 +83,15 @@ pub fn overridable() -> &'static [OptionSpec] {
                 OptionValue::Size(64 * KIB),
                 "Bytes to read from a stream at a time.",
             ),
-            optional("cipher", choice(CIPHERS), "The only cipher to use. Negotiated if not given."),
+            optional(
+                "cipher",
+                choice(CIPHERS.iter().copied()),
+                "The only cipher to use, for instance `aes256-ctr`. Negotiated if not given.",
+            ),
             optional(
                 "hmac",
-                choice(HMACS),
-                "The only MAC to use. Negotiated if not given, among those of SHA-2 that \
+                choice(HMACS.iter().copied()),
+                "The only MAC to use, for instance `hmac-sha2-256`. Negotiated if not given, among those of SHA-2 that \
                  authenticate what is encrypted.",
             ),
             optional(
@@ -114,12 +117,24 @@ pub fn overridable() -> &'static [OptionSpec] {
 /// Options of a Node.
 pub fn node() -> &'static [OptionSpec] {
     static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
-        let policy = || choice(&["constant", "ondemand", "never"]);
-        let constant = || OptionValue::Text("constant".to_owned());
+        let policy = || choice(ConnectPolicy::ALL.map(ConnectPolicy::name));
+        let constant = || OptionValue::Text(ConnectPolicy::Constant.name().to_owned());
         vec![
-            required("privateKey", OptionKind::Path, "Its private key, on its own machine."),
-            required("publicKey", OptionKind::PublicKey, "Its public key: who it is."),
-            optional("roleStorage", OptionKind::Path, "Folder of what its Roles store."),
+            required(
+                "privateKey",
+                OptionKind::Path,
+                "File with its private key, on its own machine; only the Node may read it.",
+            ),
+            required(
+                "publicKey",
+                OptionKind::PublicKey,
+                "Its public key, the line of the `.pub` file: who it is.",
+            ),
+            optional(
+                "roleStorage",
+                OptionKind::Path,
+                "Folder of what its Roles store; required for Roles that do.",
+            ),
             with_default(
                 "selfToOthersConnectPolicy",
                 policy(),
@@ -153,13 +168,13 @@ pub fn every_role() -> &'static [OptionSpec] {
             with_default(
                 "messageQueueLength",
                 queue_length(),
-                OptionValue::Integer(128),
+                default_length(),
                 "Messages that wait for it at most; then the oldest are dropped.",
             ),
             with_default(
                 "messageQueueSize",
                 queue_size(),
-                OptionValue::Size(4 * MIB),
+                default_size(),
                 "Bytes that wait for it at most; then the oldest are dropped.",
             ),
         ]
@@ -183,26 +198,14 @@ fn queue_size() -> OptionKind {
     OptionKind::Size { min: 1, max: 1024 * MIB }
 }
 
-fn choice(words: &[&'static str]) -> OptionKind {
-    OptionKind::Choice(words.iter().map(|word| Cow::Borrowed(*word)).collect())
+fn default_length() -> OptionValue {
+    OptionValue::Integer(i64::try_from(Limits::default().length).unwrap_or(i64::MAX))
 }
 
-fn required(name: &'static str, kind: OptionKind, description: &'static str) -> OptionSpec {
-    let presence = Presence::Required;
-    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+fn default_size() -> OptionValue {
+    OptionValue::Size(u64::try_from(Limits::default().size).unwrap_or(u64::MAX))
 }
 
-fn optional(name: &'static str, kind: OptionKind, description: &'static str) -> OptionSpec {
-    let presence = Presence::Optional;
-    OptionSpec { name: name.into(), kind, presence, description: description.into() }
-}
-
-fn with_default(
-    name: &'static str,
-    kind: OptionKind,
-    default: OptionValue,
-    description: &'static str,
-) -> OptionSpec {
-    let presence = Presence::Default(default);
-    OptionSpec { name: name.into(), kind, presence, description: description.into() }
+fn choice(words: impl IntoIterator<Item = &'static str>) -> OptionKind {
+    OptionKind::Choice(words.into_iter().map(Cow::Borrowed).collect())
 }

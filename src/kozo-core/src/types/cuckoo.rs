@@ -1,7 +1,8 @@
 //! The Role `cuckoo`: what it does and takes.
 
-use super::{LOG, flag, option};
-use crate::config::{OptionKind, Presence, Schema};
+use super::{LOG, flag};
+use crate::config::schema::optional;
+use crate::config::{OptionKind, Schema};
 
 /// What it does and takes.
 pub fn schema() -> Schema {
@@ -9,14 +10,14 @@ pub fn schema() -> Schema {
         name: "cuckoo".into(),
         description: "Prints every tick and remembers the last one.".into(),
         options: vec![
-            option(
+            optional(
                 "timer",
                 OptionKind::RoleOfType("timer".into()),
-                Presence::Optional,
                 "Name of the timer to listen to; all timers of the System when not given.",
             ),
             flag(LOG, true, "Whether to send a Log Message for every tick."),
         ],
         needs_storage: true,
+        ..Schema::default()
     }
 }

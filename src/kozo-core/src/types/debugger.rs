@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{LOG, flag, option};
-use crate::config::{OptionKind, OptionValue, Presence, Schema};
-
-/// How long one can attach after an Order, where nothing is given.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+use super::{LOG, flag, number};
+use crate::config::schema::{optional, with_default};
+use crate::config::{OptionKind, OptionValue, Schema};
 
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -16,10 +14,9 @@ pub fn schema() -> Schema {
         name: "debugger".into(),
         description: "Opens a console to look into the Node when an Order `debug` comes.".into(),
         options: vec![
-            option(
+            optional(
                 "password",
                 OptionKind::Text,
-                Presence::Optional,
                 "Password of the console. When not given, a new one is made for every Order and \
                  written to the daemon's log only.",
             ),
@@ -28,27 +25,21 @@ pub fn schema() -> Schema {
                 false,
                 "Whether other machines may connect. What they send and see is not encrypted.",
             ),
-            option(
+            with_default(
                 "debugTimeout",
                 OptionKind::Duration { min: Duration::from_secs(1), max: LONGEST_TIMEOUT },
-                Presence::Default(OptionValue::Duration(DEFAULT_TIMEOUT)),
+                OptionValue::Duration(Duration::from_secs(600)),
                 "How long one can attach after an Order, in seconds or with a unit. Who is \
                  attached by then may stay.",
             ),
-            option(
+            optional(
                 "channel",
                 OptionKind::Text,
-                Presence::Optional,
                 "Channel of the Orders to obey; all `debug` Orders when not given.",
             ),
-            option(
-                "port",
-                OptionKind::Integer { min: 0, max: 65535 },
-                Presence::Default(OptionValue::Integer(0)),
-                "TCP port of the console; 0 for any free one.",
-            ),
+            number("port", 0, 65_535, 0, "TCP port of the console; 0 for any free one."),
             flag(LOG, true, "Whether to send a Log Message for every attempt to debug."),
         ],
-        needs_storage: false,
+        ..Schema::default()
     }
 }

@@ -1,6 +1,8 @@
-//! The types of Roles and Transports that every daemon has, as data: what each does and takes.
+//! The types of Roles and Transports that every daemon has, as data: what each does, takes, writes, where it
+//! listens, and what a new configuration says of it.
 //!
-//! The daemon runs them; whoever only checks, writes or explains a configuration needs no more than this.
+//! The daemon runs them. To check, write or explain a configuration, or to tell systemd of it, takes no more than
+//! this, and no program that does so knows a type by its name.
 
 pub mod cuckoo;
 pub mod debugger;
@@ -11,7 +13,8 @@ pub mod timer;
 
 use std::borrow::Cow;
 
-use crate::config::{OptionKind, OptionSpec, OptionValue, Presence, Registry};
+use crate::config::schema::with_default;
+use crate::config::{OptionKind, OptionSpec, OptionValue, Registry, SampleOption};
 
 /// The option of most types of Roles that says whether they send Log Messages.
 pub const LOG: &str = "log";
@@ -34,24 +37,39 @@ pub fn built_in() -> Registry {
     }
 }
 
-fn option(
-    name: &'static str,
-    kind: OptionKind,
-    presence: Presence,
-    description: &'static str,
-) -> OptionSpec {
-    let (name, description) = (Cow::Borrowed(name), Cow::Borrowed(description));
-    OptionSpec { name, kind, presence, description }
+fn flag(name: &'static str, default: bool, description: &'static str) -> OptionSpec {
+    with_default(name, OptionKind::Flag, OptionValue::Flag(default), description)
 }
 
-fn flag(name: &'static str, default: bool, description: &'static str) -> OptionSpec {
-    let default = Presence::Default(OptionValue::Flag(default));
-    option(name, OptionKind::Flag, default, description)
+fn number(
+    name: &'static str,
+    min: i64,
+    max: i64,
+    default: i64,
+    description: &'static str,
+) -> OptionSpec {
+    let default = OptionValue::Integer(default);
+    with_default(name, OptionKind::Integer { min, max }, default, description)
+}
+
+fn text(
+    name: &'static str,
+    kind: OptionKind,
+    default: &str,
+    description: &'static str,
+) -> OptionSpec {
+    with_default(name, kind, OptionValue::Text(default.to_owned()), description)
+}
+
+fn sample(option: &'static str, value: impl Into<Cow<'static, str>>) -> SampleOption {
+    SampleOption { option: option.into(), comment: None, value: Some(value.into()) }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::config::{self, Presence, Schema};
 
     fn fits(kind: &OptionKind, value: &OptionValue) -> bool {
         match (kind, value) {
@@ -90,4 +108,50 @@ mod tests {
             }
         }
     }
+
+    /// The names in a description are those of options of its own, of the kinds that they must be.
+    #[test]
+    fn what_a_type_says_of_its_options_holds() {
+        let types = built_in();
+        for schema in types.roles.iter().chain(&types.transports) {
+            let kind = |name: &str| {
+                let spec = schema.option(name);
+                &spec.unwrap_or_else(|| panic!("{} has no {name}", schema.name)).kind
+            };
+            for file in &schema.writes {
+                assert_eq!(*kind(&file.option), OptionKind::Path);
+            }
+            if let Some(listens) = &schema.listens {
+                assert_eq!(*kind(&listens.address), OptionKind::Addresses);
+                assert_eq!(*kind(&listens.bind_address), OptionKind::BindAddress);
+                assert!(matches!(kind(&listens.port), OptionKind::Integer { .. }));
+                assert!(matches!(kind(&listens.backlog), OptionKind::Integer { .. }));
+                assert!(schema.usual_port().is_some_and(|port| port > 0));
+            }
+            for sample in &schema.sample.options {
+                kind(&sample.option);
+            }
+        }
+    }
+
+    /// What a new configuration says of a Role can be read.
+    #[test]
+    fn samples_are_values_of_their_options() {
+        let types = built_in();
+        for schema in &types.roles {
+            let Schema { name, sample, .. } = schema;
+            let options = sample.options.iter().filter_map(|sample| {
+                Some(format!("        {}: {}\n", sample.option, sample.value.as_ref()?))
+            });
+            let text = format!(
+                "system:\n  n:\n    privateKey: /k\n    publicKey: {KEY}\n    roleStorage: /s\n    \
+                 roles:\n      {name}:\n        type: {name}\n{}",
+                options.collect::<String>()
+            );
+            config::check("sample", &text, None, &types).unwrap();
+        }
+    }
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT1wTqcxP8JEZ/8l1rrKs+1Trp8IGbBxgRFVdqVhUp/";
 }

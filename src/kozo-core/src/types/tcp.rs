@@ -1,10 +1,8 @@
 //! The Transport `tcp`: what it does and takes.
 
-use super::option;
-use crate::config::{OptionKind, OptionValue, Presence, Schema};
-
-/// Port to listen at, where none is given.
-pub const DEFAULT_PORT: u16 = 6020;
+use super::{number, text};
+use crate::config::schema::required;
+use crate::config::{Listens, OptionKind, Sample, SampleOption, Schema};
 
 /// Names that a daemon looks up at once. A name server that does not answer holds each of them for many
 /// seconds, in a thread that cannot be called back.
@@ -16,32 +14,44 @@ pub fn schema() -> Schema {
         name: "tcp".into(),
         description: "A TCP connection: the fastest and most reliable Transport.".into(),
         options: vec![
-            option(
+            required(
                 "address",
                 OptionKind::Addresses,
-                Presence::Required,
-                "Addresses at which other Nodes reach this one: names, IPv4 or IPv6 \
-                 addresses, each with `:PORT` if it is not `port`.",
+                "Where other Nodes reach this one: names, IPv4 and IPv6 addresses, all tried at \
+                 once, each with `:PORT` if it is not `port`. One such as `fe80::1%eth0` names \
+                 the interface, and with a port is `[fe80::1%eth0]:6021`.",
             ),
-            option(
+            text(
                 "bindAddress",
                 OptionKind::BindAddress,
-                Presence::Default(OptionValue::Text(String::new())),
+                "",
                 "Address to listen on; empty for all interfaces.",
             ),
-            option(
-                "port",
-                OptionKind::Integer { min: 1, max: i64::from(u16::MAX) },
-                Presence::Default(OptionValue::Integer(i64::from(DEFAULT_PORT))),
-                "TCP port to listen on.",
-            ),
-            option(
+            number("port", 1, 65_535, 6020, "TCP port to listen on."),
+            number(
                 "socketConnectionBacklog",
-                OptionKind::Integer { min: 1, max: 65_535 },
-                Presence::Default(OptionValue::Integer(256)),
+                1,
+                65_535,
+                256,
                 "Connections that the kernel may hold until they are accepted.",
             ),
         ],
-        needs_storage: false,
+        listens: Some(Listens {
+            address: "address".into(),
+            bind_address: "bindAddress".into(),
+            port: "port".into(),
+            backlog: "socketConnectionBacklog".into(),
+        }),
+        sample: Sample {
+            comment: Some(
+                "Where the others reach it: names and addresses, separated by commas.".into(),
+            ),
+            options: vec![SampleOption {
+                option: "port".into(),
+                comment: Some("Where it listens.".into()),
+                value: None,
+            }],
+        },
+        ..Schema::default()
     }
 }

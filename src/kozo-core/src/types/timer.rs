@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{LOG, flag, option};
-use crate::config::{OptionKind, OptionValue, Presence, Schema};
-
-/// Time from one tick to the next, where none is given.
-pub const DEFAULT_TICK: Duration = Duration::from_secs(1);
+use super::{LOG, flag, sample};
+use crate::config::schema::{optional, with_default};
+use crate::config::{OptionKind, OptionValue, Sample, Schema};
 
 /// The longest tick: ten years. Far enough, and no sum of times overflows.
 const LONGEST_TICK: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -17,20 +15,17 @@ pub fn schema() -> Schema {
         name: "timer".into(),
         description: "Sends an Event `tick` at a regular interval.".into(),
         options: vec![
-            option(
+            with_default(
                 "tick",
                 OptionKind::Duration { min: Duration::from_millis(1), max: LONGEST_TICK },
-                Presence::Default(OptionValue::Duration(DEFAULT_TICK)),
-                "Time from one tick to the next, in seconds or with a unit.",
+                OptionValue::Duration(Duration::from_secs(1)),
+                "Time from one tick to the next, in seconds or with a unit. The data of a tick is \
+                 `[message, \"HH:MM:SS\"]`.",
             ),
-            option(
-                "message",
-                OptionKind::Text,
-                Presence::Optional,
-                "A text that every tick carries.",
-            ),
+            optional("message", OptionKind::Text, "A text that every tick carries."),
             flag(LOG, true, "Whether to send a Log Message with every tick."),
         ],
-        needs_storage: false,
+        sample: Sample { options: vec![sample("tick", "10s")], comment: None },
+        ..Schema::default()
     }
 }

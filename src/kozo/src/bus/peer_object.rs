@@ -147,13 +147,13 @@ impl Object<PeerStatus> {
     /// Policy for Messages from here to there: constant, ondemand or never.
     #[zbus(property)]
     fn policy_out(&self) -> fdo::Result<String> {
-        Ok(self.status()?.policy_out.clone())
+        Ok(self.status()?.policy_out.to_string())
     }
 
     /// Policy for Messages from there to here.
     #[zbus(property)]
     fn policy_in(&self) -> fdo::Result<String> {
-        Ok(self.status()?.policy_in.clone())
+        Ok(self.status()?.policy_in.to_string())
     }
 
     /// Type of the Transport that carries the link; empty while it is not up. While the link moves to a

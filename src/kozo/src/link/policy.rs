@@ -17,15 +17,6 @@ pub fn direction(self_to_others: ConnectPolicy, others_to_self: ConnectPolicy) -
     }
 }
 
-/// The policy's name in the configuration.
-pub fn name(policy: ConnectPolicy) -> &'static str {
-    match policy {
-        ConnectPolicy::Constant => "constant",
-        ConnectPolicy::OnDemand => "ondemand",
-        ConnectPolicy::Never => "never",
-    }
-}
-
 /// What becomes of a Message for a Peer under this policy, while the link is in this state. `handover`: Messages
 /// wait for it although it is not up.
 pub fn disposition(outward: ConnectPolicy, state: State, handover: bool) -> Disposition {

@@ -67,16 +67,11 @@ impl Running {
 /// A Role as configured, with the defaults of its type.
 pub(crate) fn configure(role_type: &dyn RoleType, options: &[(&str, OptionValue)]) -> RoleConfig {
     let schema = role_type.schema();
-    let mut checked = Options::default();
-    for spec in &schema.options {
-        let given = options.iter().find(|(name, _)| *name == spec.name);
-        match (given, &spec.presence) {
-            (Some((_, value)), _) | (None, Presence::Default(value)) => {
-                checked.0.insert(spec.name.to_string(), value.clone());
-            }
-            (None, Presence::Optional) => {}
-            (None, Presence::Required) => panic!("{} must be given", spec.name),
-        }
+    let given = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let checked = schema.with_defaults(&Options(given.collect()));
+    let required = schema.options.iter().filter(|spec| spec.presence == Presence::Required);
+    for spec in required {
+        assert!(checked.0.contains_key(&*spec.name), "{} must be given", spec.name);
     }
     for (name, _) in options {
         assert!(checked.0.contains_key(*name), "{name} is no option of {}", schema.name);

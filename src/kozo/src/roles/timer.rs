@@ -14,7 +14,7 @@ use crate::interest::Interest;
 use crate::message::Draft;
 use crate::rate_limiter::RateLimiter;
 use crate::role::{Role, RoleContext, RoleError, RoleType};
-use kozo_core::types::{self, LOG, timer::DEFAULT_TICK};
+use kozo_core::types::{self, LOG};
 use kozo_core::value::show::one_line;
 
 pub(super) struct Timer;
@@ -30,7 +30,7 @@ impl RoleType for Timer {
 
     fn build(&self, config: &RoleConfig) -> Box<dyn Role> {
         Box::new(TimerRole {
-            tick: config.options.duration("tick").unwrap_or(DEFAULT_TICK),
+            tick: config.options.duration("tick").unwrap_or_default(),
             message: config.options.text("message").map(str::to_owned),
             log: config.options.flag(LOG),
         })

@@ -21,9 +21,6 @@ use crate::signals::Signals;
 use folder::Testnet;
 use screen::Line;
 
-/// Where a testnet is when no folder is named: in the current one.
-pub const DEFAULT_DIRECTORY: &str = "kozo-testnet";
-
 /// Why there is no testnet, or how it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TestnetError {

@@ -18,7 +18,6 @@ use super::{Connection, Found, Listener, Priority, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{Options, Schema, TransportConfig, address};
-pub use kozo_core::types::tcp::DEFAULT_PORT;
 use kozo_core::types::{self, tcp::LOOKUPS};
 
 /// How long a name and then its addresses may take together. Systems ask their second name server
@@ -44,12 +43,12 @@ impl TransportType for TcpType {
     }
 
     fn build(&self, config: &TransportConfig) -> Arc<dyn Transport> {
-        let backlog = config.options.integer("socketConnectionBacklog").unwrap_or(256);
+        let backlog = config.options.integer("socketConnectionBacklog").unwrap_or_default();
         Arc::new(Tcp {
             name: config.name.clone(),
             bind: config.options.text("bindAddress").unwrap_or_default().to_owned(),
             port: port(&config.options),
-            backlog: u32::try_from(backlog).unwrap_or(256),
+            backlog: u32::try_from(backlog).unwrap_or_default(),
         })
     }
 }
@@ -162,7 +161,7 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn port(options: &Options) -> u16 {
-    options.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_PORT)
+    options.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or_default()
 }
 
 /// `host:port` for a configured address, which may name a port of its own.
@@ -205,7 +204,7 @@ async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
     }
     // Apart, because only so an IPv6 address may have a zone.
     let (host, port) = address::split(address);
-    let to_look_up = (host.to_owned(), port.unwrap_or(DEFAULT_PORT));
+    let to_look_up = (host.to_owned(), port.unwrap_or_default());
     let place = THREADS.acquire().await.map_err(io::Error::other)?;
     let found = spawn_blocking(move || {
         let (host, port) = to_look_up;

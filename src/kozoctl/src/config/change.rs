@@ -8,8 +8,9 @@ use kozo_core::config::{self, NodeConfig, System};
 use kozo_core::types;
 
 use super::show::{self, Item};
-use super::{next, refused, warn};
+use super::{refused, warn};
 use crate::failure::Failure;
+use crate::shell::this_command;
 
 /// What becomes of a configuration.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ pub(super) fn put(
     }
     if !replace && !differences.is_empty() {
         let told: Vec<_> = differences.iter().map(|difference| difference.told(file)).collect();
-        let again = format!("{} --replace", next::this_command());
+        let again = format!("{} --replace", this_command());
         return Err(Failure::failed(told.join("\n"))
             .hint("Nothing was changed. If you know that it comes from that machine, replace it:")
             .hint(again));

@@ -4,61 +4,28 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use kozo_core::config::edit::{NodeText, scalar};
-use kozo_core::config::{Registry, Schema};
+use kozo_core::config::{Listens, Registry, SampleOption, Schema};
+use kozo_core::places::{LOGS, STATE};
 
 use super::place::Place;
+use crate::arguments::{RoleArgument, Setting};
 
-/// Where the service keeps what Nodes store; each has a folder of its own in it.
-const STATE: &str = "/var/lib/kozo";
-
-/// Where the service writes logs.
-const LOGS: &str = "/var/log/kozo";
-
-/// A Role as the command line names it: `NAME`, or `NAME=TYPE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RoleArgument {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its type.
-    pub(crate) role_type: String,
+/// The Transport that a new Node has: the first type of which it is known where it listens.
+#[derive(Clone, Copy)]
+pub(super) struct Listening<'a> {
+    pub(super) schema: &'a Schema,
+    /// The names of its options.
+    pub(super) options: &'a Listens,
+    /// The port at which it listens unless it is told otherwise.
+    pub(super) usual_port: u16,
 }
 
-impl std::str::FromStr for RoleArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, role_type) = text.split_once('=').unwrap_or((text, text));
-        if name.trim().is_empty() || role_type.trim().is_empty() {
-            return Err("it is NAME or NAME=TYPE, for instance timer1=timer".to_owned());
-        }
-        Ok(RoleArgument { name: name.trim().to_owned(), role_type: role_type.trim().to_owned() })
-    }
-}
-
-/// An option of a Role as the command line sets it: `ROLE.OPTION=VALUE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// The name of the Role.
-    pub(crate) role: String,
-    /// The name of the option.
-    pub(crate) option: String,
-    /// Its value.
-    pub(crate) value: String,
-}
-
-impl std::str::FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('=').and_then(|(path, value)| {
-            // Names of options have no dots in them, those of Roles may.
-            let (role, option) = path.rsplit_once('.')?;
-            let whole = !role.is_empty() && !option.is_empty();
-            whole.then(|| (role.to_owned(), option.to_owned(), value.to_owned()))
-        });
-        let (role, option, value) = parts
-            .ok_or_else(|| "it is ROLE.OPTION=VALUE, for instance timer1.tick=5s".to_owned())?;
-        Ok(Setting { role, option, value })
+impl Listening<'_> {
+    pub(super) fn first(registry: &Registry) -> Option<Listening<'_>> {
+        registry.transports.iter().find_map(|schema| {
+            let (options, usual_port) = (schema.listens.as_ref()?, schema.usual_port()?);
+            Some(Listening { schema, options, usual_port })
+        })
     }
 }
 
@@ -70,6 +37,7 @@ pub(super) struct Draft<'a> {
     pub(super) public_key: &'a str,
     pub(super) roles: &'a [RoleArgument],
     pub(super) settings: &'a [Setting],
+    pub(super) transport: Listening<'a>,
     pub(super) address: &'a str,
     /// Where it listens, if that is not the usual port.
     pub(super) port: Option<u16>,
@@ -81,46 +49,35 @@ impl Draft<'_> {
     pub(super) fn text(&self, place: &Place, registry: &Registry, indent: usize) -> NodeText {
         let mut out = Lines { text: String::new(), indent };
         out.line(0, &format!("{}:", scalar(self.node)));
-        out.line(1, "# Its private key, on its own machine only.");
+        out.comment(1, "Its private key, on its own machine only.");
         out.option(1, "privateKey", &self.private_key.to_string_lossy());
-        out.line(1, "# Its public key: who it is to all others.");
+        out.comment(1, "Its public key: who it is to all others.");
         out.option(1, "publicKey", self.public_key);
-        let schema = |role: &RoleArgument| {
-            registry.roles.iter().find(|schema| *schema.name == *role.role_type)
-        };
+        let schema = |role: &RoleArgument| registry.role(&role.role_type);
         // What is not known here may need it.
         let stores = |role| schema(role).is_none_or(|schema| schema.needs_storage);
         if self.roles.iter().any(stores) {
-            out.line(1, "# Where its Roles keep what they remember.");
+            out.comment(1, "Where its Roles keep what they remember.");
             out.option(1, "roleStorage", &self.storage(place));
         }
         if !self.roles.is_empty() {
-            out.line(1, "# What it does.");
+            out.comment(1, "What it does.");
             out.line(1, "roles:");
         }
         for role in self.roles {
             self.role(&mut out, role, schema(role), place);
         }
         out.line(1, "transports:");
-        out.line(2, "# Where the others reach it: names and addresses, separated by commas.");
-        out.line(2, "tcp:");
-        out.option(3, "address", self.address);
-        if let Some(port) = self.port {
-            out.line(3, "# Where it listens.");
-            out.option(3, "port", &port.to_string());
-        }
+        self.transport(&mut out);
         NodeText { name: self.node.to_owned(), comments: String::new(), text: out.text }
     }
 
     fn role(&self, out: &mut Lines, role: &RoleArgument, schema: Option<&Schema>, place: &Place) {
-        if let Some(schema) = schema {
-            out.line(2, &format!("# {}", schema.description.replace('`', "")));
-        }
-        out.line(2, &format!("{}:", scalar(&role.name)));
+        out.head(schema, &role.name);
         let set = |option: &str| {
             self.settings.iter().any(|it| it.role == role.name && it.option == option)
         };
-        let mut options: Vec<_> = self.usual(&role.role_type, place).into_iter().collect();
+        let mut options = schema.map(|schema| self.usual(schema, place)).unwrap_or_default();
         options.retain(|(option, _)| !set(option));
         let own = self.settings.iter().filter(|it| it.role == role.name);
         options.extend(own.map(|it| (it.option.as_str(), it.value.clone())));
@@ -129,24 +86,42 @@ impl Draft<'_> {
             out.option(3, "type", &role.role_type);
         }
         for (option, value) in &options {
-            out.option(3, option, value);
+            out.sampled(schema, option, value);
+        }
+    }
+
+    fn transport(&self, out: &mut Lines) {
+        let Listening { schema, options, .. } = self.transport;
+        out.head(Some(schema), &schema.name);
+        out.sampled(Some(schema), &options.address, self.address);
+        if let Some(port) = self.port {
+            out.sampled(Some(schema), &options.port, &port.to_string());
         }
     }
 
     /// What most will want to change sooner or later, with what is sensible to begin with.
-    fn usual(&self, role_type: &str, place: &Place) -> Option<(&'static str, String)> {
-        match role_type {
-            "timer" => Some(("tick", "10s".to_owned())),
-            "logger" if place.service => Some(("file", format!("{LOGS}/{}.log", self.node))),
-            "logger" => Some(("file", self.beside(place, "log"))),
-            "message_injector" => Some(("bindPort", "7050".to_owned())),
-            _ => None,
-        }
+    fn usual<'s>(&self, schema: &'s Schema, place: &Place) -> Vec<(&'s str, String)> {
+        let files = schema.writes.iter();
+        let files = files.map(|file| (&*file.option, self.file(place, &file.extension)));
+        let samples =
+            schema.sample.options.iter().filter_map(|SampleOption { option, value, .. }| {
+                Some((&**option, value.as_ref()?.to_string()))
+            });
+        files.chain(samples).collect()
     }
 
     /// Two Nodes of one machine cannot have one folder.
     fn storage(&self, place: &Place) -> String {
         if place.service { format!("{STATE}/{}", self.node) } else { self.beside(place, "storage") }
+    }
+
+    /// Nor one file.
+    fn file(&self, place: &Place, extension: &str) -> String {
+        if place.service {
+            format!("{LOGS}/{}.{extension}", self.node)
+        } else {
+            self.beside(place, extension)
+        }
     }
 
     fn beside(&self, place: &Place, what: &str) -> String {
@@ -165,24 +140,29 @@ impl Lines {
         let _ = writeln!(self.text, "{:1$}{line}", "", level * self.indent);
     }
 
+    fn comment(&mut self, level: usize, comment: &str) {
+        self.line(level, &format!("# {comment}"));
+    }
+
     fn option(&mut self, level: usize, name: &str, value: &str) {
         self.line(level, &format!("{}: {}", scalar(name), scalar(value)));
     }
-}
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
+    /// The name of a Role or Transport, below what its type says of itself.
+    fn head(&mut self, schema: Option<&Schema>, name: &str) {
+        if let Some(schema) = schema {
+            let comment = schema.sample.comment.as_ref().unwrap_or(&schema.description);
+            self.comment(2, &comment.replace('`', ""));
+        }
+        self.line(2, &format!("{}:", scalar(name)));
+    }
 
-    #[test]
-    fn arguments() {
-        let role = |text: &str| text.parse::<RoleArgument>().map(|it| (it.name, it.role_type));
-        assert_eq!(role("logger"), Ok(("logger".to_owned(), "logger".to_owned())));
-        assert_eq!(role("timer1=timer"), Ok(("timer1".to_owned(), "timer".to_owned())));
-        assert!(role("=timer").is_err() && role("timer1=").is_err() && role("").is_err());
-        let set: Setting = "my.role.message=a = b".parse().unwrap();
-        assert_eq!((&*set.role, &*set.option, &*set.value), ("my.role", "message", "a = b"));
-        assert!("tick=5".parse::<Setting>().is_err() && "timer1.tick".parse::<Setting>().is_err());
+    /// An option of a Role or Transport, below what its type says of it.
+    fn sampled(&mut self, schema: Option<&Schema>, option: &str, value: &str) {
+        let sample = schema.and_then(|schema| schema.sample_of(option));
+        if let Some(comment) = sample.and_then(|sample| sample.comment.as_ref()) {
+            self.comment(3, comment);
+        }
+        self.option(3, option, value);
     }
 }

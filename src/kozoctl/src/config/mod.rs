@@ -19,8 +19,6 @@ use crate::cli::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, say, stderr_colour};
 
-pub(crate) use draft::{RoleArgument, Setting};
-
 /// What a new file begins with.
 const HEADER: &str = "\
 # The configuration of a Kōzō System: all of its machines have the same.

@@ -6,20 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kozo_core::config::edit::{self, NodeText};
-use kozo_core::config::{NodeConfig, System};
+use kozo_core::config::{NodeConfig, Registry, System};
 use kozo_core::keygen;
 use kozo_core::types;
 use serde_json::json;
 
-use super::draft::{Draft, RoleArgument};
+use super::draft::{Draft, Listening};
 use super::place::{Place, make_folder, unwritten};
 use super::{HEADER, ask, change, next, refused};
+use crate::arguments::RoleArgument;
 use crate::cli::NewNode;
 use crate::failure::Failure;
 use crate::output::{Output, say};
-
-/// Where a Node listens unless it is told otherwise.
-const PORT: u16 = kozo_core::types::tcp::DEFAULT_PORT;
 
 /// Writes the Node and its key, shows the block that the other machines need, and says what is to be
 /// done next. A Node that is there already, as it is asked for, is left alone and shown again.
@@ -115,11 +113,14 @@ fn address(command: &NewNode) -> Result<(String, bool), Failure> {
 }
 
 /// Who was asked for something has not read what else there is.
-fn roles(command: &NewNode, asked: bool) -> Result<Vec<RoleArgument>, Failure> {
+fn roles(
+    command: &NewNode,
+    registry: &Registry,
+    asked: bool,
+) -> Result<Vec<RoleArgument>, Failure> {
     if !asked || !command.role.is_empty() {
         return Ok(command.role.clone());
     }
-    let registry = types::built_in();
     let types: Vec<_> = registry.roles.iter().map(|schema| &*schema.name).collect();
     say(&format!("Types of Roles: {}", types.join(", ")));
     ask::question(
@@ -145,12 +146,14 @@ fn make(
     old: &str,
     has_nodes: bool,
 ) -> Result<Answer, Failure> {
+    let registry = types::built_in();
+    let transport = transport(&registry)?;
     let (address, asked_too) = address(command)?;
-    let roles = roles(command, asked || asked_too)?;
+    let roles = roles(command, &registry, asked || asked_too)?;
     let before = has_nodes.then(|| change::checked(&place.shown, old, None)).transpose()?;
     let port = match command.port {
         Some(port) => port,
-        None => free_port(before.as_deref()),
+        None => free_port(before.as_deref(), &registry, transport.usual_port),
     };
     let key = Key::at(key_path(command, node, place)?, node)?;
     let made = (|| {
@@ -161,11 +164,12 @@ fn make(
             public_key: &public_key,
             roles: &roles,
             settings: &command.set,
+            transport,
             address: &address,
-            port: (port != PORT).then_some(port),
+            port: (port != transport.usual_port).then_some(port),
         };
         let indent = edit::indentation(&place.shown, old).map_err(|error| refused(&error))?;
-        let text = draft.text(place, &types::built_in(), indent);
+        let text = draft.text(place, &registry, indent);
         let source = format!("Node {node}");
         let change = change::put(&place.shown, old, std::slice::from_ref(&text), &source, false)?;
         // As its daemon will: with the key, and with no mercy for types that are not here.
@@ -211,6 +215,8 @@ fn again(command: &NewNode, node: &str, place: &Place, text: &str) -> Result<Ans
 /// Fails if the command line asks for something else than what is there. What it does not speak of may
 /// have been changed since.
 fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Result<(), Failure> {
+    let registry = types::built_in();
+    let transport = transport(&registry)?;
     let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
     let private_key = match &command.key {
         Some(_) => key_path(command, &is.name, place)?,
@@ -230,6 +236,7 @@ fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Res
         public_key: &public_key,
         roles: &roles,
         settings: &command.set,
+        transport,
         address: &if command.address.is_empty() {
             "localhost".to_owned()
         } else {
@@ -237,12 +244,12 @@ fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Res
         },
         port: command.port,
     };
-    let wanted = draft.text(place, &types::built_in(), 4);
+    let wanted = draft.text(place, &registry, 4);
     let wanted = edit::replace(&place.shown, text, &wanted).map_err(|error| refused(&error))?;
     let wanted = change::checked(&format!("{} as asked for", place.shown), &wanted, None)?;
     let Some(wanted) = wanted.node(&is.name) else { return Ok(()) };
     let mut difference = change::difference(is, wanted);
-    difference.options.retain(|(option, _, _)| asked_for(command, option));
+    difference.options.retain(|(option, _, _)| asked_for(command, transport, option));
     if difference.options.is_empty() {
         return Ok(());
     }
@@ -250,14 +257,25 @@ fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Res
     Err(Failure::failed(told).hint(format!("To change it, edit {}.", place.shown)))
 }
 
+/// The Transport of a new Node.
+fn transport(registry: &Registry) -> Result<Listening<'_>, Failure> {
+    let none = || Failure::failed("no type of Transports here listens for others");
+    Listening::first(registry).ok_or_else(none)
+}
+
 /// Whether the command line speaks of an option of the Node.
-fn asked_for(command: &NewNode, option: &str) -> bool {
-    match option {
-        "privateKey" => command.key.is_some(),
-        "transports" | "transports.tcp" | "transports.tcp.address" => !command.address.is_empty(),
-        "transports.tcp.port" => command.port.is_some(),
-        "roles" => !command.role.is_empty(),
-        option => {
+fn asked_for(command: &NewNode, transport: Listening<'_>, option: &str) -> bool {
+    let of_transport = option.strip_prefix("transports.").and_then(|option| {
+        let option = option.strip_prefix(&*transport.schema.name)?;
+        if option.is_empty() { Some(option) } else { option.strip_prefix('.') }
+    });
+    match (option, of_transport) {
+        ("privateKey", _) => command.key.is_some(),
+        ("transports", _) | (_, Some("")) => !command.address.is_empty(),
+        (_, Some(option)) if option == transport.options.address => !command.address.is_empty(),
+        (_, Some(option)) if option == transport.options.port => command.port.is_some(),
+        ("roles", _) => !command.role.is_empty(),
+        (option, _) => {
             let named = |role: &RoleArgument| {
                 option == format!("roles.{}", role.name)
                     || option == format!("roles.{}.type", role.name)
@@ -271,15 +289,19 @@ fn asked_for(command: &NewNode, option: &str) -> bool {
     }
 }
 
-/// The first port that no other Node of this machine listens at: those whose private key is here.
-fn free_port(system: Option<&System>) -> u16 {
+/// The first port, from the usual one on, at which no other Node of this machine listens: those whose private key
+/// is here.
+fn free_port(system: Option<&System>, registry: &Registry, usual: u16) -> u16 {
     let nodes = system.map(|system| system.nodes.as_slice()).unwrap_or_default();
     let here = nodes.iter().filter(|node| node.private_key.exists());
     let taken: Vec<i64> = here
         .flat_map(|node| &node.transports)
-        .filter_map(|transport| transport.options.integer("port"))
+        .filter_map(|transport| {
+            let listens = registry.transport(&transport.transport_type)?.listens.as_ref()?;
+            transport.options.integer(&listens.port)
+        })
         .collect();
-    (PORT..u16::MAX).find(|port| !taken.contains(&i64::from(*port))).unwrap_or(PORT)
+    (usual..u16::MAX).find(|port| !taken.contains(&i64::from(*port))).unwrap_or(usual)
 }
 
 /// Where the private key of the Node is, or will be: absolute, since the daemon may run anywhere.

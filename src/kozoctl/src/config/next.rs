@@ -1,13 +1,11 @@
 //! What is to be done after a configuration was changed: by systemd, and by the user.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::place::Place;
-use crate::host::quote;
 use crate::output::say;
+use crate::shell::word;
 
 /// There when systemd runs this machine, see sd_booted(3).
 const BOOTED: &str = "/run/systemd/system";
@@ -48,16 +46,6 @@ pub(super) fn reload(place: &Place) -> String {
     }
 }
 
-/// The command line that was given, to be given once more.
-pub(super) fn this_command() -> String {
-    let mut line = "kozoctl".to_owned();
-    for argument in std::env::args_os().skip(1) {
-        line.push(' ');
-        line.push_str(&quoted(argument));
-    }
-    line
-}
-
 fn file(place: &Place) -> String {
     if place.service { String::new() } else { format!(" --file {}", word(&place.shown)) }
 }
@@ -66,14 +54,4 @@ fn file(place: &Place) -> String {
 fn sudo(place: &Place) -> &'static str {
     let needed = place.service && std::env::var_os("SUDO_USER").is_some();
     if needed { "sudo " } else { "" }
-}
-
-fn word(text: &str) -> String {
-    quoted(text.into())
-}
-
-fn quoted(argument: OsString) -> String {
-    let mut out = Vec::new();
-    quote(argument.as_bytes(), &mut out);
-    OsString::from_vec(out).to_string_lossy().into_owned()
 }

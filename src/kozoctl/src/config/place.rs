@@ -9,11 +9,11 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use kozo_core::places::CONFIG;
 use nix::unistd::{AccessFlags, access};
 
-use super::next;
-use crate::cli::CONFIG;
 use crate::failure::{Exit, Failure};
+use crate::shell::this_command;
 
 /// Nothing larger is read; the daemon reads no larger files either.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -170,5 +170,5 @@ pub(super) fn unwritten(shown: &str, error: &io::Error) -> Failure {
 
 fn not_allowed(what: &str, shown: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::NotAllowed, format_args!("cannot {what} {shown}: {error}"))
-        .hint(format!("Run it as root: sudo {}", next::this_command()))
+        .hint(format!("Run it as root: sudo {}", this_command()))
 }

@@ -179,12 +179,7 @@ fn number(value: usize) -> Item {
 }
 
 fn policy(policy: ConnectPolicy) -> Item {
-    let word = match policy {
-        ConnectPolicy::Constant => "constant",
-        ConnectPolicy::OnDemand => "ondemand",
-        ConnectPolicy::Never => "never",
-    };
-    Item::Text(word.to_owned())
+    Item::Text(policy.name().to_owned())
 }
 
 #[cfg(test)]

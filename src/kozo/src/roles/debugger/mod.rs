@@ -27,7 +27,7 @@ use crate::interest::{Interest, Pattern};
 use crate::message::Kind;
 use crate::rate_limiter::RateLimiter;
 use crate::role::{Role, RoleContext, RoleError, RoleType};
-use kozo_core::types::{self, LOG, debugger::DEFAULT_TIMEOUT};
+use kozo_core::types::{self, LOG};
 use kozo_core::value::show::one_line;
 
 /// Connections at a time.
@@ -69,8 +69,8 @@ impl RoleType for Debugger {
         Box::new(DebuggerRole {
             password: options.text("password").filter(|text| !text.is_empty()).map(Arc::from),
             allow_remote: options.flag("allowRemote"),
-            timeout: options.duration("debugTimeout").unwrap_or(DEFAULT_TIMEOUT),
-            port: port.unwrap_or(0),
+            timeout: options.duration("debugTimeout").unwrap_or_default(),
+            port: port.unwrap_or_default(),
             log: options.flag(LOG),
         })
     }

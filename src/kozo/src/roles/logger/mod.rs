@@ -22,12 +22,7 @@ use crate::config::{RoleConfig, Schema};
 use crate::interest::{Interest, Pattern};
 use crate::message::{Kind, Message};
 use crate::role::{Role, RoleContext, RoleError, RoleType};
-use kozo_core::types::{
-    self,
-    logger::{
-        DEFAULT_FILE, DEFAULT_FLUSH_EVERY, DEFAULT_PREFIX, DEFAULT_ROTATE_EVERY, DEFAULT_ROTATE_MAX,
-    },
-};
+use kozo_core::types;
 use kozo_core::value::show::{most_text, one_line, shown};
 
 /// How long a line waits at most for `flushEvery` of them to come together.
@@ -53,22 +48,20 @@ impl RoleType for Logger {
 
     fn build(&self, config: &RoleConfig) -> Box<dyn Role> {
         let options = &config.options;
-        let number = |name, default| {
-            u64::try_from(options.integer(name).unwrap_or(default)).unwrap_or_default()
-        };
-        let path = options.path("file").map_or_else(|| PathBuf::from(DEFAULT_FILE), PathBuf::from);
+        let number =
+            |name| u64::try_from(options.integer(name).unwrap_or_default()).unwrap_or_default();
         Box::new(LoggerRole {
             settings: Settings {
-                path,
+                path: options.path("file").map(PathBuf::from).unwrap_or_default(),
                 clear: options.flag("clearLog"),
-                rotate_every: number("rotateEvery", DEFAULT_ROTATE_EVERY),
-                rotate_max: u32::try_from(number("rotateMax", DEFAULT_ROTATE_MAX)).unwrap_or(1),
+                rotate_every: number("rotateEvery"),
+                rotate_max: u32::try_from(number("rotateMax")).unwrap_or(1),
             },
             format: Format {
-                prefix: options.text("timePrefix").unwrap_or(DEFAULT_PREFIX).to_owned(),
+                prefix: options.text("timePrefix").unwrap_or_default().to_owned(),
                 all_nodes: options.text("nodeRestrict").is_none_or(|node| node == "*"),
             },
-            flush_every: number("flushEvery", DEFAULT_FLUSH_EVERY).max(1),
+            flush_every: number("flushEvery").max(1),
         })
     }
 }

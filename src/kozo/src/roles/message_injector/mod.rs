@@ -18,10 +18,7 @@ use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::role::{Role, RoleContext, RoleError, RoleType, Sent};
-use kozo_core::types::{
-    self,
-    message_injector::{DEFAULT_ADDRESS, DEFAULT_PORT},
-};
+use kozo_core::types;
 
 /// Longest line, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
@@ -47,8 +44,8 @@ impl RoleType for MessageInjector {
         let options = &config.options;
         let port = options.integer("bindPort").and_then(|port| u16::try_from(port).ok());
         Box::new(Injector {
-            address: options.text("bindAddress").unwrap_or(DEFAULT_ADDRESS).to_owned(),
-            port: port.unwrap_or(DEFAULT_PORT),
+            address: options.text("bindAddress").unwrap_or_default().to_owned(),
+            port: port.unwrap_or_default(),
             log: options.flag(types::LOG),
         })
     }
@@ -73,7 +70,7 @@ impl Role for Injector {
                 tracing::warn!(
                     class = crate::class::OPEN_TO_ALL,
                     role = %context.name,
-                    "whoever reaches {} can send any Message: bindAddress is better {DEFAULT_ADDRESS}",
+                    "whoever reaches {} can send any Message: bindAddress is better localhost",
                     listener.shown()
                 );
             }

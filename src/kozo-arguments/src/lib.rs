@@ -1,0 +1,130 @@
+//! The command line of the daemon, as data: from this one definition come its parser, its `--help`, and its man
+//! page, which `kozoctl man` writes.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Where a testnet is put unless another place is named.
+const TESTNET: &str = "kozo-testnet";
+
+const USAGE: &str = "\
+kozo [OPTIONS] <CONFIG> [NODE]
+       kozo --reload <NODE>
+       kozo <COMMAND>";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
+2 no such file, 3 not YAML, 4 unknown node, 5 could not start, or not be reached by --reload.";
+
+/// Run one Node of a Kōzō System in the foreground.
+///
+/// CONFIG describes the whole System and is the same on every machine; NODE says which of its Nodes
+/// this one is. SIGINT and SIGTERM drain and stop it, a second one stops it at once; SIGHUP lets it
+/// open its log files anew.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kozo",
+    version,
+    after_help = EXIT_CODES,
+    override_usage = USAGE,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    max_term_width = 80
+)]
+pub struct Arguments {
+    /// What else it is to do than to run a Node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The configuration file, in YAML.
+    #[arg(required_unless_present = "reload")]
+    pub config: Option<PathBuf>,
+
+    /// The Node to run; optional with --check.
+    #[arg(required_unless_present_any = ["check", "reload"])]
+    pub node: Option<String>,
+
+    /// Words that have no meaning, to be told so.
+    #[arg(hide = true)]
+    pub more: Vec<String>,
+
+    /// Check the configuration, for NODE too if one is given, and start nothing.
+    #[arg(long)]
+    pub check: bool,
+
+    /// Let this Node, which runs here already, read its configuration again; wait until it has taken it,
+    /// or say why it has refused it.
+    #[arg(long, value_name = "NODE", allow_hyphen_values = true, exclusive = true)]
+    pub reload: Option<String>,
+
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// What the daemon does besides running a Node.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a System of three Nodes in DIR and run all of it on this machine.
+    ///
+    /// DIR gets a key for each Node and a configuration that `kozo DIR/config.yml NODE` runs too.
+    /// One that an earlier testnet made is used again.
+    Testnet {
+        /// Where to put it.
+        #[arg(default_value = TESTNET)]
+        dir: PathBuf,
+    },
+}
+
+/// What is logged.
+#[derive(Debug, clap::Args)]
+pub struct LogArguments {
+    /// Log more; twice for everything.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+
+    /// Log warnings and errors only; twice for errors only.
+    #[arg(short, long, action = ArgAction::Count)]
+    quiet: u8,
+
+    /// Log what this filter says, for instance `info,kozo::link=debug`. Where none of these three is
+    /// given, KOZO_LOG in the environment can say it.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl LogArguments {
+    /// The filter that the arguments come to.
+    pub fn filter(&self) -> String {
+        let level = match (self.verbose, self.quiet) {
+            (_, 2..) => "error",
+            (_, 1) => "warn",
+            (0, 0) => "info",
+            (1, 0) => "debug",
+            _ => "trace",
+        };
+        // Others' lines help only their developers.
+        let own = || format!("warn,kozo={level}");
+        let is_said = self.verbose > 0 || self.quiet > 0;
+        let given = self.log.clone().or_else(|| filter_from_environment().filter(|_| !is_said));
+        given.unwrap_or_else(own)
+    }
+}
+
+/// The filter that KOZO_LOG in the environment says.
+pub fn filter_from_environment() -> Option<String> {
+    std::env::var("KOZO_LOG").ok().filter(|filter| !filter.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,157 @@
+//! The System that a file describes: what a configuration comes to once it is checked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssh_key::{PrivateKey, PublicKey};
+
+use super::policy::ConnectPolicy;
+use super::schema::{Options, with_defaults};
+use super::tables;
+use crate::queue::Limits;
+
+/// The root-level options, as they hold for one Node (`overrideMainConfiguration` applied).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootOptions {
+    /// Interval of heartbeats.
+    pub heartbeat: Duration,
+    /// Longest pause between two attempts to connect.
+    pub connection_retry: Duration,
+    /// Bounds of the outgoing queue towards each Peer.
+    pub outgoing_queue: Limits,
+    /// Bytes to read from a stream at a time.
+    pub max_buffer_read_size: usize,
+    /// The one cipher to use; negotiated when not given.
+    pub cipher: Option<String>,
+    /// The one MAC algorithm to use; negotiated when not given.
+    pub hmac: Option<String>,
+    /// Folders with custom Roles.
+    pub role_path: Vec<PathBuf>,
+    /// Folders with custom Transports.
+    pub transport_path: Vec<PathBuf>,
+    /// Folders put in front of the import path of custom Roles and Transports.
+    pub import_path: Vec<PathBuf>,
+}
+
+impl RootOptions {
+    /// What is given, and by default what is not.
+    pub(super) fn new(given: &Options) -> RootOptions {
+        let options = with_defaults(tables::overridable(), given);
+        let paths = |name: &str| options.list(name).iter().map(Into::into).collect();
+        let read = options.size("maxBufferReadSize").map(usize::try_from);
+        RootOptions {
+            heartbeat: options.duration("heartbeat").unwrap_or_default(),
+            connection_retry: options.duration("connectionRetry").unwrap_or_default(),
+            outgoing_queue: limits(&options, "outgoingQueueLength", "outgoingQueueSize"),
+            max_buffer_read_size: read.and_then(Result::ok).unwrap_or_default(),
+            cipher: options.text("cipher").map(str::to_owned),
+            hmac: options.text("hmac").map(str::to_owned),
+            role_path: paths("rolePath"),
+            transport_path: paths("transportPath"),
+            import_path: paths("importPath"),
+        }
+    }
+}
+
+impl Default for RootOptions {
+    fn default() -> Self {
+        RootOptions::new(&Options::default())
+    }
+}
+
+/// A Role of a Node, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleConfig {
+    /// Its name, unique on its Node.
+    pub name: String,
+    /// The type of Role it is.
+    pub role_type: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Bounds of its queue of incoming Messages.
+    pub queue: Limits,
+    /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
+    pub options: Options,
+}
+
+/// A Transport of a Node, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransportConfig {
+    /// Its name, unique on its Node.
+    pub name: String,
+    /// The type of Transport it is.
+    pub transport_type: String,
+    /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
+    pub options: Options,
+}
+
+/// A Node of the System, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// Where its private key is, on its own machine.
+    pub private_key: PathBuf,
+    /// Its public key: who it is. Without the comment, so that two of them can be compared.
+    pub public_key: PublicKey,
+    /// Folder of what its Roles store.
+    pub role_storage: Option<PathBuf>,
+    /// When it connects to others.
+    pub self_to_others: ConnectPolicy,
+    /// When others connect to it.
+    pub others_to_self: ConnectPolicy,
+    /// The root-level options as they hold for this Node.
+    pub options: RootOptions,
+    /// Its Roles, in the order of the file.
+    pub roles: Vec<RoleConfig>,
+    /// Its Transports, in the order of the file.
+    pub transports: Vec<TransportConfig>,
+}
+
+/// Everything that the file describes, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct System {
+    /// All Nodes, in the order of the file.
+    pub nodes: Vec<Arc<NodeConfig>>,
+}
+
+impl System {
+    /// The Node of this name.
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeConfig>> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+}
+
+/// The part of the System that runs here.
+#[derive(Clone, Debug)]
+pub struct LocalNode {
+    /// The whole System.
+    pub system: Arc<System>,
+    /// This Node's own entry in it.
+    pub config: Arc<NodeConfig>,
+    /// This Node's private key.
+    pub private_key: Arc<PrivateKey>,
+}
+
+/// The bounds of a queue from its two options.
+pub(super) fn limits(options: &Options, length: &str, size: &str) -> Limits {
+    let default = Limits::default();
+    let length = options.integer(length).and_then(|length| usize::try_from(length).ok());
+    let size = options.size(size).and_then(|size| usize::try_from(size).ok());
+    Limits { length: length.unwrap_or(default.length), size: size.unwrap_or(default.size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_given_is_what_the_table_says() {
+        let options = RootOptions::default();
+        assert_eq!(options.heartbeat, Duration::from_secs(10));
+        assert_eq!(options.connection_retry, Duration::from_secs(60));
+        assert_eq!(options.outgoing_queue, Limits::default());
+        assert_eq!(options.max_buffer_read_size, 64 * 1024);
+    }
+}
