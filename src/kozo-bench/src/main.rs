@@ -21,11 +21,12 @@
 //! Times in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
 //!
 //! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
-//! and when it is ready) · `parts` and `slow` (the Roles) · `tally` (what came, and how long it took).
+//! and when it is ready) · `parts` and `slow` (the Roles) · `tally` and `figures` (what came, and how long it took).
 
 mod arguments;
 mod certificate;
 mod error;
+mod figures;
 mod parts;
 mod slow;
 mod system;

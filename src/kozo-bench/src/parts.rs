@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::arguments::Part;
-use crate::tally::{Tally, now, number, payload, round_trips};
+use crate::figures::{number, payload, round_trips};
+use crate::tally::{Tally, now};
 use crate::{say, slow};
 
 /// Round trips before those that count.

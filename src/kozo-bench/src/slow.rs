@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
+use crate::figures::{Ages, Pace, nanoseconds, pings, stamped};
 use crate::parts::Work;
 use crate::say;
-use crate::tally::{Ages, Pace, nanoseconds, now, pings, stamped};
+use crate::tally::now;
 
 /// How often the flood sends what is due: as often as the runtime's clock ticks.
 const TICK: Duration = Duration::from_millis(1);

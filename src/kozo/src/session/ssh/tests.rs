@@ -1,21 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
 use std::future::pending;
-use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use russh::Limits;
 use russh::client;
 use russh::keys::{Algorithm, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{DuplexStream, copy, duplex, join, split};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
 use crate::session::newcomer::Newcomer;
 use crate::session::{Authenticator, Flow, Sink};
 use crate::transport::network::Network;
+use crate::transport::stream::Stream;
 
 /// How long anything may take that is to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,41 +45,18 @@ impl client::Handler for Open {
     }
 }
 
-/// The stream of one who can stop to listen, and goes on talking.
-struct Deaf {
-    inner: DuplexStream,
-    deaf: Arc<AtomicBool>,
-}
-
-impl AsyncRead for Deaf {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.deaf.load(Ordering::Relaxed) {
-            return Poll::Pending;
+/// The stream, and what makes it deaf: from then on nothing that comes can be read, but it still writes.
+fn can_be_deafened(stream: DuplexStream) -> (impl Stream, oneshot::Sender<()>) {
+    let ((mut from, writer), (heard, mut into)) = (split(stream), duplex(4096));
+    let (deafen, deafened) = oneshot::channel();
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            Ok(()) = deafened => pending().await,
+            _ = copy(&mut from, &mut into) => {}
         }
-        Pin::new(&mut self.inner).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Deaf {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
+    });
+    (join(heard, writer), deafen)
 }
 
 /// He never hears that keys are to be renewed, so nothing is written any more.
@@ -93,8 +68,7 @@ async fn who_does_not_renew_the_keys_cannot_make_much_be_kept() {
     let (far, near) = duplex(100_000);
     let newcomer = Newcomer::new(Arc::default(), Network::of("10.0.0.1:1"), false);
     let accepting = accept(&ssh, Box::new(near), Box::new(Open), newcomer, pending());
-    let deaf = Arc::new(AtomicBool::new(false));
-    let stream = Deaf { inner: far, deaf: Arc::clone(&deaf) };
+    let (stream, deafen) = can_be_deafened(far);
     let config = client::Config { window_size: WINDOW, ..Default::default() };
     let connecting = async {
         let mut handle = client::connect_stream(Arc::new(config), stream, Open).await.unwrap();
@@ -107,7 +81,7 @@ async fn who_does_not_renew_the_keys_cannot_make_much_be_kept() {
     let (accepted, (_handle, channel)) = tokio::join!(accepting, connecting);
     let mut session = accepted.unwrap();
 
-    deaf.store(true, Ordering::Relaxed);
+    deafen.send(()).unwrap();
     let mut written = 0;
     let write = async {
         while written < 64 * 1024 * 1024 {
