@@ -158,7 +158,13 @@ impl Machine {
             (
                 "systemctl",
                 "[ \"$1 $2\" = 'enable --now' ] || exit 1
-                kozo kozo.yml \"${3#kozo@}\" >log 2>&1 & echo $! >pid"
+                kozo kozo.yml \"${3#kozo@}\" >log 2>&1 & echo $! >pid
+                # As of a service of type notify, this returns when the Node is ready.
+                for _ in {1..300}; do
+                    kozoctl status >/dev/null 2>&1 && exit
+                    sleep 0.1
+                done
+                exit 1"
                     .to_owned(),
             ),
         ] {
