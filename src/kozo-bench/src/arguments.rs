@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::system;
+/// Messages that wait in the queue of a Role at most, where the default would be 128: what waits for one turn
+/// of the loop is then worth a turn.
+pub(crate) const QUEUE: u32 = 1024;
 
 /// The longest measurement.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -97,7 +99,7 @@ pub(crate) struct Arguments {
     pub(crate) fanout: u16,
 
     /// Messages that wait for the Peer at most (`outgoingQueueLength`).
-    #[arg(long, default_value_t = system::QUEUE, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = QUEUE, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue: u32,
 
     /// Messages a second that `flood` sends.

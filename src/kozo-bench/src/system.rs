@@ -12,13 +12,9 @@ use std::path::{Path, PathBuf};
 use kozo::keygen;
 use ssh_key::PublicKey;
 
-use crate::arguments::{Arguments, Part};
+use crate::arguments::{Arguments, Part, QUEUE};
 use crate::certificate;
 use crate::error::BenchError;
-
-/// Messages that wait in the queue of a Role at most, where the default would be 128: what waits for one turn
-/// of the loop is then worth a turn.
-pub(super) const QUEUE: u32 = 1024;
 
 /// Bytes that wait in each queue at most, where the default would be 4 MiB: what waits is still in the
 /// processor's cache when it is its turn.
