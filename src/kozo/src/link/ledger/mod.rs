@@ -31,9 +31,9 @@ pub struct Ledger {
     /// Messages that came, from all runs.
     received: u64,
     /// The run that the link leads to.
-    current: Source,
+    current: Run,
     /// Another run, which came before or is about to: sessions with both may be open at once.
-    other: Source,
+    other: Run,
 }
 
 /// The Messages sent to one run of the Peer: `sent` = `acknowledged` + `lost` + those under way.
@@ -50,7 +50,7 @@ struct Account {
 
 /// The Messages that came from one run of the Peer.
 #[derive(Clone, Copy, Debug, Default)]
-struct Source {
+struct Run {
     boot: u64,
     received: u64,
 }
@@ -156,7 +156,7 @@ impl Ledger {
             return;
         }
         if self.other.boot != boot {
-            self.other = Source { boot, received: 0 };
+            self.other = Run { boot, received: 0 };
         }
         self.other.received += messages;
     }
@@ -169,7 +169,7 @@ impl Ledger {
         }
         std::mem::swap(&mut self.current, &mut self.other);
         if self.current.boot != boot {
-            self.current = Source { boot, received: 0 };
+            self.current = Run { boot, received: 0 };
         }
     }
 }
