@@ -28,12 +28,7 @@ pub fn types(
 }
 
 fn schema(name: &'static str, description: &'static str) -> Schema {
-    Schema {
-        name: name.into(),
-        description: description.into(),
-        options: Vec::new(),
-        ..Schema::default()
-    }
+    Schema { name: name.into(), description: description.into(), ..Schema::default() }
 }
 
 /// `probe` hands what it receives to the test.

@@ -31,6 +31,7 @@ mod parts;
 mod slow;
 mod system;
 mod tally;
+mod work;
 
 use std::io::{self, BufRead, Write};
 use std::os::linux::net::SocketAddrExt as _;
@@ -53,7 +54,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::arguments::{Arguments, Part};
 use crate::error::BenchError;
-use crate::parts::{PartType, Work};
+use crate::parts::PartType;
+use crate::work::Work;
 
 /// Stack of the thread that waits for standard input.
 const STACK: usize = 64 * 1024;

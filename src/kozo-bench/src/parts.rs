@@ -1,20 +1,18 @@
 //! The parts of a benchmark, as Roles.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kozo::BoxFuture;
 use kozo::config::{RoleConfig, Schema};
 use kozo::interest::Interest;
 use kozo::message::{Draft, Kind};
-use kozo::node::Node;
 use kozo::role::{Role, RoleContext, RoleError, RoleType};
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::arguments::Part;
 use crate::figures::{number, payload, round_trips};
 use crate::tally::{Tally, now};
+use crate::work::Work;
 use crate::{say, slow};
 
 /// Round trips before those that count.
@@ -25,25 +23,6 @@ const OVER: Duration = Duration::from_secs(3);
 
 /// Pauses between two Messages that are worth a line, in nanoseconds.
 const PAUSE: u64 = 3_000_000;
-
-/// What there is to do.
-#[derive(Clone)]
-pub(super) struct Work {
-    /// Messages, or round trips.
-    pub(super) count: u64,
-    /// Bytes of each.
-    pub(super) size: u32,
-    /// Messages a second of a flood that does not wait.
-    pub(super) pace: u64,
-    /// How long such a flood goes on before it is measured.
-    pub(super) settle: Duration,
-    /// How long it is measured.
-    pub(super) time: Duration,
-    /// Lines that came on standard input.
-    pub(super) lines: watch::Receiver<u64>,
-    /// The Node, once it has started.
-    pub(super) node: Arc<OnceLock<Node>>,
-}
 
 /// The type of Role that plays one part.
 pub(super) struct PartType {
@@ -56,7 +35,6 @@ impl RoleType for PartType {
         Schema {
             name: self.part.name().into(),
             description: "A part of a benchmark.".into(),
-            options: Vec::new(),
             ..Schema::default()
         }
     }
@@ -100,13 +78,6 @@ impl Role for Player {
                 Part::Sink => slow::sink(&context, work).await,
             }
         })
-    }
-}
-
-impl Work {
-    /// Bytes of each Message.
-    pub(super) fn size(&self) -> usize {
-        usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::figures::{Ages, Pace, nanoseconds, pings, stamped};
-use crate::parts::Work;
 use crate::say;
 use crate::tally::now;
+use crate::work::Work;
 
 /// How often the flood sends what is due: as often as the runtime's clock ticks.
 const TICK: Duration = Duration::from_millis(1);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use kozo_client::{Client, Error, Way, names};
+use kozo_core::pauses::Pauses;
 use tokio::time::sleep;
 
 use crate::failure::{Exit, Failure};
 use crate::output::say;
 
-/// The first pause between two looks at whether the Node runs again, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Pauses between two looks at whether the Node runs again.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// Connects anew to a Node with which something ended like this, once it runs again.
 ///
@@ -22,13 +23,11 @@ pub(crate) async fn connect(client: &Client, ended: Failure) -> Result<Client, F
         }
         _ => return Err(ended),
     }
-    let (mut pause, longest) = PAUSES;
+    let mut pauses = PAUSES;
     loop {
-        sleep(pause).await;
+        sleep(pauses.after_failure()).await;
         match same(client).await {
-            Err(Error::NoDaemon { .. } | Error::Gone(_) | Error::TimedOut(_)) => {
-                pause = (pause * 2).min(longest);
-            }
+            Err(Error::NoDaemon { .. } | Error::Gone(_) | Error::TimedOut(_)) => {}
             found => return Ok(found?),
         }
     }

@@ -76,24 +76,24 @@ fn taken_out(
         },
         None => (&**entries, 0..layout.end),
     };
-    let places = layout.nodes(entries, &region)?;
-    let mut out = Vec::with_capacity(places.len());
-    for (index, place) in places.iter().enumerate() {
-        if !wanted(&place.entry.name) {
+    let spans = layout.nodes(entries, &region)?;
+    let mut out = Vec::with_capacity(spans.len());
+    for (index, span) in spans.iter().enumerate() {
+        if !wanted(&span.entry.name) {
             continue;
         }
-        let next = places.get(index + 1).map_or(region.end, |next| next.line);
-        let end = layout.content_end(place.line..next, place.column);
-        if !within(&place.entry.value, &(place.line..end), text) {
-            let title = format!("Node {} uses an alias", quoted(&place.entry.name));
-            let problem = Problem::new(place.entry.span.clone(), title);
+        let next = spans.get(index + 1).map_or(region.end, |next| next.line);
+        let end = layout.content_end(span.line..next, span.column);
+        if !within(&span.entry.value, &(span.line..end), text) {
+            let title = format!("Node {} uses an alias", quoted(&span.entry.name));
+            let problem = Problem::new(span.entry.span.clone(), title);
             return Err(layout.refused(problem.help("write out what it stands for")));
         }
-        let first = layout.comments_above(place, region.start);
+        let first = layout.comments_above(span, region.start);
         out.push(NodeText {
-            name: place.entry.name.as_ref().to_owned(),
-            comments: dedented(text.get(first..place.line).unwrap_or(""), place.column),
-            text: dedented(text.get(place.line..end).unwrap_or(""), place.column),
+            name: span.entry.name.as_ref().to_owned(),
+            comments: dedented(text.get(first..span.line).unwrap_or(""), span.column),
+            text: dedented(text.get(span.line..end).unwrap_or(""), span.column),
         });
     }
     Ok(out)
@@ -164,9 +164,9 @@ pub fn add(name: &str, text: &str, nodes: &[NodeText]) -> Result<String, ConfigE
             Ok(layout.with(end, comment, &lines))
         }
         Value::Block(entries) if !layout.is_flow(&system.value) => {
-            let places = layout.nodes(entries, &region)?;
-            let column = places.first().map_or(root_column + INDENT, |place| place.column);
-            let apart = layout.are_apart(&places, region.start);
+            let spans = layout.nodes(entries, &region)?;
+            let column = spans.first().map_or(root_column + INDENT, |span| span.column);
+            let apart = layout.are_apart(&spans, region.start);
             layout.write(&mut lines, nodes, column, Some(apart));
             Ok(layout.with(end, apart || comment, &lines))
         }
@@ -187,15 +187,15 @@ pub fn replace(name: &str, text: &str, node: &NodeText) -> Result<String, Config
     let system = layout.system().ok_or_else(missing)?;
     let Value::Block(entries) = &system.value.value else { return Err(missing()) };
     let region = layout.region(system);
-    let places = layout.nodes(entries, &region)?;
-    let at = places.iter().position(|place| *place.entry.name == *node.name).ok_or_else(missing)?;
-    let place = places.get(at).ok_or_else(missing)?;
-    let next = places.get(at + 1).map_or(region.end, |next| next.line);
-    let end = layout.content_end(place.line..next, place.column);
+    let spans = layout.nodes(entries, &region)?;
+    let at = spans.iter().position(|span| *span.entry.name == *node.name).ok_or_else(missing)?;
+    let span = spans.get(at).ok_or_else(missing)?;
+    let next = spans.get(at + 1).map_or(region.end, |next| next.line);
+    let end = layout.content_end(span.line..next, span.column);
     let mut lines = String::new();
-    indented(&mut lines, &node.text, place.column, layout.newline);
-    let (before, after) = (text.get(..place.line).unwrap_or(""), text.get(end..).unwrap_or(""));
-    if !text.get(place.line..end).is_some_and(|old| old.ends_with('\n')) {
+    indented(&mut lines, &node.text, span.column, layout.newline);
+    let (before, after) = (text.get(..span.line).unwrap_or(""), text.get(end..).unwrap_or(""));
+    if !text.get(span.line..end).is_some_and(|old| old.ends_with('\n')) {
         lines.truncate(lines.trim_end_matches(['\r', '\n']).len());
     }
     Ok(format!("{before}{lines}{after}"))
@@ -229,7 +229,7 @@ pub fn scalar(text: &str) -> String {
 }
 
 /// Where a Node is: its name is the first on its line.
-struct Place<'t> {
+struct NodeSpan<'t> {
     entry: &'t Entry,
     /// Start of the line with its name.
     line: usize,
@@ -330,15 +330,15 @@ impl<'a> Layout<'a> {
         &self,
         entries: &'t [Entry],
         region: &Span,
-    ) -> Result<Vec<Place<'t>>, ConfigError> {
-        let mut places = Vec::with_capacity(entries.len());
+    ) -> Result<Vec<NodeSpan<'t>>, ConfigError> {
+        let mut spans = Vec::with_capacity(entries.len());
         for entry in entries {
-            let place = self.own_line(&entry.span).filter(|_| region.contains(&entry.span.start));
-            let (line, column) = place.ok_or_else(|| self.in_braces(&entry.span))?;
-            places.push(Place { entry, line, column });
+            let span = self.own_line(&entry.span).filter(|_| region.contains(&entry.span.start));
+            let (line, column) = span.ok_or_else(|| self.in_braces(&entry.span))?;
+            spans.push(NodeSpan { entry, line, column });
         }
-        places.sort_by_key(|place| place.line);
-        Ok(places)
+        spans.sort_by_key(|span| span.line);
+        Ok(spans)
     }
 
     /// The end of the last line in a region (of whole lines, the first of them that of a name in this
@@ -357,13 +357,13 @@ impl<'a> Layout<'a> {
     }
 
     /// The start of the comments right above a Node, which start in the same column.
-    fn comments_above(&self, place: &Place<'_>, from: usize) -> usize {
-        let mut first = place.line;
+    fn comments_above(&self, span: &NodeSpan<'_>, from: usize) -> usize {
+        let mut first = span.line;
         while first > from {
             let start = self.line_start(first - 1);
             let line = self.text.get(start..first).unwrap_or("");
             let content = line.trim_start_matches(' ');
-            if !content.starts_with('#') || line.len() - content.len() != place.column {
+            if !content.starts_with('#') || line.len() - content.len() != span.column {
                 break;
             }
             first = start;
@@ -372,9 +372,9 @@ impl<'a> Layout<'a> {
     }
 
     /// Whether the Nodes have blank lines between them; one alone leaves that open.
-    fn are_apart(&self, places: &[Place<'_>], from: usize) -> bool {
-        let [.., last] = places else { return false };
-        if places.len() == 1 {
+    fn are_apart(&self, spans: &[NodeSpan<'_>], from: usize) -> bool {
+        let [.., last] = spans else { return false };
+        if spans.len() == 1 {
             return true;
         }
         let first = self.comments_above(last, from);

@@ -177,14 +177,14 @@ impl Handshaker {
         deadline: Instant,
     ) -> Result<Established, SessionError> {
         let mut interests = self.dispatch.interests();
-        let dispatch = async {
+        let hellos = async {
             self.say_hello(&mut session, &reader.peer, &mut interests).await?;
             hear_hello(&mut session, reader.established).await
         };
         let hello = tokio::select! {
             biased;
             reason = reader.peer.ended() => Err(reason),
-            hello = by(deadline, dispatch) => hello,
+            hello = by(deadline, hellos) => hello,
         };
         match hello {
             Ok(hello) => Ok(Established {

@@ -149,7 +149,7 @@ impl Reader {
 
     fn greet(&mut self, result: Result<Hello, SessionError>) {
         if let Some(established) = self.established.take() {
-            // Nobody waits for it any more when the handshake took too long.
+            // An error: the handshake has given up.
             let _ = established.send(result);
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use kozo_core::config::edit;
 use serde_json::json;
 
-use super::place::{Place, Unread, read_text};
+use super::file::{ConfigFile, Unread, read_text};
 use super::{HEADER, change, next, refused};
 use crate::cli::AddPeer;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ use crate::output::{Output, say};
 /// When there are none, when one is there and different, and when anything is refused or cannot be
 /// read or written. Then nothing is changed.
 pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
-    let place = Place::open(&command.file)?;
+    let config_file = ConfigFile::open(&command.file)?;
     let mut nodes = Vec::new();
     for block in &command.blocks {
         let (name, text) = read(block)?;
@@ -29,20 +29,20 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
         [one] => shown(one),
         _ => "the blocks".to_owned(),
     };
-    let old = place.read()?.unwrap_or_else(|| HEADER.to_owned());
-    let change = change::put(&place.shown, &old, &nodes, &source, command.replace)?;
+    let old = config_file.read()?.unwrap_or_else(|| HEADER.to_owned());
+    let change = change::put(&config_file.shown, &old, &nodes, &source, command.replace)?;
     if change.is_some() {
-        place.write(&change.text)?;
-        change::tell_warnings(&place.shown, &change.text);
-        next::tell_systemd(&place);
+        config_file.write(&change.text)?;
+        change::tell_warnings(&config_file.shown, &change.text);
+        next::tell_systemd(&config_file);
     }
     let answer = json!({
-        "file": place.path.to_string_lossy(),
+        "file": config_file.path.to_string_lossy(),
         "added": change.added,
         "replaced": change.replaced,
         "unchanged": change.unchanged,
     });
-    let file = &place.shown;
+    let file = &config_file.shown;
     let parts = [
         (&change.added, format!("added to {file}")),
         (&change.replaced, format!("replaced in {file}")),
@@ -55,7 +55,7 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
         .collect();
     output.answer(&answer, &lines.join("\n"))?;
     if change.is_some() {
-        say(&format!("Nodes that run already take it up with: {}", next::reload(&place)));
+        say(&format!("Nodes that run already take it up with: {}", next::reload(&config_file)));
     }
     Ok(())
 }

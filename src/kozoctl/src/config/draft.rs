@@ -1,4 +1,4 @@
-//! A new Node as text: what a configuration says of it, with comments for whoever reads it there.
+//! A new Node as text: what a configuration says of it, with comments for people who read it there.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use kozo_core::config::edit::{NodeText, scalar};
 use kozo_core::config::{Listens, Registry, SampleOption, Schema};
 use kozo_core::places::{LOGS, STATE};
 
-use super::place::Place;
+use super::file::ConfigFile;
 use crate::arguments::{RoleArgument, Setting};
 
 /// The Transport that a new Node has: the first type of which it is known where it listens.
@@ -46,7 +46,12 @@ pub(super) struct Draft<'a> {
 impl Draft<'_> {
     /// The text of the Node, in a configuration at that place, in which levels are `indent` columns
     /// apart.
-    pub(super) fn text(&self, place: &Place, registry: &Registry, indent: usize) -> NodeText {
+    pub(super) fn text(
+        &self,
+        config_file: &ConfigFile,
+        registry: &Registry,
+        indent: usize,
+    ) -> NodeText {
         let mut out = Lines { text: String::new(), indent };
         out.line(0, &format!("{}:", scalar(self.node)));
         out.comment(1, "Its private key, on its own machine only.");
@@ -58,26 +63,32 @@ impl Draft<'_> {
         let stores = |role| schema(role).is_none_or(|schema| schema.needs_storage);
         if self.roles.iter().any(stores) {
             out.comment(1, "Where its Roles keep what they remember.");
-            out.option(1, "roleStorage", &self.storage(place));
+            out.option(1, "roleStorage", &self.storage(config_file));
         }
         if !self.roles.is_empty() {
             out.comment(1, "What it does.");
             out.line(1, "roles:");
         }
         for role in self.roles {
-            self.role(&mut out, role, schema(role), place);
+            self.role(&mut out, role, schema(role), config_file);
         }
         out.line(1, "transports:");
         self.transport(&mut out);
         NodeText { name: self.node.to_owned(), comments: String::new(), text: out.text }
     }
 
-    fn role(&self, out: &mut Lines, role: &RoleArgument, schema: Option<&Schema>, place: &Place) {
+    fn role(
+        &self,
+        out: &mut Lines,
+        role: &RoleArgument,
+        schema: Option<&Schema>,
+        config_file: &ConfigFile,
+    ) {
         out.head(schema, &role.name);
         let set = |option: &str| {
             self.settings.iter().any(|it| it.role == role.name && it.option == option)
         };
-        let mut options = schema.map(|schema| self.usual(schema, place)).unwrap_or_default();
+        let mut options = schema.map(|schema| self.usual(schema, config_file)).unwrap_or_default();
         options.retain(|(option, _)| !set(option));
         let own = self.settings.iter().filter(|it| it.role == role.name);
         options.extend(own.map(|it| (it.option.as_str(), it.value.clone())));
@@ -100,9 +111,9 @@ impl Draft<'_> {
     }
 
     /// What most will want to change sooner or later, with what is sensible to begin with.
-    fn usual<'s>(&self, schema: &'s Schema, place: &Place) -> Vec<(&'s str, String)> {
+    fn usual<'s>(&self, schema: &'s Schema, config_file: &ConfigFile) -> Vec<(&'s str, String)> {
         let files = schema.writes.iter();
-        let files = files.map(|file| (&*file.option, self.file(place, &file.extension)));
+        let files = files.map(|file| (&*file.option, self.file(config_file, &file.extension)));
         let samples =
             schema.sample.options.iter().filter_map(|SampleOption { option, value, .. }| {
                 Some((&**option, value.as_ref()?.to_string()))
@@ -111,21 +122,25 @@ impl Draft<'_> {
     }
 
     /// Two Nodes of one machine cannot have one folder.
-    fn storage(&self, place: &Place) -> String {
-        if place.service { format!("{STATE}/{}", self.node) } else { self.beside(place, "storage") }
-    }
-
-    /// Nor one file.
-    fn file(&self, place: &Place, extension: &str) -> String {
-        if place.service {
-            format!("{LOGS}/{}.{extension}", self.node)
+    fn storage(&self, config_file: &ConfigFile) -> String {
+        if config_file.service {
+            format!("{STATE}/{}", self.node)
         } else {
-            self.beside(place, extension)
+            self.beside(config_file, "storage")
         }
     }
 
-    fn beside(&self, place: &Place, what: &str) -> String {
-        place.folder.join(format!("{}.{what}", self.node)).to_string_lossy().into_owned()
+    /// Nor one file.
+    fn file(&self, config_file: &ConfigFile, extension: &str) -> String {
+        if config_file.service {
+            format!("{LOGS}/{}.{extension}", self.node)
+        } else {
+            self.beside(config_file, extension)
+        }
+    }
+
+    fn beside(&self, config_file: &ConfigFile, what: &str) -> String {
+        config_file.folder.join(format!("{}.{what}", self.node)).to_string_lossy().into_owned()
     }
 }
 

@@ -4,9 +4,9 @@ mod add_peer;
 mod ask;
 mod change;
 mod draft;
+mod file;
 mod new;
 mod next;
-mod place;
 mod show;
 
 use std::path::Path;

@@ -12,7 +12,7 @@ use kozo_core::types;
 use serde_json::json;
 
 use super::draft::{Draft, Listening};
-use super::place::{Place, make_folder, unwritten};
+use super::file::{ConfigFile, make_folder, unwritten};
 use super::{HEADER, ask, change, next, refused};
 use crate::arguments::RoleArgument;
 use crate::cli::NewNode;
@@ -31,18 +31,18 @@ pub(super) fn run(command: &NewNode, node: Option<&str>, output: Output) -> Resu
         let told = format!("--set names the Role '{0}', but no --role does", set.role);
         return Err(Failure::usage(told).hint(format!("Add it: --role {}=TYPE", set.role)));
     }
-    let place = Place::open(&command.file)?;
-    let old = place.read()?;
+    let config_file = ConfigFile::open(&command.file)?;
+    let old = config_file.read()?;
     let text = old.as_deref().unwrap_or(HEADER);
-    let names = edit::names(&place.shown, text).map_err(|error| refused(&error))?;
+    let names = edit::names(&config_file.shown, text).map_err(|error| refused(&error))?;
     let (node, asked) = node_name(command, node)?;
     let (answer, written) = if names.contains(&node) {
-        (again(command, &node, &place, text)?, false)
+        (again(command, &node, &config_file, text)?, false)
     } else {
-        (make(command, &node, asked, &place, text, !names.is_empty())?, true)
+        (make(command, &node, asked, &config_file, text, !names.is_empty())?, true)
     };
     if written {
-        next::tell_systemd(&place);
+        next::tell_systemd(&config_file);
     }
     let block = format!(
         "# Node {node}, for the other machines: {}\n{}",
@@ -50,7 +50,7 @@ pub(super) fn run(command: &NewNode, node: Option<&str>, output: Output) -> Resu
         answer.node.block()
     );
     let shown = json!({
-        "file": place.path.to_string_lossy(),
+        "file": config_file.path.to_string_lossy(),
         "node": node,
         "privateKey": answer.private_key.to_string_lossy(),
         "publicKey": answer.public_key,
@@ -58,7 +58,7 @@ pub(super) fn run(command: &NewNode, node: Option<&str>, output: Output) -> Resu
         "changed": written,
     });
     output.answer(&shown, block.trim_end())?;
-    tell(&place, &node, &answer, written);
+    tell(&config_file, &node, &answer, written);
     Ok(())
 }
 
@@ -142,7 +142,7 @@ fn make(
     command: &NewNode,
     node: &str,
     asked: bool,
-    place: &Place,
+    config_file: &ConfigFile,
     old: &str,
     has_nodes: bool,
 ) -> Result<Answer, Failure> {
@@ -150,12 +150,12 @@ fn make(
     let transport = transport(&registry)?;
     let (address, asked_too) = address(command)?;
     let roles = roles(command, &registry, asked || asked_too)?;
-    let before = has_nodes.then(|| change::checked(&place.shown, old, None)).transpose()?;
+    let before = has_nodes.then(|| change::checked(&config_file.shown, old, None)).transpose()?;
     let port = match command.port {
         Some(port) => port,
         None => free_port(before.as_deref(), &registry, transport.usual_port),
     };
-    let key = Key::at(key_path(command, node, place)?, node)?;
+    let key = Key::at(key_path(command, node, config_file)?, node)?;
     let made = (|| {
         let public_key = key.public.clone();
         let draft = Draft {
@@ -168,14 +168,15 @@ fn make(
             address: &address,
             port: (port != transport.usual_port).then_some(port),
         };
-        let indent = edit::indentation(&place.shown, old).map_err(|error| refused(&error))?;
-        let text = draft.text(place, &registry, indent);
+        let indent = edit::indentation(&config_file.shown, old).map_err(|error| refused(&error))?;
+        let text = draft.text(config_file, &registry, indent);
         let source = format!("Node {node}");
-        let change = change::put(&place.shown, old, std::slice::from_ref(&text), &source, false)?;
+        let change =
+            change::put(&config_file.shown, old, std::slice::from_ref(&text), &source, false)?;
         // As its daemon will: with the key, and with no mercy for types that are not here.
-        change::checked(&format!("{} with {source}", place.shown), &change.text, Some(node))?;
-        change::tell_warnings(&place.shown, &change.text);
-        place.write(&change.text)?;
+        change::checked(&format!("{} with {source}", config_file.shown), &change.text, Some(node))?;
+        change::tell_warnings(&config_file.shown, &change.text);
+        config_file.write(&change.text)?;
         Ok(Answer { node: text, private_key: key.path.clone(), public_key })
     })();
     match made {
@@ -188,14 +189,19 @@ fn make(
 }
 
 /// A Node that is there already: fine, if it is this machine's and nothing else was asked for.
-fn again(command: &NewNode, node: &str, place: &Place, text: &str) -> Result<Answer, Failure> {
-    let system = change::checked(&place.shown, text, None)?;
-    let none = || Failure::failed(format_args!("there is no Node {node} in {}", place.shown));
+fn again(
+    command: &NewNode,
+    node: &str,
+    config_file: &ConfigFile,
+    text: &str,
+) -> Result<Answer, Failure> {
+    let system = change::checked(&config_file.shown, text, None)?;
+    let none = || Failure::failed(format_args!("there is no Node {node} in {}", config_file.shown));
     let is = system.node(node).ok_or_else(none)?;
     if !is.private_key.exists() {
         let told = format!(
             "Node {node} is in {} already, but its private key {} is not on this machine",
-            place.shown,
+            config_file.shown,
             is.private_key.display()
         );
         return Err(Failure::failed(told)
@@ -204,22 +210,27 @@ fn again(command: &NewNode, node: &str, place: &Place, text: &str) -> Result<Ans
                 "If its key is lost: remove Node {node} from the file, and begin again."
             )));
     }
-    change::checked(&place.shown, text, Some(node))?;
-    let there = edit::node(&place.shown, text, node).map_err(|error| refused(&error))?;
+    change::checked(&config_file.shown, text, Some(node))?;
+    let there = edit::node(&config_file.shown, text, node).map_err(|error| refused(&error))?;
     let there = there.ok_or_else(none)?;
     let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
-    differs(command, is, place, text)?;
+    differs(command, is, config_file, text)?;
     Ok(Answer { node: there, private_key: is.private_key.clone(), public_key })
 }
 
 /// Fails if the command line asks for something else than what is there. What it does not speak of may
 /// have been changed since.
-fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Result<(), Failure> {
+fn differs(
+    command: &NewNode,
+    is: &NodeConfig,
+    config_file: &ConfigFile,
+    text: &str,
+) -> Result<(), Failure> {
     let registry = types::built_in();
     let transport = transport(&registry)?;
     let public_key = is.public_key.to_openssh().map_err(Failure::failed)?;
     let private_key = match &command.key {
-        Some(_) => key_path(command, &is.name, place)?,
+        Some(_) => key_path(command, &is.name, config_file)?,
         None => is.private_key.clone(),
     };
     // Other Nodes may count on what is there.
@@ -244,17 +255,18 @@ fn differs(command: &NewNode, is: &NodeConfig, place: &Place, text: &str) -> Res
         },
         port: command.port,
     };
-    let wanted = draft.text(place, &registry, 4);
-    let wanted = edit::replace(&place.shown, text, &wanted).map_err(|error| refused(&error))?;
-    let wanted = change::checked(&format!("{} as asked for", place.shown), &wanted, None)?;
+    let wanted = draft.text(config_file, &registry, 4);
+    let wanted =
+        edit::replace(&config_file.shown, text, &wanted).map_err(|error| refused(&error))?;
+    let wanted = change::checked(&format!("{} as asked for", config_file.shown), &wanted, None)?;
     let Some(wanted) = wanted.node(&is.name) else { return Ok(()) };
     let mut difference = change::difference(is, wanted);
     difference.options.retain(|(option, _, _)| asked_for(command, transport, option));
     if difference.options.is_empty() {
         return Ok(());
     }
-    let told = difference.told(&place.shown);
-    Err(Failure::failed(told).hint(format!("To change it, edit {}.", place.shown)))
+    let told = difference.told(&config_file.shown);
+    Err(Failure::failed(told).hint(format!("To change it, edit {}.", config_file.shown)))
 }
 
 /// The Transport of a new Node.
@@ -305,11 +317,11 @@ fn free_port(system: Option<&System>, registry: &Registry, usual: u16) -> u16 {
 }
 
 /// Where the private key of the Node is, or will be: absolute, since the daemon may run anywhere.
-fn key_path(command: &NewNode, node: &str, place: &Place) -> Result<PathBuf, Failure> {
+fn key_path(command: &NewNode, node: &str, config_file: &ConfigFile) -> Result<PathBuf, Failure> {
     match &command.key {
         Some(path) => std::path::absolute(path).map_err(Failure::failed),
         // A name that is no name of a file is refused before long.
-        None => Ok(place.folder.join("keys").join(node.replace('/', "_"))),
+        None => Ok(config_file.folder.join("keys").join(node.replace('/', "_"))),
     }
 }
 
@@ -372,14 +384,14 @@ fn unmade(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Says what was done, and what is left to do.
-fn tell(place: &Place, node: &str, answer: &Answer, written: bool) {
-    let (file, key) = (&place.shown, answer.private_key.display());
+fn tell(config_file: &ConfigFile, node: &str, answer: &Answer, written: bool) {
+    let (file, key) = (&config_file.shown, answer.private_key.display());
     if written {
         say(&format!("\nNode {node} is in {file}; its private key, {key}, stays on this machine."));
     } else {
         say(&format!("\nNode {node} is in {file} already: nothing was changed."));
     }
-    let (add, start) = (next::add_peer(place), next::start(place, node));
+    let (add, start) = (next::add_peer(config_file), next::start(config_file, node));
     say("What to do next:");
     say(&format!("  on all other machines, with its block:  {add}"));
     say(&format!("  here, with their blocks:                {add}"));

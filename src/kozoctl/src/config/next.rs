@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::place::Place;
+use super::file::ConfigFile;
 use crate::output::say;
 use crate::shell::word;
 
@@ -12,8 +12,8 @@ const BOOTED: &str = "/run/systemd/system";
 
 /// Lets systemd see what the configuration asks of it, as `systemctl enable` does for what it writes:
 /// the generator runs only then, and without it a Node has neither its key nor its sockets.
-pub(super) fn tell_systemd(place: &Place) {
-    if !place.service || !Path::new(BOOTED).exists() {
+pub(super) fn tell_systemd(config_file: &ConfigFile) {
+    if !config_file.service || !Path::new(BOOTED).exists() {
         return;
     }
     let mut command = Command::new("systemctl");
@@ -24,34 +24,38 @@ pub(super) fn tell_systemd(place: &Place) {
 }
 
 /// The command by which a Node is told of others.
-pub(super) fn add_peer(place: &Place) -> String {
-    format!("{}kozoctl config add-peer -{}", sudo(place), file(place))
+pub(super) fn add_peer(config_file: &ConfigFile) -> String {
+    format!("{}kozoctl config add-peer -{}", sudo(config_file), file(config_file))
 }
 
 /// The command by which a Node starts.
-pub(super) fn start(place: &Place, node: &str) -> String {
-    if place.service {
-        format!("{}systemctl enable --now kozo@{node}", sudo(place))
+pub(super) fn start(config_file: &ConfigFile, node: &str) -> String {
+    if config_file.service {
+        format!("{}systemctl enable --now kozo@{node}", sudo(config_file))
     } else {
-        format!("kozo {} {node}", word(&place.shown))
+        format!("kozo {} {node}", word(&config_file.shown))
     }
 }
 
 /// The command by which running Nodes take up what has changed.
-pub(super) fn reload(place: &Place) -> String {
-    if place.service {
-        format!("{}systemctl reload 'kozo@*'", sudo(place))
+pub(super) fn reload(config_file: &ConfigFile) -> String {
+    if config_file.service {
+        format!("{}systemctl reload 'kozo@*'", sudo(config_file))
     } else {
         "kozoctl --node NODE reload".to_owned()
     }
 }
 
-fn file(place: &Place) -> String {
-    if place.service { String::new() } else { format!(" --file {}", word(&place.shown)) }
+fn file(config_file: &ConfigFile) -> String {
+    if config_file.service {
+        String::new()
+    } else {
+        format!(" --file {}", word(&config_file.shown))
+    }
 }
 
 /// Who has used it once will have to again.
-fn sudo(place: &Place) -> &'static str {
-    let needed = place.service && std::env::var_os("SUDO_USER").is_some();
+fn sudo(config_file: &ConfigFile) -> &'static str {
+    let needed = config_file.service && std::env::var_os("SUDO_USER").is_some();
     if needed { "sudo " } else { "" }
 }

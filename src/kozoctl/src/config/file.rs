@@ -1,6 +1,6 @@
 //! The configuration on disk: read, and changed in one step.
 //!
-//! A change is a new file that takes the place of the old one, so that whoever reads it (a Node that is
+//! A change is a new file that takes the place of the old one, so that a program that reads it (a Node that is
 //! told to reload, systemd's generator) sees the one or the other. It keeps the owner and the mode of
 //! the old one. Where the path is a link, what it leads to is changed.
 
@@ -21,9 +21,9 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 /// Nodes run as a user of their own, and must be able to read it. Nothing in it is secret.
 const MODE: u32 = 0o644;
 
-/// Where a configuration is or will be. As long as it lives, nobody else changes what is there.
+/// A configuration that is there or will be. As long as this lives, no other kozoctl changes it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConfigFile {
     /// The file, as it was named: for messages.
     pub(super) shown: String,
     /// The file, absolute and not a link.
@@ -35,12 +35,12 @@ pub(super) struct Place {
     _lock: Option<File>,
 }
 
-impl Place {
-    /// Finds the place, and makes sure that it may be written to.
+impl ConfigFile {
+    /// Finds the file, and makes sure that it may be written to.
     ///
     /// # Errors
     /// When it may not be, or there is no such folder.
-    pub(super) fn open(file: &Path) -> Result<Place, Failure> {
+    pub(super) fn open(file: &Path) -> Result<ConfigFile, Failure> {
         let shown = file.to_string_lossy().into_owned();
         let failed = |error: io::Error| unwritten(&shown, &error);
         let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -62,7 +62,7 @@ impl Place {
         // Some network file systems lock no folders; there, two at once are the user's care.
         let lock = File::open(&folder).ok().filter(|folder| folder.lock().is_ok());
         let service = path == Path::new(CONFIG);
-        Ok(Place { shown, path, folder, service, _lock: lock })
+        Ok(ConfigFile { shown, path, folder, service, _lock: lock })
     }
 
     /// The text that is there, if any.
