@@ -50,7 +50,7 @@ impl client::Handler for Said {
     }
 }
 
-const REASON: &str = "the configuration no longer allows";
+pub(crate) const REASON: &str = "the configuration no longer allows";
 
 async fn said_goodbye(client: &mut Client) -> String {
     client

@@ -1,18 +1,22 @@
 //! What a Peer that is dialled can do with its side of the session, made by hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use crate::kit::log::Log;
 use crate::kit::memory::Network;
 use crate::kit::{Plan, Running, TestSystem};
-use crate::revoked::rekeyed;
+use crate::revoked::{REASON, rekeyed};
 
-/// An SSH server that lets anybody have the subsystem.
-struct Anvil(mpsc::UnboundedSender<ChannelId>);
+/// An SSH server that gives every client the subsystem, and keeps what comes.
+struct Anvil {
+    opened: mpsc::UnboundedSender<ChannelId>,
+    came: Arc<Mutex<Vec<u8>>>,
+}
 
 impl server::Handler for Anvil {
     type Error = Error;
@@ -46,7 +50,17 @@ impl server::Handler for Anvil {
         session: &mut server::Session,
     ) -> Result<(), Error> {
         session.channel_success(channel)?;
-        let _ = self.0.send(channel);
+        let _ = self.opened.send(channel);
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        _: ChannelId,
+        data: &[u8],
+        _: &mut server::Session,
+    ) -> Result<(), Error> {
+        self.came.lock().unwrap().extend_from_slice(data);
         Ok(())
     }
 }
@@ -56,6 +70,7 @@ struct DialledServer {
     clock: Running,
     handle: server::Handle,
     session: server::RunningSession<Anvil>,
+    came: Arc<Mutex<Vec<u8>>>,
 }
 
 impl DialledServer {
@@ -69,9 +84,11 @@ impl DialledServer {
             ..Default::default()
         };
         let (sender, mut opened) = mpsc::unbounded_channel();
-        let session = server::run_stream(Arc::new(config), stream, Anvil(sender)).await.unwrap();
+        let came = Arc::default();
+        let anvil = Anvil { opened: sender, came: Arc::clone(&came) };
+        let session = server::run_stream(Arc::new(config), stream, anvil).await.unwrap();
         opened.recv().await.unwrap();
-        DialledServer { clock, handle: session.handle(), session }
+        DialledServer { clock, handle: session.handle(), session, came }
     }
 
     /// Tries to open a channel of each type.
@@ -117,14 +134,31 @@ async fn opens_no_channel_and_is_closed_when_it_goes_on_trying() {
         .await;
 }
 
-/// It has not greeted yet, and its key is replaced.
+/// It has not said hello yet, and its key is replaced.
 #[tokio::test(start_paused = true)]
-async fn is_left_at_once_when_its_key_is_replaced() {
+async fn is_left_at_once_when_its_key_is_replaced_and_told_why() {
     let server = DialledServer::new().await;
     server.clock.node.reload(rekeyed(&server.clock, "scribe")).await.unwrap();
     let begun = tokio::time::Instant::now();
     let _ = server.session.await;
     assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+    let came = String::from_utf8_lossy(&server.came.lock().unwrap()).into_owned();
+    assert!(came.contains(REASON), "{came}");
+}
+
+/// It has not begun to speak SSH.
+#[tokio::test(start_paused = true)]
+async fn one_that_says_nothing_is_left_at_once_when_its_key_is_replaced() {
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let mut listener = system.transport("scribe").listen(Vec::new()).await.unwrap();
+    let clock = system.start("clock").await;
+    let mut stream = listener.accept().await.unwrap().stream;
+    clock.node.reload(rekeyed(&clock, "scribe")).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut greeting = Vec::new();
+    let _ = stream.read_to_end(&mut greeting).await;
+    assert!(begun.elapsed().as_secs() < 1, "{:?}", begun.elapsed());
+    assert!(greeting.starts_with(b"SSH-2.0-kozo"), "{greeting:?}");
 }
 
 #[tokio::test(start_paused = true)]

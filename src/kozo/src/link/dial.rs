@@ -39,7 +39,8 @@ pub struct Candidate {
     pub found: Arc<Found>,
 }
 
-/// Tries all candidates (only those better than `above`, if that is given). Cancel safe.
+/// Tries all candidates (only those better than `above`, if that is given). Cancel safe, as [`Handshaker::dial`] is; like
+/// that it ends by itself when the Peer's link ends.
 ///
 /// # Errors
 /// Why it came to nothing: a refusal, which an administrator has to look at, if there was one; else all that
@@ -83,8 +84,7 @@ pub async fn dial(
         }
         if let Some(candidate) = rest.next() {
             last = next;
-            let attempt = handshaker.dial_limiter.take_turn(attempt(handshaker, peer, candidate));
-            attempts.push(Box::pin(attempt));
+            attempts.push(Box::pin(handshaker.dial(peer, connect(candidate))));
         }
     }
 }
@@ -100,26 +100,20 @@ fn summary(failures: Vec<SessionError>) -> SessionError {
     })
 }
 
-async fn attempt(
-    handshaker: &Handshaker,
-    peer: &Arc<Peer>,
-    candidate: &Candidate,
-) -> Result<Established, SessionError> {
+async fn connect(candidate: &Candidate) -> Result<Carrier, SessionError> {
     let transport = &candidate.transport;
     let limit = transport.connect_timeout();
     let connecting = transport.connect(&candidate.address, &*candidate.found);
-    let connection = match timeout(limit, connecting).await {
-        Ok(Ok(connection)) => connection,
+    match timeout(limit, connecting).await {
+        Ok(Ok(connection)) => Ok(Carrier {
+            connection,
+            transport: candidate.transport_type.clone(),
+            priority: transport.priority(),
+        }),
         Ok(Err(error)) => {
             let problem = format!("{} {}: {error}", candidate.transport_type, candidate.address);
-            return Err(SessionError::Stream(problem));
+            Err(SessionError::Stream(problem))
         }
-        Err(_) => return Err(SessionError::Timeout(limit.as_secs())),
-    };
-    let carrier = Carrier {
-        connection,
-        transport: candidate.transport_type.clone(),
-        priority: transport.priority(),
-    };
-    handshaker.dial(peer, carrier).await
+        Err(_) => Err(SessionError::Timeout(limit.as_secs())),
+    }
 }

@@ -52,6 +52,18 @@ struct ReaderSide {
     established: oneshot::Receiver<Result<Hello, SessionError>>,
 }
 
+/// A session on which neither side has said who it is.
+struct Opened {
+    session: Session,
+    reader: ReaderSide,
+    transport: String,
+    priority: Priority,
+    address: String,
+    dialled: bool,
+    /// When it is too late for the other side to say so.
+    deadline: Instant,
+}
+
 impl Handshaker {
     /// For a Node that has made nothing yet.
     pub fn new(
@@ -63,36 +75,49 @@ impl Handshaker {
         Handshaker { ssh, peers, dispatch, dial_limiter }
     }
 
-    /// Makes a session with a Peer over a connection that this side has made. Cancel safe.
+    /// Makes a session with a Peer, over the connection that `connecting` makes when its turn has come. Cancel safe,
+    /// but only an attempt that goes on until it ends by itself, as it does at once when the Peer's link ends, tells
+    /// the other side why.
     ///
     /// # Errors
-    /// Why it came to nothing, at the latest after [`ssh::HANDSHAKE_TIMEOUT`].
+    /// Why it came to nothing, at the latest [`ssh::HANDSHAKE_TIMEOUT`] after the connection was made.
     pub async fn dial(
         &self,
         peer: &Arc<Peer>,
-        carrier: Carrier,
+        connecting: impl Future<Output = Result<Carrier, SessionError>>,
     ) -> Result<Established, SessionError> {
-        let deadline = deadline();
-        let (session, reader, place) = by(deadline, async {
-            let (sink, reader) = self.reader(peer);
-            let Connection { stream, peer: vouched, address } = carrier.connection;
-            let session = match vouched {
-                Some(name) if name == peer.name() => {
-                    plain::new(stream, name, sink, AbortHandle::new())
-                }
-                Some(name) => {
-                    let problem = format!("'{name}' answered there");
-                    return Err(SessionError::Protocol(problem));
-                }
-                None => {
-                    let key = &peer.config.public_key;
-                    ssh::connect(&self.ssh, stream, peer.name(), key, sink).await?
-                }
-            };
-            Ok((session, reader, (carrier.transport, carrier.priority, address)))
-        })
-        .await?;
-        self.greet(session, reader, place, true, deadline).await
+        let opening = self.dial_limiter.take_turn(async {
+            let carrier = connecting.await?;
+            let deadline = deadline();
+            by(deadline, self.open(peer, carrier, deadline)).await
+        });
+        let opened = tokio::select! {
+            biased;
+            reason = peer.ended() => Err(reason),
+            opened = opening => opened,
+        };
+        self.greet(opened?).await
+    }
+
+    /// Opens the session on a connection that this side has made.
+    async fn open(
+        &self,
+        peer: &Arc<Peer>,
+        carrier: Carrier,
+        deadline: Instant,
+    ) -> Result<Opened, SessionError> {
+        let (sink, reader) = self.reader(peer);
+        let Connection { stream, peer: vouched, address } = carrier.connection;
+        let session = match vouched {
+            Some(name) if name == peer.name() => plain::new(stream, name, sink, AbortHandle::new()),
+            Some(name) => return Err(SessionError::Protocol(format!("'{name}' answered there"))),
+            None => {
+                let key = &peer.config.public_key;
+                ssh::connect(&self.ssh, stream, peer.name(), key, sink).await?
+            }
+        };
+        let (transport, priority) = (carrier.transport, carrier.priority);
+        Ok(Opened { session, reader, transport, priority, address, dialled: true, deadline })
     }
 
     /// Makes a session with the Peer at the other end of a connection that came in. Ends when its stream is aborted.
@@ -141,8 +166,10 @@ impl Handshaker {
                 }
             };
             let peer = Arc::clone(&reader.peer);
-            let place = (carrier.transport, carrier.priority, address);
-            Ok((peer, self.greet(session, reader, place, false, deadline).await?))
+            let (transport, priority) = (carrier.transport, carrier.priority);
+            let opened =
+                Opened { session, reader, transport, priority, address, dialled: false, deadline };
+            Ok((peer, self.greet(opened).await?))
         };
         let result = accept.await;
         if result.is_err() {
@@ -168,14 +195,9 @@ impl Handshaker {
         (Box::new(sink), ReaderSide { id, peer, signals, hold, established: hears })
     }
 
-    async fn greet(
-        &self,
-        mut session: Session,
-        reader: ReaderSide,
-        (transport, priority, address): (String, Priority, String),
-        dialled: bool,
-        deadline: Instant,
-    ) -> Result<Established, SessionError> {
+    async fn greet(&self, opened: Opened) -> Result<Established, SessionError> {
+        let Opened { mut session, reader, transport, priority, address, dialled, deadline } =
+            opened;
         let mut interests = self.dispatch.interests();
         let hellos = async {
             self.say_hello(&mut session, &reader.peer, &mut interests).await?;

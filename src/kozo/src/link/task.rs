@@ -127,7 +127,7 @@ impl Running {
         let mut end = self.peer.ends();
         end.mark_changed();
         let mut ending = None;
-        while !(ending.is_some() && self.sessions.is_empty()) {
+        while !(ending.is_some() && self.sessions.is_empty() && self.dialling.is_none()) {
             let deadline = self.machine.deadline();
             tokio::select! {
                 biased;
@@ -255,6 +255,7 @@ impl Running {
     fn dialled(&mut self, result: Result<Established, SessionError>) {
         let error = match result {
             Ok(established) => return self.established(established),
+            Err(_) if self.peer.check_end().is_err() => return,
             Err(error) => error,
         };
         self.report.dial_failed(self.state, &error);
@@ -362,6 +363,8 @@ impl Running {
     fn act(&mut self, action: Action) {
         match action {
             Action::Dial(above) => self.dial(above),
+            // One whose link ends stops by itself, and tells the other side why.
+            Action::StopDialling if self.peer.check_end().is_err() => {}
             Action::StopDialling => self.dialling = None,
             Action::SayUse(id) => self.sessions.tell_writer(id, |say| say.say_use = true),
             Action::Heartbeat(id) => self.sessions.tell_writer(id, |say| say.heartbeat = true),
