@@ -6,6 +6,8 @@
 //! offers sessions and follows. Moving from one session to another, each side finishes the old one
 //! first (`finish`, `finished`), and sends on the new one only then: nothing is lost or overtaken.
 
+mod ending;
+mod moving;
 mod sessions;
 mod terms;
 
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::transport::Priority;
-use sessions::{Phase, TrackedSession, TrackedSessions};
+use sessions::{Phase, TrackedSessions};
 pub use terms::{Action, End, Event, LinkState, Offer, Reason, Rules, SessionId, State};
 
 /// How long the present session has to answer when another one is offered, and again if something has
@@ -206,50 +208,6 @@ impl Machine {
         self.retry_at = (better && may_dial).then(|| now + self.rules.retry);
     }
 
-    fn ready(&mut self, offer: Offer, now: Instant, actions: &mut Vec<Action>) {
-        if offer.dialled {
-            self.dialling = false;
-        }
-        if self.is_ending() {
-            return actions.push(Action::Close(offer.id, self.reason_to_end()));
-        }
-        let mut session = TrackedSession::new(offer, Phase::Offered(now + DECISION), now);
-        if !self.rules.decider {
-            self.close_oldest_offer(actions);
-            return self.sessions.push(session);
-        }
-        let present = self.sessions.in_use().map(|session| session.offer);
-        match present {
-            Some(present) if present.boot == offer.boot && offer.priority <= present.priority => {
-                self.close_candidates(actions);
-                session.phase = Phase::Candidate(now + PROBE);
-                self.sessions.push(session);
-                actions.push(Action::Heartbeat(present.id));
-                self.try_again(now);
-            }
-            _ => {
-                self.sessions.push(session);
-                self.adopt(offer.id, now, actions);
-            }
-        }
-    }
-
-    fn close_oldest_offer(&mut self, actions: &mut Vec<Action>) {
-        if self.sessions.count(Phase::is_offered) >= MOST_OFFERED
-            && let Some(oldest) = self.sessions.find(Phase::is_offered)
-        {
-            self.sessions.remove(oldest);
-            actions.push(Action::Close(oldest, Reason::Undecided));
-        }
-    }
-
-    fn used(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let offered = self.sessions.get(id).is_some_and(|session| session.phase.is_offered());
-        if !self.rules.decider && offered {
-            self.adopt(id, now, actions);
-        }
-    }
-
     /// An attempt has led to nothing, or to something that was not needed: the next one is due.
     fn try_again(&mut self, now: Instant) {
         if self.dialling || self.retry_at.is_some() {
@@ -259,115 +217,6 @@ impl Machine {
             self.look_for_better(now);
         } else if !self.is_offered() {
             self.retry_later(now);
-        }
-    }
-
-    /// Takes a session into use, in place of the present one if there is one.
-    fn adopt(&mut self, id: SessionId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(TrackedSession { offer, since, .. }) = self.sessions.get(id).copied() else {
-            return;
-        };
-        if self.rules.decider {
-            actions.push(Action::SayUse(id));
-        }
-        self.retire_present(&offer, now, actions);
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.phase = Phase::Current;
-        }
-        if self.held.is_none() {
-            actions.push(Action::Activate(id));
-        }
-        // Measures the round trip at once, not only after the first interval.
-        actions.push(Action::Heartbeat(id));
-        if self.dialling {
-            self.dialling = false;
-            actions.push(Action::StopDialling);
-        }
-        self.wanted = false;
-        self.up_since = Some(now);
-        // A session that waited while the one before it was silent may be as dead: it has what is left
-        // of the three heartbeats, but one in any case.
-        let one_left = now.checked_sub(self.rules.heartbeat * (SILENT_HEARTBEATS - 1));
-        (self.heard, self.beat) = (Some(since).max(one_left), Some(now));
-        self.look_for_better(now);
-    }
-
-    fn retire_present(&mut self, successor: &Offer, now: Instant, actions: &mut Vec<Action>) {
-        let Some(present) = self.sessions.in_use_mut() else { return };
-        let Offer { id, priority, boot, .. } = present.offer;
-        if boot != successor.boot {
-            self.held = None;
-            self.sessions.remove(id);
-            return actions.push(Action::Close(id, Reason::Restarted));
-        }
-        present.phase = Phase::Old(now);
-        present.finish_said = true;
-        actions.push(Action::Finish { id, drain: false });
-        // No better than the present one: the decider has given that one up, nothing will end it.
-        if priority != successor.priority {
-            self.held = Some(now + LINGER);
-        }
-    }
-
-    fn peer_finish(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.peer_finished = true;
-        }
-        self.close_if_done(id, actions);
-    }
-
-    fn finished(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        let (ending, reason) = (self.is_ending(), self.reason_to_end());
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.finish_said) else {
-            return;
-        };
-        session.finished = true;
-        if ending {
-            self.sessions.remove(id);
-            self.closing = None;
-            return actions.push(Action::Close(id, reason));
-        }
-        self.release_if_done(actions);
-        self.close_if_done(id, actions);
-    }
-
-    /// Lets the session in use have the Messages once nothing before them can be under way.
-    fn release_if_done(&mut self, actions: &mut Vec<Action>) {
-        let unfinished = |session: &TrackedSession| session.finish_said && !session.finished;
-        if !self.sessions.iter().any(unfinished) {
-            self.release(actions);
-        }
-    }
-
-    /// Lets the session in use have the Messages that waited for the old one's end.
-    fn release(&mut self, actions: &mut Vec<Action>) {
-        if self.held.take().is_some()
-            && let Some(id) = self.current()
-        {
-            actions.push(Action::Activate(id));
-        }
-    }
-
-    /// The decider closes an old session once both sides have finished it.
-    fn close_if_done(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        let done = self.sessions.get(id).is_some_and(|session| {
-            session.finished && session.peer_finished && session.phase.is_old()
-        });
-        if done && self.rules.decider {
-            self.sessions.remove(id);
-            actions.push(Action::Close(id, Reason::Moved));
-        }
-    }
-
-    fn echo(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        if self.current() == Some(id) {
-            self.close_candidates(actions);
-        }
-    }
-
-    fn close_candidates(&mut self, actions: &mut Vec<Action>) {
-        for id in self.sessions.remove_all(Phase::is_candidate) {
-            actions.push(Action::Close(id, Reason::Duplicate));
         }
     }
 
@@ -470,96 +319,6 @@ impl Machine {
         actions.push(Action::Close(id, Reason::Silent));
         self.sessions.remove(id);
         self.down(false, now, actions);
-    }
-
-    fn connect(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.ending.is_some() {
-            return;
-        }
-        if std::mem::take(&mut self.closed) {
-            self.closing = None;
-            self.close_unfinished(Reason::Asked, actions);
-            self.down_since = Some(now);
-            self.backoff.reset();
-        }
-        let busy = self.current().is_some() || self.dialling || self.is_offered();
-        if !busy && self.rules.outward != ConnectPolicy::Never {
-            self.dial(None, actions);
-        }
-    }
-
-    fn disconnect(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.is_ending() {
-            return;
-        }
-        self.closed = true;
-        self.wanted = false;
-        self.closing = self.current().is_some().then(|| now + LINGER);
-        self.end(actions);
-    }
-
-    /// Closes the session in use, in which this side has said that it has finished.
-    fn close_unfinished(&mut self, reason: Reason, actions: &mut Vec<Action>) {
-        if let Some(id) = self
-            .sessions
-            .in_use()
-            .filter(|session| session.finish_said)
-            .map(|session| session.offer.id)
-        {
-            self.sessions.remove(id);
-            actions.push(Action::Close(id, reason));
-        }
-    }
-
-    fn stop(&mut self, end: End, actions: &mut Vec<Action>) {
-        let reason = self.is_ending().then(|| self.reason_to_end());
-        self.ending = Some(end);
-        self.closing = None;
-        if end == End::Revoke {
-            self.close_all(actions);
-        } else if let Some(reason) = reason {
-            // What is to be closed has been told so; for the rest of it there is no time.
-            self.close_unfinished(reason, actions);
-        }
-        self.end(actions);
-    }
-
-    /// Closes all sessions as they are.
-    fn close_all(&mut self, actions: &mut Vec<Action>) {
-        self.held = None;
-        let reason = self.reason_to_end();
-        let all = self.sessions.remove_all(|_| true);
-        actions.extend(all.into_iter().map(|id| Action::Close(id, reason)));
-    }
-
-    /// Finishes the session in use and closes all others.
-    fn end(&mut self, actions: &mut Vec<Action>) {
-        self.retry_at = None;
-        // There is no time left to wait for an old session's end.
-        self.release(actions);
-        if std::mem::take(&mut self.dialling) {
-            actions.push(Action::StopDialling);
-        }
-        let (reason, drain) = (self.reason_to_end(), self.ending != Some(End::Replace));
-        for session in self.sessions.iter_mut() {
-            let id = session.offer.id;
-            if matches!(session.phase, Phase::Current) {
-                session.finish_said = true;
-                actions.push(Action::Finish { id, drain });
-            } else {
-                actions.push(Action::Close(id, reason));
-            }
-        }
-        self.sessions.remove_all(|phase| !matches!(phase, Phase::Current));
-    }
-
-    /// Whether no session is to be made any more.
-    fn is_ending(&self) -> bool {
-        self.ending.is_some() || self.closed
-    }
-
-    fn reason_to_end(&self) -> Reason {
-        self.ending.map_or(Reason::Asked, End::reason)
     }
 
     fn silence(&self) -> Duration {
