@@ -1,4 +1,4 @@
-//! No text makes the configuration's checks panic or take long, whatever is done to it.
+//! No text makes the configuration's checks panic or take long, however it is changed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

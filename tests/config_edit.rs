@@ -144,7 +144,7 @@ fn put_in<'a>(old: &str, new: &'a str) -> Option<&'a str> {
     (old.get(common..) == Some(tail)).then_some(between)
 }
 
-/// Puts the Node into a text and makes sure of everything that must be so whatever the text is.
+/// Puts the Node into a text and makes sure of everything that must be so for any text.
 fn added(old: &str) -> Result<String, String> {
     let node = new();
     let result = edit::add("kozo.yml", old, std::slice::from_ref(&node));
@@ -253,7 +253,7 @@ fn the_corpus_of_configurations() {
     assert!(changed >= 7, "only {changed} files of the corpus could be changed");
 }
 
-/// A file as somebody might write it: levels as wide as they like, comments and blank lines anywhere.
+/// A file as a person might write it: levels as wide as they like, comments and blank lines anywhere.
 fn file() -> impl Strategy<Value = String> {
     let comment = prop_oneof![
         3 => Just(String::new()),

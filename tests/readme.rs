@@ -80,7 +80,7 @@ impl Terminal {
     }
 }
 
-/// So that it stops its Nodes too, whatever has happened.
+/// So that it stops its Nodes too, however the test ends.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = kill(self.pid(), Signal::SIGTERM);
@@ -217,7 +217,7 @@ fn two_machines_work_as_written() {
         let at = machines.iter().position(|(machine, _)| *machine == name).unwrap();
         let here = format!("127.0.0.1 --port {}", ports[at]);
         shown += &machines[at].1.run(&script.replace(&format!("{name}.local"), &here));
-        // What somebody takes across.
+        // What a person takes across.
         let block = format!("{name}.yml");
         let other = &machines[1 - at].1;
         std::fs::copy(machines[at].1.path().join(&block), other.path().join(&block)).unwrap();

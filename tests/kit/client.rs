@@ -1,4 +1,4 @@
-//! A Peer made by hand: says on a session whatever a test wants it to.
+//! A Peer made by hand: says on a session what a test wants it to.
 
 use std::sync::Arc;
 

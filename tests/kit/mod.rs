@@ -148,7 +148,7 @@ impl TestSystem {
         self.start_with(name, self.key(name), |_| {}).await
     }
 
-    /// Starts a Node with this key, whatever the configuration says, and options changed on it alone.
+    /// Starts a Node with this key instead of the configured one, and options changed on it alone.
     pub async fn start_with(
         &self,
         name: &str,

@@ -71,7 +71,7 @@ async fn a_peer_that_is_away_is_down_all_the_time_and_told_of_once() {
     assert_eq!(told, vec![Ok(Change::Peer("scribe".to_owned())); 2], "down, and up");
 }
 
-/// Nobody is told; attempts to connect hang, as they do behind a wire that is pulled.
+/// Neither side is told; attempts to connect hang, as they do behind a wire that is pulled.
 #[tokio::test(start_paused = true)]
 async fn silence_is_noticed_within_three_heartbeats_and_survived() {
     let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
@@ -186,7 +186,7 @@ async fn a_node_that_is_killed_and_started_again_is_back_within_two_seconds() {
     let (peer, lost) = (clock.peer("scribe"), clock.dropped("scribe", "lost"));
     let unsent = peer.dropped.values().sum::<u64>() - lost;
     assert_eq!(peer.sent + unsent, sent + 1);
-    // Of what a run was sent and did not answer any more nobody knows whether it came.
+    // Whether what a run was sent and did not answer came, neither side knows.
     assert!(received + peer.dropped.values().sum::<u64>() >= sent, "{received}, {peer:?}");
     assert!(lost <= 1500);
 }

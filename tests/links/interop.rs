@@ -191,7 +191,7 @@ async fn openssh_renews_keys_under_load() {
     ssh.wait().unwrap();
 }
 
-/// Whoever takes the Node for a login hears at once what it is.
+/// A client that takes the Node for a login hears at once what it is.
 #[tokio::test]
 async fn openssh_is_told_that_this_is_no_login() {
     if !has_ssh() {

@@ -45,7 +45,7 @@ async fn moving_under_load_loses_and_overtakes_nothing() {
     }
 }
 
-/// Whoever watches a link is told when it is carried by something else, though it was never down.
+/// One who watches a link is told when it is carried by something else, though it was never down.
 #[tokio::test(start_paused = true)]
 async fn a_move_is_told() {
     let plan = Plan { transports: WAYS, ..Plan::default() }.retry(2);

@@ -111,7 +111,7 @@ async fn never(system: &TestSystem, alice: &Running, mut bob: Running) {
     assert_eq!(bob.numbers(), [0_u64; 0]);
 }
 
-/// Nothing waits for a link that is kept closed, and nobody.
+/// No Message and no task waits for a link that is kept closed.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_for_a_link_that_is_closed_by_request() {
     let policy = |_: &str| (OnDemand, Constant);

@@ -209,7 +209,7 @@ async fn a_node_that_runs_twice() {
         sleep(Duration::from_secs(300)).await;
         assert_eq!(clock.peer(twin).state, LinkState::Up);
         assert!(clock.peer(twin).sessions <= 3, "{:?}", clock.peer(twin));
-        // Whoever is turned away asks ever more rarely, though the link seems up to it for a moment.
+        // A Peer that is turned away asks ever more rarely, though the link seems up to it for a moment.
         let asked = [&first, &second].map(|twin| twin.peer("clock").sessions);
         assert!(asked.iter().all(|sessions| *sessions < 200), "{asked:?}");
         let lines = log.lines(&format!("two machines run as '{twin}'"));
@@ -250,7 +250,7 @@ async fn a_twin_that_is_turned_away_changes_nothing_for_the_other() {
     assert_eq!(scribe.peer("clock").received, 4);
 }
 
-/// Whoever breaks the protocol hears how, and so do those who look after this Node.
+/// A Peer that breaks the protocol hears how, and so does the administrator of this Node.
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_answered_with_a_reason() {
     let (log, system) = (Log::new(), system());

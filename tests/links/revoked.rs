@@ -1,4 +1,4 @@
-//! A key that a reload replaces: whoever came in with it is out at once, whatever the session has come to.
+//! A key that a reload replaces: a Peer that came in with it is out at once, in every stage of the session.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Two Nodes come together, whoever calls whom.
+//! Two Nodes come together, whichever of them dials.
 
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ async fn a_crowd_that_measures_a_busy_link_does_no_harm() {
     }
 }
 
-/// More than the stream holds, in both directions at the same time: nobody waits for ever.
+/// More than the stream holds, in both directions at the same time: neither side waits for ever.
 #[tokio::test(start_paused = true)]
 async fn both_directions_can_be_full_at_once() {
     for network in [Network::new(), Network::vouching()] {

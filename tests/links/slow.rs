@@ -1,4 +1,4 @@
-//! Whoever is slow makes nobody else wait.
+//! A slow Peer or Role makes no other wait.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn who_waits_for_room_loses_nothing() {
     let (mut porter, mut scribe) = (system.start("porter").await, system.start("scribe").await);
     let clock = system.start("clock").await;
     scribe.until("some have come", |node| node.peer("clock").received > 0).await;
-    // The slowest holds up the sender, and nobody else.
+    // The slowest holds up the sender, and no other.
     system.network.freeze("clock", "porter");
     sleep(Duration::from_secs(5)).await;
     system.network.thaw("clock", "porter");

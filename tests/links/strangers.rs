@@ -73,7 +73,7 @@ async fn no_key_exchange_over_a_finite_field() {
     for group in groups {
         let refused = stranger(&system, only_kex(group)).await.err().unwrap();
         assert!(matches!(refused, russh::Error::NoCommonAlgo { .. }), "{group:?}: {refused}");
-        // Whoever answers at a Peer's address cannot choose it either.
+        // A server that answers at a Peer's address cannot choose it either.
         let (near, far) = tokio::io::duplex(100_000);
         let config = server::Config {
             keys: vec![PrivateKey::clone(&new_key())],

@@ -1,5 +1,5 @@
 //! A Peer that sends what its link has not asked for: before the link knows of the session, after it has
-//! given it up, and more at once than anybody wants.
+//! given it up, and more at once than any Role wants.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn system() -> TestSystem {
     TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default())
 }
 
-/// Whoever decides.
+/// Whichever side decides.
 const CLIENTS: [(&str, &str); 2] = [("clock", "scribe"), ("scribe", "clock")];
 
 async fn connected(system: &TestSystem, name: &str, to: &str) -> Client {
@@ -159,7 +159,7 @@ fn large(node: &str, boot: u64, sequence: u64, size: usize) -> Message {
     Message::new(small.head().clone(), sequence, 1, vec![0xc0; size].into()).unwrap()
 }
 
-/// Processor time of this thread, whoever else needs the machine.
+/// Processor time of this thread, however busy the machine is.
 fn worked() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }

@@ -22,7 +22,7 @@ pub(crate) enum Part {
     Echo,
     /// Measures round trips, once told to by a line on standard input.
     Ping,
-    /// Sends a Message every millisecond, whatever happens.
+    /// Sends a Message every millisecond, without waiting for anything.
     Drip,
     /// Says when the first Message came, and where there was a pause.
     Watch,

@@ -166,7 +166,7 @@ async fn until_up(node: &Node, links: usize) {
     let mut changes = node.changes();
     while node.status().peers.iter().filter(|peer| peer.state == LinkState::Up).count() < links {
         match tokio::time::timeout(LOOK, changes.recv()).await {
-            // Whatever it was, and whatever was missed: the status knows.
+            // The status knows what it was, and what was missed.
             Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {}
             Ok(Err(broadcast::error::RecvError::Closed)) => return,
         }

@@ -1,5 +1,5 @@
 //! What a Node may take of the machine: what its configuration lets it hold, and some more. It never gets there
-//! unless something is wrong with it, or somebody means it ill; then it is ended, and started again.
+//! unless something is wrong with it, or it is attacked; then it is ended, and started again.
 
 use kozo_core::config::{Limits, NodeConfig, System};
 use kozo_core::message::MAX_MESSAGE;

@@ -4,7 +4,7 @@
 //! Systemd runs it early in every boot and on every `systemctl daemon-reload`, with the folder to write to
 //! as its first argument (see systemd.generator(7)). Nothing it finds may stop that: whatever is wrong
 //! becomes one line in the kernel's log, and the exit code is always 0. It reads the one file, looks which
-//! drop-ins are installed, and asks nobody.
+//! drop-ins are installed, and asks no other program.
 //!
 //! It writes for every Node of the file; which of them run on this machine is what `systemctl enable`
 //! says. Types of Roles and Transports need not be known here: their options are taken as they are written, and
@@ -77,7 +77,7 @@ fn say(problem: &str) {
     let entry = format!("<28>kozo-generator: {line}\n");
     let kernel = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
     if kernel.and_then(|mut log| log.write_all(entry.as_bytes())).is_err() {
-        // Nobody else to tell.
+        // There is no one else to tell.
         let _ = writeln!(std::io::stderr(), "kozo-generator: {line}");
     }
 }

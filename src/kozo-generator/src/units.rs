@@ -198,7 +198,7 @@ fn unit_name(node: &str, transport: &str, number: usize) -> String {
     if unit.len() <= LONGEST_UNIT_NAME {
         return unit;
     }
-    // No name is escaped to a colon, so this is nobody else's.
+    // No name is escaped to a colon, so this belongs to no other Node.
     format!("kozo-transport@{node}::{number}.socket")
 }
 

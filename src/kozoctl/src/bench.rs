@@ -167,10 +167,10 @@ fn next_burst(burst: u64, took: u64, round_trip: u64) -> u64 {
     fitting.min(burst.saturating_mul(8)).clamp(SMALLEST, LARGEST)
 }
 
-/// Shows how it goes to whoever looks on.
+/// Shows how it goes.
 fn progress(peer: &str, so_far: &str) {
     if std::io::stderr().is_terminal() {
-        // Nobody to tell when this fails.
+        // There is no one to tell when this fails.
         let _ = write!(std::io::stderr(), "\r{peer}: {so_far} so far\x1b[K");
     }
 }

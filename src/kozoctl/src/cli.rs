@@ -323,7 +323,7 @@ pub(crate) enum PeerAction {
 pub(crate) enum MessageKind {
     /// Something happened.
     Event,
-    /// Somebody is to do something.
+    /// A Role is to do something.
     Order,
     /// A line to keep.
     Log,

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::wait::{peer_states, role_states};
 
-/// Longer than this nobody waits for a completion.
+/// Longer than this a person does not wait for a completion.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A shell for which there are completions.

@@ -65,7 +65,7 @@ fn not_data(argument: &str, error: &dyn fmt::Display) -> Failure {
         .hint("A map may be written as key=value …, and '-' takes JSON from standard input.")
 }
 
-/// Whether whoever wrote this meant JSON of more than one word.
+/// Whether the user meant JSON of more than one word.
 fn is_begun_json(argument: &str) -> bool {
     argument.trim_start().starts_with(['{', '[', '"'])
 }

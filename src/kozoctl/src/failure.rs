@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     NotAllowed = 4,
     /// There is no such Peer or Role.
     Unknown = 5,
-    /// The Message was sent to nobody.
+    /// No Role and no Peer got the Message.
     NobodyInterested = 6,
     /// It did not happen in time.
     TimedOut = 7,
@@ -37,7 +37,7 @@ pub(crate) enum Failure {
     },
     /// All that is to be said was said.
     Silent(Exit),
-    /// Whoever read the answer has gone.
+    /// The reader of the answer has gone.
     Unread,
 }
 

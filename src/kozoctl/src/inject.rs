@@ -71,7 +71,7 @@ pub(crate) fn example(error: &clap::Error) -> Option<&'static str> {
 /// Sends the Message and says to how many.
 ///
 /// # Errors
-/// When the Node refuses it, or nobody gets it.
+/// When the Node refuses it, or no Role and no Peer gets it.
 pub(crate) async fn run(client: &Client, message: Message, output: Output) -> Result<(), Failure> {
     let Message { kind, message_type, channel, data } = message;
     let sent = client.inject_msgpack(kind.name(), &message_type, channel.as_deref(), &data).await?;

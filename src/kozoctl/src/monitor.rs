@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::{self, BOLD, FAINT, Output, WARNING, say};
 use crate::{again, data};
 
-/// Shows Messages until there were enough or nobody reads; when the Node stops, goes on once it runs again.
+/// Shows Messages until there were enough or the reader has gone; when the Node stops, goes on once it runs again.
 ///
 /// # Errors
 /// When the Node refuses, or stops and is not to be waited for.

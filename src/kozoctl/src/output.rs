@@ -1,7 +1,7 @@
 //! What the program writes: answers to standard output, all else to standard error.
 //!
-//! Nothing here panics when nobody reads: writing the answer can fail, and says so; writing anything
-//! else cannot be reported to anybody.
+//! Nothing here panics when its reader has gone: writing the answer can fail, and says so; writing anything
+//! else cannot be reported at all.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -20,11 +20,11 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Tells the user something that is not the answer.
 pub(crate) fn say(text: &str) {
-    // Nobody to tell when this fails.
+    // There is no one to tell when this fails.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether standard error is for somebody who sees colours.
+/// Whether standard error goes to a terminal that shows colours.
 pub(crate) fn stderr_colour() -> bool {
     io::stderr().is_terminal() && colours()
 }
@@ -40,7 +40,7 @@ fn colours() -> bool {
 pub(crate) struct Output {
     /// For a program, in JSON.
     pub(crate) json: bool,
-    /// Somebody is watching.
+    /// A person is watching.
     pub(crate) terminal: bool,
     colour: bool,
 }
@@ -51,7 +51,7 @@ impl Output {
         Output { json, terminal, colour: terminal && colours() && !json }
     }
 
-    /// One that writes for nobody in particular.
+    /// One that writes for a program or a person alike.
     #[cfg(test)]
     pub(crate) fn plain() -> Output {
         Output { json: false, terminal: false, colour: false }
@@ -84,7 +84,7 @@ impl Output {
     }
 }
 
-/// Ends when nobody reads standard output any more: then there is nothing left to do for a program
+/// Ends when the reader of standard output has gone: then there is nothing left to do for a program
 /// that would only write once something happens. A file or terminal never gets there.
 pub(crate) async fn unread() {
     let (sender, receiver) = oneshot::channel();

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// No screen is drawn more often.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Shows the Node, once or until nobody looks any more.
+/// Shows the Node, once or until the reader has gone.
 ///
 /// # Errors
 /// When the Node does not answer, or has no such Role or Peer.

@@ -51,7 +51,7 @@ pub fn nodes(name: &str, text: &str) -> Result<Vec<NodeText>, ConfigError> {
 /// One Node of a text, as [`nodes`] takes it out; none if it is not there.
 ///
 /// # Errors
-/// As [`nodes`], but whatever the other Nodes are.
+/// As [`nodes`], but does not look at the other Nodes.
 pub fn node(name: &str, text: &str, node: &str) -> Result<Option<NodeText>, ConfigError> {
     Ok(taken_out(name, text, |other| other == node)?.pop())
 }

@@ -153,7 +153,7 @@ pub(super) struct Named<'a> {
 }
 
 /// Reads a Node's own private key and makes sure that it belongs to its public key (given with its
-/// place) and to nobody else.
+/// place) and to no other user.
 pub(super) fn private(
     named: &Named<'_>,
     public: Option<(&PublicKey, &Span)>,
@@ -167,7 +167,7 @@ pub(super) fn private(
             if secret.trim_ascii().is_empty() {
                 return Err(vec![not_given(named, &shown)]);
             }
-            // Like any other user this one sees how open the file is, unless nobody else gets there.
+            // Like any other user this one sees how open the file is, unless no other user gets there.
             (secret, std::fs::metadata(named.path).ok().map(|found| found.mode()))
         }
         None => {
@@ -382,7 +382,7 @@ mod tests {
         let public = "`key` is a public key, not a private one";
         assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o640))), [open, public]);
         assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o600))), [public]);
-        // Nobody but systemd gets there, or it is gone since.
+        // Only systemd gets there, or it is gone since.
         assert_eq!(titles(PUBLIC, None), [public]);
     }
 }

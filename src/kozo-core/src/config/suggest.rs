@@ -1,6 +1,6 @@
 //! "Did you mean …?": the nearest of the names that exist.
 
-/// Names longer than this are nobody's slip of the finger, and would cost time to compare.
+/// Names longer than this are no slip of the finger, and would cost time to compare.
 const LONGEST: usize = 64;
 
 /// Shorter names are part of too many others.

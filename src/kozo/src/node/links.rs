@@ -55,8 +55,8 @@ impl Node {
         becomes_ready
     }
 
-    /// Puts another link in the place of the one to a Peer that has changed, or to which this Node has. Nobody
-    /// waits: the new one begins when the old one has ended, at the latest after [`STOP`]. What was counted
+    /// Puts another link in the place of the one to a Peer that has changed, or to which this Node has. The
+    /// caller does not wait: the new one begins when the old one has ended, at the latest after [`STOP`]. What was counted
     /// goes on, and Messages wait meanwhile if the link is up.
     pub(super) fn replace_link(&self, other: &Arc<NodeConfig>) {
         let mut live = self.live();
@@ -142,7 +142,7 @@ impl Node {
         let peer = self.peer(name)?;
         let (answer, answered) = oneshot::channel();
         let begun = Instant::now();
-        // The link is gone when the Node has stopped; then nobody keeps the question.
+        // The link is gone when the Node has stopped; then no task keeps the question.
         let _ = peer.commands.send(LinkCommand::Ping { padding, answer }).await;
         match timeout(PING, answered).await {
             Ok(Ok(time)) if padding == 0 => Ok(time),

@@ -1,4 +1,4 @@
-//! Asking for what the command line leaves out, where somebody is there to answer.
+//! Asking for what the command line leaves out, where a person is there to answer.
 //!
 //! Questions go to standard error, so that the answer of the command can go anywhere.
 
@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 
 use crate::failure::Failure;
 
-/// Whether somebody is there.
+/// Whether a person is there.
 pub(super) fn possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
@@ -67,7 +67,7 @@ pub(super) fn check_node_name(name: &str) -> Result<(), String> {
 /// the rest of the world. Nothing is sent to find that out.
 pub(super) fn addresses(host: &str) -> String {
     let outward = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
-        // An address for documents, which nobody has.
+        // An address for documents, which no machine has.
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()
     });

@@ -92,7 +92,7 @@ impl ConfigFile {
     }
 
     fn write_to(&self, temporary: &Path, text: &str) -> io::Result<()> {
-        // One that a crash has left behind: the lock says that nobody is writing it.
+        // One that a crash has left behind: the lock says that no program is writing it.
         match fs::remove_file(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -23,7 +23,7 @@ use crate::output::{Output, say};
 /// done next. A Node that is there already, as it is asked for, is left alone and shown again.
 ///
 /// # Errors
-/// When something is missing and nobody can be asked, when the Node is there and different, and when
+/// When something is missing and there is no terminal to ask on, when the Node is there and different, and when
 /// anything is refused or cannot be written. Then nothing is.
 pub(super) fn run(command: &NewNode, node: Option<&str>, output: Output) -> Result<(), Failure> {
     let roles = || command.role.iter().map(|role| &role.name);
@@ -337,7 +337,7 @@ struct Key {
 }
 
 impl Key {
-    /// Takes the key that is there, or else makes one that nobody but its owner can read.
+    /// Takes the key that is there, or else makes one that only its owner can read.
     fn at(path: PathBuf, node: &str) -> Result<Key, Failure> {
         let there = fs::symlink_metadata(&path);
         let new = matches!(&there, Err(error) if error.kind() == io::ErrorKind::NotFound);

@@ -169,7 +169,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A word of a Peer that says whatever it likes.
+/// A word of a Peer that need not tell the truth.
 #[derive(Clone, Debug)]
 enum Word {
     Sent(u64),

@@ -43,9 +43,9 @@ enum Due {
 enum Fault {
     /// All sessions break, and both sides see it.
     Break,
-    /// All sessions carry nothing any more, and nobody is told.
+    /// All sessions carry nothing any more, and neither side is told.
     Freeze,
-    /// Nobody can be reached, for so many seconds; sessions freeze.
+    /// Neither side reaches the other, for so many seconds; sessions freeze.
     Apart(u64),
     /// This side's daemon is started again; the other one sees its sessions break, or not.
     Restart(usize, bool),
@@ -53,7 +53,7 @@ enum Fault {
     Best(bool),
     /// The side has something to send.
     Wanted(usize),
-    /// Whoever looks after the side wants no link, or wants it again.
+    /// The administrator of the side wants no link, or wants it again.
     Closed(usize, bool),
 }
 

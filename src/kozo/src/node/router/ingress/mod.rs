@@ -233,7 +233,7 @@ impl Ingress {
     }
 }
 
-/// Why all Messages of a frame are refused, whatever they are; nothing, if each is to be looked at.
+/// Why all Messages of a frame are refused alike; nothing, if each is to be looked at.
 fn refusal(source: &Source<'_>, messages: &Messages) -> Option<Refused> {
     if source.stand != Stand::Known {
         return Some(Refused::Unlinked);
