@@ -124,7 +124,7 @@ async fn a_monitor_shows_what_passes_and_matches() {
         let Some(Monitored::Message(seen)) = soon(monitor.next()).await.unwrap() else {
             panic!("no message")
         };
-        assert_eq!((&*seen.node, &*seen.role, seen.kind), ("scribe", "probe", Kind::Event));
+        assert_eq!((&*seen.node, &*seen.role, &*seen.kind), ("scribe", "probe", "event"));
         assert_eq!((&*seen.message_type, seen.channel.as_deref()), ("tick", None));
         assert_eq!(seen.boot, scribe.boot());
         assert!(seen.id >= 1 && seen.time > 1_600_000_000_000_000);

@@ -1,12 +1,13 @@
 //! Messages as JSON: what a monitor and the debug console show of those that pass.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use base64ct::{Base64, Encoding as _};
 use rmpv::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::value::show;
 
 /// Data of so many bytes is shown however long its JSON is.
@@ -25,8 +26,8 @@ pub struct MonitoredMessage {
     pub id: u64,
     /// The Role that sent it.
     pub role: String,
-    /// What it is about.
-    pub kind: Kind,
+    /// The name of its kind. Another version of the daemon may have more than [`Kind`](crate::message::Kind) has.
+    pub kind: Cow<'static, str>,
     /// Its type.
     #[serde(rename = "type")]
     pub message_type: String,
@@ -67,7 +68,7 @@ impl MonitoredMessage {
             boot: message.origin().boot,
             id: message.sequence(),
             role: message.role().to_owned(),
-            kind: message.kind(),
+            kind: message.kind().name().into(),
             message_type: message.message_type().to_owned(),
             channel: message.channel().map(str::to_owned),
             data,
@@ -97,5 +98,21 @@ fn is_json(value: &Value) -> bool {
                 key.as_str().is_some_and(|key| keys.insert(key)) && is_json(value)
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_kind_that_is_not_known_here_is_read_as_its_name() {
+        let line = r#"{"time":1,"node":"clock","boot":2,"id":3,"role":"timer","kind":"call","type":"t","channel":null,"data":null}"#;
+        let Monitored::Message(message) = serde_json::from_str(line).unwrap() else {
+            panic!("{line}")
+        };
+        assert_eq!(message.kind, "call");
+        assert_eq!(serde_json::to_string(&message).unwrap(), line);
     }
 }

@@ -116,7 +116,7 @@ fn text(message: &MonitoredMessage, output: Output) -> String {
     format!(
         "{} {} {}{} {}{data}",
         output.paint(FAINT, &time),
-        message.kind,
+        show::one_line(&message.kind),
         output.paint(BOLD, &show::one_line(&message.message_type)),
         channel.unwrap_or_default(),
         output.paint(FAINT, &show::one_line(&format!("{}@{}", message.role, message.node))),
