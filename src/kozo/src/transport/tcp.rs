@@ -28,8 +28,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const RACE: Duration = Duration::from_secs(5);
 
 /// Bytes that the kernel takes before it has sent those that it took: what waits there is out of reach. The send window
-/// of a link allows less on every line but the fastest, of which this is 40 ms at 100 MB/s. With 1 MiB a sender sleeps
-/// four times as often in a flood of Messages of 1 KiB over loopback, which becomes 4 % slower.
+/// of a link allows less on all but fast lines, and at 100 MB/s this is 40 ms. With 1 MiB a sender sleeps four times as
+/// often in a flood of Messages of 1 KiB over loopback, which becomes 4 % slower.
 const UNSENT: u32 = 4 * 1024 * 1024;
 
 /// Pause before the next address of a name is tried beside the one under way (RFC 8305, section 5).
