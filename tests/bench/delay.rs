@@ -1,5 +1,5 @@
 //! How much a link carries through a long delay, beside what TCP carries through the same: 16 KiB
-//! Messages and bare bytes through a proxy that holds everything back for 200 ms in each direction.
+//! Messages and bare bytes through a proxy that carries 1 Gbit/s and holds everything back for 200 ms in each direction.
 //!
 //! Each is measured twice, with twice as much the second time. The difference is what is carried once a link has
 //! found out how much the line carries, which takes it some of these long round trips. Bare TCP is spared that here,
@@ -27,17 +27,21 @@ use part::{Part, Setup};
 
 const DELAY: Duration = Duration::from_millis(200);
 
-/// Pieces that are under way in one direction at most, and their largest size: so the proxy carries no more
-/// than 64 MiB in 200 ms.
-const UNDER_WAY: usize = 1024;
+/// What the proxy carries, in bytes a second.
+const RATE: f64 = 125e6;
+
+/// How late the proxy may wake up without losing what the line could have carried meanwhile.
+const LATE: Duration = Duration::from_millis(2);
+
+/// The most that it takes at a time.
 const PIECE: usize = 64 * 1024;
 
 const SIZE: usize = 16 * 1024;
 const COUNT: usize = 60_000;
 
-/// Carries one direction.
+/// Carries one direction. It takes no more than the rate allows, so no more than rate × delay is ever under way.
 fn carry(mut from: TcpStream, mut to: TcpStream) {
-    let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
     thread::spawn(move || {
         for (at, piece) in receiver {
             thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -49,8 +53,11 @@ fn carry(mut from: TcpStream, mut to: TcpStream) {
     });
     thread::spawn(move || {
         let mut piece = vec![0; PIECE];
+        let mut free = Instant::now();
         while let Ok(length @ 1..) = from.read(&mut piece) {
-            if sender.send((Instant::now() + DELAY, piece[..length].to_vec())).is_err() {
+            free = free.max(Instant::now() - LATE) + Duration::from_secs_f64(length as f64 / RATE);
+            thread::sleep(free.saturating_duration_since(Instant::now()));
+            if sender.send((free + DELAY, piece[..length].to_vec())).is_err() {
                 break;
             }
         }

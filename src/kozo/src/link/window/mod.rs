@@ -37,8 +37,10 @@ const QUARTERS: u64 = 4;
 /// The highest rate counts for one to two spans of so many microseconds, or of a round trip, if that is longer.
 const RATE_SPAN: u64 = 250_000;
 
-/// The shortest round trip counts for so many microseconds.
+/// The shortest round trip counts for so many microseconds, or for so many round trips, if those take longer: to
+/// measure it anew costs most of one.
 const ROUND_TRIP_SPAN: u64 = 10_000_000;
+const ROUND_TRIPS: u64 = 64;
 
 /// Marks that are under way at most.
 const MARKS: usize = 64;
@@ -308,7 +310,7 @@ impl RoundTripTime {
     }
 
     fn is_old(&self, now: u64) -> bool {
-        now.saturating_sub(self.since) > ROUND_TRIP_SPAN
+        now.saturating_sub(self.since) > ROUND_TRIP_SPAN.max(ROUND_TRIPS * self.shortest())
     }
 
     fn renew(&mut self, now: u64, time: Option<u64>) {
