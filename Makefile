@@ -5,7 +5,7 @@ KOZO := target/release/kozo
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: testnet
 testnet: $(KOZO) ## Build the daemon and run three Nodes on this machine, until Ctrl-C.
@@ -28,6 +28,11 @@ pages: $(KOZO) ## Write man pages and completions below target/pages.
 .PHONY: packages
 packages: ## Build the Debian packages, and the apt repository of them in target/apt.
 	packaging/packages
+
+.PHONY: packages-all
+packages-all: ## The same for amd64, arm64 and armhf in target/all/apt, on amd64 (as root).
+	packaging/packages-all
+	tests/packages-all
 
 .PHONY: test
 test: ## Install what the tests need, and run all of them.

@@ -35,7 +35,8 @@ lab_base() { # SUITE: says where it is
         flock 9
         [ -d "$root" ] && exit
         echo "Building a root file system in $root" >&2
-        rm -rf "$root.new"
+        # If it was killed before, /proc may still be mounted in there.
+        rm -rf --one-file-system "$root.new"
         mmdebstrap --quiet --variant=important --include="$lab_packages" "$1" "$root.new" >&2
         mv "$root.new" "$root"
     ) 9>"$lab_cache/lock"
