@@ -42,6 +42,7 @@ test: ## Install what the tests need, and run all of them.
 lab: packages ## Boot Debian machines and try the service and the packages in them (as root).
 	tests/lab/run
 	tests/lab/mesh/run
+	tests/lab/vm/run
 
 # How long it goes on, and what begins its sequence of faults; it prints what it chose.
 SOAK_MINUTES ?= 60

@@ -2,7 +2,7 @@
 #
 # A machine is a systemd-nspawn container with its own systemd, D-Bus, polkit and journal, made of a root
 # file system that is built once and cached, with an overlay of its own on top. All of it is gone when
-# the script ends, however it ends.
+# the script ends, however it ends. vm/ has machines of another kind.
 #
 #   machine NAME               makes a machine with everything of Kōzō installed, not yet booted
 #   put NAME PATH              writes standard input to a file of a machine, booted or not
@@ -24,7 +24,11 @@ lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
 lab_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab_bridge=kozo$$
 lab_run=
-declare -A lab_nspawn=() lab_leader=() lab_number=()
+# How many times as long as said `eventually` waits, for machines that are slower than this one.
+lab_slowness=1
+# Of each machine: of which kind it is, KIND in the functions `KIND_boot`, `KIND_at`, `KIND_shut_down` and
+# `KIND_gone`; the process that ends when it does; the one by which it is reached and killed.
+declare -A lab_kind=() lab_process=() lab_leader=() lab_number=()
 
 # The root file system of the suite, which is built if it is not there.
 lab_base() { # SUITE: says where it is
@@ -70,7 +74,7 @@ lab_clear() { # ends all machines, and forgets them
     local name
     for name in "${!lab_number[@]}"; do
         lab_kill "$name"
-        umount "$lab_run/$name/root"
+        ! mountpoint -q "$lab_run/$name/root" || umount "$lab_run/$name/root"
         umount "$lab_run/$name"
         rmdir "$lab_run/$name"
     done
@@ -78,11 +82,15 @@ lab_clear() { # ends all machines, and forgets them
 }
 
 lab_kill() { # NAME
-    local process=${lab_nspawn[$1]:-}
-    [ -n "$process" ] || return 0
-    kill -KILL "${lab_leader[$1]:-$process}" 2>/dev/null || true
-    wait "$process" 2>/dev/null || true
-    lab_nspawn[$1]='' lab_leader[$1]=''
+    [ -n "${lab_process[$1]:-}" ] || return 0
+    kill -KILL "${lab_leader[$1]:-${lab_process[$1]}}" 2>/dev/null || true
+    lab_gone "$1"
+}
+
+lab_gone() { # NAME: waits for its end
+    wait "${lab_process[$1]}" 2>/dev/null || true
+    "${lab_kind[$1]}_gone" "$1"
+    lab_process[$1]='' lab_leader[$1]=''
 }
 
 lab_files() { # FOLDER: installs Kōzō there, as its packages will
@@ -102,6 +110,7 @@ lab_files() { # FOLDER: installs Kōzō there, as its packages will
 
 machine() { # NAME
     local folder=$lab_run/$1
+    lab_kind[$1]=container
     lab_number[$1]=$((${#lab_number[@]} + 1))
     mkdir "$folder"
     mount -t tmpfs tmpfs "$folder"
@@ -123,14 +132,7 @@ put() { # NAME PATH
 
 boot() { # NAME
     local name=$1 other
-    # Each in a control group of its own, or their systemds would take each other's for theirs.
-    setsid systemd-nspawn --quiet --boot --directory="$lab_run/$name/root" \
-        --machine="$name-$$" --register=no --keep-unit --resolv-conf=off \
-        --network-bridge="$lab_bridge" --console=pipe \
-        </dev/null >"$lab_run/$name/console" 2>&1 &
-    lab_nspawn[$name]=$!
-    eventually 20 lab_find_leader "$name"
-    eventually 60 lab_is_running "$name"
+    "${lab_kind[$name]}_boot" "$name"
     at "$name" ip address add "10.77.0.${lab_number[$name]}/24" dev host0
     at "$name" ip link set host0 up
     for other in "${!lab_number[@]}"; do
@@ -138,10 +140,45 @@ boot() { # NAME
     done | at "$name" tee -a /etc/hosts >/dev/null
 }
 
+at() { # NAME COMMAND...
+    "${lab_kind[$1]}_at" "$@"
+}
+
+power_off() { # NAME
+    "${lab_kind[$1]}_shut_down" "$1"
+    lab_gone "$1"
+}
+
+container_boot() { # NAME
+    # Each in a control group of its own, or their systemds would take each other's for theirs.
+    setsid systemd-nspawn --quiet --boot --directory="$lab_run/$1/root" \
+        --machine="$1-$$" --register=no --keep-unit --resolv-conf=off \
+        --network-bridge="$lab_bridge" --console=pipe \
+        </dev/null >"$lab_run/$1/console" 2>&1 &
+    lab_process[$1]=$!
+    eventually 20 lab_find_leader "$1"
+    eventually 60 lab_is_running "$1"
+}
+
+container_at() { # NAME COMMAND...
+    local leader=${lab_leader[$1]}
+    shift
+    nsenter --target "$leader" --all --wdns=/ env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"
+}
+
+container_shut_down() { # NAME
+    # What `systemctl poweroff` comes to, without an answer that may not arrive.
+    kill -RTMIN+4 "${lab_leader[$1]}"
+}
+
+container_gone() { # NAME
+    :
+}
+
 # The child of systemd-nspawn that is process 1 in there: there are others, for a moment.
 lab_find_leader() { # NAME
     local child
-    for child in $(pgrep -P "${lab_nspawn[$1]}"); do
+    for child in $(pgrep -P "${lab_process[$1]}"); do
         if grep -qsE '^NSpid:.*\s1$' "/proc/$child/status"; then
             lab_leader[$1]=$child
             return
@@ -157,21 +194,8 @@ lab_is_running() { # NAME
     esac
 }
 
-at() { # NAME COMMAND...
-    local leader=${lab_leader[$1]}
-    shift
-    nsenter --target "$leader" --all --wdns=/ env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"
-}
-
-power_off() { # NAME
-    # What `systemctl poweroff` comes to, without an answer that may not arrive.
-    kill -RTMIN+4 "${lab_leader[$1]}"
-    wait "${lab_nspawn[$1]}" || true
-    lab_nspawn[$1]='' lab_leader[$1]=''
-}
-
 eventually() { # SECONDS COMMAND...
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1 * lab_slowness))
     shift
     until "$@"; do
         if [ $SECONDS -ge $deadline ]; then

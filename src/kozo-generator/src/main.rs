@@ -70,11 +70,12 @@ fn in_a_line(error: &ConfigError) -> String {
 }
 
 /// One line for the kernel's log, the only one that there is so early; where there is none (in a
-/// container), for standard error.
+/// container), for standard error. It is a warning, unless there is no file: so the packages leave a machine.
 fn say(problem: &str) {
     let line: String = problem.chars().filter(|c| !c.is_control()).take(300).collect();
-    // 28: a warning (4) of a daemon (3).
-    let entry = format!("<28>kozo-generator: {line}\n");
+    // A warning (4) or information (6) of a daemon (3).
+    let level = if matches!(Path::new(CONFIG).try_exists(), Ok(false)) { 30 } else { 28 };
+    let entry = format!("<{level}>kozo-generator: {line}\n");
     let kernel = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
     if kernel.and_then(|mut log| log.write_all(entry.as_bytes())).is_err() {
         // There is no one else to tell.

@@ -37,6 +37,9 @@ lab_packages=systemd,systemd-sysv,dbus,iproute2,procps,libfaketime
 HEARTBEAT=1
 OWN_CLOCKS=
 
+# Seconds until all are linked at first.
+MESH_PATIENCE=20
+
 # What a machine may write, to its memory.
 MESH_DISK=400m
 
@@ -59,6 +62,7 @@ mesh_machine() { # NAME SUITE [LAYER]
     local folder=$lab_run/$1 lower
     lower=$(lab_base "$2")
     [ -z "${3:-}" ] || lower=$3:$lower
+    lab_kind[$1]=container
     lab_number[$1]=$((${#lab_number[@]} + 1))
     mkdir "$folder"
     mount -t tmpfs -o size=$MESH_DISK tmpfs "$folder"
@@ -72,6 +76,12 @@ mesh_machine() { # NAME SUITE [LAYER]
     mesh_suite[$1]=$2
 }
 
+# A machine with Kōzō installed. The lab of ../vm makes them otherwise.
+mesh_make() { # NAME SUITE
+    mesh_machine "$1" "$2" "$(mesh_layer "$2")"
+    cp -r "$MESH_LAYERS/next" "$lab_run/$1/root/srv/kozo-next"
+}
+
 # The layer that the installation has left, see `run`.
 mesh_layer() { # SUITE
     echo "$MESH_LAYERS/$1"
@@ -82,13 +92,12 @@ machines() { # NAME:SUITE...
     for which in "$@"; do
         name=${which%:*}
         mesh_names+=("$name")
-        mesh_machine "$name" "${which#*:}" "$(mesh_layer "${which#*:}")"
+        mesh_make "$name" "${which#*:}"
         mesh_address[$name]=10.77.0.${lab_number[$name]}
         ssh-keygen -q -t ed25519 -N '' -C '' -f "$lab_run/$name/key"
         install -m 0600 "$lab_run/$name/key" "$lab_run/$name/root/etc/kozo/$name.key"
         install "$mesh/sender" "$lab_run/$name/root/usr/local/bin/sender"
         touch "$lab_run/sent.$name"
-        cp -r "$MESH_LAYERS/next" "$lab_run/$name/root/srv/kozo-next"
         mesh_service "$name"
     done
     for name in "${mesh_names[@]}"; do
@@ -98,7 +107,7 @@ machines() { # NAME:SUITE...
         mesh_boot "$name"
         at "$name" systemctl --quiet enable --now "kozo@$name"
     done
-    linked 20
+    linked "$MESH_PATIENCE"
 }
 
 # What is different here from a Node at its user's.
@@ -386,4 +395,43 @@ minute_away() { # FAULT NAME
     # Nothing was kept for later, nothing is lost any more.
     [ "$(delivered_between "$gone" "$healed" "*$2*")" = 0 ]
     [ "$(missing_after "$back")" = 0 ]
+}
+
+# At a terminal, as a user does. What goes to standard error is kept.
+type_in() { # NAME FILE
+    put "$1" /root/steps < "$2"
+    at "$1" env TERM=linux script --quiet --return --command \
+        'cd && bash -eu -o pipefail steps 2>complaints' /dev/null </dev/null | tr -d '\r' || {
+        at "$1" cat /root/complaints
+        return 1
+    }
+    at "$1" cat /root/complaints >> "$lab_run/complaints.$1"
+}
+
+# For `install_by_readme`, into a machine that does not run yet: the repository, and a sudo that asks nothing.
+offer() { # NAME REPOSITORY
+    local root=$lab_run/$1/root
+    cp -r "$2" "$root/srv/kozo"
+    printf '#!/bin/sh\nexec "$@"\n' | install /dev/stdin "$root/usr/local/bin/sudo"
+}
+
+# The chapter "Install" of README.md, exactly as it is written.
+install_by_readme() { # NAME
+    local before warned
+    [ -d "$lab_run/install" ] || blocks Install "$lab_run/install"
+    before=$(at "$1" journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
+    type_in "$1" "$lab_run/install/01 sh on every machine" > "$lab_run/installed"
+    # Nothing else has come with them, nothing has been said of them, and nothing runs.
+    grep -qE "^(0 upgraded, 2 newly installed|  ?Upgrading: 0, Installing: 2)" "$lab_run/installed" || {
+        cat "$lab_run/installed"
+        return 1
+    }
+    not grep . "$lab_run/complaints.$1"
+    warned=$(at "$1" journalctl -q --after-cursor="$before" -p warning)
+    [ -z "$warned" ] || {
+        echo "$warned"
+        return 1
+    }
+    [ -z "$(at "$1" systemctl list-units --plain --no-legend 'kozo@*' 'kozo-transport@*')" ]
+    [ "$(at "$1" systemctl is-system-running)" = running ]
 }
