@@ -103,7 +103,7 @@ async fn run(steps: &[Step<'_>]) {
         types: Types::built_in(),
     };
     let nowhere = Some(format!("unix:path={}/nowhere", FOLDER.path().display()));
-    let bus = bus::start(control, Endpoints { socket: Some(listener), system_bus: nowhere }).await;
+    let bus = bus::start(control, Endpoints { socket: Some(listener), role_socket: None, system_bus: nowhere }).await;
 
     let mut client = Client::connect(&socket).await;
     let mut injected = 0;

@@ -198,6 +198,9 @@ async fn signals_carry_what_the_interfaces_promise() {
     let logger = with(&format!("type: logger, description: Mute., file: '{}'", file.display()));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listening =
+        with(&format!("type: message_injector, bindAddress: 127.0.0.1, bindPort: {free}"));
     let injector =
         with(&format!("type: message_injector, bindAddress: 127.0.0.1, bindPort: {port}"));
     let (without_injector, _) = text.split_at(text.find("    injector:").unwrap());
@@ -226,6 +229,9 @@ async fn signals_carry_what_the_interfaces_promise() {
         apply(&injector).await;
         until_witness(&clock, |role| role.restarts > 0).await;
         watch.catch_up("an injector that failed").await;
+        apply(&listening).await;
+        until_witness(&clock, |role| role.status.is_some()).await;
+        watch.catch_up("an injector that says where it listens").await;
         apply(&on_demand).await;
         watch.catch_up("one peer and other policies").await;
         apply(&text).await;

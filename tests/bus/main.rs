@@ -47,6 +47,7 @@ impl Served {
             types: Types::built_in(),
         };
         let entrances = Endpoints {
+            role_socket: None,
             socket: Some(UnixListener::bind(&socket).unwrap()),
             system_bus: Some(system_bus.to_owned()),
         };

@@ -14,21 +14,24 @@ pub mod client;
 pub mod log;
 pub mod memory;
 pub mod roles;
+pub mod transcript;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kozo::config::programs::Programs;
 use kozo::config::{
-    ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, System,
-    TransportConfig,
+    ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, Runs,
+    System, TransportConfig,
 };
 use kozo::interest::Interest;
 use kozo::link::DialLimiter;
 use kozo::message::{Draft, Message};
 use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
-use kozo::role::{Host, SendError, Sent};
+use kozo::role::conversation::LineBudget;
+use kozo::role::{Host, RoleType, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
 use kozo::transport::{Priority, Transport};
 use rmpv::Value;
@@ -49,8 +52,10 @@ pub struct Plan {
     pub interests: Vec<Interest>,
     /// `selfToOthersConnectPolicy` and `othersToSelfConnectPolicy` of each Node.
     pub policy: fn(&str) -> (ConnectPolicy, ConnectPolicy),
-    /// The Roles of each Node, by name: `probe`, `deaf`, `brief` or `steady`.
+    /// The Roles of each Node, by name: `probe`, `deaf`, `brief`, `steady`, or of `types`.
     pub roles: fn(&str) -> &'static [&'static str],
+    /// More types of Roles.
+    pub types: Vec<Arc<dyn RoleType>>,
     /// Bounds of the Roles' queues.
     pub queue: Limits,
     /// The Transport types of every Node.
@@ -64,6 +69,7 @@ impl Default for Plan {
             interests: vec![Interest::any()],
             policy: |_| (ConnectPolicy::Constant, ConnectPolicy::Constant),
             roles: |_| &["probe"],
+            types: Vec::new(),
             queue: Limits { length: 100_000, size: 64 * 1024 * 1024 },
             transports: &[("memory", Priority::Best)],
         }
@@ -177,8 +183,10 @@ impl TestSystem {
         };
         let memory = self.plan.transports.iter().map(named);
         Types {
-            roles: roles::types(&self.plan.interests, received),
+            roles: [roles::types(&self.plan.interests, received), self.plan.types.clone()].concat(),
             transports: memory.chain(kozo::transport::built_in()).collect(),
+            programs: Programs::default(),
+            lines: LineBudget::default(),
         }
     }
 
@@ -205,6 +213,7 @@ fn node_config(name: &str, plan: &Plan, key: &PrivateKey) -> NodeConfig {
         role_type: role.to_string(),
         description: None,
         queue: plan.queue,
+        runs: Runs::BuiltIn,
         options: Options::default(),
     };
     let transport = |(transport, _): &(&str, Priority)| TransportConfig {

@@ -27,9 +27,9 @@ fn bash_offers_the_names_that_there_are() {
     let system = System::running();
     let of = |words: &[&str]| offered(&system, words);
     let role = of(&["kozoctl", "-n", "cellar", "role", ""]);
-    assert_eq!(role[..2], ["cuckoo", "logger"], "{role:?}");
+    assert_eq!(role[..4], ["new", "try", "cuckoo", "logger"], "{role:?}");
     assert_eq!(of(&["kozoctl", "-n", "cellar", "role", "lo"]), ["logger"]);
-    assert_eq!(of(&["kozoctl", "--node", "attic", "role", "t"]), ["timer1"]);
+    assert_eq!(of(&["kozoctl", "--node", "attic", "role", "ti"]), ["timer1"]);
     assert_eq!(of(&["kozoctl", "-n", "attic", "peer", "c"]), ["cellar"]);
     assert_eq!(of(&["kozoctl", "-n", "attic", "ping", "c"]), ["cellar"]);
     assert_eq!(of(&["kozoctl", "-n", "cellar", "role", "logger", "st"]), ["start", "stop"]);

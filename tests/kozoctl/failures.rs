@@ -56,7 +56,6 @@ fn unknown_names_are_answered_with_the_known_ones() {
                 &["role", "nobody", "start"],
                 &["role", "nobody", "stop"],
                 &["role", "nobody", "restart"],
-                &["wait", "role=nobody"],
             ][..],
         ),
         (

@@ -12,5 +12,6 @@ mod messages;
 mod offline;
 mod proportion;
 mod remote;
+mod roles;
 mod streams;
 mod waiting;

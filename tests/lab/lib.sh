@@ -150,8 +150,10 @@ power_off() { # NAME
 }
 
 container_boot() { # NAME
-    # Each in a control group of its own, or their systemds would take each other's for theirs.
+    # Each in a control group of its own, or their systemds would take each other's for theirs. The system calls are
+    # those that programs of Roles are confined by, which some versions of nspawn do not know.
     setsid systemd-nspawn --quiet --boot --directory="$lab_run/$1/root" \
+        --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
         --machine="$1-$$" --register=no --keep-unit --resolv-conf=off \
         --network-bridge="$lab_bridge" --console=pipe \
         </dev/null >"$lab_run/$1/console" 2>&1 &

@@ -193,7 +193,9 @@ scenario_the_private_key_is_a_credential() {
     not at one runuser -u kozo -- cat /etc/kozo/keys/clock 2>/dev/null
     local process
     process=$(of clock ExecMainPID)
-    [ "$(at one stat -c %U "/proc/$process")" = kozo ]
+    [ "$(at one awk '/^Uid:/ { print $2 }' "/proc/$process/status")" = "$(at one id -u kozo)" ]
+    # What is in its memory is for nobody else of its user.
+    not at one runuser -u kozo -- ls "/proc/$process/fd" 2>/dev/null
     at one cmp /run/credentials/kozo@clock.service/clock.key /etc/kozo/keys/clock
 }
 

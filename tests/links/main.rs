@@ -15,6 +15,7 @@ mod kit;
 mod accounts;
 mod cuts;
 mod forgery;
+mod interests;
 mod interop;
 mod mesh;
 mod moves;

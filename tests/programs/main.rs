@@ -24,3 +24,4 @@ mod keys;
 mod signals;
 mod support;
 mod trouble;
+mod walls;

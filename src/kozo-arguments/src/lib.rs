@@ -1,6 +1,7 @@
 //! The command line of the daemon, as data: from this one definition come its parser, its `--help`, and its man
 //! page, which `kozoctl man` writes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -53,6 +54,11 @@ pub struct Arguments {
     #[arg(long)]
     pub check: bool,
 
+    /// With --check, run the programs that are Roles of NODE, to ask them for their options. Without this they are not
+    /// run, and their options are unchecked where no file describes them.
+    #[arg(long, requires = "check", requires = "node")]
+    pub run: bool,
+
     /// Let this Node, which runs here already, read its configuration again; wait until it has taken it,
     /// or say why it has refused it.
     #[arg(long, value_name = "NODE", allow_hyphen_values = true, exclusive = true)]
@@ -74,6 +80,15 @@ pub enum Command {
         /// Where to put it.
         #[arg(default_value = TESTNET)]
         dir: PathBuf,
+    },
+    /// Become a program of a Node, as the Node says. It runs this itself; nobody else has a reason to.
+    #[command(hide = true)]
+    Launch {
+        /// What the program may and may not do, as JSON.
+        spec: String,
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
     },
 }
 

@@ -144,7 +144,7 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
 fn endpoints() -> io::Result<Endpoints> {
     let name = format!("kozo-bench-{}", std::process::id());
     let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-    Ok(Endpoints { socket: Some(socket), system_bus: Some(NO_BUS.to_owned()) })
+    Ok(Endpoints { socket: Some(socket), role_socket: None, system_bus: Some(NO_BUS.to_owned()) })
 }
 
 /// Counts the lines on standard input, and ends the process when it is closed.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::message::{Head, Kind, Message, MessageError};
 
@@ -113,6 +114,66 @@ pub enum FilterError {
     Unknown(String),
 }
 
+/// Why a text does not say which Messages are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WantedError {
+    /// What stands before the first colon is no kind.
+    #[error("'{0}' is no kind: it is one of event, order, log, reply, or * for any")]
+    Kind(String),
+    /// There is no pattern for the type.
+    #[error("it has no type: * is any")]
+    NoType,
+    /// The pattern for the channel is empty.
+    #[error("its channel is empty: without the last colon it is any channel, or none")]
+    NoChannel,
+    /// There is more than a kind, a type and a channel.
+    #[error("it has more than a kind, a type and a channel: a colon in one of them is written \\:")]
+    TooLong,
+}
+
+/// As people write it: `TYPE`, `KIND:TYPE` or `KIND:TYPE:CHANNEL`, where `*` is any kind, and type and channel are
+/// [patterns](Pattern).
+impl FromStr for Interest {
+    type Err = WantedError;
+
+    fn from_str(text: &str) -> Result<Self, WantedError> {
+        let parts = parts(text);
+        let (kind, message_type, channel) = match parts.as_slice() {
+            [message_type] => (None, *message_type, None),
+            [kind, message_type] => (Some(*kind), *message_type, None),
+            [kind, message_type, channel] => (Some(*kind), *message_type, Some(*channel)),
+            _ => return Err(WantedError::TooLong),
+        };
+        let kind = match kind {
+            None | Some("*") => None,
+            Some(kind) => Some(kind.parse().map_err(|_| WantedError::Kind(kind.to_owned()))?),
+        };
+        if message_type.is_empty() {
+            return Err(WantedError::NoType);
+        }
+        if channel == Some("") {
+            return Err(WantedError::NoChannel);
+        }
+        let (message_type, channel) = (Pattern::new(message_type), channel.map(Pattern::new));
+        Ok(Interest { kind, message_type, channel, ..Interest::any() })
+    }
+}
+
+/// What is between the colons, but for those that a backslash takes the meaning of.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut is_escaped) = (0, false);
+    for (at, character) in text.char_indices() {
+        if character == ':' && !is_escaped {
+            parts.extend(text.get(start..at));
+            start = at + 1;
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    parts.extend(text.get(start..));
+    parts
+}
+
 /// Which Messages a subscriber wants. All parts must match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
@@ -163,6 +224,26 @@ impl Interest {
             _ => return Err(FilterError::Unknown(part.to_owned())),
         }
         Ok(())
+    }
+
+    /// The words of a filter that ask for this.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut words = serde_json::Map::new();
+        let mut say = |word: &str, text: String| words.insert(word.to_owned(), text.into());
+        if let Some(kind) = self.kind {
+            say("kind", kind.name().to_owned());
+        }
+        if let Some(channel) = &self.channel {
+            say("channel", channel.to_string());
+        }
+        for (word, pattern) in
+            [("type", &self.message_type), ("role", &self.role), ("node", &self.node)]
+        {
+            if *pattern != Pattern::Any {
+                say(word, pattern.to_string());
+            }
+        }
+        words.into()
     }
 
     /// Whether this Message is wanted.
@@ -312,6 +393,27 @@ mod tests {
         )
     }
 
+    #[test]
+    fn each_word_of_a_filter_asks_for_less() {
+        let narrowed = |word: &str, text: &str| {
+            let mut interest = Interest::any();
+            interest.narrow(word, text).map(|()| interest)
+        };
+        let pattern = || Pattern::new("a*");
+        let wanted = [
+            ("type", Interest { message_type: pattern(), ..Interest::any() }),
+            ("channel", Interest { channel: Some(pattern()), ..Interest::any() }),
+            ("role", Interest { role: pattern(), ..Interest::any() }),
+            ("node", Interest { node: pattern(), ..Interest::any() }),
+        ];
+        for (word, wanted) in wanted {
+            assert_eq!(narrowed(word, "a*"), Ok(wanted));
+        }
+        let of_kind = Interest { kind: Some(Kind::Event), ..Interest::any() };
+        assert_eq!(narrowed("kind", "event"), Ok(of_kind));
+        assert!(narrowed("colour", "red").is_err() && narrowed("kind", "noise").is_err());
+    }
+
     proptest! {
         #[test]
         fn patterns_match_what_they_mean(pattern in pattern(), text in "[ab*?\\\\]{0,8}") {
@@ -380,6 +482,32 @@ mod tests {
         }
         index.set(1, &[Interest::any()]);
         assert!(index.by_type.capacity() <= SLACK && index.by_pattern.capacity() <= SLACK);
+    }
+
+    #[test]
+    fn people_write_what_they_want() {
+        let read = |text: &str| text.parse::<Interest>();
+        assert_eq!(
+            read("tick"),
+            Ok(Interest { kind: None, ..Interest::exactly(Kind::Event, "tick") })
+        );
+        assert_eq!(read("*"), Ok(Interest::any()));
+        assert_eq!(read("*:tick"), read("tick"));
+        assert_eq!(read("order:debug"), Ok(Interest::exactly(Kind::Order, "debug")));
+        let in_kitchen = Interest {
+            message_type: Pattern::new("t*"),
+            channel: Some(Pattern::literal("kitchen")),
+            ..Interest::exactly(Kind::Event, "")
+        };
+        assert_eq!(read("event:t*:kitchen"), Ok(in_kitchen));
+        let colon = read(r"*:a\:b:c\\").unwrap();
+        assert!(colon.message_type.matches("a:b"));
+        assert!(colon.channel.unwrap().matches("c\\"));
+        assert_eq!(read("evnt:tick"), Err(WantedError::Kind("evnt".to_owned())));
+        assert_eq!(read(""), Err(WantedError::NoType));
+        assert_eq!(read("event:"), Err(WantedError::NoType));
+        assert_eq!(read("event:tick:"), Err(WantedError::NoChannel));
+        assert_eq!(read("event:a:b:c"), Err(WantedError::TooLong));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! There is no runtime, no network and no clock in here, so that daemon, clients, generator and other
 //! programs can all depend on it, and it depends on none of them.
 //!
-//! `queue`, `pack`, `names`, `value` and `private_key` use none of the others · `message` uses `pack`
+//! `queue`, `pack`, `names` and `private_key` use none of the others · `value` uses `pack` · `message` uses `pack`
 //! and `queue` · `interest` uses `message`, and `monitored` `value` too · `keygen` uses `private_key`, `places`
 //! uses `names` · `config` uses `names`, `queue` and `private_key` · `status` uses `config` · `types` uses `config`
 //! and `places`.

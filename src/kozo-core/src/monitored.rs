@@ -1,14 +1,12 @@
-//! Messages as JSON: what a monitor and the debug console show of those that pass.
+//! Messages as JSON: what a monitor and the debug console show of those that pass, and what programs get.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use base64ct::{Base64, Encoding as _};
-use rmpv::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
-use crate::value::show;
+use crate::value::{json, show};
 
 /// Data of so many bytes is shown however long its JSON is.
 const SMALL: usize = 16 * 1024;
@@ -54,13 +52,14 @@ pub enum Monitored {
 }
 
 impl MonitoredMessage {
-    /// The Message as a monitor sees it. Data whose JSON would be far longer than itself is left out of `data`.
+    /// The Message as a monitor sees it. Data whose JSON would be far longer than itself, or nested
+    /// deeper than readers of JSON follow, is left out of `data`.
     pub fn of(message: &Message) -> MonitoredMessage {
         let value = message.value();
-        let (data, is_exact) = match value.as_ref().map(show::json) {
-            Ok(data) if !fits(message, &data) => (serde_json::Value::Null, false),
-            Ok(data) => (data, value.as_ref().is_ok_and(is_json)),
-            Err(_) => (serde_json::Value::Null, false),
+        let shown = value.as_ref().ok().filter(|value| json::is_shallow(value)).map(show::json);
+        let (data, is_exact) = match shown {
+            Some(data) if fits(message, &data) => (data, value.as_ref().is_ok_and(json::is_exact)),
+            _ => (serde_json::Value::Null, false),
         };
         MonitoredMessage {
             time: message.timestamp(),
@@ -81,24 +80,6 @@ impl MonitoredMessage {
 fn fits(message: &Message, data: &serde_json::Value) -> bool {
     let size = message.data().len();
     size <= SMALL || show::fits(data, show::most_text(size))
-}
-
-/// Whether JSON can say all of it.
-fn is_json(value: &Value) -> bool {
-    match value {
-        Value::Nil | Value::Boolean(_) | Value::Integer(_) => true,
-        Value::F32(number) => number.is_finite(),
-        Value::F64(number) => number.is_finite(),
-        Value::String(text) => text.is_str(),
-        Value::Binary(_) | Value::Ext(..) => false,
-        Value::Array(items) => items.iter().all(is_json),
-        Value::Map(entries) => {
-            let mut keys = HashSet::new();
-            entries.iter().all(|(key, value)| {
-                key.as_str().is_some_and(|key| keys.insert(key)) && is_json(value)
-            })
-        }
-    }
 }
 
 #[cfg(test)]

@@ -23,53 +23,119 @@ pub fn most_values(bytes: usize) -> usize {
 
 /// Checks that the bytes are one value, with no more than `most` values in it and itself, nested no deeper.
 pub fn check(data: &[u8], max_depth: usize, most: usize) -> Result<(), Problem> {
-    let mut rest = data;
-    // How many values each array or map still lacks, from the outermost on.
-    let mut open: Vec<u64> = Vec::new();
-    let mut values = 0;
-    loop {
-        values += 1;
-        if values > most {
-            return Err(Problem::TooMany(most));
-        }
-        let inside = take_head(&mut rest).map_err(|what| Problem::Malformed(what.to_owned()))?;
-        if inside > 0 {
-            if open.len() >= max_depth {
-                return Err(Problem::Malformed("it is nested too deeply".to_owned()));
-            }
-            open.push(inside);
-            continue;
-        }
-        // A value is complete, and with it perhaps the ones around it.
+    let mut scanner = Scanner::default();
+    match scanner.scan(data, max_depth, most)? {
+        Some(length) if length == data.len() => Ok(()),
+        Some(length) => Err(Problem::Malformed(format!("{} bytes too many", data.len() - length))),
+        None => Err(Problem::Malformed("it ends too early".to_owned())),
+    }
+}
+
+/// Finds the end of a value whose bytes come in pieces. Takes no memory but for how deep it is nested.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    /// How many values each array or map still lacks, from the outermost on.
+    open: Vec<u64>,
+    values: usize,
+    /// Bytes that are known to belong to it, some of which may be still to come.
+    known: usize,
+}
+
+impl Scanner {
+    /// Goes on with the bytes that are there by now, from the beginning of the value on. Gives its length once all of it
+    /// is there.
+    ///
+    /// # Errors
+    /// When it is none, nested deeper than `max_depth`, or has more than `most` values in it and itself.
+    pub fn scan(
+        &mut self,
+        data: &[u8],
+        max_depth: usize,
+        most: usize,
+    ) -> Result<Option<usize>, Problem> {
         loop {
-            match open.last_mut() {
-                None if rest.is_empty() => return Ok(()),
-                None => {
-                    return Err(Problem::Malformed(format!("{} bytes too many", rest.len())));
-                }
-                Some(missing) if *missing > 1 => {
-                    *missing -= 1;
-                    break;
-                }
-                Some(_) => {
-                    open.pop();
-                }
+            // What is inside of a text or of bytes may be still to come; nothing can be wrong with it.
+            let Some(rest) = data.get(self.known..) else { return Ok(None) };
+            if self.is_whole() {
+                return Ok(Some(self.known));
             }
+            let Some(head) = head(rest)? else { return Ok(None) };
+            self.values += 1;
+            if self.values > most {
+                return Err(Problem::TooMany(most));
+            }
+            self.known = self.known.saturating_add(head.bytes);
+            if head.inside > 0 {
+                if self.open.len() >= max_depth {
+                    return Err(Problem::Malformed("it is nested too deeply".to_owned()));
+                }
+                self.open.push(head.inside);
+            } else {
+                self.complete();
+            }
+        }
+    }
+
+    /// Bytes that the value has at least.
+    pub fn known(&self) -> usize {
+        self.known
+    }
+
+    /// Values that were found so far.
+    pub fn values(&self) -> usize {
+        self.values
+    }
+
+    fn is_whole(&self) -> bool {
+        self.values > 0 && self.open.is_empty()
+    }
+
+    /// A value is complete, and with it perhaps the ones around it.
+    fn complete(&mut self) {
+        while let Some(missing) = self.open.last_mut() {
+            if *missing > 1 {
+                *missing -= 1;
+                return;
+            }
+            self.open.pop();
         }
     }
 }
 
-/// Takes a value but for what is inside of it; gives how many values that is.
-fn take_head(rest: &mut &[u8]) -> Result<u64, &'static str> {
+/// The beginning of a value.
+struct Head {
+    /// Bytes of the value but for the values inside of it.
+    bytes: usize,
+    /// Values inside of it.
+    inside: u64,
+}
+
+/// What the bytes begin with, if that is there.
+fn head(mut rest: &[u8]) -> Result<Option<Head>, Problem> {
+    let all = rest.len();
+    let Ok((inside, bytes)) = take_head(&mut rest) else { return Ok(None) };
+    let Some(bytes) = bytes else {
+        return Err(Problem::Malformed("there is no value that begins with c1".to_owned()));
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Ok(Some(Head { bytes: (all - rest.len()).saturating_add(bytes), inside }))
+}
+
+/// The bytes are not all there.
+struct TooEarly;
+
+/// Takes what says how long a value is; gives how many values are inside of it, and how many bytes. None: there is no
+/// such value.
+fn take_head(rest: &mut &[u8]) -> Result<(u64, Option<u64>), TooEarly> {
     let marker = take_number(rest, 1)?;
     let bytes = match Marker::from_u8(u8::try_from(marker).unwrap_or_default()) {
-        Marker::Reserved => return Err("there is no value that begins with c1"),
-        Marker::FixArray(count) => return Ok(count.into()),
-        Marker::Array16 => return take_number(rest, 2),
-        Marker::Array32 => return take_number(rest, 4),
-        Marker::FixMap(count) => return Ok(2 * u64::from(count)),
-        Marker::Map16 => return Ok(2 * take_number(rest, 2)?),
-        Marker::Map32 => return Ok(2 * take_number(rest, 4)?),
+        Marker::Reserved => return Ok((0, None)),
+        Marker::FixArray(count) => return Ok((count.into(), Some(0))),
+        Marker::Array16 => return Ok((take_number(rest, 2)?, Some(0))),
+        Marker::Array32 => return Ok((take_number(rest, 4)?, Some(0))),
+        Marker::FixMap(count) => return Ok((2 * u64::from(count), Some(0))),
+        Marker::Map16 => return Ok((2 * take_number(rest, 2)?, Some(0))),
+        Marker::Map32 => return Ok((2 * take_number(rest, 4)?, Some(0))),
         Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => 0,
         Marker::U8 | Marker::I8 => 1,
         Marker::U16 | Marker::I16 => 2,
@@ -89,23 +155,18 @@ fn take_head(rest: &mut &[u8]) -> Result<u64, &'static str> {
         Marker::Ext16 => 1 + take_number(rest, 2)?,
         Marker::Ext32 => 1 + take_number(rest, 4)?,
     };
-    take(rest, usize::try_from(bytes).unwrap_or(usize::MAX))?;
-    Ok(0)
+    Ok((0, Some(bytes)))
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], &'static str> {
-    let (taken, after) = rest.split_at_checked(count).ok_or("it ends too early")?;
+fn take_number(rest: &mut &[u8], bytes: usize) -> Result<u64, TooEarly> {
+    let (taken, after) = rest.split_at_checked(bytes).ok_or(TooEarly)?;
     *rest = after;
-    Ok(taken)
-}
-
-fn take_number(rest: &mut &[u8], bytes: usize) -> Result<u64, &'static str> {
-    Ok(take(rest, bytes)?.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+    Ok(taken.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use proptest::collection::vec;
     use proptest::prelude::*;
     use rmpv::Value;
@@ -154,6 +215,20 @@ mod tests {
             for end in 0..data.len().min(64) {
                 prop_assert!(check(data.get(..end).unwrap(), 9, values).is_err());
             }
+        }
+
+        #[test]
+        fn the_end_is_found_however_the_bytes_come(value in value(), step in 1_usize..50) {
+            let (data, mut scanner) = (encoded(&value), Scanner::default());
+            let with_more = [&data[..], &[0xc1]].concat();
+            let mut there = 0;
+            let length = loop {
+                if let Some(length) = scanner.scan(&with_more[..there], 9, usize::MAX).unwrap() {
+                    break length;
+                }
+                there = (there + step).min(with_more.len());
+            };
+            prop_assert_eq!((length, scanner.values()), (data.len(), count(&value)));
         }
 
         #[test]

@@ -3,7 +3,7 @@
 //! A Node that systemd started has its socket in the folder that systemd made for it, any other in the
 //! folder of the user who started it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,17 @@ pub const CONFIG: &str = "/etc/kozo/kozo.yml";
 /// Where the service keeps what Nodes store. Every Node may write there.
 pub const STATE: &str = "/var/lib/kozo";
 
+/// The folder in [`STATE`] with what programs that are Roles said of themselves.
+pub const DESCRIPTIONS: &str = "descriptions";
+
 /// Where the service writes logs.
 pub const LOGS: &str = "/var/log/kozo";
 
 /// Name of the socket in the folder of its Node.
 pub const SOCKET: &str = "bus";
+
+/// Name of the socket beside it, at which programs attach themselves as Roles.
+pub const ROLE_SOCKET: &str = "role";
 
 /// Where systemd makes the folders of its Nodes.
 pub const SYSTEM: &str = "/run/kozo";
@@ -40,11 +46,24 @@ pub fn own_folder(node: &str) -> Option<PathBuf> {
     check_node_name(node).is_ok().then(|| parent.join(node))
 }
 
+/// Where this process keeps what programs said of themselves: with what else the service keeps, or with what its user
+/// can do without.
+pub fn own_descriptions() -> Option<PathBuf> {
+    let of_service = variable("STATE_DIRECTORY").map(|folders| first(&folders));
+    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
+    let of_user = || cache().or_else(home).map(|cache| cache.join("kozo"));
+    of_service.or_else(of_user).map(|folder| folder.join(DESCRIPTIONS))
+}
+
 /// The folder that systemd has made for the Node that this process is, if it has.
 pub fn of_systemd() -> Option<PathBuf> {
-    // There may be several, for which a colon stands between.
-    let folders = variable("RUNTIME_DIRECTORY")?.to_string_lossy().into_owned();
-    folders.split(':').next().map(PathBuf::from)
+    variable("RUNTIME_DIRECTORY").map(|folders| first(&folders))
+}
+
+/// The first of several folders, between which there are colons.
+fn first(folders: &OsStr) -> PathBuf {
+    folders.to_string_lossy().split(':').next().unwrap_or_default().into()
 }
 
 /// The folder of this user where there is no better one.

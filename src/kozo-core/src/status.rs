@@ -179,12 +179,18 @@ pub struct RoleStatus {
     pub description: Option<String>,
     /// What it does.
     pub state: RoleState,
+    /// What it says of itself, while it runs.
+    pub status: Option<String>,
     /// What keeps it from doing all of its job now, while it runs: a disk that is full.
     pub problem: Option<String>,
     /// Why it failed last, if it did.
     pub last_error: Option<String>,
     /// How often it was started again after failing.
     pub restarts: u64,
+    /// The program that it runs, if it runs one now.
+    pub process: Option<ProcessStatus>,
+    /// How its last program ended, if one did: "exited with code 3".
+    pub last_exit: Option<String>,
     /// Messages it sent.
     pub sent: u64,
     /// Messages put into its queue.
@@ -195,6 +201,18 @@ pub struct RoleStatus {
     pub queue_length: usize,
     /// Bytes in its queue now.
     pub queue_size: usize,
+}
+
+/// A program of a Role at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// Memory that it has resident, in bytes, without that of its children.
+    pub memory: u64,
+    /// Processor time that it has used, in microseconds, without that of its children.
+    pub cpu_time: u64,
 }
 
 /// A Peer, and this Node's link to it, at one moment.

@@ -162,7 +162,7 @@ system:
         );
         fs::create_dir(&drop_ins).unwrap();
         fs::create_dir(&out).unwrap();
-        for name in ["role-logger", "role-motion_detect", "transport-tcp"] {
+        for name in ["programs", "role-logger", "role-motion_detect", "transport-tcp"] {
             fs::write(drop_ins.join(format!("{name}.conf")), "").unwrap();
         }
         fs::write(&config, SYSTEM).unwrap();
@@ -178,6 +178,7 @@ system:
                 "kozo-transport@scribe:tcp.socket",
                 "kozo@clock.key",
                 "kozo@clock.service.d/50-kozo-generator.conf",
+                "kozo@clock.service.d/programs.conf",
                 "kozo@clock.service.d/role-logger.conf",
                 "kozo@clock.service.d/role-motion_detect.conf",
                 "kozo@clock.service.d/transport-tcp.conf",
@@ -257,6 +258,13 @@ system:
         assert!(number(&more, "MemoryHigh") >= high + 1020 * MIB);
         let longer = service(&format!("outgoingQueueLength: 1000000\n{SYSTEM}"));
         assert!(number(&longer, "MemoryHigh") > high + 200 * MIB);
+
+        let role = "    roles:\n      bell: {type: exec, every: 1min, run: date}\n    transports:\n      tcp:\n        address: scribe\n";
+        let programs = service(
+            &SYSTEM.replace("    transports:\n      tcp:\n        address: scribe\n", role),
+        );
+        assert!(number(&programs, "MemoryHigh") >= high + 512 * MIB);
+        assert_eq!(number(&programs, "TasksMax"), number(&usual, "TasksMax") + 1024);
 
         assert!(!usual.contains("LogsDirectory="));
         let storage = service(&SYSTEM.replace("/var/lib/kozo/storage", "/var/log/kozo/storage"));

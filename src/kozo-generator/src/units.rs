@@ -18,6 +18,9 @@ use crate::limits;
 /// around that of a unit, for its private folder below /tmp.
 const LONGEST_UNIT_NAME: usize = 255 - 56;
 
+/// The drop-in of Nodes whose Roles run programs.
+const PROGRAMS: &str = "programs.conf";
+
 /// A link to a private key, for systemd to read it by.
 pub(super) struct KeyLink {
     /// Its name in the folder.
@@ -67,10 +70,12 @@ pub(super) fn of_node(
     let roles = node.roles.iter().map(|role| ("role", role.role_type.as_str()));
     let transports = node.transports.iter().map(|it| ("transport", it.transport_type.as_str()));
     let mut drop_ins: Vec<_> = roles.chain(transports).filter_map(drop_in).collect();
+    let programs = programs(node, types);
+    drop_ins.extend((programs > 0).then(|| PROGRAMS.to_owned()));
     drop_ins.sort();
     drop_ins.dedup();
     let (credential, key) = credential(node, out);
-    let (writable, limits) = (writable(node, types), limits::of_node(node, system));
+    let (writable, limits) = (writable(node, types), limits::of_node(node, system, programs));
     Units {
         service: format!("{unit}\n[Service]\n{credential}{writable}{limits}"),
         key,
@@ -78,6 +83,12 @@ pub(super) fn of_node(
         listeners,
         drop_ins,
     }
+}
+
+/// How many Roles of a Node run programs: some built-in ones, and all others.
+fn programs(node: &NodeConfig, types: &Registry) -> u64 {
+    let runs = |name: &str| types.role(name).is_none_or(|schema| schema.runs_programs);
+    limits::count(node.roles.iter().filter(|role| runs(&role.role_type)).count())
 }
 
 /// The name of the drop-in of a type; none for a type whose name is not one of a file.

@@ -10,10 +10,11 @@ use kozo_arguments::{Arguments, Command};
 use kozo_client::Error;
 use tracing::{error, warn};
 
+use crate::config::programs::Programs;
 use crate::node::{SetLogFilter, Types};
 use crate::output::Output;
 use crate::service::{self, journal};
-use crate::{class, config, control, daemon, log, testnet};
+use crate::{class, config, control, daemon, log, process, testnet};
 
 /// Exit codes, the first four as the original's.
 mod exit {
@@ -38,6 +39,7 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
+        Some(Command::Launch { spec, command }) => process::launcher::run(spec, command),
         None => match &arguments.reload {
             Some(node) => reload(node),
             None => run_node(&arguments),
@@ -68,12 +70,14 @@ fn reload(node: &str) -> ExitCode {
 }
 
 fn run_node(arguments: &Arguments) -> ExitCode {
-    let types = Types::built_in();
     let file = arguments.config.clone().unwrap_or_default();
     if !arguments.check {
         let name = arguments.node.as_deref().unwrap_or_default();
+        let programs = Programs { may_be_missing: true, ..process::installed(true) };
+        let types = Types { programs, ..Types::built_in() };
         return start(&file, name, types, &arguments.log.filter());
     }
+    let types = Types { programs: process::installed(arguments.run), ..Types::built_in() };
     let loaded = match config::load(&file, arguments.node.as_deref(), &types.registry()) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -119,6 +123,9 @@ fn start(file: &Path, name: &str, types: Types, filter: &str) -> ExitCode {
 }
 
 fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilter) -> ExitCode {
+    if let Err(problem) = daemon::keep_memory_private() {
+        warn!("other processes of this user may read the memory of this one: {problem}");
+    }
     let loaded = match config::load(file, Some(name), &types.registry()) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -1,7 +1,6 @@
 //! The daemon around a Node: its runtime, its log, its signals.
 
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::config::LocalNode;
 use crate::control::Control;
 use crate::node::{Node, NodeDeps, Print, SetLogFilter, StartError, Types};
 use crate::output::Output;
+use crate::process::orphans;
 use crate::service::{Service, journal, pause, sockets};
 use crate::signals::{Asked, Signals};
 use kozo_core::types::BLOCKING_THREADS;
@@ -53,6 +53,15 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(result)
 }
 
+/// Keeps the memory of this process, which is going to have the private key in it, from all other processes of its user:
+/// there is no tracing it, no reading it, and no core dump.
+///
+/// # Errors
+/// What the system says.
+pub fn keep_memory_private() -> io::Result<()> {
+    Ok(prctl::set_dumpable(false)?)
+}
+
 /// Runs a Node, whose configuration is from this file, until a signal stops it.
 ///
 /// # Errors
@@ -64,11 +73,12 @@ pub fn run(
     set_log_filter: SetLogFilter,
 ) -> Result<(), DaemonError> {
     let mut inherited = sockets::take_over()?;
-    let socket = inherited.take(sockets::CONTROL).into_iter().next().map(UnixListener::from);
+    let (socket, role_socket) = sockets::control(&mut inherited);
     let stdout = Output::start(io::stdout())?;
     let lines = stdout.clone();
     let ended = block_on(async move {
         let mut signals = Signals::new()?;
+        orphans::adopt()?;
         if std::env::var_os(STOP_WITH_PARENT).is_some() {
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }
@@ -89,7 +99,7 @@ pub fn run(
         };
         pause::started();
         let control = Control { node: node.clone(), config: file, types: known };
-        let entrances = Endpoints { socket, system_bus: None };
+        let entrances = Endpoints { socket, role_socket, system_bus: None };
         let _bus = bus::start(control, entrances).await;
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");
@@ -103,6 +113,7 @@ pub fn run(
             () = node.stop() => {}
             () = signals.stop() => warn!("stopped at once"),
         }
+        orphans::end_all().await;
         Ok(())
     });
     stdout.flush(LAST_LINES);

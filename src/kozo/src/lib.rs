@@ -17,6 +17,7 @@ pub mod link;
 pub mod log;
 pub mod node;
 pub mod output;
+pub mod process;
 pub mod queue;
 pub(crate) mod rate_limiter;
 pub mod role;

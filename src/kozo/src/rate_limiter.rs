@@ -1,4 +1,5 @@
-//! Log lines that come again and again, or that a stranger could cause at will: at most one a minute for one cause.
+//! Log lines that come again and again, or that a stranger could cause at will: at most one a minute for one cause,
+//! or so many of one source.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,9 +54,46 @@ impl<K: Eq + Hash> RateLimiter<K> {
     }
 }
 
+/// Lines of one source that may write at will, within bounds: so many in each interval.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    most: u32,
+    begun: Instant,
+    used: u32,
+    suppressed: u64,
+}
+
+impl Allowance {
+    /// An allowance of so many lines a minute.
+    pub(crate) fn new(most: u32) -> Allowance {
+        Allowance { most, begun: Instant::now(), used: 0, suppressed: 0 }
+    }
+
+    /// Whether a line may be logged now; if so, how many were suppressed since the last one.
+    pub(crate) fn take(&mut self) -> Option<u64> {
+        if self.begun.elapsed() >= INTERVAL {
+            (self.begun, self.used) = (Instant::now(), 0);
+        }
+        if self.used == self.most {
+            self.suppressed += 1;
+            return None;
+        }
+        self.used += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_lines_a_minute() {
+        let mut allowance = Allowance::new(2);
+        assert_eq!([(); 4].map(|()| allowance.take()), [Some(0), Some(0), None, None]);
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!([(); 3].map(|()| allowance.take()), [Some(2), Some(0), None]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn one_line_a_minute_for_one_cause() {

@@ -48,6 +48,26 @@ impl std::str::FromStr for Setting {
     }
 }
 
+/// An option as the command line sets it: `OPTION=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OptionSetting {
+    /// The name of the option.
+    pub(crate) option: String,
+    /// Its value.
+    pub(crate) value: String,
+}
+
+impl std::str::FromStr for OptionSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').filter(|(option, _)| !option.is_empty());
+        let (option, value) =
+            parts.ok_or_else(|| "it is OPTION=VALUE, for instance pin=7".to_owned())?;
+        Ok(OptionSetting { option: option.to_owned(), value: value.to_owned() })
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

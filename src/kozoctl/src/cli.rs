@@ -10,7 +10,7 @@ use clap_complete::ArgValueCompleter;
 use kozo_core::message::Kind;
 use kozo_core::places::CONFIG;
 
-use crate::arguments::{RoleArgument, Setting};
+use crate::arguments::{OptionSetting, RoleArgument, Setting};
 use crate::complete::{self, Shell};
 use crate::wait::Condition;
 
@@ -82,11 +82,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         watch: Watch,
     },
-    /// Show one Role, or start, stop or restart it.
+    /// Show one Role, or start, stop or restart it; or begin one of your own.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Role {
+        #[command(subcommand)]
+        command: Option<RoleCommand>,
         /// Its name.
-        #[arg(add = ArgValueCompleter::new(complete::roles))]
-        name: String,
+        #[arg(required = true, add = ArgValueCompleter::new(complete::roles))]
+        name: Option<String>,
         /// What to do; without it, the Role is shown.
         #[arg(conflicts_with = "watch")]
         action: Option<RoleAction>,
@@ -115,6 +118,20 @@ pub(crate) enum Command {
     /// interested.
     #[command(after_help = DATA)]
     Inject(Inject),
+    /// Make a program a Role of the Node, for as long as it runs.
+    ///
+    /// The program speaks the protocol of kozo-role(7) on its standard input and output. Without one, what
+    /// is typed is sent to the Node, and what the Node says is shown. With --host the Node is that of
+    /// another machine, and the program runs here.
+    Attach(Attach),
+    /// List the types of Roles and Transports of this machine. Needs no daemon.
+    Types {
+        /// Show all of this type: its options, their defaults, and what is allowed.
+        name: Option<String>,
+        /// The configuration that names more folders with programs.
+        #[arg(short, long, value_name = "FILE", default_value = CONFIG, value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Show the Messages that pass through the Node, as they come.
     ///
     /// One line for each; with --json, one JSON object for each. When more come than can be shown,
@@ -200,6 +217,46 @@ pub(crate) struct Inject {
     /// Its data; null if none is given.
     #[arg(allow_negative_numbers = true)]
     pub(crate) data: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    /// The name of the Role; that of the program if it is not given.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Speak MessagePack instead of JSON.
+    #[arg(long)]
+    pub(crate) msgpack: bool,
+    /// The program and its arguments.
+    #[arg(last = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) program: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Write a program that works as a Role, in this folder, to be changed. Needs no daemon.
+    New {
+        /// The name of its type.
+        name: String,
+        /// In shell; this is so if nothing is said.
+        #[arg(long, conflicts_with = "python")]
+        shell: bool,
+        /// In Python.
+        #[arg(long)]
+        python: bool,
+    },
+    /// Run a file as a Role of the Node, without touching the configuration.
+    Try {
+        /// The file.
+        #[arg(value_hint = ValueHint::ExecutablePath)]
+        file: PathBuf,
+        /// The name of the Role; that of the file if it is not given.
+        #[arg(long)]
+        name: Option<String>,
+        /// An option of the Role, for instance pin=7.
+        #[arg(short, long, value_name = "OPTION=VALUE")]
+        set: Vec<OptionSetting>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,20 +1,14 @@
 //! The data of a Message as people write it: JSON, `KEY=VALUE` pairs, or a text.
 //!
-//! JSON says all that a Message can carry but bytes; these are written as an object with one entry,
-//! `{"$base64": "AAEC"}`. The order of entries is kept, and so are whole numbers of 64 bits.
+//! How JSON says what a Message can carry is in [`kozo_core::value::json`].
 
 use std::fmt;
 use std::io::Read;
 
-use base64ct::{Base64, Base64Unpadded, Encoding};
-use kozo_core::value::show;
+use kozo_core::value::json;
 use rmpv::Value;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::failure::Failure;
-
-/// The key that marks bytes.
-const BASE64_KEY: &str = "$base64";
 
 /// More than a Message takes is not read from standard input.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -32,11 +26,11 @@ pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Fail
             read.map_err(|error| {
                 Failure::failed(format_args!("cannot read the data from standard input: {error}"))
             })?;
-            json(&text).map_err(|error| {
+            json::parse(&text).map_err(|error| {
                 Failure::usage(format_args!("standard input is not JSON: {error}"))
             })
         }
-        [one] => json(one).or_else(|error| match pair(one) {
+        [one] => json::parse(one).or_else(|error| match pair(one) {
             Some(pair) => Ok(Value::Map(vec![pair])),
             None if is_begun_json(one) => Err(not_data(one, &error)),
             None => Ok(one.as_str().into()),
@@ -77,100 +71,12 @@ fn pair(argument: &str) -> Option<(Value, Value)> {
     if key.is_empty() || key.contains(|c: char| c.is_whitespace() || "\"'{}[]".contains(c)) {
         return None;
     }
-    Some((key.into(), json(value).unwrap_or_else(|_| value.into())))
+    Some((key.into(), json::parse(value).unwrap_or_else(|_| value.into())))
 }
 
 fn twice(pairs: &[(Value, Value)]) -> Option<&str> {
     let mut before = std::collections::HashSet::new();
     pairs.iter().filter_map(|(key, _)| key.as_str()).find(|key| !before.insert(*key))
-}
-
-fn json(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text).map(|Json(value)| value)
-}
-
-/// A value that is read from JSON.
-struct Json(Value);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(Json)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Nil)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(Json(item)) = items.next_element()? {
-            all.push(item);
-        }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut all: Vec<(Value, Value)> = Vec::new();
-        while let Some((key, Json(value))) = entries.next_entry::<String, Json>()? {
-            all.push((key.into(), value));
-        }
-        if let Some(key) = twice(&all) {
-            return Err(de::Error::custom(format_args!("the key '{key}' is there twice")));
-        }
-        match all.as_slice() {
-            [(key, Value::String(text))] if key.as_str() == Some(BASE64_KEY) => {
-                let text = text.as_str().unwrap_or_default();
-                // Many programs leave out the padding.
-                let bytes = Base64::decode_vec(text).or_else(|_| Base64Unpadded::decode_vec(text));
-                bytes.map(Value::Binary).map_err(de::Error::custom)
-            }
-            _ => Ok(Value::Map(all)),
-        }
-    }
-}
-
-/// A value as JSON that [`read`] takes as the same, as far as JSON goes: keys that are no texts, and
-/// what only MessagePack has, become texts.
-pub(crate) fn json_of(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Binary(bytes) => serde_json::json!({ BASE64_KEY: Base64::encode_string(bytes) }),
-        Value::Array(items) => items.iter().map(json_of).collect(),
-        Value::Map(entries) => {
-            let key = |key: &Value| key.as_str().map_or_else(|| show::text(key), str::to_owned);
-            entries.iter().map(|(name, value)| (key(name), json_of(value))).collect()
-        }
-        other => show::json(other),
-    }
 }
 
 #[cfg(test)]
@@ -235,7 +141,7 @@ mod tests {
         let other = map(&[("$base64", "AA==".into()), ("more", 1.into())]);
         assert_eq!(value(&[r#"{"$base64": "AA==", "more": 1}"#]), other);
         assert!(refused(&[r#"{"$base64": "?"}"#]).contains("not JSON"));
-        let shown = json_of(&map(&[("a", Value::Array(vec![bytes(&[0, 255]), u64::MAX.into()]))]));
+        let shown = json::of(&map(&[("a", Value::Array(vec![bytes(&[0, 255]), u64::MAX.into()]))]));
         assert_eq!(shown.to_string(), r#"{"a":[{"$base64":"AP8="},18446744073709551615]}"#);
     }
 

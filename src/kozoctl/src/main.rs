@@ -7,6 +7,7 @@
 
 mod again;
 mod arguments;
+mod attach;
 mod bench;
 mod cli;
 mod complete;
@@ -20,14 +21,17 @@ mod node;
 mod output;
 mod pages;
 mod ping;
+mod role;
 mod shell;
 mod table;
+mod types;
 mod view;
 mod wait;
 mod watch;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -35,9 +39,10 @@ use clap_complete::CompleteEnv;
 use kozo_client::Client;
 use serde_json::json;
 
-use cli::{Cli, Command, PeerAction, RoleAction, Watch};
+use cli::{Cli, Command, PeerAction, RoleAction, RoleCommand, Watch};
 use failure::Failure;
 use output::Output;
+use role::new::Language;
 use view::View;
 
 fn main() -> ExitCode {
@@ -62,7 +67,16 @@ fn main() -> ExitCode {
         }
     };
     let result = match &cli.global.host {
-        Some(host) => host::run(host, arguments.into_iter().skip(1).collect()),
+        // The program is to run here, and only the Node is over there.
+        Some(host) => match &cli.command {
+            Some(Command::Attach(command)) if !command.program.is_empty() => {
+                let node = cli.global.node.as_deref();
+                attach::Introduction::new(command)
+                    .and_then(|it| attach::run_remotely(host, node, &it, &command.program))
+                    .map(|()| ExitCode::SUCCESS)
+            }
+            _ => host::run(host, arguments.into_iter().skip(1).collect()),
+        },
         None => run(cli).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(Failure::report)
@@ -76,15 +90,37 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keygen { file, comment } => config::keygen(&file, &comment, output),
         Command::Completion { shell } => complete::script(shell, output),
         Command::Man { folder } => pages::write(&folder, output),
-        command => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(Failure::failed)?;
-            let result = runtime.block_on(drive(command, node, output));
-            // Nothing that still waits is to keep the program.
-            runtime.shutdown_background();
-            result
+        Command::Types { name, file } => types::run(name.as_deref(), &file, output),
+        Command::Role { command: Some(RoleCommand::New { name, python, .. }), .. } => {
+            let language = if python { Language::Python } else { Language::Shell };
+            role::new::run(&name, language, output)
         }
+        Command::Role { command: Some(RoleCommand::Try { file, name, set }), .. } => {
+            let settings: Vec<_> = set.into_iter().map(|set| (set.option, set.value)).collect();
+            let socket = socket(node)?;
+            let (it, program) = role::attempt::introduce(&file, name.as_deref(), &settings)?;
+            attach::run(&socket, &it, &program)
+        }
+        Command::Attach(command) => {
+            let it = attach::Introduction::new(&command)?;
+            attach::run(&socket(node)?, &it, &command.program)
+        }
+        command => block_on(drive(command, node, output))?,
     }
+}
+
+/// The socket of the Node at which programs attach.
+fn socket(node: Option<&str>) -> Result<PathBuf, Failure> {
+    block_on(async { node::connect(node).await.map(|client| attach::socket(&client)) })?
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::failed)?;
+    let result = runtime.block_on(future);
+    // Nothing that still waits is to keep the program.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// Runs a command that needs a Node.
@@ -102,13 +138,13 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
         Command::Status { watch } => watch::show(&client, View::Node, watch, output).await,
         Command::Roles { watch } => watch::show(&client, View::Roles, watch, output).await,
         Command::Peers { watch } => watch::show(&client, View::Peers, watch, output).await,
-        Command::Role { name, action: None, watch } => {
+        Command::Role { name: Some(name), action: None, watch, .. } => {
             watch::show(&client, View::Role(name), watch, output).await
         }
         Command::Peer { name, action: None, watch } => {
             watch::show(&client, View::Peer(name), watch, output).await
         }
-        Command::Role { name, action: Some(action), .. } => {
+        Command::Role { name: Some(name), action: Some(action), .. } => {
             act_on_role(&client, &name, action).await?;
             watch::show(&client, View::Role(name), Watch::default(), output).await
         }
@@ -124,6 +160,10 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
         Command::Bench { peer, time } => bench::run(&client, &peer, time, output).await,
         Command::Reload => reload(&client, output).await,
         Command::Inject(_)
+        | Command::Attach(_)
+        // A subcommand of it was run already.
+        | Command::Role { name: None, .. }
+        | Command::Types { .. }
         | Command::Config(_)
         | Command::Keygen { .. }
         | Command::Completion { .. }

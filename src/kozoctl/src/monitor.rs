@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kozo_client::{Client, Error, Filter, Monitored, MonitoredMessage};
 use kozo_core::message::Kind;
-use kozo_core::value::show;
+use kozo_core::value::{json, show};
 use serde_json::Value;
 
+use crate::again;
 use crate::cli::Monitor;
 use crate::failure::Failure;
 use crate::output::{self, BOLD, FAINT, Output, WARNING, say};
-use crate::{again, data};
 
 /// Shows Messages until there were enough or the reader has gone; when the Node stops, goes on once it runs again.
 ///
@@ -73,7 +73,7 @@ async fn follow(
             Monitored::Message(message) => {
                 let shown = if output.json {
                     // With everything that is in it, whether known here or not.
-                    json(serde_json::from_str(&line).map_err(broken)?, &message)
+                    json_line(serde_json::from_str(&line).map_err(broken)?, &message)
                 } else {
                     text(&message, output)
                 };
@@ -85,13 +85,14 @@ async fn follow(
     Ok(())
 }
 
-/// The data in the notation that `inject` takes.
+/// The data in the notation that `inject` takes, unless it is nested deeper than readers follow.
 fn data(message: &MonitoredMessage) -> Option<Value> {
     let encoded = Base64::decode_vec(message.msgpack.as_ref()?).ok()?;
-    Some(data::json_of(&kozo_core::message::decode(&encoded).ok()?))
+    let value = kozo_core::message::decode(&encoded).ok()?;
+    json::is_shallow(&value).then(|| json::of(&value))
 }
 
-fn json(mut line: Value, message: &MonitoredMessage) -> String {
+fn json_line(mut line: Value, message: &MonitoredMessage) -> String {
     if let (Some(data), Some(place)) = (data(message), line.get_mut("data")) {
         *place = data;
     }

@@ -194,7 +194,14 @@ fn one_role(role: &RoleStatus, output: Output) -> String {
         ("Dropped", role.dropped.to_string()),
         ("Waiting", waiting),
     ];
+    if let Some(process) = &role.process {
+        lines.push(("Process", process.pid.to_string()));
+        lines.push(("Memory", size(process.memory)));
+        lines.push(("CPU", micros(process.cpu_time)));
+    }
+    lines.extend(role.last_exit.as_ref().map(|exit| ("Last exit", one_line(exit))));
     lines.extend(role.description.clone().map(|text| ("Description", one_line(&text))));
+    lines.extend(role.status.as_ref().map(|status| ("Status", one_line(status))));
     lines.extend(role.problem.as_ref().map(|problem| ("Problem", one_line(problem))));
     lines.extend(role.last_error.as_ref().map(|error| ("Last error", one_line(error))));
     entry(&role.name, &lines, output)

@@ -70,17 +70,17 @@ impl fmt::Display for Condition {
 }
 
 impl Condition {
-    /// The state that there is now.
-    fn state(&self, node: &NodeStatus) -> Result<&'static str, Failure> {
+    /// The state that there is now; none of a Role that is not there, as a program may yet attach itself.
+    fn state(&self, node: &NodeStatus) -> Result<Option<&'static str>, Failure> {
         let name = &self.name;
         match self.subject {
             Subject::Peer => {
                 let peer = node.peers.iter().find(|peer| peer.name == *name);
-                Ok(peer.ok_or_else(|| view::no_peer(name, node))?.state.name())
+                Ok(Some(peer.ok_or_else(|| view::no_peer(name, node))?.state.name()))
             }
             Subject::Role => {
                 let role = node.roles.iter().find(|role| role.name == *name);
-                Ok(role.ok_or_else(|| view::no_role(name, node))?.state.name())
+                Ok(role.map(|role| role.state.name()))
             }
         }
     }
@@ -111,7 +111,7 @@ impl fmt::Display for Missing {
 /// Waits until all of it is so at one moment.
 ///
 /// # Errors
-/// When it takes too long, there is no such Peer or Role, or the Node stops.
+/// When it takes too long, there is no such Peer, or the Node stops.
 pub(crate) async fn run(
     client: &Client,
     conditions: &[Condition],
@@ -157,8 +157,8 @@ async fn until(
         let mut now = Vec::new();
         for condition in conditions {
             let state = condition.state(&node)?;
-            if state != condition.state {
-                now.push(Missing { condition: condition.clone(), state: Some(state) });
+            if state != Some(condition.state) {
+                now.push(Missing { condition: condition.clone(), state });
             }
         }
         if now.is_empty() {

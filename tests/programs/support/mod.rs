@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use injector::{INJECTOR, Injector, numbers};
 pub use names::DeadNameServer;
-pub use program::{Program, Reader, kozo, memory, release};
+pub use program::{KOZO, Program, Reader, kozo, memory, release};
 pub use system::{SystemFolder, address, fresh_key};
 
 /// How long anything may take that has no time limit of its own to keep. Long, because a machine that

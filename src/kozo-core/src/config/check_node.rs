@@ -1,8 +1,12 @@
 //! One Node's block: its options, its Roles, its Transports.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use ssh_key::PublicKey;
 
 use super::address::endpoint;
+use super::check_program::RoleType;
 use super::checker::{Addresses, Checker};
 use super::keys::{self, Named};
 use super::options::{Owner, entry, unchecked};
@@ -10,7 +14,9 @@ use super::policy::ConnectPolicy;
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{Listens, OptionSpec, Options, Registry, Schema, with_defaults};
 use super::suggest::nearest;
-use super::system::{NodeConfig, RoleConfig, RootOptions, TransportConfig, limits};
+use super::system::{
+    NodeConfig, ProgramConfig, RoleConfig, RootOptions, Runs, TransportConfig, limits,
+};
 use super::tables;
 use super::tree::{Entry, Value};
 use crate::names::{LONGEST_NAME, NoNodeName, check_node_name};
@@ -37,12 +43,14 @@ impl Checker<'_> {
             Some(block) => self.overrides(block, name),
             None => Options::default(),
         };
+        let root = root_options(for_all, for_node);
         let storage = entry(entries, "roleStorage").is_some();
         let roles = match entry(entries, "roles") {
             Some(block) => self.block(block, "Roles, by name").unwrap_or(&[]),
             None => &[],
         };
-        let roles = roles.iter().filter_map(|role| self.role(role, name, storage)).collect();
+        let here = Surroundings { node: name, storage, role_path: &root.role_path };
+        let roles = roles.iter().filter_map(|role| self.role(role, &here)).collect();
         let transports = match entry(entries, "transports") {
             Some(block) => self.block(block, "Transports, by name").unwrap_or(&[]),
             None => &[],
@@ -57,7 +65,7 @@ impl Checker<'_> {
             role_storage: options.path("roleStorage").map(Into::into),
             self_to_others: policy(&options, "selfToOthersConnectPolicy")?,
             others_to_self: policy(&options, "othersToSelfConnectPolicy")?,
-            options: root_options(for_all, for_node),
+            options: root,
             roles,
             transports,
         })
@@ -105,20 +113,36 @@ impl Checker<'_> {
     }
 
     /// Checks a Role's block.
-    fn role(&mut self, role: &Entry, node: &str, storage: bool) -> Option<RoleConfig> {
+    fn role(&mut self, role: &Entry, here: &Surroundings<'_>) -> Option<RoleConfig> {
         self.block_name(role, "Role");
-        let registry = self.registry;
-        let part = self.part(role, node, "Role", &registry.roles, tables::every_role())?;
+        let typed = self.typed(role, "Role", tables::every_role())?;
+        let found = self.role_type(&typed, here);
+        let every = tables::every_role();
+        let (schema, common) = match &found {
+            RoleType::BuiltIn(schema) => (Some(*schema), vec![every]),
+            RoleType::Program(program) => {
+                (Some(&program.description.schema), vec![every, tables::every_program()])
+            }
+            RoleType::Unknown(_) => (None, vec![every]),
+        };
+        let part = self.part(role, &typed, "Role", schema, &common);
+        let runs = match &found {
+            RoleType::BuiltIn(_) => Runs::BuiltIn,
+            RoleType::Program(program) => {
+                Runs::Program(ProgramConfig::new(Arc::clone(program), &part.common))
+            }
+            RoleType::Unknown(why) => Runs::Nothing(why.clone()),
+        };
         let name = role.name.as_ref().to_owned();
-        self.roles.push((node.to_owned(), name.clone(), part.type_name.clone()));
-        if let Some(schema) = part.schema
+        self.roles.push((here.node.to_owned(), name.clone(), typed.name.clone()));
+        if let Some(schema) = schema
             && schema.needs_storage
-            && !storage
+            && !here.storage
         {
             let title = format!(
                 "Role {} keeps something in storage, but Node {} has no `roleStorage`",
                 quoted(&name),
-                quoted(node)
+                quoted(here.node)
             );
             self.problems.push(
                 Problem::new(role.span.clone(), title)
@@ -128,9 +152,10 @@ impl Checker<'_> {
         }
         Some(RoleConfig {
             name,
-            role_type: part.type_name,
+            role_type: typed.name,
             description: part.common.text("description").map(str::to_owned),
             queue: limits(&part.common, "messageQueueLength", "messageQueueSize"),
+            runs,
             options: part.own,
         })
     }
@@ -138,10 +163,16 @@ impl Checker<'_> {
     /// Checks a Transport's block.
     fn transport(&mut self, transport: &Entry, node: &Entry) -> Option<TransportConfig> {
         self.block_name(transport, "Transport");
-        let registry = self.registry;
         let common = tables::every_transport();
-        let part = self.part(transport, &node.name, "Transport", &registry.transports, common)?;
-        if let Some(listens) = part.schema.and_then(|schema| schema.listens.as_ref())
+        let typed = self.typed(transport, "Transport", common)?;
+        let registry = self.registry;
+        let schema = registry.transport(&typed.name);
+        if schema.is_none() {
+            let names = registry.transports.iter().map(|schema| schema.name.to_string()).collect();
+            self.unknown_type(&typed, &node.name, "Transport", names);
+        }
+        let part = self.part(transport, &typed, "Transport", schema, &[common]);
+        if let Some(listens) = schema.and_then(|schema| schema.listens.as_ref())
             && let Value::Block(entries) = &transport.value.value
             && let Some(entry) = entry(entries, &listens.address)
         {
@@ -150,66 +181,70 @@ impl Checker<'_> {
         }
         Some(TransportConfig {
             name: transport.name.as_ref().to_owned(),
-            transport_type: part.type_name,
+            transport_type: typed.name,
             options: part.own,
         })
     }
 
-    /// Checks a block whose options are partly common to all of its kind, partly those of its type.
-    fn part<'s>(
+    /// The entries of a block with a type, and which type that is.
+    fn typed<'t>(
         &mut self,
-        block: &Entry,
-        node: &str,
+        block: &'t Entry,
         kind: &str,
-        schemas: &'s [Schema],
         common: &[OptionSpec],
-    ) -> Option<Part<'s>> {
+    ) -> Option<Typed<'t>> {
         let entries = self.block(block, &format!("a {kind}'s options"))?;
-        let mut owner = Owner {
-            what: format!("{kind} {}", quoted(&block.name)),
-            span: block.span.clone(),
-            elsewhere: Vec::new(),
-        };
-        let (type_name, at) = match entry(entries, "type") {
-            None => (block.name.as_ref(), block.span.clone()),
+        let (name, at) = match entry(entries, "type") {
+            None => (block.name.as_ref(), &block.span),
             Some(entry) => match &entry.value.value {
-                Value::Scalar(text) => (text.as_ref(), entry.value.span.clone()),
+                Value::Scalar(text) => (text.as_ref(), &entry.value.span),
                 _ => {
                     // Says what is wrong with `type`; the options of no type cannot be checked.
-                    self.options(&only(entries, common), &[common], &owner);
+                    let owner = owner(block, kind, None);
+                    self.options(&only(entries, &[common]), &[common], &owner);
                     return None;
                 }
             },
         };
-        let type_name = type_name.to_owned();
-        let Some(schema) = schemas.iter().find(|schema| schema.name == type_name) else {
-            self.unknown_type(&type_name, at, node, kind, schemas);
-            let given = self.options(&only(entries, common), &[common], &owner);
-            return Some(Part {
-                type_name,
-                schema: None,
-                common: with_defaults(common, &given),
-                own: unchecked(entries, common),
-            });
+        Some(Typed { entries, name: name.to_owned(), at: at.clone() })
+    }
+
+    /// The options of a block, which are partly common to all of its kind, partly those of its type. Those of a type
+    /// that is not known are not checked.
+    fn part(
+        &mut self,
+        block: &Entry,
+        typed: &Typed<'_>,
+        kind: &str,
+        schema: Option<&Schema>,
+        common: &[&[OptionSpec]],
+    ) -> Part {
+        let owner = owner(block, kind, schema);
+        let all = common.concat();
+        let Some(schema) = schema else {
+            let given = self.options(&only(typed.entries, common), common, &owner);
+            let (common, own) = (with_defaults(&all, &given), unchecked(typed.entries, &all));
+            return Part { common, own };
         };
-        if *block.name != *schema.name {
-            owner.what = format!("{} (type {})", owner.what, quoted(&schema.name));
-        }
-        let given = self.options(entries, &[common, &schema.options], &owner);
-        Some(Part {
-            type_name,
-            schema: Some(schema),
-            common: with_defaults(common, &given),
-            own: with_defaults(&schema.options, &given),
-        })
+        let mut tables = common.to_vec();
+        tables.push(&schema.options);
+        let given = self.options(typed.entries, &tables, &owner);
+        self.any_of(typed.entries, &schema.any_of, &owner);
+        Part { common: with_defaults(&all, &given), own: with_defaults(&schema.options, &given) }
     }
 
     /// A type that does not exist here is wrong on this Node; another may well have it.
-    fn unknown_type(&mut self, name: &str, at: Span, node: &str, kind: &str, schemas: &[Schema]) {
-        let names = || schemas.iter().map(|schema| &*schema.name);
-        let title = format!("there is no {kind} type {} on this machine", quoted(name));
-        let problem = Problem::new(at, title)
-            .did_you_mean(nearest(name, names()))
+    pub(super) fn unknown_type(
+        &mut self,
+        typed: &Typed<'_>,
+        node: &str,
+        kind: &str,
+        known: Vec<String>,
+    ) {
+        let names = || known.iter().map(String::as_str);
+        let title = format!("there is no {kind} type {} on this machine", quoted(&typed.name));
+        let problem = Problem::new(typed.at.clone(), title)
+            .did_you_mean(nearest(&typed.name, names()))
             .note(format!("{kind} types here: {}", list(names())));
         if self.local == Some(node) {
             self.problems.push(problem);
@@ -255,12 +290,40 @@ impl Checker<'_> {
     }
 }
 
-/// A Role or Transport, as far as both are alike.
-struct Part<'s> {
-    type_name: String,
-    schema: Option<&'s Schema>,
+/// What surrounds a Role.
+pub(super) struct Surroundings<'a> {
+    /// Its Node.
+    pub(super) node: &'a str,
+    /// Whether the Node has a `roleStorage`.
+    storage: bool,
+    /// Folders with programs.
+    pub(super) role_path: &'a [PathBuf],
+}
+
+/// A block that has a type.
+pub(super) struct Typed<'t> {
+    entries: &'t [Entry],
+    /// The type.
+    pub(super) name: String,
+    /// Where it is said.
+    pub(super) at: Span,
+}
+
+/// The options of a Role or Transport.
+struct Part {
     common: Options,
     own: Options,
+}
+
+fn owner<'a>(block: &Entry, kind: &str, schema: Option<&Schema>) -> Owner<'a> {
+    let what = format!("{kind} {}", quoted(&block.name));
+    let what = match schema {
+        Some(schema) if *block.name != *schema.name => {
+            format!("{what} (type {})", quoted(&schema.name))
+        }
+        _ => what,
+    };
+    Owner { what, span: block.span.clone(), elsewhere: Vec::new() }
 }
 
 fn node_owner<'a>(node: &Entry, registry: &'a Registry) -> Owner<'a> {
@@ -276,9 +339,10 @@ fn node_owner<'a>(node: &Entry, registry: &'a Registry) -> Owner<'a> {
     }
 }
 
-/// The entries that are in the table.
-fn only(entries: &[Entry], table: &[OptionSpec]) -> Vec<Entry> {
-    let known = |entry: &&Entry| table.iter().any(|spec| *spec.name == *entry.name);
+/// The entries that are in the tables.
+fn only(entries: &[Entry], tables: &[&[OptionSpec]]) -> Vec<Entry> {
+    let table = || tables.iter().copied().flatten();
+    let known = |entry: &&Entry| table().any(|spec| *spec.name == *entry.name);
     entries.iter().filter(known).cloned().collect()
 }
 

@@ -1,7 +1,12 @@
 //! What a check of a file has found so far; the checks of its parts, each in a module of its own, add to it.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use ssh_key::{PrivateKey, PublicKey};
 
+use super::programs::{Program, Unknown};
 use super::report::{Problem, Span, quoted};
 use super::schema::Registry;
 use super::tree::{Entry, Value};
@@ -15,6 +20,16 @@ pub(super) struct Addresses {
     pub(super) at: Span,
     /// Each in one spelling, once.
     pub(super) endpoints: Vec<(String, u16)>,
+}
+
+/// A program that was looked for.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Sought {
+    pub(super) type_name: String,
+    /// Folders that the configuration names.
+    pub(super) folders: Vec<PathBuf>,
+    /// Whether it might be run.
+    pub(super) may_run: bool,
 }
 
 /// What is found on the way through a file.
@@ -39,6 +54,8 @@ pub(super) struct Checker<'a> {
     pub(super) wanted_roles: Vec<(Span, String, String)>,
     /// Nodes that options name: where, name.
     pub(super) wanted_nodes: Vec<(Span, String)>,
+    /// Programs that were looked for already.
+    pub(super) programs: HashMap<Sought, Result<Arc<Program>, Unknown>>,
     /// The private key of the Node that is to run here.
     pub(super) private_key: Option<PrivateKey>,
 }
@@ -56,6 +73,7 @@ impl<'a> Checker<'a> {
             roles: Vec::new(),
             wanted_roles: Vec::new(),
             wanted_nodes: Vec::new(),
+            programs: HashMap::new(),
             private_key: None,
         }
     }

@@ -5,15 +5,16 @@
 //! ones are checked, documented and reported alike. It knows no type by name: those that exist are handed
 //! in as a [`Registry`].
 //!
-//! The way of a file: `tree` (YAML to a tree with places) · `check`, `check_node`, `options` (the
+//! The way of a file: `tree` (YAML to a tree with places) · `check`, `check_node`, `check_program`, `options` (the
 //! tree against the `tables` and the `schema` of each type, `value` by value, `keys` and each `address` too;
 //! what is found gathers in a `checker`) · `check_shared` (what no two Nodes have) · the `system`, or a `report`
 //! of everything that is wrong, with the lines. Nothing stops at the first problem but a text that is not YAML.
-//! `edit` changes a file as people do: by lines.
+//! `edit` changes a file as people do: by lines. `programs` are types of Roles that are not built in.
 
 pub mod address;
 mod check;
 mod check_node;
+mod check_program;
 mod check_shared;
 mod checker;
 pub mod edit;
@@ -21,6 +22,7 @@ mod error;
 mod keys;
 mod options;
 mod policy;
+pub mod programs;
 mod report;
 pub mod schema;
 mod suggest;
@@ -48,7 +50,9 @@ pub use schema::{
     Listens, OptionKind, OptionSpec, OptionValue, Options, Presence, Registry, Sample,
     SampleOption, Schema, WrittenFile,
 };
-pub use system::{LocalNode, NodeConfig, RoleConfig, RootOptions, System, TransportConfig};
+pub use system::{
+    LocalNode, NodeConfig, ProgramConfig, RoleConfig, RootOptions, Runs, System, TransportConfig,
+};
 pub use value::{duration as parse_duration, show_duration, show_size};
 
 /// Larger files are not read. Two thousand Nodes with a few Roles each are far below.

@@ -1,15 +1,19 @@
 //! A block of options against the table of those that it may have.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Component, Path};
+
+use indexmap::IndexMap;
 
 use super::address::{self, Doubt};
 use super::checker::Checker;
 use super::report::{Problem, Span, list, quoted};
-use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence};
+use super::schema::{OptionKind, OptionSpec, OptionValue, Options, Presence, with_defaults};
 use super::suggest::nearest;
 use super::tree::{Entry, Tree, Value};
 use super::value;
+use crate::interest::Interest;
 
 /// Addresses of one value that something is said of.
 const MOST_DOUBTS: usize = 20;
@@ -105,6 +109,13 @@ impl Checker<'_> {
                 let sound = self.doubted(doubt, text, &tree.span, spec);
                 return sound.then(|| OptionValue::Text(address::split(text).0.to_owned()));
             }
+            (Value::Scalar(text), OptionKind::Interests) => {
+                return self.interests(spec, &tree.span, &[(&**text, &tree.span)]);
+            }
+            (Value::Scalar(_) | Value::List(_), OptionKind::Options(_)) => {
+                let title = format!("{name} takes a block of options, not {}", tree.what());
+                Problem::new(tree.span.clone(), title)
+            }
             (Value::Scalar(text), kind) => {
                 if let Some(value) = self.scalar(kind, text, &tree.span) {
                     return Some(value);
@@ -116,29 +127,57 @@ impl Checker<'_> {
                 let title = format!("{} is not a value for {name}", quoted(text));
                 Problem::new(tree.span.clone(), title).did_you_mean(meant)
             }
-            (Value::List(items), OptionKind::Addresses | OptionKind::Paths) => {
-                match (texts(items), &spec.kind) {
-                    (Ok(texts), OptionKind::Addresses) => {
-                        return self.addresses(spec, &tree.span, &texts);
-                    }
-                    (Ok(texts), _) => {
-                        if let Some(value) =
-                            paths(texts.iter().flat_map(|(text, _)| text.split(':')))
-                        {
-                            return Some(value);
-                        }
-                        let title = format!("one of the values of {name} is no path");
-                        Problem::new(entry.span.clone(), title)
-                    }
-                    (Err(item), _) => {
-                        let title = format!("{name} takes a list of single values");
-                        Problem::new(item.span.clone(), title)
-                            .label(format!("this is {}", item.what()))
-                    }
-                }
+            (Value::Block(entries), OptionKind::Variables) => {
+                return self.variables(spec, entries);
             }
+            (Value::Block(entries), OptionKind::Options(specs)) => {
+                let owner = Owner { what: name, span: entry.span.clone(), elsewhere: Vec::new() };
+                let given = self.options(entries, &[specs], &owner);
+                return Some(OptionValue::Block(with_defaults(specs, &given)));
+            }
+            (
+                Value::List(items),
+                OptionKind::Addresses
+                | OptionKind::Paths
+                | OptionKind::Texts
+                | OptionKind::Interests
+                | OptionKind::Command,
+            ) => match (texts(items), &spec.kind) {
+                (Ok(texts), OptionKind::Texts) => {
+                    let texts = texts.into_iter().map(|(text, _)| text.to_owned());
+                    return Some(OptionValue::List(texts.collect()));
+                }
+                (Ok(texts), OptionKind::Addresses) => {
+                    return self.addresses(spec, &tree.span, &texts);
+                }
+                (Ok(texts), OptionKind::Interests) => {
+                    return self.interests(spec, &tree.span, &texts);
+                }
+                (Ok(texts), OptionKind::Command) => {
+                    if let Some(command) = command(&texts) {
+                        return Some(command);
+                    }
+                    let title = format!("{name} names no program");
+                    Problem::new(entry.span.clone(), title)
+                }
+                (Ok(texts), _) => {
+                    if let Some(value) = paths(texts.iter().flat_map(|(text, _)| text.split(':'))) {
+                        return Some(value);
+                    }
+                    let title = format!("one of the values of {name} is no path");
+                    Problem::new(entry.span.clone(), title)
+                }
+                (Err(item), _) => {
+                    let title = format!("{name} takes a list of single values");
+                    Problem::new(item.span.clone(), title).label(format!("this is {}", item.what()))
+                }
+            },
             (Value::Nothing, _) => Problem::new(entry.span.clone(), format!("{name} has no value"))
                 .help("give it one, or remove the line"),
+            (Value::Block(_), OptionKind::Interests | OptionKind::Command) => {
+                let title = format!("{name} takes a text or a list, not {}", tree.what());
+                Problem::new(tree.span.clone(), title)
+            }
             (Value::List(_) | Value::Block(_), _) => {
                 let title = format!("{name} takes a single value, not {}", tree.what());
                 Problem::new(entry.span.clone(), title)
@@ -146,6 +185,35 @@ impl Checker<'_> {
         };
         self.problems.push(wrong.note(allowed));
         None
+    }
+
+    /// Variables of an environment, if all of them can be some.
+    fn variables(&mut self, spec: &OptionSpec, entries: &[Entry]) -> Option<OptionValue> {
+        let mut variables = IndexMap::new();
+        let before = self.problems.len();
+        for entry in entries {
+            let name = entry.name.as_ref();
+            let sound = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let is_name =
+                name.chars().all(sound) && !name.starts_with(|c: char| c.is_ascii_digit());
+            let title = match &entry.value.value {
+                _ if name.is_empty() || !is_name => {
+                    format!("{} is no name of a variable", quoted(name))
+                }
+                Value::Scalar(text) if !text.contains('\0') => {
+                    variables.insert(name.to_owned(), text.as_ref().to_owned());
+                    continue;
+                }
+                _ => format!(
+                    "the variable {} takes a text, not {}",
+                    quoted(name),
+                    entry.value.what()
+                ),
+            };
+            let problem = Problem::new(entry.span.clone(), title);
+            self.problems.push(problem.note(format!("allowed: {}", spec.kind.allowed())));
+        }
+        (self.problems.len() == before).then_some(OptionValue::Variables(variables))
     }
 
     /// The addresses in these texts of a value, if all of them are some.
@@ -176,6 +244,44 @@ impl Checker<'_> {
             }
         }
         sound.then_some(OptionValue::List(addresses))
+    }
+
+    /// The wishes in these texts of a value, if all of them are some.
+    fn interests(
+        &mut self,
+        spec: &OptionSpec,
+        span: &Span,
+        texts: &[(&str, &Span)],
+    ) -> Option<OptionValue> {
+        let before = self.problems.len();
+        let name = quoted(&spec.name);
+        let wrong = |span: &Span, title: String| {
+            Problem::new(span.clone(), title)
+                .note(format!("allowed: {}", OptionKind::Interests.allowed()))
+        };
+        if texts.is_empty() {
+            self.problems.push(wrong(span, format!("{name} has no pattern in it")));
+        }
+        for (text, span) in texts {
+            if let Err(problem) = text.parse::<Interest>() {
+                let title = format!("{} is not a value for {name}", quoted(text));
+                self.problems.push(wrong(span, title).label(problem.to_string()));
+            }
+        }
+        let texts = || texts.iter().map(|(text, _)| (*text).to_owned()).collect();
+        (self.problems.len() == before).then(|| OptionValue::List(texts()))
+    }
+
+    /// Reports that none of the options is given of which there must be one.
+    pub(super) fn any_of(&mut self, entries: &[Entry], names: &[Cow<'_, str>], owner: &Owner<'_>) {
+        if names.is_empty() || names.iter().any(|name| entry(entries, name).is_some()) {
+            return;
+        }
+        let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+        let title = format!("{} has none of {}", owner.what, names.join(", "));
+        self.problems.push(
+            Problem::new(owner.span.clone(), title).label("one of them at least is required here"),
+        );
     }
 
     /// Says what is to be said of an address, and whether it is taken.
@@ -215,6 +321,9 @@ impl Checker<'_> {
             OptionKind::Integer { min, max } => value::integer(text)
                 .filter(|value| (min..=max).contains(&value))
                 .map(OptionValue::Integer),
+            OptionKind::Number { min, max } => value::number(text)
+                .filter(|value| (min..=max).contains(&value))
+                .map(OptionValue::Number),
             OptionKind::Duration { min, max } => value::duration(text)
                 .filter(|value| (min..=max).contains(&value))
                 .map(OptionValue::Duration),
@@ -245,10 +354,29 @@ impl Checker<'_> {
             }
             // A public key is read as one where the Node is put together.
             OptionKind::Text | OptionKind::PublicKey => Some(OptionValue::Text(text.to_owned())),
-            // These have been read already.
-            OptionKind::Addresses | OptionKind::BindAddress | OptionKind::Block => None,
+            OptionKind::Texts => Some(OptionValue::List(vec![text.to_owned()])),
+            OptionKind::Command => is_word(text).then(|| OptionValue::Text(text.to_owned())),
+            // These have been read already, or are none.
+            OptionKind::Addresses
+            | OptionKind::BindAddress
+            | OptionKind::Interests
+            | OptionKind::Options(_)
+            | OptionKind::Variables
+            | OptionKind::Block => None,
         }
     }
+}
+
+/// A program and its arguments; none if there is no program, or one of them cannot be given to one.
+fn command(texts: &[(&str, &Span)]) -> Option<OptionValue> {
+    let (program, _) = texts.first()?;
+    let sound = is_word(program) && !texts.iter().any(|(text, _)| text.contains('\0'));
+    sound.then(|| OptionValue::List(texts.iter().map(|(text, _)| (*text).to_owned()).collect()))
+}
+
+/// Whether there is something in a text that a program could be given.
+fn is_word(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains('\0')
 }
 
 /// Paths; none if one of them cannot be one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::programs::Programs;
 use super::value;
 
 /// What values an option takes.
@@ -20,6 +21,13 @@ pub enum OptionKind {
         min: i64,
         /// Largest.
         max: i64,
+    },
+    /// A number within these bounds, both included.
+    Number {
+        /// Smallest.
+        min: f64,
+        /// Largest.
+        max: f64,
     },
     /// A duration: seconds, or a number with a unit (`500ms`, `30s`, `5min`, `2h`, `1d`).
     Duration {
@@ -37,6 +45,10 @@ pub enum OptionKind {
     },
     /// Any text. Numbers and booleans are taken as written.
     Text,
+    /// A text, or a list of texts.
+    Texts,
+    /// A block of names and their values: variables of an environment.
+    Variables,
     /// A path in the file system.
     Path,
     /// Addresses at which others reach a machine, each with or without a port: a comma-separated text or a
@@ -54,6 +66,12 @@ pub enum OptionKind {
     Paths,
     /// A public key, as the line of an OpenSSH `.pub` file.
     PublicKey,
+    /// Which Messages are wanted, as [`Interest`](crate::interest::Interest) reads it: a text, or a list of them.
+    Interests,
+    /// A command: a text for the shell, or a list of a program and its arguments.
+    Command,
+    /// A block of these options.
+    Options(Vec<OptionSpec>),
     /// A block of further options, which is described in its own place.
     Block,
 }
@@ -63,10 +81,12 @@ impl OptionKind {
     pub fn allowed(&self) -> String {
         match self {
             OptionKind::Flag => "`true` or `false`".to_owned(),
-            OptionKind::Integer { min, max } if *max == i64::MAX => {
-                format!("a whole number of at least {min}")
+            OptionKind::Integer { min, max } => {
+                bounds("a whole number", min, max, *min == i64::MIN, *max == i64::MAX)
             }
-            OptionKind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            OptionKind::Number { min, max } => {
+                bounds("a number", min, max, !min.is_finite(), !max.is_finite())
+            }
             OptionKind::Duration { min, max } => format!(
                 "a duration from {} to {}: seconds (`30`, `0.5`) or with units \
                  (`500ms`, `30s`, `5min`, `2h`, `1d`)",
@@ -79,6 +99,11 @@ impl OptionKind {
                 value::show_size(*max)
             ),
             OptionKind::Text => "a text".to_owned(),
+            OptionKind::Texts => "a text, or a list of texts".to_owned(),
+            OptionKind::Variables => {
+                "a block of variables: `NAME: value`, the name of letters, digits and `_`"
+                    .to_owned()
+            }
             OptionKind::Path => "a path, without `..` if it begins with `/`".to_owned(),
             OptionKind::Addresses => "names and addresses, separated by commas (`a.example, \
                                       10.0.0.1:6020, [2001:db8::7]:6020`) or as a list"
@@ -102,8 +127,35 @@ impl OptionKind {
             OptionKind::PublicKey => {
                 "the line of an OpenSSH public key file: `ssh-ed25519 AAAA… comment`".to_owned()
             }
+            OptionKind::Interests => "patterns, one or a list: `TYPE`, `KIND:TYPE` or \
+                                      `KIND:TYPE:CHANNEL` (`tick`, `event:tick:kitchen`, `order:*`)"
+                .to_owned(),
+            OptionKind::Command => {
+                "a text for the shell (`date | tee -a log`), or a list of a program \
+                                    and its arguments (`[date, -u]`)"
+                    .to_owned()
+            }
+            OptionKind::Options(specs) => {
+                let names: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
+                format!("a block of options: {}", names.join(", "))
+            }
             OptionKind::Block => "a block of options".to_owned(),
         }
+    }
+}
+
+fn bounds(
+    what: &str,
+    min: &dyn fmt::Display,
+    max: &dyn fmt::Display,
+    low: bool,
+    high: bool,
+) -> String {
+    match (low, high) {
+        (true, true) => what.to_owned(),
+        (true, false) => format!("{what} of at most {max}"),
+        (false, true) => format!("{what} of at least {min}"),
+        (false, false) => format!("{what} from {min} to {max}"),
     }
 }
 
@@ -142,8 +194,12 @@ pub struct Schema {
     pub description: Cow<'static, str>,
     /// Its options.
     pub options: Vec<OptionSpec>,
+    /// Options of which one at least must be given; all may be left out if this is empty.
+    pub any_of: Vec<Cow<'static, str>>,
     /// Whether its Node must have a `roleStorage`.
     pub needs_storage: bool,
+    /// Whether it runs programs: its Node then needs what those may need.
+    pub runs_programs: bool,
     /// The files that it writes.
     pub writes: Vec<WrittenFile>,
     /// Where a Transport listens, if that is a TCP port at which systemd can listen for it.
@@ -227,14 +283,16 @@ impl Schema {
 /// The Role and Transport types that exist on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    /// Types of Roles.
+    /// Types of Roles that are built in.
     pub roles: Vec<Schema>,
     /// Types of Transports.
     pub transports: Vec<Schema>,
+    /// Types of Roles that are programs.
+    pub programs: Programs,
 }
 
 impl Registry {
-    /// The type of Roles of this name.
+    /// The built-in type of Roles of this name.
     pub fn role(&self, name: &str) -> Option<&Schema> {
         self.roles.iter().find(|schema| schema.name == name)
     }
@@ -252,17 +310,49 @@ pub enum OptionValue {
     Flag(bool),
     /// Of [`OptionKind::Integer`].
     Integer(i64),
+    /// Of [`OptionKind::Number`].
+    Number(f64),
     /// Of [`OptionKind::Duration`].
     Duration(Duration),
     /// Of [`OptionKind::Size`], in bytes.
     Size(u64),
     /// Of [`OptionKind::Text`], [`OptionKind::RoleOfType`], [`OptionKind::NodeOrAny`],
-    /// [`OptionKind::Choice`], [`OptionKind::PublicKey`], [`OptionKind::BindAddress`].
+    /// [`OptionKind::Choice`], [`OptionKind::PublicKey`], [`OptionKind::BindAddress`], and of
+    /// [`OptionKind::Command`] where it is one for the shell.
     Text(String),
     /// Of [`OptionKind::Path`].
     Path(PathBuf),
-    /// Of [`OptionKind::Addresses`], [`OptionKind::Paths`].
+    /// Of [`OptionKind::Addresses`], [`OptionKind::Paths`], [`OptionKind::Texts`], [`OptionKind::Interests`], and of
+    /// [`OptionKind::Command`] where it is a list.
     List(Vec<String>),
+    /// Of [`OptionKind::Options`], defaults filled in.
+    Block(Options),
+    /// Of [`OptionKind::Variables`].
+    Variables(IndexMap<String, String>),
+}
+
+impl OptionValue {
+    /// As a program is told it: durations are seconds, sizes are bytes.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            OptionValue::Flag(flag) => Json::from(*flag),
+            OptionValue::Integer(number) => Json::from(*number),
+            OptionValue::Number(number) => Json::from(*number),
+            OptionValue::Duration(time) if time.subsec_nanos() == 0 => Json::from(time.as_secs()),
+            OptionValue::Duration(time) => Json::from(time.as_secs_f64()),
+            OptionValue::Size(bytes) => Json::from(*bytes),
+            OptionValue::Text(text) => Json::from(text.as_str()),
+            OptionValue::Path(path) => Json::from(path.to_string_lossy()),
+            OptionValue::List(list) => Json::from(list.as_slice()),
+            OptionValue::Block(options) => Json::Object(options.to_json()),
+            OptionValue::Variables(variables) => {
+                let texts =
+                    variables.iter().map(|(name, text)| (name.clone(), text.clone().into()));
+                Json::Object(texts.collect())
+            }
+        }
+    }
 }
 
 /// As people write it. A list has commas in it.
@@ -271,11 +361,21 @@ impl fmt::Display for OptionValue {
         match self {
             OptionValue::Flag(flag) => flag.fmt(f),
             OptionValue::Integer(number) => number.fmt(f),
+            OptionValue::Number(number) => number.fmt(f),
             OptionValue::Duration(duration) => f.write_str(&value::show_duration(*duration)),
             OptionValue::Size(bytes) => f.write_str(&value::show_size(*bytes)),
             OptionValue::Text(text) => f.write_str(text),
             OptionValue::Path(path) => path.display().fmt(f),
             OptionValue::List(list) => f.write_str(&list.join(", ")),
+            OptionValue::Variables(variables) => {
+                let all: Vec<_> =
+                    variables.iter().map(|(name, text)| format!("{name}={text}")).collect();
+                f.write_str(&all.join(", "))
+            }
+            OptionValue::Block(options) => {
+                let each = options.0.iter().map(|(name, value)| format!("{name}: {value}"));
+                f.write_str(&each.collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }
@@ -330,6 +430,11 @@ pub(super) fn with_defaults(specs: &[OptionSpec], given: &Options) -> Options {
 pub struct Options(pub IndexMap<String, OptionValue>);
 
 impl Options {
+    /// All of them, as a program is told them.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.0.iter().map(|(name, value)| (name.clone(), value.to_json())).collect()
+    }
+
     /// A flag; false when absent.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.0.get(name), Some(OptionValue::Flag(true)))
@@ -371,6 +476,14 @@ impl Options {
     pub fn path(&self, name: &str) -> Option<&std::path::Path> {
         match self.0.get(name)? {
             OptionValue::Path(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A block of options, if present.
+    pub fn block(&self, name: &str) -> Option<&Options> {
+        match self.0.get(name)? {
+            OptionValue::Block(options) => Some(options),
             _ => None,
         }
     }

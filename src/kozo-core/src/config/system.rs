@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use ssh_key::{PrivateKey, PublicKey};
 
 use super::policy::ConnectPolicy;
-use super::schema::{Options, with_defaults};
+use super::programs::Program;
+use super::schema::{OptionValue, Options, with_defaults};
 use super::tables;
 use crate::queue::Limits;
 
@@ -71,8 +73,46 @@ pub struct RoleConfig {
     pub description: Option<String>,
     /// Bounds of its queue of incoming Messages.
     pub queue: Limits,
+    /// What runs it.
+    pub runs: Runs,
     /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
     pub options: Options,
+}
+
+/// What runs a Role.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Runs {
+    /// The daemon itself.
+    BuiltIn,
+    /// A program.
+    Program(ProgramConfig),
+    /// A program that has attached itself to the Node. No configuration has such a Role.
+    Attached,
+    /// Nothing: its type is not there on this machine, or cannot be used. Why, for people.
+    Nothing(String),
+}
+
+/// How a Role runs its program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramConfig {
+    /// The program.
+    pub program: Arc<Program>,
+    /// Variables of its environment.
+    pub environment: IndexMap<String, String>,
+    /// Bytes of memory that each of its processes may take.
+    pub memory_limit: u64,
+}
+
+impl ProgramConfig {
+    /// What the options of every program say.
+    pub(super) fn new(program: Arc<Program>, options: &Options) -> ProgramConfig {
+        let environment = match options.0.get("environment") {
+            Some(OptionValue::Variables(variables)) => variables.clone(),
+            _ => IndexMap::new(),
+        };
+        let memory_limit = options.size("memoryLimit").unwrap_or(u64::MAX);
+        ProgramConfig { program, environment, memory_limit }
+    }
 }
 
 /// A Transport of a Node, as configured.

@@ -97,7 +97,7 @@ pub fn overridable() -> &'static [OptionSpec] {
             optional(
                 "rolePath",
                 OptionKind::Paths,
-                "Folders with custom Roles. Nothing is loaded from them yet.",
+                "Folders with programs that are Roles, looked at after /usr/lib/kozo/roles and those in KOZOROLEPATH.",
             ),
             optional(
                 "transportPath",
@@ -107,7 +107,8 @@ pub fn overridable() -> &'static [OptionSpec] {
             optional(
                 "importPath",
                 OptionKind::Paths,
-                "Folders to put in front of the import path of custom Roles and Transports.",
+                "Folders that stand first in the PYTHONPATH of Roles and Transports that are programs, with those in \
+                 KOZOIMPORTPATH.",
             ),
         ]
     });
@@ -176,6 +177,22 @@ pub fn every_role() -> &'static [OptionSpec] {
                 queue_size(),
                 default_size(),
                 "Bytes that wait for it at most; then the oldest are dropped.",
+            ),
+        ]
+    });
+    &TABLE
+}
+
+/// Options of every Role that is a program, besides those and the ones of its type.
+pub fn every_program() -> &'static [OptionSpec] {
+    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+        vec![
+            optional("environment", OptionKind::Variables, "Variables of its environment."),
+            with_default(
+                "memoryLimit",
+                OptionKind::Size { min: MIB, max: 1024 * 1024 * MIB },
+                OptionValue::Size(256 * MIB),
+                "Bytes of memory that each of its processes may take.",
             ),
         ]
     });

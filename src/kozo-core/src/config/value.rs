@@ -35,12 +35,17 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A size: bytes, or a number with a unit. Upper and lower case of units make no difference.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let bytes = sum(text, 1, |unit| {
         let named = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
         SIZES.iter().find(|(names, _)| named(names)).map(|(_, bytes)| *bytes)
     })?;
     u64::try_from(bytes).ok()
+}
+
+/// A number.
+pub(super) fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A whole number.

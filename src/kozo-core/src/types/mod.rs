@@ -6,6 +6,7 @@
 
 pub mod cuckoo;
 pub mod debugger;
+pub mod exec;
 pub mod logger;
 pub mod message_injector;
 pub mod tcp;
@@ -13,6 +14,7 @@ pub mod timer;
 
 use std::borrow::Cow;
 
+use crate::config::programs::Programs;
 use crate::config::schema::with_default;
 use crate::config::{OptionKind, OptionSpec, OptionValue, Registry, SampleOption};
 
@@ -32,8 +34,10 @@ pub fn built_in() -> Registry {
             logger::schema(),
             message_injector::schema(),
             debugger::schema(),
+            exec::schema(),
         ],
         transports: vec![tcp::schema()],
+        programs: Programs::installed(),
     }
 }
 
@@ -101,7 +105,10 @@ mod tests {
         let types = built_in();
         let schemas = types.roles.iter().chain(&types.transports);
         let names: Vec<_> = schemas.clone().map(|schema| schema.name.as_ref()).collect();
-        assert_eq!(names, ["timer", "cuckoo", "logger", "message_injector", "debugger", "tcp"]);
+        assert_eq!(
+            names,
+            ["timer", "cuckoo", "logger", "message_injector", "debugger", "exec", "tcp"]
+        );
         for spec in schemas.flat_map(|schema| &schema.options) {
             if let Presence::Default(value) = &spec.presence {
                 assert!(fits(&spec.kind, value), "{}", spec.name);

@@ -3,9 +3,10 @@
 //! Every user who can reach the objects may look at them. On the system bus polkit says who may do more,
 //! and root always may. Where there is no polkit, and on the control socket, it is root, the user that
 //! the Node runs as (on its own socket), and, for what changes nothing about the Node, the members of
-//! group `kozo`.
+//! group `kozo`. Programs of a Node, which are of its own user, may do nothing ([`descent`]); the control socket does
+//! not even take their connections.
 
-use nix::unistd::{Group, Uid, User, getgrouplist};
+use nix::unistd::{Group, Uid, User, geteuid, getgrouplist};
 use std::ffi::CString;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -19,6 +20,7 @@ use zbus::names::{BusName, UniqueName};
 use super::accounts::{Accounts, Share, is_own};
 use super::error::Error;
 use super::polkit::{self, Answer};
+use crate::process::descent;
 
 /// The group whose members may inject and monitor.
 const GROUP: &str = "kozo";
@@ -84,6 +86,9 @@ async fn on_bus(
 ) -> Result<(), Error> {
     let Some(caller) = header.sender() else { return Err(Error::NotAllowed(refusal(action))) };
     let user = self::caller(connection, header).await?;
+    if is_program(connection, caller, user).await {
+        return Err(Error::NotAllowed("no program of a node may do this".to_owned()));
+    }
     if user == 0 {
         return Ok(());
     }
@@ -118,6 +123,20 @@ async fn on_bus(
 pub(super) async fn user_of(bus: &Connection, caller: &UniqueName<'_>) -> zbus::fdo::Result<u32> {
     let proxy = DBusProxy::new(bus).await?;
     proxy.get_connection_unix_user(BusName::from(caller.clone())).await
+}
+
+/// Whether a caller on the bus is a program of a Node. One who has gone is taken for one.
+async fn is_program(bus: &Connection, caller: &UniqueName<'_>, user: u32) -> bool {
+    if user != geteuid().as_raw() {
+        return false;
+    }
+    // The bus has a descriptor of the process too, but descriptors are not taken.
+    let pid = async {
+        let proxy = DBusProxy::new(bus).await?;
+        proxy.get_connection_unix_process_id(BusName::from(caller.clone())).await
+    };
+    let pid = pid.await.ok().and_then(|pid| i32::try_from(pid).ok());
+    pid.is_none_or(|pid| descent::is_program(user, pid, None))
 }
 
 /// Whether a caller on the bus may do this without being asked for a password.

@@ -1,5 +1,5 @@
 //! What the Node keeps for each user at most, and for all of them together: unanswered calls and their bytes,
-//! questions to polkit, views of Messages, connections.
+//! questions to polkit, views of Messages, connections, programs that have attached themselves.
 //!
 //! Root and the user that the Node runs as have shares of their own, which others cannot use up.
 
@@ -29,30 +29,33 @@ pub(super) enum Share {
     Monitors,
     /// Connections to the control socket.
     Connections,
+    /// Programs that have attached themselves.
+    Attached,
 }
 
 /// So much of each. Calls come to so many unread answers of [`ANSWER`] bytes.
 #[derive(Debug)]
-struct Shares([Arc<Semaphore>; 5]);
+struct Shares([Arc<Semaphore>; 6]);
 
 impl Shares {
     fn of_one(user: u32) -> Shares {
-        let calls = if is_own(user) { 128 } else { 32 };
-        Shares([calls, 34 * 1024, 4, 16, 32].map(|count| Arc::new(Semaphore::new(count))))
+        let (calls, attached) = if is_own(user) { (128, 512) } else { (32, 64) };
+        Shares([calls, 34 * 1024, 4, 16, 32, attached].map(|count| Arc::new(Semaphore::new(count))))
     }
 
     fn of_all() -> Shares {
-        Shares([256, 68 * 1024, 32, 128, 256].map(|count| Arc::new(Semaphore::new(count))))
+        Shares([256, 68 * 1024, 32, 128, 256, 256].map(|count| Arc::new(Semaphore::new(count))))
     }
 
     fn of(&self, share: Share) -> Arc<Semaphore> {
-        let [calls, kib, checks, monitors, connections] = &self.0;
+        let [calls, kib, checks, monitors, connections, attached] = &self.0;
         Arc::clone(match share {
             Share::Calls => calls,
             Share::Kib => kib,
             Share::Checks => checks,
             Share::Monitors => monitors,
             Share::Connections => connections,
+            Share::Attached => attached,
         })
     }
 }

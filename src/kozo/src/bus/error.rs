@@ -78,9 +78,12 @@ impl From<ControlError> for Error {
             ControlError::NoSuchRole(_) => Error::NoSuchRole(text),
             ControlError::NoSuchPeer(_) => Error::NoSuchPeer(text),
             ControlError::NoAnswer(_) => Error::TimedOut(text),
-            ControlError::Forbidden(_) | ControlError::NotUp(_) | ControlError::Start(_) => {
-                Error::Failed(text)
-            }
+            ControlError::BadName(_) => Error::InvalidArgument(text),
+            ControlError::Forbidden(_)
+            | ControlError::NotUp(_)
+            | ControlError::RoleExists(_)
+            | ControlError::IsAttached(_)
+            | ControlError::Start(_) => Error::Failed(text),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! announces their changes. The objects are thin ([`node_object`], [`role_object`], [`peer_object`], and [`object`]
 //! with what they share); a method that does more than look asks [`access`] first. [`accounts`] bounds what the Node
 //! keeps for its callers, before zbus reads a call ([`gate`]). Monitored Messages do not go over the bus: [`monitor`]
-//! writes them to a descriptor. What the introspection does not tell stands in `dbus/`.
+//! writes them to a descriptor. Programs attach themselves as Roles at a socket beside the control socket ([`attach`]), where D-Bus
+//! is not spoken. What the introspection does not tell stands in `dbus/`.
 
 mod access;
 mod accounts;
+mod attach;
 mod data;
 mod error;
 mod gate;
@@ -43,6 +45,8 @@ const READY: Duration = Duration::from_secs(5);
 pub struct Endpoints {
     /// The control socket that systemd has passed, to be used instead of one of its own.
     pub socket: Option<UnixListener>,
+    /// The socket at which programs attach themselves, likewise.
+    pub role_socket: Option<UnixListener>,
     /// Address of the system bus; the usual one, if none is given.
     pub system_bus: Option<String>,
 }
@@ -61,12 +65,22 @@ pub async fn start(control: Control, endpoints: Endpoints) -> Bus {
     let accounts = Arc::new(accounts::Accounts::new());
     let mut tasks = JoinSet::new();
     let listening = match endpoints.socket {
-        Some(listener) => socket::adopt(listener),
+        Some(listener) => socket::adopt(listener).map(|listener| (listener, None)),
         None => socket::bind(control.node.node_name()),
     };
     let guard = match listening {
         Ok((listener, guard)) => {
             tasks.spawn(socket::serve(listener, Arc::clone(&control), Arc::clone(&accounts)));
+            match attach::listen(endpoints.role_socket, guard.as_ref()) {
+                Ok(listener) => {
+                    tasks.spawn(attach::serve(
+                        listener,
+                        control.node.clone(),
+                        Arc::clone(&accounts),
+                    ));
+                }
+                Err(problem) => warn!("no program can attach itself: {problem}"),
+            }
             guard
         }
         Err(problem) => {

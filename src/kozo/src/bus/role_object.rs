@@ -116,6 +116,12 @@ impl Object<RoleStatus> {
         Ok(self.status()?.state.to_string())
     }
 
+    /// What it says of itself, while it runs; empty if it says nothing.
+    #[zbus(property, name = "Status")]
+    fn said_status(&self) -> fdo::Result<String> {
+        Ok(self.status()?.status.clone().unwrap_or_default())
+    }
+
     /// What keeps it from doing all of its job now, while it runs; empty if nothing does.
     #[zbus(property)]
     fn problem(&self) -> fdo::Result<String> {
@@ -132,6 +138,30 @@ impl Object<RoleStatus> {
     #[zbus(property)]
     fn restarts(&self) -> fdo::Result<u64> {
         Ok(self.status()?.restarts)
+    }
+
+    /// Process id of the program that it runs; 0 if it runs none now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn process_id(&self) -> fdo::Result<u32> {
+        Ok(self.status()?.process.as_ref().map_or(0, |process| process.pid))
+    }
+
+    /// Memory that this process has resident, in bytes; 0 if there is none.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn memory(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.process.as_ref().map_or(0, |process| process.memory))
+    }
+
+    /// Processor time that this process has used, in microseconds; 0 if there is none.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn cpu_time(&self) -> fdo::Result<u64> {
+        Ok(self.status()?.process.as_ref().map_or(0, |process| process.cpu_time))
+    }
+
+    /// How its last program ended: "exited with code 3"; empty if none did.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn last_exit(&self) -> fdo::Result<String> {
+        Ok(self.status()?.last_exit.clone().unwrap_or_default())
     }
 
     /// Messages that it sent.

@@ -21,6 +21,8 @@ use super::accounts::{Accounts, Share};
 use super::gate::{Authenticator, Gate};
 use super::publish::publish;
 use crate::control::Control;
+use crate::process::descent;
+use crate::rate_limiter::RateLimiter;
 use kozo_core::places;
 
 /// The daemon that owns the socket beside it holds its lock.
@@ -45,29 +47,50 @@ pub(super) enum SocketError {
     Untrusted(String),
     #[error("what systemd passed: {0}")]
     Inherited(io::Error),
+    #[error("systemd passed the control socket, and none for it")]
+    NotInherited,
 }
 
-/// Removes the socket when dropped.
+/// Removes the sockets of a Node when dropped.
 pub(super) struct SocketGuard {
-    path: PathBuf,
-    // Released with the socket.
+    folder: PathBuf,
+    // Released with the sockets.
     _lock: File,
+}
+
+impl SocketGuard {
+    /// Makes a socket in the folder.
+    pub(super) fn bind(&self, name: &str) -> Result<UnixListener, SocketError> {
+        let path = self.folder.join(name);
+        let failed = |source| SocketError::Path { path: path.display().to_string(), source };
+        // The daemon that left it there is gone, or it would hold the lock.
+        match fs::remove_file(&path) {
+            Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(problem));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        // As systemd makes it too; the Node looks at who exactly is calling.
+        let mode = if self.folder.starts_with(places::SYSTEM) { 0o660 } else { 0o600 };
+        fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(listener)
+    }
 }
 
 impl Drop for SocketGuard {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.path);
+        for name in [places::SOCKET, places::ROLE_SOCKET] {
+            // It may be gone already.
+            let _ = fs::remove_file(self.folder.join(name));
+        }
     }
 }
 
 /// Takes over a socket that listens already, and outlives the daemon.
-pub(super) fn adopt(
-    listener: StdListener,
-) -> Result<(UnixListener, Option<SocketGuard>), SocketError> {
+pub(super) fn adopt(listener: StdListener) -> Result<UnixListener, SocketError> {
     listener.set_nonblocking(true).map_err(SocketError::Inherited)?;
-    let listener = UnixListener::from_std(listener).map_err(SocketError::Inherited)?;
-    Ok((listener, None))
+    UnixListener::from_std(listener).map_err(SocketError::Inherited)
 }
 
 /// Makes the socket of a Node in its own folder.
@@ -91,19 +114,8 @@ pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<SocketGuard>), So
         }
         Err(fs::TryLockError::Error(problem)) => return Err(at(&lock)(problem)),
     }
-    let path = folder.join(places::SOCKET);
-    // The daemon that left it there is gone, or it would hold the lock.
-    match fs::remove_file(&path) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
-            return Err(at(&path)(problem));
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).map_err(at(&path))?;
-    let guard = SocketGuard { path, _lock: file };
-    // As systemd makes it too; the Node looks at who exactly is calling.
-    let mode = if folder.starts_with(places::SYSTEM) { 0o660 } else { 0o600 };
-    fs::set_permissions(&guard.path, Permissions::from_mode(mode)).map_err(at(&guard.path))?;
+    let guard = SocketGuard { folder, _lock: file };
+    let listener = guard.bind(places::SOCKET)?;
     Ok((listener, Some(guard)))
 }
 
@@ -126,6 +138,7 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
 /// Serves the control socket until aborted; its connections end with it.
 pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, accounts: Arc<Accounts>) {
     let mut clients = tokio::task::JoinSet::new();
+    let mut limiter = RateLimiter::<()>::default();
     loop {
         while clients.try_join_next().is_some() {}
         let stream = match listener.accept().await {
@@ -137,6 +150,12 @@ pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, account
             }
         };
         let Ok(user) = stream.peer_cred().map(|creds| creds.uid()) else { continue };
+        if descent::is_peer_program(&stream) {
+            if limiter.allow(()).is_some() {
+                warn!("a program of a node was turned away from the control socket");
+            }
+            continue;
+        }
         let Some(held) = accounts.try_take(user, Share::Connections, 1) else { continue };
         let (control, accounts) = (Arc::clone(&control), Arc::clone(&accounts));
         clients.spawn(async move {

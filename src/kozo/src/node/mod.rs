@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod admission;
+mod attached;
 mod links;
 mod listening;
 mod reload;
@@ -25,16 +26,19 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::config::LocalNode;
+use crate::config::{LONGEST_NAME, LocalNode};
 use crate::interest::Interest;
 use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
+use crate::process::Programs;
+use crate::role::conversation::LineBudget;
 use crate::role::{Host, Inbox, Offered, SendError, Sent};
 use crate::session::SessionError;
 use crate::session::ssh::Ssh;
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
 use crate::transport::InheritedSockets;
 pub use admission::Admission;
+pub use attached::{ATTACHED, Attachment};
 use links::LiveLink;
 use listening::{Built, LiveAcceptor};
 pub use reload::Reloaded;
@@ -96,6 +100,17 @@ pub enum ControlError {
     /// There is no Role of this name.
     #[error("there is no role '{0}'")]
     NoSuchRole(String),
+    /// There is a Role of this name already.
+    #[error("there is a role '{0}' already")]
+    RoleExists(String),
+    /// It is no name of a Role.
+    #[error(
+        "'{0}' is no name of a role: it has no control characters, and at most {LONGEST_NAME} bytes"
+    )]
+    BadName(String),
+    /// The Role is a program that has attached itself.
+    #[error("the role '{0}' is a program that has attached itself: only that can start it again")]
+    IsAttached(String),
     /// There is no Peer of this name.
     #[error("there is no peer '{0}'")]
     NoSuchPeer(String),
@@ -251,6 +266,11 @@ impl Node {
         let _ = ready.wait_for(|ready| *ready).await;
     }
 
+    /// What the lines of programs may take of memory, all together.
+    pub fn lines(&self) -> LineBudget {
+        self.shared.deps.types.lines.clone()
+    }
+
     /// The configuration that holds.
     pub fn local(&self) -> LocalNode {
         self.live().local.clone()
@@ -327,8 +347,21 @@ impl Host for Node {
         }
     }
 
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.live().links.values().map(|link| link.peer.status()).collect()
+    }
+
+    fn peers_changed(&self) -> watch::Receiver<()> {
+        self.shared.router.peers_changed()
+    }
+
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox> {
         self.shared.router.tap(interests, false)
+    }
+
+    fn programs(&self, role: &str) -> Programs {
+        let live = self.live();
+        Programs::new(&live.local.system, &live.local.config, role)
     }
 
     fn print(&self, role: &str, line: &str) {

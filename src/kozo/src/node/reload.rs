@@ -179,6 +179,7 @@ impl Node {
             }
         }
         for role in new.roles.iter().filter(|role| moved || !old.roles.contains(role)) {
+            self.detach(&role.name).await;
             self.add_role(role)?;
             self.run_role(&role.name);
             if !old.roles.iter().any(|other| other.name == role.name) {
@@ -186,7 +187,10 @@ impl Node {
                 self.shared.router.changed(Change::RoleAdded(role.name.clone()));
             }
         }
-        let place = |name: &String| new.roles.iter().position(|role| role.name == *name);
+        // Behind them those that have attached themselves.
+        let place = |name: &String| {
+            new.roles.iter().position(|role| role.name == *name).unwrap_or(usize::MAX)
+        };
         self.live().roles.sort_by_cached_key(|name, _| place(name));
         Ok(())
     }

@@ -7,20 +7,47 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::router::{Change, RoleId};
+use super::router::{Change, RoleId, Router};
 use super::supervisor::{End, Supervised};
 use super::{ControlError, Node, STOP, StartError};
 use crate::class;
-use crate::config::RoleConfig;
-use crate::role::{RoleContext, Storage};
+use crate::config::{RoleConfig, Runs};
+use crate::interest::Interest;
+use crate::role::{Record, RoleContext, RoleType, Storage};
 use crate::status::RoleStatus;
 
 /// A Role of this Node, running or not.
 pub(super) struct LiveRole {
+    pub(super) id: RoleId,
+    pub(super) supervised: Arc<Supervised>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) task: Option<JoinHandle<()>>,
+}
+
+/// What is kept of a Role that runs.
+struct Kept {
     id: RoleId,
     supervised: Arc<Supervised>,
-    stop: watch::Sender<bool>,
-    task: Option<JoinHandle<()>>,
+    router: Arc<Router>,
+}
+
+impl Record for Kept {
+    fn set_status(&self, status: Option<String>) {
+        self.supervised.set_status(status);
+    }
+
+    fn set_problem(&self, problem: Option<String>) {
+        self.supervised.set_problem(problem);
+    }
+
+    fn set_interests(&self, interests: Option<Vec<Interest>>) {
+        let interests = interests.unwrap_or_else(|| self.supervised.interests());
+        self.router.set_interests(self.id, interests);
+    }
+
+    fn set_program(&self, process: Option<u32>, exit: Option<String>) {
+        self.supervised.set_program(process, exit);
+    }
 }
 
 impl LiveRole {
@@ -40,16 +67,22 @@ impl Node {
             let what = format!("role '{}'", config.name);
             StartError::UnknownType(what, config.role_type.clone())
         })?;
+        self.insert_role(config, role_type);
+        Ok(())
+    }
+
+    /// Joins a Role of this type with the router, in place of one of the same name.
+    pub(super) fn insert_role(&self, config: &RoleConfig, role_type: Arc<dyn RoleType>) -> RoleId {
         let router = Arc::clone(&self.shared.router);
         let name = config.name.clone();
         let changed = Box::new(move || router.changed(Change::Role(name.clone())));
-        let supervised = Arc::new(Supervised::new(config.clone(), Arc::clone(role_type), changed));
+        let supervised = Arc::new(Supervised::new(config.clone(), role_type, changed));
         let id = self.number();
         let (inbox, interests) = (Arc::clone(&supervised.inbox), supervised.interests());
         self.shared.router.add_role(id, &config.name, inbox, interests);
         let role = LiveRole { id, supervised, stop: watch::Sender::new(false), task: None };
         self.live().roles.insert(config.name.clone(), role);
-        Ok(())
+        id
     }
 
     /// Runs a Role that was added.
@@ -57,19 +90,8 @@ impl Node {
         let mut live = self.live();
         let storage = live.local.config.role_storage.clone();
         let Some(role) = live.roles.get_mut(name) else { return };
-        let told = Arc::clone(&role.supervised);
-        let context = RoleContext {
-            host: Arc::new(self.clone()),
-            name: name.into(),
-            inbox: Arc::clone(&role.supervised.inbox),
-            storage: storage.map(|folder| Storage::new(&folder, name)),
-            stop: role.stop.subscribe(),
-            reopen: self.shared.reopen.subscribe(),
-            links_ready: self.shared.ready.subscribe(),
-            unheard: Arc::default(),
-            log_limiter: Arc::default(),
-            problem: Arc::new(move |problem| told.set_problem(problem)),
-        };
+        let storage = storage.map(|folder| Storage::new(&folder, name));
+        let context = self.context(name, role, storage);
         let (id, supervised) = (role.id, Arc::clone(&role.supervised));
         let router = Arc::clone(&self.shared.router);
         role.task = Some(tokio::spawn(async move {
@@ -79,6 +101,29 @@ impl Node {
                 supervised.inbox.close();
             }
         }));
+    }
+
+    /// What a Role has of its Node.
+    pub(super) fn context(
+        &self,
+        name: &str,
+        role: &LiveRole,
+        storage: Option<Storage>,
+    ) -> RoleContext {
+        let (supervised, router) = (Arc::clone(&role.supervised), Arc::clone(&self.shared.router));
+        RoleContext {
+            host: Arc::new(self.clone()),
+            name: name.into(),
+            inbox: Arc::clone(&role.supervised.inbox),
+            storage,
+            stop: role.stop.subscribe(),
+            reopen: self.shared.reopen.subscribe(),
+            links_ready: self.shared.ready.subscribe(),
+            unheard: Arc::default(),
+            log_limiter: Arc::default(),
+            programs: Arc::default(),
+            record: Arc::new(Kept { id: role.id, supervised, router }),
+        }
     }
 
     /// Lets a Role come to its end. One that does not end in time is ended.
@@ -112,7 +157,7 @@ impl Node {
     /// When there is no such Role.
     pub async fn start_role(&self, name: &str) -> Result<(), ControlError> {
         let _one_at_a_time = self.shared.operations.lock().await;
-        let config = self.role_config(name)?;
+        let config = self.startable(name)?;
         let runs = self
             .live()
             .roles
@@ -143,7 +188,7 @@ impl Node {
     /// When there is no such Role.
     pub async fn restart_role(&self, name: &str) -> Result<(), ControlError> {
         let _one_at_a_time = self.shared.operations.lock().await;
-        let config = self.role_config(name)?;
+        let config = self.startable(name)?;
         self.end_role(name).await;
         self.add_role(&config)?;
         self.run_role(name);
@@ -154,5 +199,14 @@ impl Node {
         let live = self.live();
         let role = live.roles.get(name).map(|role| role.config().clone());
         role.ok_or_else(|| ControlError::NoSuchRole(name.to_owned()))
+    }
+
+    /// The configuration of a Role that the Node can start by itself.
+    fn startable(&self, name: &str) -> Result<RoleConfig, ControlError> {
+        let config = self.role_config(name)?;
+        match config.runs {
+            Runs::Attached => Err(ControlError::IsAttached(name.to_owned())),
+            _ => Ok(config),
+        }
     }
 }

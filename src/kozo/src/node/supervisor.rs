@@ -10,8 +10,9 @@ use tracing::{debug, error, info};
 use crate::class;
 use crate::config::RoleConfig;
 use crate::interest::Interest;
+use crate::process::{self, Usage};
 use crate::role::{Inbox, RoleContext, RoleError, RoleType};
-use crate::status::{RoleState, RoleStatus};
+use crate::status::{ProcessStatus, RoleState, RoleStatus};
 use kozo_core::pauses::Pauses;
 
 /// Pauses before a Role that has failed is started again.
@@ -42,9 +43,13 @@ pub(super) enum End {
 #[derive(Default)]
 struct Doing {
     state: RoleState,
+    status: Option<String>,
     problem: Option<String>,
     last_error: Option<String>,
     restarts: u64,
+    /// The program that it runs.
+    process: Option<u32>,
+    last_exit: Option<String>,
 }
 
 impl Supervised {
@@ -59,21 +64,42 @@ impl Supervised {
         Supervised { config, inbox, role_type, doing, changed }
     }
 
-    fn set_state(&self, state: RoleState) {
+    /// Keeps what the Role does.
+    pub(super) fn set_state(&self, state: RoleState) {
         {
             let mut doing = self.lock();
             doing.state = state;
             // What a Role said of itself holds as long as it runs.
+            doing.status = None;
             doing.problem = None;
+            doing.process = None;
         }
         (self.changed)();
     }
 
     /// Keeps what the running Role says of itself.
+    pub(super) fn set_status(&self, status: Option<String>) {
+        self.set(|doing| &mut doing.status, status);
+    }
+
+    /// Keeps what the running Role says is in its way.
     pub(super) fn set_problem(&self, problem: Option<String>) {
-        let before = std::mem::replace(&mut self.lock().problem, problem.clone());
-        if before != problem {
+        self.set(|doing| &mut doing.problem, problem);
+    }
+
+    fn set(&self, which: fn(&mut Doing) -> &mut Option<String>, text: Option<String>) {
+        let before = std::mem::replace(which(&mut self.lock()), text.clone());
+        if before != text {
             (self.changed)();
+        }
+    }
+
+    /// Keeps which program the Role runs, and how its last one ended, if it says so.
+    pub(super) fn set_program(&self, process: Option<u32>, exit: Option<String>) {
+        let mut doing = self.lock();
+        doing.process = process;
+        if exit.is_some() {
+            doing.last_exit = exit;
         }
     }
 
@@ -99,6 +125,12 @@ impl Supervised {
                 }
                 Err(problem) => problem,
             };
+            if !self.role_type.restarts() {
+                error!(class = class::ROLE_FAILED, role = self.config.name, "failed: {problem}");
+                self.set_failed(&problem);
+                context.stopped().await;
+                return self.stopped();
+            }
             if started.elapsed() >= WELL {
                 pauses.reset();
             }
@@ -119,11 +151,12 @@ impl Supervised {
             role = self.config.name,
             "failed: {problem}; it is started again in {seconds} s"
         );
-        {
-            let mut doing = self.lock();
-            doing.last_error = Some(problem.to_string());
-            doing.restarts += 1;
-        }
+        self.lock().restarts += 1;
+        self.set_failed(problem);
+    }
+
+    fn set_failed(&self, problem: &RoleError) {
+        self.lock().last_error = Some(problem.to_string());
         self.set_state(RoleState::Failed);
     }
 
@@ -154,9 +187,12 @@ impl Supervised {
             role_type: self.config.role_type.clone(),
             description: self.config.description.clone(),
             state: doing.state,
+            status: doing.status.clone(),
             problem: doing.problem.clone(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,
+            process: doing.process.and_then(process_status),
+            last_exit: doing.last_exit.clone(),
             sent: 0,
             received: counters.received,
             dropped: counters.dropped,
@@ -168,4 +204,10 @@ impl Supervised {
     fn lock(&self) -> MutexGuard<'_, Doing> {
         self.doing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A program at this moment; none if it has gone.
+fn process_status(pid: u32) -> Option<ProcessStatus> {
+    let Usage { memory, cpu_time } = process::usage(pid)?;
+    Some(ProcessStatus { pid, memory, cpu_time })
 }

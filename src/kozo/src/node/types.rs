@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{NodeConfig, Registry, RoleConfig, TransportConfig};
+use crate::config::programs::Programs;
+use crate::config::{NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
 use crate::interest::Interest;
+use crate::role::conversation::LineBudget;
 use crate::role::{self, RoleType};
 use crate::roles;
 use crate::transport::{self, Transport, TransportType};
@@ -15,12 +17,17 @@ pub struct Types {
     pub roles: Vec<Arc<dyn RoleType>>,
     /// Types of Transports.
     pub transports: Vec<Arc<dyn TransportType>>,
+    /// Where types of Roles that are programs are looked for.
+    pub programs: Programs,
+    /// What the lines of programs may take of memory, all together.
+    pub lines: LineBudget,
 }
 
 impl Types {
-    /// Those that are part of the daemon.
+    /// Those that are part of the daemon, and no programs.
     pub fn built_in() -> Types {
-        Types { roles: roles::built_in(), transports: transport::built_in() }
+        let (roles, transports) = (roles::built_in(), transport::built_in());
+        Types { roles, transports, programs: Programs::default(), lines: LineBudget::default() }
     }
 
     /// Their options, for the configuration.
@@ -28,12 +35,26 @@ impl Types {
         Registry {
             roles: role::schemas(&self.roles),
             transports: self.transports.iter().map(|transport| transport.schema()).collect(),
+            programs: self.programs.clone(),
         }
     }
 
-    /// The type of a Role, if it is known.
-    pub(super) fn role(&self, role: &RoleConfig) -> Option<&Arc<dyn RoleType>> {
-        self.roles.iter().find(|known| known.schema().name == role.role_type)
+    /// The type of a Role, if it is known. That of a program which is missing is one whose Roles fail.
+    pub(super) fn role(&self, role: &RoleConfig) -> Option<Arc<dyn RoleType>> {
+        match &role.runs {
+            Runs::BuiltIn => {
+                self.roles.iter().find(|known| known.schema().name == role.role_type).cloned()
+            }
+            Runs::Program(program) => Some(Arc::new(roles::program::ProgramType::new(
+                program.clone(),
+                self.lines.clone(),
+            ))),
+            Runs::Attached => None,
+            Runs::Nothing(why) => {
+                let type_name = role.role_type.clone();
+                Some(Arc::new(roles::missing::Missing { type_name, why: why.clone() }))
+            }
+        }
     }
 
     /// A Transport as configured, if its type is known.
@@ -45,10 +66,12 @@ impl Types {
 
     /// What a Node wants as far as its configuration tells; everything where it does not.
     pub(super) fn interests_of(&self, node: &NodeConfig) -> Vec<Interest> {
-        let of_role = |role: &RoleConfig| match self.role(role) {
-            Some(role_type) => role_type.interests(role),
-            None => vec![Interest::any()],
+        let of_role = |role: &RoleConfig| match &role.runs {
+            Runs::BuiltIn => self.role(role).map(|role_type| role_type.interests(role)),
+            Runs::Program(program) => program.program.description.interest.clone(),
+            Runs::Attached | Runs::Nothing(_) => None,
         };
+        let of_role = |role| of_role(role).unwrap_or_else(|| vec![Interest::any()]);
         node.roles.iter().flat_map(of_role).collect()
     }
 }

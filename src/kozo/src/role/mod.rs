@@ -5,6 +5,7 @@
 //! sends, receives and stores; it ends when asked to stop. A Role that returns an error is started
 //! again, built anew, with backoff. The built-in types are in [`roles`](crate::roles); `node` supervises.
 
+pub mod conversation;
 pub mod inbox;
 pub mod storage;
 #[cfg(test)]
@@ -12,7 +13,7 @@ pub mod storage;
 pub(crate) mod testing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rmpv::Value;
 use tokio::sync::watch;
@@ -21,9 +22,10 @@ use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
+use crate::process::Programs;
 use crate::queue::Room;
 use crate::rate_limiter::RateLimiter;
-use crate::status::NodeStatus;
+use crate::status::{NodeStatus, PeerStatus};
 pub use inbox::Inbox;
 pub use storage::Storage;
 
@@ -40,6 +42,11 @@ pub trait RoleType: Send + Sync {
     /// Which Messages a Role so configured wants. Depends on nothing but the configuration, because
     /// other Nodes ask it too: about a Peer that has not announced its interest yet.
     fn interests(&self, config: &RoleConfig) -> Vec<Interest>;
+
+    /// Whether a Role that has failed is started again.
+    fn restarts(&self) -> bool {
+        true
+    }
 
     /// Makes a Role, not yet running.
     fn build(&self, config: &RoleConfig) -> Box<dyn Role>;
@@ -129,9 +136,18 @@ pub trait Host: Send + Sync {
     /// The Node at this moment.
     fn status(&self) -> NodeStatus;
 
+    /// The Peers at this moment, in the order of the configuration.
+    fn peers(&self) -> Vec<PeerStatus>;
+
+    /// Changes when a Peer may be there or not, or its link stand, as it did not before.
+    fn peers_changed(&self) -> watch::Receiver<()>;
+
     /// Opens a view of the Messages that pass the Node and match; it ends when the last clone of
     /// the returned inbox is dropped.
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox>;
+
+    /// What starts the programs of a Role.
+    fn programs(&self, role: &str) -> Programs;
 
     /// Prints a line for people to see, on the daemon's standard output.
     fn print(&self, role: &str, line: &str);
@@ -141,6 +157,21 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// What is wrong with the filter.
     fn set_log_filter(&self, filter: &str) -> Result<(), String>;
+}
+
+/// What a Node keeps of one running Role. `node` implements it; Roles use it through [`RoleContext`].
+pub(crate) trait Record: Send + Sync {
+    /// Keeps what the Role says of itself.
+    fn set_status(&self, status: Option<String>);
+
+    /// Keeps what the Role says is in its way.
+    fn set_problem(&self, problem: Option<String>);
+
+    /// Lets the Role want these Messages, or those that its type declares.
+    fn set_interests(&self, interests: Option<Vec<Interest>>);
+
+    /// Keeps which program the Role runs, and how the one before ended.
+    fn set_program(&self, process: Option<u32>, exit: Option<String>);
 }
 
 /// A running Role's side of its Node.
@@ -162,10 +193,12 @@ pub struct RoleContext {
     pub links_ready: watch::Receiver<bool>,
     /// Whether its last Message reached no Role and no Peer.
     pub(crate) unheard: Arc<AtomicBool>,
-    /// Says at most once a minute that a Log Message could not be sent.
+    /// Lets the Role complain of one thing at most once a minute.
     pub(crate) log_limiter: Arc<Mutex<RateLimiter<String>>>,
-    /// Takes what [`RoleContext::set_problem`] says.
-    pub(crate) problem: Arc<dyn Fn(Option<String>) + Send + Sync>,
+    /// What starts its programs, from the first one on.
+    pub(crate) programs: Arc<OnceLock<Programs>>,
+    /// What the Node keeps of the Role.
+    pub(crate) record: Arc<dyn Record>,
 }
 
 impl RoleContext {
@@ -255,15 +288,21 @@ impl RoleContext {
     pub async fn log(&self, text: &str) {
         let draft = Draft::new(crate::message::Kind::Log, "log").data(&Value::from(text));
         if let Err(error) = self.send(draft).await
-            && self
-                .log_limiter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .allow("log")
-                .is_some()
+            && self.may_complain("log")
         {
             tracing::warn!(role = %self.name, "cannot send a log message: {error}");
         }
+    }
+
+    /// What starts the programs of the Role.
+    pub fn programs(&self) -> &Programs {
+        self.programs.get_or_init(|| self.host.programs(&self.name))
+    }
+
+    /// Whether a line about this may be logged: once a minute.
+    pub(crate) fn may_complain(&self, cause: &str) -> bool {
+        let mut limiter = self.log_limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        limiter.allow(cause).is_some()
     }
 
     /// Prints a line for people to see.
@@ -274,7 +313,29 @@ impl RoleContext {
     /// Says in the status of the Node what keeps the Role from doing all of its job, until something
     /// else does, or nothing.
     pub fn set_problem(&self, problem: Option<String>) {
-        (self.problem)(problem);
+        self.record.set_problem(problem);
+    }
+
+    /// Says of the Role what people are to see in the status of the Node, until something else is said, or nothing, or
+    /// the Role runs no longer.
+    pub fn set_status(&self, status: Option<String>) {
+        self.record.set_status(status);
+    }
+
+    /// From now on the Role wants these Messages, or with none given those that its type declares. Peers are told. This
+    /// holds beyond the end of the Role, until it says otherwise, if it fails and is to be started again.
+    pub fn set_interests(&self, interests: Option<Vec<Interest>>) {
+        self.record.set_interests(interests);
+    }
+
+    /// Says in the status of the Node which program the Role runs now. It is forgotten when the Role ends.
+    pub fn set_process(&self, pid: Option<u32>) {
+        self.record.set_program(pid, None);
+    }
+
+    /// Says in the status of the Node how the Role's program ended.
+    pub fn set_exit(&self, exit: &str) {
+        self.record.set_program(None, Some(exit.to_owned()));
     }
 }
 

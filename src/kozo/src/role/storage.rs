@@ -218,7 +218,7 @@ fn exists(error: io::Error) -> io::Result<()> {
 /// The name of a Role as that of a file: letters, digits, `-` and `_` stand for themselves, every
 /// other byte is `%` and two digits. So no name leaves the folder, and none has a dot: what is
 /// written beside the file can never be another Role's.
-fn file_name(role: &str) -> String {
+pub(crate) fn file_name(role: &str) -> String {
     let mut name = String::with_capacity(role.len());
     for character in role.chars() {
         if character.is_alphanumeric() || matches!(character, '-' | '_') {

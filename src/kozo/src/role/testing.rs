@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::config::{Limits, OptionValue, Options, Presence};
+use crate::config::{Limits, OptionValue, Options, Presence, Runs};
 use crate::message::{Kind, Origin};
 
 /// How long a test waits for what must come.
@@ -20,6 +20,7 @@ pub(crate) struct TestHost {
     state: Mutex<Seen>,
     changed: Notify,
     storage: Option<std::path::PathBuf>,
+    peers_changed: watch::Sender<()>,
 }
 
 /// What a Node saw so far.
@@ -29,7 +30,9 @@ pub(crate) struct Seen {
     pub(crate) sent_at: Vec<Instant>,
     pub(crate) printed: Vec<String>,
     pub(crate) log_filter: Option<String>,
+    pub(crate) status: Option<String>,
     pub(crate) problem: Option<String>,
+    peers: Vec<PeerStatus>,
     subscribers: Vec<(Vec<Interest>, Weak<Inbox>)>,
 }
 
@@ -81,6 +84,7 @@ pub(crate) fn configure(role_type: &dyn RoleType, options: &[(&str, OptionValue)
         role_type: schema.name.to_string(),
         description: None,
         queue: Limits::default(),
+        runs: Runs::BuiltIn,
         options: checked,
     }
 }
@@ -96,15 +100,17 @@ impl TestHost {
             state: Mutex::default(),
             changed: Notify::new(),
             storage: storage.map(std::path::Path::to_owned),
+            peers_changed: watch::Sender::new(()),
         })
     }
 
     /// The side of a Role that wants these Messages.
     pub(crate) fn context(self: &Arc<Self>, name: &str, interests: Vec<Interest>) -> Context {
-        let inbox = self.tap(interests);
+        let inbox = self.tap(interests.clone());
         let (stop, stop_receiver) = watch::channel(false);
         let (reopen, reopen_receiver) = watch::channel(0);
-        let host = Arc::clone(self);
+        let record =
+            Kept { host: Arc::clone(self), inbox: Arc::clone(&inbox), declared: interests };
         let context = RoleContext {
             host: self.clone(),
             name: name.into(),
@@ -115,7 +121,8 @@ impl TestHost {
             links_ready: watch::channel(true).1,
             unheard: Arc::default(),
             log_limiter: Arc::default(),
-            problem: Arc::new(move |problem| host.change(|seen| seen.problem = problem)),
+            programs: Arc::default(),
+            record: Arc::new(record),
         };
         Context { context, stop, reopen }
     }
@@ -144,6 +151,21 @@ impl TestHost {
         let origin = Arc::new(Origin { node: node.to_owned(), boot: 1 });
         let message = Message::encode(origin, role, 1, time, draft).unwrap();
         self.route(&message).unwrap();
+    }
+
+    /// The Peers are these from now on.
+    pub(crate) fn set_peers(&self, peers: Vec<PeerStatus>) {
+        self.change(|seen| seen.peers = peers);
+        self.peers_changed.send_replace(());
+    }
+
+    /// Who has this inbox wants these Messages from now on.
+    pub(crate) fn set_interests_of(&self, inbox: &Arc<Inbox>, interests: Vec<Interest>) {
+        let inbox = Arc::downgrade(inbox);
+        self.change(|seen| {
+            seen.subscribers.retain(|(_, other)| !other.ptr_eq(&inbox));
+            seen.subscribers.push((interests, inbox));
+        });
     }
 
     /// Looks at what was seen so far.
@@ -188,6 +210,30 @@ impl TestHost {
     }
 }
 
+/// What is kept of a Role.
+struct Kept {
+    host: Arc<TestHost>,
+    inbox: Arc<Inbox>,
+    declared: Vec<Interest>,
+}
+
+impl Record for Kept {
+    fn set_status(&self, status: Option<String>) {
+        self.host.change(|seen| seen.status = status);
+    }
+
+    fn set_problem(&self, problem: Option<String>) {
+        self.host.change(|seen| seen.problem = problem);
+    }
+
+    fn set_interests(&self, interests: Option<Vec<Interest>>) {
+        let interests = interests.unwrap_or_else(|| self.declared.clone());
+        self.host.set_interests_of(&self.inbox, interests);
+    }
+
+    fn set_program(&self, _process: Option<u32>, _exit: Option<String>) {}
+}
+
 /// What [`TestHost::context`] hands out.
 pub(crate) struct Context {
     pub(crate) context: RoleContext,
@@ -214,7 +260,20 @@ impl Host for TestHost {
     }
 
     fn offer(&self, role: &str, draft: &Draft<'_>) -> Result<Offered, SendError> {
-        self.send(role, draft).map(Offered::Sent)
+        let origin = Arc::new(Origin { node: self.name.clone(), boot: 1 });
+        let message = Message::encode(origin, role, 1, 1, draft)?;
+        let room = self.seen(|seen| {
+            let wanting = seen.subscribers.iter().filter(|(interests, _)| {
+                interests.iter().any(|interest| interest.matches(&message))
+            });
+            wanting
+                .filter_map(|(_, inbox)| inbox.upgrade())
+                .find_map(|inbox| inbox.wait_for_room(message.size()))
+        });
+        match room {
+            Some(room) => Ok(Offered::Full(room)),
+            None => self.send(role, draft).map(Offered::Sent),
+        }
     }
 
     fn status(&self) -> NodeStatus {
@@ -226,10 +285,26 @@ impl Host for TestHost {
         }
     }
 
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.seen(|seen| seen.peers.clone())
+    }
+
+    fn peers_changed(&self) -> watch::Receiver<()> {
+        self.peers_changed.subscribe()
+    }
+
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::new(Limits::default()));
         self.change(|seen| seen.subscribers.push((interests, Arc::downgrade(&inbox))));
         inbox
+    }
+
+    /// Through the built daemon, which is beside the tests.
+    fn programs(&self, role: &str) -> Programs {
+        let tests = std::env::current_exe().unwrap();
+        let launcher = tests.ancestors().nth(2).unwrap().join("kozo");
+        let storage = self.storage.clone();
+        Programs::of_nothing(&self.name, role, storage).with_launcher(&launcher)
     }
 
     fn print(&self, _role: &str, line: &str) {

@@ -2,9 +2,12 @@
 
 mod cuckoo;
 mod debugger;
+mod exec;
 mod listener;
 mod logger;
 pub mod message_injector;
+pub mod missing;
+pub mod program;
 mod saver;
 mod timer;
 
@@ -20,6 +23,7 @@ pub fn built_in() -> Vec<Arc<dyn RoleType>> {
         Arc::new(logger::Logger),
         Arc::new(message_injector::MessageInjector),
         Arc::new(debugger::Debugger),
+        Arc::new(exec::Exec),
     ]
 }
 

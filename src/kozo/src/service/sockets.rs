@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::transport::InheritedSockets;
+use kozo_core::places;
 
 /// Name of the control socket. Listeners have the names of their Transports, see
 /// [`crate::transport::inherited`].
@@ -23,6 +25,19 @@ pub fn take_over() -> io::Result<InheritedSockets> {
         inherited.add(name.unwrap_or_default(), own(socket.into_std())?);
     }
     Ok(inherited)
+}
+
+/// The control socket, and the one at which programs attach themselves. Both have the same name, as systemd has one
+/// for all sockets of a unit; the paths tell them apart.
+pub fn control(inherited: &mut InheritedSockets) -> (Option<UnixListener>, Option<UnixListener>) {
+    let (mut bus, mut role) = (None, None);
+    for socket in inherited.take(CONTROL).into_iter().map(UnixListener::from) {
+        let address = socket.local_addr().ok();
+        let path = address.as_ref().and_then(|address| address.as_pathname());
+        let is_role = path.is_some_and(|path| path.ends_with(places::ROLE_SOCKET));
+        *(if is_role { &mut role } else { &mut bus }) = Some(socket);
+    }
+    (bus, role)
 }
 
 /// Keeps a socket from the programs that this one starts.

@@ -145,11 +145,23 @@ impl Writer {
             let item = match value {
                 OptionValue::Flag(flag) => Item::Flag(*flag),
                 OptionValue::Integer(number) => Item::Signed(*number),
+                OptionValue::Number(number) => Item::Fraction(*number),
                 OptionValue::Duration(duration) => self.duration(*duration),
                 OptionValue::Size(bytes) => self.size(*bytes),
                 OptionValue::Text(text) => Item::Text(text.clone()),
                 OptionValue::Path(path) => Item::Text(path.to_string_lossy().into_owned()),
                 OptionValue::List(list) => Item::List(list.clone()),
+                OptionValue::Variables(variables) => {
+                    let texts = variables
+                        .iter()
+                        .map(|(name, text)| (name.clone(), Item::Text(text.clone())));
+                    Item::Block(texts.collect())
+                }
+                OptionValue::Block(options) => {
+                    let mut block = Block::new();
+                    self.options(options, &mut block);
+                    Item::Block(block)
+                }
             };
             block.insert(name.clone(), item);
         }

@@ -36,6 +36,17 @@ impl Directory {
         self.roles.insert(id, Arc::new(subscriber));
     }
 
+    /// Sets what a Role wants; says no if it is not there, or wanted just that.
+    pub(super) fn set_interests(&mut self, id: RoleId, interests: Vec<Interest>) -> bool {
+        let Some(role) = self.roles.get_mut(&id).filter(|role| role.interests != interests) else {
+            return false;
+        };
+        self.by_role.set(id, &interests);
+        let Subscriber { name, inbox, .. } = &**role;
+        *role = Arc::new(Subscriber { name: name.clone(), inbox: Arc::clone(inbox), interests });
+        true
+    }
+
     /// Removes a Role.
     pub(super) fn remove_role(&mut self, id: RoleId) {
         self.by_role.remove(id);

@@ -14,7 +14,7 @@ mod routes;
 mod seen;
 mod taps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +52,7 @@ pub struct Router {
     /// Bytes of the largest Message that a Role or a tap could take.
     largest: AtomicUsize,
     changes: broadcast::Sender<Change>,
+    peers_changed: watch::Sender<()>,
     warnings: Mutex<RateLimiter<(String, &'static str)>>,
 }
 
@@ -100,6 +101,7 @@ impl Router {
             interests: watch::Sender::new(Arc::default()),
             largest: AtomicUsize::new(0),
             changes: broadcast::Sender::new(CHANGES),
+            peers_changed: watch::Sender::new(()),
             warnings: Mutex::default(),
         }
     }
@@ -121,6 +123,14 @@ impl Router {
         let subscriber = Subscriber { name: name.to_owned(), inbox, interests };
         state.change_directory().add_role(id, subscriber);
         self.announce(&state);
+    }
+
+    /// Lets a Role that is there want something else.
+    pub(super) fn set_interests(&self, id: RoleId, interests: Vec<Interest>) {
+        let mut state = self.lock();
+        if state.change_directory().set_interests(id, interests) {
+            self.announce(&state);
+        }
     }
 
     /// Removes a Role.
@@ -153,12 +163,9 @@ impl Router {
         let largest = directory.roles().map(|role| role.inbox.limits().size).max().unwrap_or(0);
         self.largest.store(largest.max(taps.largest()), Ordering::Relaxed);
         let of_roles = directory.roles().flat_map(|role| &role.interests);
-        let mut all: Vec<Interest> = Vec::new();
-        for interest in of_roles.chain(taps.announced()) {
-            if !all.contains(interest) {
-                all.push(interest.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let all = of_roles.chain(taps.announced()).filter(|interest| seen.insert(*interest));
+        let all: Vec<Interest> = all.cloned().collect();
         self.interests.send_if_modified(|known| {
             let changed = **known != *all;
             if changed {
@@ -173,8 +180,16 @@ impl Router {
         self.changes.subscribe()
     }
 
+    /// Changes when something about the Peers may have. Who is slow misses nothing of how they stand in the end.
+    pub(super) fn peers_changed(&self) -> watch::Receiver<()> {
+        self.peers_changed.subscribe()
+    }
+
     /// Tells of a change.
     pub fn changed(&self, change: Change) {
+        if matches!(change, Change::PeerAdded(_) | Change::PeerRemoved(_) | Change::Peer(_)) {
+            self.peers_changed.send_replace(());
+        }
         // An error: there is no receiver.
         let _ = self.changes.send(change);
     }
@@ -362,7 +377,10 @@ impl Dispatch for Router {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::ingress::tests::node;
     use super::*;
+    use crate::config::{ConnectPolicy, Limits};
+    use crate::message::Kind;
 
     #[test]
     fn a_peer_that_is_not_there_wants_nothing() {
@@ -371,5 +389,41 @@ mod tests {
         let router = Router::new(origin);
         router.set_interest(1, &[Interest::any()]);
         assert!(router.lock().directory.peers_for(&head).is_empty());
+    }
+
+    #[test]
+    fn a_message_goes_to_those_who_want_it_until_they_are_gone() {
+        let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 1 });
+        let router = Router::new(origin);
+        let inbox = Arc::new(Inbox::new(Limits::default()));
+        let ticks = || vec![Interest::exactly(Kind::Event, "tick")];
+        router.add_role(1, "bell", Arc::clone(&inbox), ticks());
+        let [own, other] = ["clock", "scribe"].map(|name| node(name, ConnectPolicy::OnDemand));
+        let (peer, _commands) = Peer::new(7, &own, Arc::new(other), Limits::default());
+        let peer = Arc::new(peer);
+        router.add_peer(Arc::clone(&peer), &[]);
+        let send = |message_type| router.send("timer", &Draft::event(message_type)).unwrap();
+
+        let sent = send("tick");
+        assert_eq!((sent.sequence, sent.roles, sent.peers, sent.unreachable), (1, 1, 0, 0));
+        router.set_interest(7, &ticks());
+        assert_eq!((send("tick").peers, send("tock").peers), (1, 0));
+        assert_eq!((router.sent(), router.sent_by("timer"), router.sent_by("bell")), (3, 3, 0));
+        router.remove_role(1);
+        router.remove_peer(7);
+        let sent = send("tick");
+        assert_eq!((sent.sequence, sent.roles, sent.peers), (4, 0, 0));
+        assert!(router.interests().borrow().is_empty());
+        assert_eq!(inbox.counters().received, 2);
+    }
+
+    #[test]
+    fn a_link_that_changes_is_announced_by_the_name_of_its_peer() {
+        let router = Router::new(Arc::new(Origin { node: "clock".to_owned(), boot: 1 }));
+        let [own, other] = ["clock", "scribe"].map(|name| node(name, ConnectPolicy::Constant));
+        let (peer, _commands) = Peer::new(7, &own, Arc::new(other), Limits::default());
+        let mut changes = router.changes();
+        router.link_changed(&peer);
+        assert!(matches!(changes.try_recv(), Ok(Change::Peer(name)) if name == "scribe"));
     }
 }

@@ -74,6 +74,7 @@ impl Role for Injector {
                     listener.shown()
                 );
             }
+            context.set_status(Some(format!("listens at {}", listener.shown())));
             serve(&listener, &context, self.log).await;
             Ok(())
         })

@@ -270,4 +270,4 @@ fn each(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

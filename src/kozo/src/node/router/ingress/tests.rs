@@ -18,7 +18,7 @@ const LARGE: usize = 2000;
 
 const SMALL_QUEUE: Limits = Limits { length: 2000, size: 1000 };
 
-fn node(name: &str, policy: ConnectPolicy) -> NodeConfig {
+pub(in crate::node::router) fn node(name: &str, policy: ConnectPolicy) -> NodeConfig {
     let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
     NodeConfig {
         name: name.to_owned(),

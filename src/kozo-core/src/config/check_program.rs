@@ -1,0 +1,226 @@
+//! Which type a Role is of: one that is built in, a program, or one that cannot be used here.
+
+use std::sync::Arc;
+
+use super::check_node::{Surroundings, Typed};
+use super::checker::{Checker, Sought};
+use super::programs::{self, Program, Unknown, find};
+use super::report::{Problem, quoted};
+use super::schema::Schema;
+
+/// The type of a Role, as far as it is known here.
+pub(super) enum RoleType<'r> {
+    BuiltIn(&'r Schema),
+    Program(Arc<Program>),
+    /// Why it is not, for people.
+    Unknown(String),
+}
+
+impl<'r> Checker<'r> {
+    /// The type that a Role says it is of. There is a problem or a warning where it cannot be used.
+    pub(super) fn role_type(&mut self, typed: &Typed<'_>, here: &Surroundings<'_>) -> RoleType<'r> {
+        if let Some(schema) = self.registry.role(&typed.name) {
+            return RoleType::BuiltIn(schema);
+        }
+        match self.program(&typed.name, here) {
+            Ok(program) => RoleType::Program(program),
+            Err(unknown) => RoleType::Unknown(self.no_program(&unknown, typed, here)),
+        }
+    }
+
+    /// The program of a type. Only one of the Node that is to run here may be run.
+    fn program(&mut self, name: &str, here: &Surroundings<'_>) -> Result<Arc<Program>, Unknown> {
+        let may_run = self.local == Some(here.node);
+        let folders = here.role_path.to_vec();
+        let sought = Sought { type_name: name.to_owned(), folders, may_run };
+        let find = || self.registry.programs.find(name, here.role_path, may_run).map(Arc::new);
+        self.programs.entry(sought).or_insert_with(find).clone()
+    }
+
+    /// Says that a program cannot be used, and what the Role shows of that.
+    fn no_program(
+        &mut self,
+        unknown: &Unknown,
+        typed: &Typed<'_>,
+        here: &Surroundings<'_>,
+    ) -> String {
+        let known = &self.registry.programs;
+        let package = programs::package(&typed.name);
+        let title = match unknown {
+            Unknown::NotAsked(path) => {
+                let title = format!("the program `{}` was not run", path.display());
+                let problem = Problem::new(typed.at.clone(), title.clone())
+                    .label("so its options are unchecked")
+                    .help("`kozo --check --run` runs it with `--describe`");
+                self.warnings.push(problem);
+                return title;
+            }
+            Unknown::Nowhere if !known.was_seen(&typed.name) => {
+                let programs = known.folders(here.role_path).flat_map(find::types_in);
+                let built_in = self.registry.roles.iter().map(|schema| schema.name.to_string());
+                let names = built_in.chain(programs).collect();
+                self.unknown_type(typed, here.node, "Role", names);
+                return format!("there is no program of type {}", quoted(&typed.name));
+            }
+            Unknown::Nowhere => {
+                format!("the program of type {} is not there", quoted(&typed.name))
+            }
+            Unknown::Bad(problem) => problem.clone(),
+        };
+        let mut problem = Problem::new(typed.at.clone(), title.clone());
+        if let Some(package) = package {
+            problem = problem.help(format!("the package {package} has it"));
+        }
+        // Of what another Node has, this machine need not know more.
+        if self.local == Some(here.node) && !known.may_be_missing {
+            self.problems.push(problem);
+        } else {
+            self.warnings.push(problem.label("the options are unchecked"));
+        }
+        match package {
+            Some(package) => format!("{title}: the package {package} has it"),
+            None => title,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::programs::{Cache, Describe, Programs};
+    use crate::config::{self, ConfigError, Loaded, Registry, Runs};
+
+    const PUBLIC: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT1wTqcxP8JEZ/8l1rrKs+1Trp8IGbBxgRFVdqVhUp/";
+    const RINGS: &str = r#"{"format": 1, "config": {"pin": {"kind": "integer", "max": 40}}}"#;
+
+    /// Answers for programs, and counts how often.
+    struct Answer(&'static str, AtomicUsize);
+
+    impl Describe for Answer {
+        fn describe(&self, _program: &Path) -> Result<String, String> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            match self.0 {
+                "" => Err("`bell --describe` says nothing".to_owned()),
+                said => Ok(said.to_owned()),
+            }
+        }
+    }
+
+    struct Machine {
+        folder: tempfile::TempDir,
+        registry: Registry,
+        asked: Arc<Answer>,
+    }
+
+    /// A machine with the program `bell`, which answers this when it is asked what it is.
+    fn machine(said: &'static str) -> Machine {
+        let folder = tempfile::tempdir().unwrap();
+        let bell = folder.path().join("bell");
+        fs::write(&bell, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&bell, fs::Permissions::from_mode(0o755)).unwrap();
+        let asked = Arc::new(Answer(said, AtomicUsize::new(0)));
+        let programs = Programs {
+            cache: Some(Cache::new(folder.path().join("cache"))),
+            describe: Some(Arc::clone(&asked) as _),
+            ..Programs::default()
+        };
+        Machine { folder, registry: Registry { programs, ..Registry::default() }, asked }
+    }
+
+    impl Machine {
+        /// Checks a System in which this is the block of a Role of Node `clock`, where `local` is to run.
+        fn check(&self, role: &str, local: Option<&str>) -> Result<Loaded, ConfigError> {
+            let text = format!(
+                "rolePath: {}\nsystem:\n  clock:\n    privateKey: /nowhere\n    publicKey: {PUBLIC}\n    \
+                 roles:\n      {role}\n",
+                self.folder.path().display()
+            );
+            config::check("kozo.yml", &text, local, &self.registry)
+        }
+
+        fn role(&self, role: &str) -> (config::RoleConfig, Vec<String>) {
+            let loaded = self.check(role, None).unwrap();
+            let role = loaded.system.nodes.first().unwrap().roles.first().unwrap().clone();
+            (role, loaded.warnings)
+        }
+
+        /// All that is said for the Node which is to run here.
+        fn refused(&self, role: &str) -> String {
+            self.check(role, Some("clock")).unwrap_err().render(false)
+        }
+    }
+
+    #[test]
+    fn a_program_of_another_node_is_not_run_and_its_options_are_not_checked() {
+        let machine = machine(RINGS);
+        let (role, warnings) = machine.role("bell: {pin: x}");
+        assert!(matches!(role.runs, Runs::Nothing(_)), "{:?}", role.runs);
+        assert_eq!(role.options.text("pin"), Some("x"));
+        assert!(warnings.concat().contains("was not run"), "{warnings:?}");
+        assert_eq!(machine.asked.1.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_file_beside_it_describes_a_program() {
+        let machine = machine("");
+        fs::write(machine.folder.path().join("bell.json"), RINGS).unwrap();
+        let (role, warnings) = machine.role("door: {type: bell, pin: 7, environment: {A: b}}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(role.options.integer("pin"), Some(7));
+        let Runs::Program(program) = role.runs else { panic!("{:?}", role.runs) };
+        assert_eq!(program.program.path, machine.folder.path().join("bell"));
+        assert_eq!(program.environment.get("A").map(String::as_str), Some("b"));
+        assert_eq!(program.memory_limit, 256 << 20);
+        let text = machine.check("bell: {pin: 41}", None).unwrap_err().render(false);
+        assert!(text.contains("`41` is not a value for `pin`"), "{text}");
+        let text = machine.check("bell: {pim: 4}", None).unwrap_err().render(false);
+        assert!(text.contains("did you mean `pin`"), "{text}");
+    }
+
+    #[test]
+    fn a_program_is_asked_once_for_as_long_as_its_file_is_the_same() {
+        let machine = machine(RINGS);
+        for _ in 0..2 {
+            let text = machine.refused("bell: {pin: 41}");
+            assert!(text.contains("`41` is not a value for `pin`"), "{text}");
+        }
+        assert_eq!(machine.asked.1.load(Ordering::Relaxed), 1);
+        fs::write(machine.folder.path().join("bell"), "#!/bin/false\n").unwrap();
+        machine.refused("bell: {pin: 41}");
+        assert_eq!(machine.asked.1.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_or_nonsense_is_refused_by_name() {
+        let text = machine("").refused("bell: {}");
+        assert!(text.contains("`bell --describe` says nothing"), "{text}");
+        let text = machine("{}").refused("bell: {}");
+        assert!(text.contains("--describe`: missing field `format`"), "{text}");
+    }
+
+    #[test]
+    fn a_node_starts_without_a_program_that_was_there_but_not_without_one_that_never_was() {
+        let mut machine = machine(RINGS);
+        machine.refused("bell: {pin: 41}");
+        fs::remove_file(machine.folder.path().join("bell")).unwrap();
+        let missing = "the program of type `bell` is not there";
+        assert!(machine.refused("bell: {}").contains(missing));
+        machine.registry.programs.may_be_missing = true;
+        let text = machine.refused("bell: {}");
+        assert!(!text.contains(missing), "{text}");
+        assert!(machine.refused("bel: {}").contains("there is no Role type `bel`"));
+        let text = machine.refused("motion_detect: {}");
+        assert!(!text.contains("motion_detect"), "{text}");
+        let (role, warnings) = machine.role("motion_detect: {}");
+        assert!(warnings.concat().contains("kozo-role-motion-detect"), "{warnings:?}");
+        let Runs::Nothing(why) = role.runs else { panic!("{:?}", role.runs) };
+        assert!(why.ends_with("the package kozo-role-motion-detect has it"), "{why}");
+    }
+}

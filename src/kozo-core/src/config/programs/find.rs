@@ -1,0 +1,158 @@
+//! Which file is the program of a type.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why no file is the program of a type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// No folder has one.
+    #[error("there is no such program")]
+    Nowhere,
+    /// A folder has several, and nothing says which is meant.
+    #[error("both `{}` and `{}` could be meant: rename one of them", .0.display(), .1.display())]
+    Twice(PathBuf, PathBuf),
+    /// There is a file of the right name, which nothing can run.
+    #[error("`{}` is not executable: `chmod +x` makes it so", .0.display())]
+    NotExecutable(PathBuf),
+    /// It is a Role in Python.
+    #[error("`{}` is in Python, for which there is no package yet: make it executable", .0.display())]
+    Python(PathBuf),
+}
+
+/// The program of a type: in the first folder that has an executable file of its name, with or without an extension.
+///
+/// # Errors
+/// When there is none, or nothing says which.
+pub fn find<'a>(
+    type_name: &str,
+    folders: impl Iterator<Item = &'a Path>,
+) -> Result<PathBuf, NotFound> {
+    if !is_file_name(type_name) {
+        return Err(NotFound::Nowhere);
+    }
+    let mut other = NotFound::Nowhere;
+    for folder in folders {
+        let mut found = in_folder(type_name, folder);
+        found.sort();
+        let mut executable = found.iter().filter(|file| file.is_executable);
+        match (executable.next(), executable.next()) {
+            (Some(one), None) => return Ok(one.path.clone()),
+            (Some(one), Some(two)) => {
+                return Err(NotFound::Twice(one.path.clone(), two.path.clone()));
+            }
+            (None, _) => {}
+        }
+        if let (NotFound::Nowhere, Some(file)) = (&other, found.into_iter().next()) {
+            let is_python = file.path.extension().is_some_and(|extension| extension == "py");
+            let wrong = if is_python { NotFound::Python } else { NotFound::NotExecutable };
+            other = wrong(file.path);
+        }
+    }
+    Err(other)
+}
+
+/// The types whose programs are in a folder, as far as their names tell.
+pub fn types_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut types: Vec<String> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let type_name = name.split_once('.').map_or(name.as_str(), |(stem, _)| stem);
+            (!in_folder(type_name, folder).is_empty()).then(|| type_name.to_owned())
+        })
+        .collect();
+    types.sort();
+    types.dedup();
+    types
+}
+
+/// Whether a type can have a program: what is in its name is to stay in the folder.
+fn is_file_name(type_name: &str) -> bool {
+    let sound = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    !type_name.is_empty() && type_name.chars().all(sound)
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    path: PathBuf,
+    is_executable: bool,
+}
+
+/// The files of a folder that have the name of the type, but for descriptions and what editors leave behind.
+fn in_folder(type_name: &str, folder: &Path) -> Vec<File> {
+    if !is_file_name(type_name) {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let behind = name.strip_prefix(type_name)?;
+            let is_extension = behind.strip_prefix('.').is_some_and(|extension| {
+                extension != "json" && extension.chars().all(char::is_alphanumeric)
+            });
+            if !behind.is_empty() && !is_extension {
+                return None;
+            }
+            let path = entry.path();
+            let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+            let is_executable = found.permissions().mode() & 0o111 != 0;
+            Some(File { path, is_executable })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, name: &str, mode: u32) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_first_folder_that_has_an_executable_wins() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = || [first.path(), second.path(), Path::new("/nowhere")].into_iter();
+        assert_eq!(find("bell", folders()), Err(NotFound::Nowhere));
+        let later = file(second.path(), "bell.sh", 0o755);
+        assert_eq!(find("bell", folders()), Ok(later.clone()));
+        file(first.path(), "bell.json", 0o755);
+        file(first.path(), "bell.sh~", 0o755);
+        file(first.path(), "bells", 0o755);
+        file(first.path(), "bell.md", 0o644);
+        assert_eq!(find("bell", folders()), Ok(later));
+        let program = file(first.path(), "bell", 0o755);
+        assert_eq!(find("bell", folders()), Ok(program.clone()));
+        let twice = file(first.path(), "bell.awk", 0o755);
+        assert_eq!(find("bell", folders()), Err(NotFound::Twice(program, twice)));
+        assert_eq!(types_in(first.path()), ["bell", "bells"]);
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = || std::iter::once(folder.path());
+        let plain = file(folder.path(), "bell.sh", 0o644);
+        assert_eq!(find("bell", folders()), Err(NotFound::NotExecutable(plain)));
+        let python = file(folder.path(), "gong.py", 0o644);
+        assert_eq!(find("gong", folders()), Err(NotFound::Python(python)));
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("below");
+        fs::create_dir(&below).unwrap();
+        file(folder.path(), "bell", 0o755);
+        for name in ["../bell", "..", ".", "", "/bin/sh", "a/b", "b?ll", "*"] {
+            assert_eq!(find(name, std::iter::once(&*below)), Err(NotFound::Nowhere), "{name}");
+        }
+    }
+}

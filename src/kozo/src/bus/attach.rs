@@ -1,0 +1,175 @@
+//! The socket at which programs attach themselves as Roles.
+//!
+//! A program says `attach` in its first line, and is told whether it may. From then on it is spoken with as with one
+//! that the Node has started ([`crate::role::conversation`]), for as long as the connection lasts.
+
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::accounts::{Accounts, Held, Share};
+use super::socket::{self, SocketError, SocketGuard};
+use crate::BoxFuture;
+use crate::config::programs::{Encoding, description};
+use crate::node::{ATTACHED, Node};
+use crate::process::descent;
+use crate::role::conversation::{self, LineBudget, Start};
+use crate::role::{Host as _, Role, RoleContext, RoleError};
+use kozo_core::places;
+
+/// How long a program has to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Longest first line, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// Pause after a failed accept, for instance when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The socket that systemd has passed, or one in the folder of the control socket.
+pub(super) fn listen(
+    passed: Option<StdListener>,
+    folder: Option<&SocketGuard>,
+) -> Result<UnixListener, SocketError> {
+    match (passed, folder) {
+        (Some(listener), _) => socket::adopt(listener),
+        (None, Some(folder)) => folder.bind(places::ROLE_SOCKET),
+        (None, None) => Err(SocketError::NotInherited),
+    }
+}
+
+/// Takes programs in until aborted. Those that are there already end with the Node.
+pub(super) async fn serve(listener: UnixListener, node: Node, accounts: Arc<Accounts>) {
+    let mut newcomers = tokio::task::JoinSet::new();
+    loop {
+        while newcomers.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(problem) => {
+                warn!("the socket of roles cannot accept: {problem}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(creds) = stream.peer_cred() else { continue };
+        let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else { continue };
+        let node = node.clone();
+        newcomers.spawn(async move {
+            if timeout(HANDSHAKE, newcomer(stream, &node, held)).await.is_err() {
+                debug!("a program at the socket of roles did not say who it is");
+            }
+        });
+    }
+}
+
+/// The request that a program begins with.
+#[derive(Deserialize)]
+struct Request {
+    id: Value,
+    method: String,
+    params: Params,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    name: String,
+    #[serde(rename = "type")]
+    role_type: Option<String>,
+    #[serde(default)]
+    options: Map<String, Value>,
+    #[serde(default)]
+    encoding: Encoding,
+    interest: Option<Vec<IndexMap<String, String>>>,
+}
+
+/// Lets a program in, or tells it why not.
+async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
+    let Ok(creds) = stream.peer_cred() else { return };
+    // Who can open the socket may attach: root, the user of the Node, and of the service the group `kozo`, which its
+    // process may have without its user being a member.
+    if descent::is_peer_program(&stream) {
+        let refused = "a program of a Node cannot attach to one";
+        return refuse(&mut stream.into_split().1, Value::Null, refused).await;
+    }
+    let by = who(creds.uid(), creds.pid());
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    if (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await.is_err() {
+        return;
+    }
+    let request: Request = match serde_json::from_slice(&line) {
+        Ok(request) => request,
+        Err(error) => {
+            let what = format!("the first line is to be a request `attach`: {error}");
+            return refuse(&mut writer, Value::Null, &what).await;
+        }
+    };
+    if request.method != "attach" {
+        return refuse(&mut writer, request.id, "the first request is to be `attach`").await;
+    }
+    let Params { name, role_type, options, encoding, interest } = request.params;
+    let interest = match interest.as_deref().map(description::interests).transpose() {
+        Ok(interest) => interest,
+        Err(problem) => return refuse(&mut writer, request.id, &problem).await,
+    };
+    let role_type = role_type.unwrap_or_else(|| ATTACHED.to_owned());
+    let attachment = match node.attach(&name, &role_type, by, interest.unwrap_or_default()).await {
+        Ok(attachment) => attachment,
+        Err(error) => return refuse(&mut writer, request.id, &error.to_string()).await,
+    };
+    let result = json!({"name": name, "node": node.node_name()});
+    let answer = json!({"jsonrpc": "2.0", "id": request.id, "result": result});
+    if writer.write_all(format!("{answer}\n").as_bytes()).await.is_ok() {
+        let start = Start { role_type, options };
+        let (lines, _held) = (node.lines(), held);
+        let role = AttachedRole { reader, writer, start, encoding, lines, _held };
+        attachment.run(Box::new(role));
+    }
+}
+
+/// Who attaches, for people.
+fn who(user: u32, process: Option<i32>) -> String {
+    let named = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(user)).ok().flatten();
+    let user = named.map_or_else(|| user.to_string(), |user| user.name);
+    match process {
+        Some(process) => format!("attached by {user}, process {process}"),
+        None => format!("attached by {user}"),
+    }
+}
+
+/// The Node's side of a program that has attached itself.
+struct AttachedRole {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    start: Start,
+    encoding: Encoding,
+    lines: LineBudget,
+    _held: Held,
+}
+
+impl Role for AttachedRole {
+    fn run(self: Box<Self>, context: RoleContext) -> BoxFuture<'static, Result<(), RoleError>> {
+        let AttachedRole { reader, writer, start, encoding, lines, _held } = *self;
+        Box::pin(async move {
+            let _held = _held;
+            conversation::converse(&context, start, encoding.into(), &lines, reader, writer).await
+        })
+    }
+}
+
+/// Tells a program why it may not attach.
+async fn refuse(writer: &mut OwnedWriteHalf, id: Value, why: &str) {
+    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32001, "message": why}});
+    // It may be gone.
+    let _ = writer.write_all(format!("{error}\n").as_bytes()).await;
+}

@@ -1,0 +1,107 @@
+//! Asks a program what it is, by running it with `--describe`.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use super::{Exit, Program, Programs, programs, registry};
+use crate::config::programs::{self as types, Cache, Describe};
+use kozo_core::places;
+
+/// How long a program has to answer.
+const TIME: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long what it printed may take to be read once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Longer answers are not read.
+const LONGEST: u64 = 256 * 1024;
+
+/// The programs of this machine. They are run to be asked what they are only if they may be.
+pub fn installed(may_run: bool) -> types::Programs {
+    let installed = types::Programs::installed();
+    let describe = may_run.then(|| Arc::new(Asked) as Arc<dyn Describe>);
+    let cache = places::own_descriptions().map(Cache::new).or(installed.cache);
+    types::Programs { cache, describe, ..installed }
+}
+
+/// Runs programs.
+struct Asked;
+
+impl Describe for Asked {
+    fn describe(&self, program: &Path) -> Result<String, String> {
+        let failed = |what: String| format!("`{} --describe` {what}", program.display());
+        let answer = ask(program).map_err(failed)?;
+        String::from_utf8(answer).map_err(|_| failed("does not print UTF-8".to_owned()))
+    }
+}
+
+/// What it prints.
+fn ask(path: &Path) -> Result<Vec<u8>, String> {
+    let program = Program {
+        program: path.into(),
+        arguments: vec!["--describe".into()],
+        ..Program::default()
+    };
+    let unstarted = |error: io::Error| format!("cannot be run: {error}");
+    let run = programs::run();
+    let mut command = Programs::without_node().command(&program, &run).map_err(unstarted)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = registry::with(|registry| registry.start(&mut command, &run));
+    let mut child = child.map_err(unstarted)?;
+    let answer = child.stdout.take().map(answer);
+    let ended = end(&mut child);
+    registry::with(|registry| registry.ended(child.id()));
+    // Its output is open no longer, unless something has left its group: then it is not waited for.
+    let answer = answer.and_then(|answer| answer.recv_timeout(LAST_WORDS).ok());
+    let exit = ended.ok_or_else(|| format!("does not end within {} s", TIME.as_secs()))?;
+    match answer {
+        _ if !exit.is_success() => Err(exit.to_string()),
+        None => Err("leaves something behind that has its output".to_owned()),
+        Some(Err(error)) => Err(format!("cannot be read: {error}")),
+        Some(Ok(bytes)) if bytes.len() as u64 > LONGEST => {
+            Err(format!("prints more than {LONGEST} bytes"))
+        }
+        Some(Ok(bytes)) if bytes.is_empty() => Err("prints nothing".to_owned()),
+        Some(Ok(bytes)) => Ok(bytes),
+    }
+}
+
+/// Reads the answer, while it is waited for that the program ends.
+fn answer(stdout: ChildStdout) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stdout.take(LONGEST + 1).read_to_end(&mut bytes);
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    answer
+}
+
+/// Waits until it ends, and ends its group then, or when its time is over. None if it was.
+fn end(child: &mut Child) -> Option<Exit> {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    // It stays a zombie, so that nothing else can have its number while its group is killed.
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let deadline = Instant::now() + TIME;
+    let runs = || matches!(waitid(Id::Pid(pid), flags), Ok(WaitStatus::StillAlive));
+    let mut in_time = true;
+    while in_time && runs() {
+        thread::sleep(LOOK);
+        in_time = Instant::now() < deadline;
+    }
+    // There may be nothing left of it.
+    let _ = killpg(pid, Signal::SIGKILL);
+    let exit = child.wait().map_or(Exit::Unknown, Exit::from);
+    in_time.then_some(exit)
+}

@@ -1,0 +1,149 @@
+//! What descends from programs and has outlived them.
+//!
+//! A process whose parent ends becomes the Node's own child, as the Node is a *child subreaper*: so it stays a
+//! descendant of the Node, however often it forks, and cannot pass for someone else's. It may live as long as the run of
+//! the program that it comes from, which its environment says. When that is over, or it does not say, it is
+//! killed.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+use super::registry::{self, Registry};
+use super::{environment, usage};
+
+/// Whether orphans come to this process.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// How long the last orphans have to go when the Node ends.
+const END: Duration = Duration::from_millis(500);
+
+/// Makes this process the parent of all orphans among its descendants, and looks after them. All children that it gets
+/// from now on must be programs of [`super::Programs`]. Takes a runtime.
+///
+/// # Errors
+/// When the system refuses.
+pub fn adopt() -> io::Result<()> {
+    prctl::set_child_subreaper(true)?;
+    // A shell that became the Node may have had children before.
+    registry::with(|registry| registry.leave_alone(children()));
+    let mut ended = signal(SignalKind::child())?;
+    ADOPTS.store(true, Ordering::Relaxed);
+    tokio::spawn(async move {
+        while ended.recv().await.is_some() {
+            end();
+        }
+    });
+    Ok(())
+}
+
+/// Ends the orphans whose run is over, and forgets those that have ended.
+pub(super) fn end() {
+    registry::with(|registry| {
+        registry.reap_killed();
+        if ADOPTS.load(Ordering::Relaxed) {
+            orphans(registry).into_iter().for_each(|pid| end_orphan(registry, pid));
+        }
+    });
+}
+
+/// The children of this process that nothing here waits for.
+fn orphans(registry: &Registry) -> Vec<u32> {
+    children().into_iter().filter(|pid| !registry.knows(*pid)).collect()
+}
+
+/// Waits until no program and no orphan is left, but not for long.
+pub async fn end_all() {
+    let deadline = Instant::now() + END;
+    let is_over = || registry::with(|registry| registry.is_empty() && orphans(registry).is_empty());
+    while !is_over() && Instant::now() < deadline {
+        end();
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn end_orphan(registry: &Registry, pid: u32) {
+    let process = Pid::from_raw(pid.cast_signed());
+    if !matches!(waitpid(process, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
+        return;
+    }
+    let is_over = match run_of(pid) {
+        Some(run) => !registry.runs(&run),
+        // The first process of a container is given others' orphans too.
+        None => std::process::id() != 1,
+    };
+    if is_over {
+        // It is our child and not waited for, so the number is still its own.
+        let _ = kill(process, Signal::SIGKILL);
+    }
+}
+
+/// The run that a process says it belongs to.
+fn run_of(pid: u32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let prefix = format!("{}=", environment::RUN);
+    let mut variables = environment.split(|byte| *byte == 0);
+    let run = variables.find_map(|variable| variable.strip_prefix(prefix.as_bytes()))?;
+    String::from_utf8(run.to_vec()).ok()
+}
+
+/// The children of this process.
+fn children() -> Vec<u32> {
+    listed_children().unwrap_or_else(searched_children)
+}
+
+/// As the kernel lists them, if it does.
+fn listed_children() -> Option<Vec<u32>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir("/proc/self/task").ok()? {
+        let listed = match fs::read_to_string(thread.ok()?.path().join("children")) {
+            Ok(listed) => listed,
+            // The thread may have ended; but a kernel that has no such file has it for none.
+            Err(_) if !fs::exists("/proc/thread-self/children").unwrap_or(false) => return None,
+            Err(_) => continue,
+        };
+        children.extend(listed.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    Some(children)
+}
+
+/// As they are found among all processes.
+fn searched_children() -> Vec<u32> {
+    let own = std::process::id();
+    let is_child = |pid: &u32| parent(*pid) == Some(own);
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// The parent of a process.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    usage::fields(&stat)?.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_find_the_same_children() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let listed = listed_children();
+        let searched = searched_children();
+        assert!(searched.contains(&child.id()), "{searched:?}");
+        assert!(listed.is_none_or(|listed| listed.contains(&child.id())));
+        assert_eq!(parent(child.id()), Some(std::process::id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!searched_children().contains(&child.id()));
+    }
+}

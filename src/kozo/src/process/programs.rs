@@ -1,0 +1,294 @@
+//! Starting the programs of a Role.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock};
+
+use kozo_core::places;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::launcher::Spec;
+use super::limits::{self, Limits};
+use super::running::Process;
+use super::sandbox::{self, Gap};
+use super::stderr::{Budget, LastLine, Lines};
+use super::{environment, registry};
+use crate::config::{NodeConfig, System};
+use crate::role::storage;
+
+/// The program that this process runs, whatever has taken its place on disk since.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// A program to be started.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// What is run: a path, or a name that is looked up in `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables besides the usual ones, or in place of them.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Usual variables that it does not get.
+    pub without: Vec<&'static str>,
+    /// How much of the machine it may take.
+    pub limits: Limits,
+}
+
+/// Why a program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Its own folder cannot be made.
+    #[error("its folder {} cannot be made: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no process for it.
+    #[error("{} cannot be started: {source}", program.display())]
+    Start {
+        /// What was to be run.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Starts the programs of one Role.
+#[derive(Debug)]
+pub struct Programs {
+    node: String,
+    role: Arc<str>,
+    launcher: PathBuf,
+    /// The folder that belongs to the Role.
+    state: Option<PathBuf>,
+    import_path: Vec<PathBuf>,
+    hidden: Vec<PathBuf>,
+    /// What a program may reach even below hidden paths, besides itself and its own folder.
+    granted: Vec<PathBuf>,
+    budget: Arc<Mutex<Budget>>,
+}
+
+impl Programs {
+    /// Of this Role of a Node.
+    pub fn new(system: &System, node: &NodeConfig, role: &str) -> Programs {
+        let options = &node.options;
+        let state = state(node).map(|folder| folder.join(folder_name(role)));
+        Programs {
+            node: node.name.clone(),
+            role: role.into(),
+            launcher: OWN_PROGRAM.into(),
+            state,
+            import_path: options.import_path.clone(),
+            hidden: hidden(system, node),
+            granted: [&*options.import_path, &options.role_path].concat(),
+            budget: Arc::default(),
+        }
+    }
+
+    /// Of no Node yet: for a program that is asked what it is while the configuration is being read. So it is hidden
+    /// where configurations and keys usually are, and all that the environment names.
+    pub(super) fn without_node() -> Programs {
+        let hidden = usually_hidden().chain(Path::new(places::CONFIG).parent().map(PathBuf::from));
+        Programs {
+            node: String::new(),
+            role: "".into(),
+            launcher: OWN_PROGRAM.into(),
+            state: None,
+            import_path: Vec::new(),
+            hidden: absolute(hidden),
+            granted: Vec::new(),
+            budget: Arc::default(),
+        }
+    }
+
+    /// Of a Role of a Node that hides nothing.
+    #[cfg(test)]
+    pub(crate) fn of_nothing(node: &str, role: &str, storage: Option<PathBuf>) -> Programs {
+        Programs {
+            node: node.to_owned(),
+            role: role.into(),
+            launcher: OWN_PROGRAM.into(),
+            state: storage.map(|folder| folder.join(folder_name(role))),
+            import_path: Vec::new(),
+            hidden: Vec::new(),
+            granted: Vec::new(),
+            budget: Arc::default(),
+        }
+    }
+
+    /// Starts them through another program than the one that runs: one that has the mode `launch`.
+    pub fn with_launcher(mut self, launcher: &Path) -> Programs {
+        launcher.clone_into(&mut self.launcher);
+        self
+    }
+
+    /// Starts a program. What it writes to standard error is logged in the name of the Role. Takes a runtime, on whose
+    /// own thread this is to be called: the program is killed when the thread ends that has started it.
+    ///
+    /// That the program itself cannot be run shows when it ends, see [`super::Exit`].
+    ///
+    /// # Errors
+    /// When the system gives no process for it.
+    pub fn start(
+        &self,
+        program: &Program,
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Process, LaunchError> {
+        static GAP: Once = Once::new();
+        GAP.call_once(tell_gap);
+        let failed =
+            |source| LaunchError::Start { program: program.program.clone().into(), source };
+        if let Some(folder) = &self.state {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })?;
+        }
+        let run = run();
+        let mut command = self.command(program, &run).map_err(failed)?;
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        // Before there is anything whose end could be missed.
+        let ended = signal(SignalKind::child()).map_err(failed)?;
+        let mut child =
+            registry::with(|registry| registry.start(&mut command, &run)).map_err(failed)?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let last_line = LastLine::default();
+        let lines = Lines {
+            role: Arc::clone(&self.role),
+            budget: Arc::clone(&self.budget),
+            last: Arc::clone(&last_line),
+        };
+        let stderr = stderr.map(ChildStderr::from_std).transpose();
+        let reader = tokio::spawn(async move {
+            if let Ok(Some(stderr)) = stderr {
+                lines.read(stderr).await;
+            }
+        });
+        // From here on it is killed when it is dropped.
+        let mut process = Process::new(child, ended, reader, last_line);
+        process.stdin = stdin.map(ChildStdin::from_std).transpose().map_err(failed)?;
+        process.stdout = stdout.map(ChildStdout::from_std).transpose().map_err(failed)?;
+        Ok(process)
+    }
+
+    /// What starts the program, through the launcher, as this run.
+    pub(super) fn command(&self, program: &Program, run: &str) -> io::Result<Command> {
+        let spec = serde_json::to_string(&self.spec(program))?;
+        let mut command = Command::new(&self.launcher);
+        command.args(["launch", &spec, "--"]);
+        command.arg(&program.program).args(&program.arguments);
+        let state = self.state.as_deref();
+        let usual = environment::of(&self.node, &self.role, run, state, &self.import_path);
+        command.env_clear().envs(usual);
+        program.without.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.envs(program.environment.iter().map(|(name, value)| (name, value)));
+        command.current_dir(state.unwrap_or(Path::new("/")));
+        Ok(command)
+    }
+
+    fn spec(&self, program: &Program) -> Spec {
+        static PROCESSES: OnceLock<u64> = OnceLock::new();
+        let of_program = Path::new(&program.program).is_absolute().then_some(&program.program);
+        let granted = self.granted.iter().cloned().chain(of_program.map(PathBuf::from));
+        // What has something hidden in it is not granted as a whole.
+        let is_sound = |path: &PathBuf| !self.hidden.iter().any(|hidden| hidden.starts_with(path));
+        Spec {
+            parent: std::process::id().cast_signed(),
+            limits: program.limits,
+            processes: *PROCESSES.get_or_init(limits::processes),
+            hidden: self.hidden.clone(),
+            granted: granted.filter(is_sound).chain(self.state.clone()).collect(),
+        }
+    }
+}
+
+/// What no program is to reach: private keys, what Nodes and other Roles keep, and the sockets of Nodes.
+fn hidden(system: &System, node: &NodeConfig) -> Vec<PathBuf> {
+    let nodes = || system.nodes.iter();
+    let mut hidden: Vec<_> = nodes().map(|node| node.private_key.clone()).collect();
+    hidden.extend(nodes().filter_map(|node| node.role_storage.clone()));
+    hidden.extend(state(node));
+    hidden.extend(usually_hidden());
+    absolute(hidden.into_iter())
+}
+
+/// What is hidden whatever the configuration says.
+fn usually_hidden() -> impl Iterator<Item = PathBuf> {
+    let named = ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"].into_iter().filter_map(variable);
+    named.chain(places::of_systemd()).chain(places::parents())
+}
+
+/// Relative ones are where the Node is, which a program is not.
+fn absolute(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    paths.filter_map(|path| std::path::absolute(path).ok()).collect()
+}
+
+/// The folder of what this Node's Roles keep, if there is a good one.
+fn state(node: &NodeConfig) -> Option<PathBuf> {
+    let of_user = || {
+        let home = || variable("HOME").map(|home| home.join(".local/state"));
+        variable("XDG_STATE_HOME").or_else(home).map(|folder| folder.join("kozo"))
+    };
+    let usual =
+        || variable("STATE_DIRECTORY").or_else(of_user).map(|folder| folder.join(&node.name));
+    node.role_storage.clone().or_else(usual).and_then(|path| std::path::absolute(path).ok())
+}
+
+/// The name of a Role's own folder: no other file of its Node's has it.
+fn folder_name(role: &str) -> String {
+    format!("{}.files", storage::file_name(role))
+}
+
+/// A path that the environment says. Of several, the first.
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name)?;
+    let first = std::env::split_paths(&value).next()?;
+    first.is_absolute().then_some(first)
+}
+
+/// A name for another run of a program.
+pub(super) fn run() -> String {
+    static RUNS: AtomicU64 = AtomicU64::new(1);
+    format!("{}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+}
+
+fn tell_gap() {
+    match sandbox::gap() {
+        Some(Gap::NoLandlock) => warn!(
+            "there is no Landlock here, so programs of Roles can read whatever the user of this node \
+             can: private keys, and what other Roles keep"
+        ),
+        Some(Gap::Signals) => warn!(
+            "this kernel cannot keep programs of Roles from sending signals to other processes of their \
+             user, this node among them; Linux 6.12 can"
+        ),
+        Some(Gap::Sockets) => info!(
+            "this kernel does not keep programs of Roles from connecting to sockets, as Linux 7.1 does; \
+             this node itself turns them away from its own"
+        ),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_role_is_no_file_of_another() {
+        assert_eq!(folder_name("bell"), "bell.files");
+        assert_eq!(storage::file_name("bell.files"), "bell%2Efiles");
+        assert_ne!(run(), run());
+    }
+}

@@ -1,0 +1,122 @@
+//! The half of a conversation that listens to the program, and does what it asks for.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::time::{Instant, timeout_at};
+
+use super::Encoding;
+use super::acting::Acting;
+use super::fault::Fault;
+use super::input::{Broken, Input};
+use super::outbox::Outbox;
+use crate::role::{RoleContext, RoleError};
+
+/// How long a program has until it is ready.
+pub(super) const READY: Duration = Duration::from_secs(30);
+
+/// Listens to a program.
+pub(super) struct Reading<'c, R> {
+    context: &'c RoleContext,
+    outbox: &'c Outbox,
+    encoding: Encoding,
+    input: Input<R>,
+    acting: Acting<'c>,
+    /// When it has to be ready.
+    deadline: Instant,
+}
+
+impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
+    pub(super) fn new(
+        context: &'c RoleContext,
+        outbox: &'c Outbox,
+        encoding: Encoding,
+        input: Input<R>,
+    ) -> Reading<'c, R> {
+        Reading {
+            context,
+            outbox,
+            encoding,
+            input,
+            acting: Acting::new(context, outbox, encoding),
+            deadline: Instant::now() + READY,
+        }
+    }
+
+    /// Does what the program asks for until it closes.
+    ///
+    /// # Errors
+    /// When it says something that makes no sense, or is not ready in time. What is wrong is said to it too.
+    pub(super) async fn read(mut self) -> Result<(), RoleError> {
+        loop {
+            // A program that asks and asks and does not listen has to wait.
+            tokio::select! {
+                () = self.outbox.room() => {}
+                () = self.context.stopped() => {}
+            }
+            // What it has said already may be much.
+            tokio::task::coop::consume_budget().await;
+            let told = match self.next().await? {
+                Ok(true) => self.acting.obey(self.input.line()).await,
+                Ok(false) => return Ok(()),
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = told {
+                let text = self.described(&fault);
+                self.outbox.refuse(fault.id.as_deref(), fault.code, &text);
+                return Err(RoleError(text));
+            }
+        }
+    }
+
+    /// Goes on to the next line, but does not wait for ever for one that says that the program is ready.
+    async fn next(&mut self) -> Result<Result<bool, Fault>, RoleError> {
+        let next = if self.is_expected() {
+            let in_time = timeout_at(self.deadline, self.input.next()).await;
+            match in_time.ok().filter(|_| Instant::now() < self.deadline) {
+                Some(next) => next,
+                None if self.is_expected() => {
+                    let seconds = READY.as_secs();
+                    return Err(RoleError(format!("it was not ready within {seconds} s")));
+                }
+                None => self.input.next().await,
+            }
+        } else {
+            self.input.next().await
+        };
+        match next {
+            Ok(is_there) => Ok(Ok(is_there)),
+            Err(Broken::Fault(fault)) => Ok(Err(fault)),
+            Err(Broken::Io(error)) if is_end(&error) => Ok(Ok(false)),
+            Err(Broken::Io(error)) => Err(RoleError(format!("it cannot be read: {error}"))),
+        }
+    }
+
+    /// Whether the program has yet to say that it is ready, and is not to stop before that.
+    fn is_expected(&self) -> bool {
+        !self.acting.is_ready() && !*self.context.stop.borrow()
+    }
+
+    /// What is wrong, and where.
+    fn described(&self, fault: &Fault) -> String {
+        let (number, line) = (self.input.number(), self.input.line());
+        let (whole, place) = match self.encoding {
+            Encoding::Json => ("line", "column"),
+            Encoding::MessagePack => ("value", "byte"),
+        };
+        let Some(at) = fault.at else { return format!("{whole} {number}: {}", fault.text) };
+        let before = line.get(..at).unwrap_or(line);
+        let column = match self.encoding {
+            Encoding::Json => String::from_utf8_lossy(before).chars().count(),
+            Encoding::MessagePack => before.len(),
+        };
+        format!("{whole} {number}, {place} {}: {}", column + 1, fault.text)
+    }
+}
+
+/// Whether the program is gone.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+}

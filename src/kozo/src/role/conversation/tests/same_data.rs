@@ -1,0 +1,115 @@
+//! What comes as a Message and is sent again is the same.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nil),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        vec(any::<u8>(), 0..20).prop_map(Value::from),
+        (any::<i8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, data)| Value::Ext(kind, data)),
+    ];
+    leaf.prop_recursive(4, 30, 5, |inner| {
+        let key = prop_oneof![
+            Just("$base64".into()),
+            ".{0,5}".prop_map(Value::from),
+            any::<u8>().prop_map(Value::from)
+        ];
+        prop_oneof![
+            vec(inner.clone(), 0..5).prop_map(Value::Array),
+            vec((key, inner), 0..5).prop_map(Value::Map),
+        ]
+    })
+}
+
+/// Lets a program hear data, and send what it hears.
+async fn echoed(encoding: Encoding, data: &[u8]) -> Vec<u8> {
+    let mut program = Program::ready(encoding).await;
+    program.host.inject("r", &Draft::event("wanted").encoded(data));
+    let said = program.next_bytes().await.unwrap();
+    let (message, send) = match encoding {
+        Encoding::Json => (&br#""message""#[..], &br#""send","id":1"#[..]),
+        Encoding::MessagePack => (&b"\xa7message"[..], &b"\xa4send\xa2id\x01"[..]),
+    };
+    let at = said.windows(message.len()).position(|bytes| bytes == message).unwrap();
+    let mut request = [&said[..at], send, &said[at + message.len()..]].concat();
+    if encoding == Encoding::MessagePack {
+        // One member more.
+        request[0] += 1;
+    }
+    program.write(&request).await;
+    loop {
+        let said = program.next().await.unwrap();
+        if said["method"].is_nil() {
+            assert!(!said["result"].is_nil(), "{said}");
+            return program.host.seen(|seen| seen.sent.last().unwrap().data().to_vec());
+        }
+    }
+}
+
+/// The same with the members of each map in one order: JSON has none.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        Value::Map(members) => {
+            let members = members.into_iter().map(|(key, value)| (key, sorted(value)));
+            let mut members: Vec<_> = members.collect();
+            members.sort_by_key(|(key, _)| output::packed(key));
+            Value::Map(members)
+        }
+        other => other,
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_a_message_carries(value in value()) {
+        let data = output::packed(&value);
+        prop_assert_eq!(&run(echoed(Encoding::MessagePack, &data)), &data);
+        let echoed = run(echoed(Encoding::Json, &data));
+        let echoed = rmpv::decode::read_value(&mut &*echoed).unwrap();
+        prop_assert_eq!(sorted(echoed), sorted(value));
+    }
+}
+
+#[test]
+fn deep_data_and_large_data() {
+    let deep = [&[0x91; 128][..], &[0xc0]].concat();
+    let bytes = output::packed(&Value::Binary(vec![0; 50_000]));
+    for data in [deep, bytes] {
+        for encoding in BOTH {
+            assert_eq!(run(echoed(encoding, &data)), data);
+        }
+    }
+}
+
+#[test]
+fn data_that_is_no_value_is_handed_on_as_bytes() {
+    let data = [0xc1, 0xff];
+    let heard = |encoding| {
+        run(async move {
+            let mut program = Program::ready(encoding).await;
+            program.host.inject("r", &Draft::event("wanted").encoded(&data));
+            program.hear("message").await
+        })
+    };
+    let json = heard(Encoding::Json);
+    assert_eq!((&json["data"], &json["msgpack"]), (&Value::Nil, &"wf8=".into()));
+    let packed = heard(Encoding::MessagePack);
+    assert_eq!((&packed["data"], &packed["msgpack"]), (&Value::Nil, &Value::Binary(data.to_vec())));
+}

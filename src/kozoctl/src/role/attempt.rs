@@ -1,0 +1,100 @@
+//! `kozoctl role try`: runs a file as a Role of a Node that runs, without a word in its configuration.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use kozo_core::config::Presence;
+use kozo_core::config::programs::{Description, Encoding};
+use serde_json::{Map, Value};
+
+use crate::attach::Introduction;
+use crate::failure::Failure;
+use crate::output::say;
+
+/// What the file is to be introduced as, and how to run it. It is asked what it is, unless a file beside it says that.
+///
+/// # Errors
+/// When it cannot be run, describes itself badly, or has no such option.
+pub(crate) fn introduce(
+    file: &Path,
+    name: Option<&str>,
+    settings: &[(String, String)],
+) -> Result<(Introduction, Vec<OsString>), Failure> {
+    let unreadable = |error| Failure::failed(format_args!("{}: {error}", file.display()));
+    let path = fs::canonicalize(file).map_err(unreadable)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut more = Map::new();
+    more.insert("type".to_owned(), stem.clone().into());
+    let mut options = Map::new();
+    match description(&path, &stem)? {
+        Some(description) => {
+            let specs = &description.schema.options;
+            let given = |name: &str| settings.iter().any(|(option, _)| option == name);
+            for spec in specs {
+                match &spec.presence {
+                    Presence::Default(value) => {
+                        options.insert(spec.name.to_string(), value.to_json());
+                    }
+                    Presence::Required if !given(&spec.name) => {
+                        let told = format_args!(
+                            "the option '{}' is required: {}",
+                            spec.name, spec.description
+                        );
+                        return Err(Failure::usage(told)
+                            .hint(format!("For instance: --set {}=VALUE", spec.name)));
+                    }
+                    Presence::Required | Presence::Optional => {}
+                }
+            }
+            if let Some((unknown, _)) =
+                settings.iter().find(|(option, _)| !specs.iter().any(|spec| spec.name == *option))
+            {
+                let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
+                return Err(Failure::usage(format_args!("it has no option '{unknown}'"))
+                    .hint(format!("Its options: {}", names.join(", "))));
+            }
+            if let Some(interest) = &description.interest {
+                more.insert(
+                    "interest".to_owned(),
+                    interest.iter().map(|interest| interest.to_json()).collect(),
+                );
+            }
+            if description.encoding == Encoding::MessagePack {
+                more.insert("encoding".to_owned(), "msgpack".into());
+            }
+        }
+        None => say(&format!(
+            "{} does not describe itself: it gets the options as they are given",
+            file.display()
+        )),
+    }
+    for (option, text) in settings {
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+        options.insert(option.clone(), value);
+    }
+    more.insert("options".to_owned(), options.into());
+    let introduction = Introduction { name: name.unwrap_or(&stem).to_owned(), more };
+    Ok((introduction, vec![path.into_os_string()]))
+}
+
+/// What it says of itself, if it does.
+fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Failure> {
+    let beside: PathBuf = path.with_extension("json");
+    let text = match fs::read_to_string(&beside) {
+        Ok(text) => text,
+        Err(_) => {
+            let ran = Command::new(path).arg("--describe").stdin(Stdio::null()).output();
+            let cannot =
+                |error| Failure::failed(format_args!("cannot run {}: {error}", path.display()));
+            let ran = ran.map_err(cannot)?;
+            if !ran.status.success() || ran.stdout.is_empty() {
+                return Ok(None);
+            }
+            String::from_utf8_lossy(&ran.stdout).into_owned()
+        }
+    };
+    let bad = |problem| Failure::failed(format_args!("its description is wrong: {problem}"));
+    Description::read(type_name, &text).map(Some).map_err(bad)
+}

@@ -1,0 +1,181 @@
+//! `kozoctl types`: the types of Roles and Transports of this machine. Needs no daemon, and runs no program.
+
+use std::path::{Path, PathBuf};
+
+use kozo_core::config::programs::{Description, Unknown, find};
+use kozo_core::config::{self, OptionSpec, Presence, Registry, Schema};
+use kozo_core::types;
+use serde_json::{Value, json};
+
+use crate::failure::{Exit, Failure};
+use crate::output::{BOLD, Output};
+use crate::table::{Cell, Table};
+
+/// A type, and where it is from.
+struct Known {
+    name: String,
+    is_role: bool,
+    from: Option<PathBuf>,
+    /// What it does and takes, or why that is not known.
+    schema: Result<Schema, String>,
+    author: Option<String>,
+    version: Option<String>,
+}
+
+/// Shows all types, or the one of this name. The configuration says where else there are programs.
+///
+/// # Errors
+/// When there is no such type.
+pub(crate) fn run(name: Option<&str>, file: &Path, output: Output) -> Result<(), Failure> {
+    let known = all(file);
+    let Some(name) = name else {
+        let all: Vec<_> = known.iter().map(Known::json).collect();
+        return Ok(output.answer(&all, &table(&known).show(output))?);
+    };
+    let of_name: Vec<_> = known.iter().filter(|known| known.name == name).collect();
+    if of_name.is_empty() {
+        let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
+        return Err(Failure::new(Exit::Unknown, format_args!("there is no type '{name}' here"))
+            .hint(format!("Types here: {}", names.join(", "))));
+    }
+    let texts: Vec<_> = of_name.iter().map(|known| known.text(output)).collect();
+    let answers: Vec<_> = of_name.iter().map(|known| known.json()).collect();
+    Ok(output.answer(&answers, &texts.join("\n\n"))?)
+}
+
+/// All types of this machine, those that are built in first.
+fn all(file: &Path) -> Vec<Known> {
+    let registry = types::built_in();
+    let built_in = |is_role: bool| {
+        move |schema: &Schema| Known {
+            name: schema.name.to_string(),
+            is_role,
+            from: None,
+            schema: Ok(schema.clone()),
+            author: None,
+            version: None,
+        }
+    };
+    let roles = registry.roles.iter().map(built_in(true));
+    let mut known: Vec<_> = roles.chain(registry.transports.iter().map(built_in(false))).collect();
+    let named = role_path(file, &registry);
+    let mut programs: Vec<_> = registry.programs.folders(&named).flat_map(find::types_in).collect();
+    programs.sort();
+    programs.dedup();
+    programs.retain(|name| registry.role(name).is_none());
+    known.extend(programs.into_iter().map(|name| program(name, &named, &registry)));
+    known
+}
+
+/// The folders that the configuration names, if there is one that can be read.
+fn role_path(file: &Path, registry: &Registry) -> Vec<PathBuf> {
+    let loaded = config::load(file, None, registry).ok();
+    let nodes = loaded.iter().flat_map(|loaded| &loaded.system.nodes);
+    let mut folders: Vec<_> = nodes.flat_map(|node| node.options.role_path.clone()).collect();
+    folders.dedup();
+    folders
+}
+
+fn program(name: String, named: &[PathBuf], registry: &Registry) -> Known {
+    let found = registry.programs.find(&name, named, false);
+    let (from, described) = match found {
+        Ok(program) => (Some(program.path), Ok(program.description)),
+        Err(Unknown::NotAsked(path)) => {
+            (Some(path), Err("only the Node that runs it asks it what it is".to_owned()))
+        }
+        Err(Unknown::Bad(problem)) => (None, Err(problem)),
+        Err(Unknown::Nowhere) => (None, Err("it has gone".to_owned())),
+    };
+    let (schema, author, version) = match described {
+        Ok(Description { schema, author, version, .. }) => (Ok(schema), author, version),
+        Err(problem) => (Err(problem), None, None),
+    };
+    Known { name, is_role: true, from, schema, author, version }
+}
+
+impl Known {
+    fn kind(&self) -> &'static str {
+        if self.is_role { "role" } else { "transport" }
+    }
+
+    fn from(&self) -> String {
+        match (&self.from, &self.schema) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Ok(_)) => "built in".to_owned(),
+            (None, Err(_)) => "unusable".to_owned(),
+        }
+    }
+
+    /// What it does, or why that is not known.
+    fn summary(&self) -> String {
+        match &self.schema {
+            Ok(schema) => schema.summary(),
+            Err(problem) => problem.clone(),
+        }
+    }
+
+    fn options(&self) -> &[OptionSpec] {
+        self.schema.as_ref().map_or(&[], |schema| &schema.options)
+    }
+
+    fn json(&self) -> Value {
+        let options = self.options().iter().map(|spec| {
+            let default = match &spec.presence {
+                Presence::Default(value) => Value::from(value.to_string()),
+                Presence::Required | Presence::Optional => Value::Null,
+            };
+            json!({
+                "name": spec.name,
+                "required": spec.presence == Presence::Required,
+                "default": default,
+                "allowed": spec.kind.allowed(),
+                "description": spec.description,
+            })
+        });
+        json!({
+            "type": self.name,
+            "kind": self.kind(),
+            "builtIn": self.from.is_none() && self.schema.is_ok(),
+            "file": self.from,
+            "description": self.schema.as_ref().ok().map(Schema::summary),
+            "problem": self.schema.as_ref().err(),
+            "author": self.author,
+            "version": self.version,
+            "options": options.collect::<Vec<_>>(),
+        })
+    }
+
+    /// All of it, for people.
+    fn text(&self, output: Output) -> String {
+        let mut lines = vec![
+            format!("{}  {}, {}", output.paint(BOLD, &self.name), self.kind(), self.from()),
+            format!("  {}", self.summary()),
+        ];
+        let by = [("by", &self.author), ("version", &self.version)];
+        let by = by.iter().filter_map(|(what, text)| Some(format!("{what} {}", text.as_ref()?)));
+        let by: Vec<_> = by.collect();
+        if !by.is_empty() {
+            lines.push(format!("  {}", by.join(", ")));
+        }
+        for spec in self.options() {
+            let default = match &spec.presence {
+                Presence::Required => "required".to_owned(),
+                Presence::Optional => "not set".to_owned(),
+                Presence::Default(value) => format!("default {value}"),
+            };
+            lines.push(format!("\n  {} ({default})", output.paint(BOLD, &spec.name)));
+            lines.push(format!("      {}", spec.description));
+            lines.push(format!("      Allowed: {}.", spec.kind.allowed()));
+        }
+        lines.join("\n")
+    }
+}
+
+fn table(known: &[Known]) -> Table {
+    let mut table = Table::new(&["TYPE", "KIND", "FROM", "DESCRIPTION"]);
+    for known in known {
+        let cells = [known.name.clone(), known.kind().to_owned(), known.from(), known.summary()];
+        table.row(cells.map(Cell::from));
+    }
+    table
+}

@@ -1,0 +1,197 @@
+//! Roles that are programs, as those who write them go about it: written, tried, attached, described, configured.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use crate::kit::{System, both, ended, text, until};
+
+/// A program that is killed when the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn script(path: &Path, lines: &str) {
+    fs::write(path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Starts a command in the background, with what it says in a file.
+fn spawn(system: &System, line: &str) -> Running {
+    let log = fs::File::create(system.workspace.path().join("said")).unwrap();
+    let mut command = system.workspace.bash_command(&format!("exec {line}"));
+    Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+}
+
+fn role_is_there(system: &System, node: &str, role: &str) {
+    let wait = format!("role={role}:running");
+    until(&format!("{role} runs"), || {
+        system.workspace.run(&["-n", node, "wait", &wait, "--timeout", "1s"]).status.success()
+    });
+}
+
+/// Both languages, tried on one Node, asked from the other.
+#[test]
+fn what_is_written_for_a_beginner_works() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let workspace = &system.workspace;
+    for (language, extension) in [("--shell", "sh"), ("--python", "py")] {
+        let told = workspace.answer(&["role", "new", "bell", language]);
+        assert!(told.contains("kozoctl role try"), "{told}");
+        let file = format!("./bell.{extension}");
+        let refused = workspace.failure(&["role", "new", "bell", language], 1);
+        assert!(refused.contains("exists"), "{refused}");
+        let mut role = spawn(&system, &format!("kozoctl -n attic role try {file}"));
+        role_is_there(&system, "attic", "bell");
+        let monitor = workspace
+            .command(&[
+                "-n", "attic", "monitor", "bell", "--kind", "reply", "--count", "1", "--json",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Whether the monitor is there already is not known, so it is rung until one is heard.
+        let mut monitor = Running(monitor);
+        until("the bell is heard", || {
+            let rung = workspace.run(&["-n", "attic", "inject", "order", "bell", "ding"]);
+            assert_eq!(rung.status.code(), Some(0), "{}", both(&rung));
+            monitor.0.try_wait().unwrap().is_some()
+        });
+        let heard =
+            text(&std::io::read_to_string(monitor.0.stdout.take().unwrap()).unwrap().into_bytes());
+        assert!(heard.contains("\"role\":\"bell\""), "{heard}");
+        let shown = workspace.json(&["-n", "attic", "role", "bell"]);
+        assert_eq!((&shown["type"], &shown["restarts"]), (&"bell".into(), &0.into()));
+        // Its name is its own.
+        let taken = workspace.failure(&["-n", "attic", "attach", "--name", "bell"], 1);
+        assert!(taken.contains("there is a role 'bell' already"), "{taken}");
+        let taken = workspace.failure(&["-n", "attic", "attach", "--name", "timer1"], 1);
+        assert!(taken.contains("there is a role 'timer1' already"), "{taken}");
+        let refused = workspace.failure(&["-n", "attic", "role", "bell", "restart"], 1);
+        assert!(refused.contains("only that can start it again"), "{refused}");
+        // Asked to stop it ends by itself, and is gone.
+        workspace.run(&["-n", "attic", "role", "bell", "stop"]);
+        assert!(ended(&mut role.0).success());
+        until("it is gone", || {
+            workspace.run(&["-n", "attic", "role", "bell"]).status.code() == Some(5)
+        });
+    }
+}
+
+#[test]
+fn what_is_typed_is_a_role_too_and_nonsense_ends_it() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let lines = r#"{"jsonrpc":"2.0","method":"ready"}
+{"jsonrpc":"2.0","id":1,"method":"send","params":{"kind":"event","type":"hello","data":{"a":[1]}}}"#;
+    let output =
+        system.workspace.bash(&format!("echo '{lines}' | kozoctl -n attic attach --name me"));
+    let said = text(&output.stdout);
+    let mut answers =
+        said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let start = answers.next().unwrap();
+    assert_eq!((&start["method"], &start["params"]["role"]), (&"start".into(), &"me".into()));
+    assert_eq!(answers.next().unwrap()["result"]["peers"], 0, "{said}");
+    let output =
+        system.workspace.bash("echo '{\"jsonrpc\": }' | kozoctl -n attic attach --name me");
+    assert!(text(&output.stdout).contains("-32700"), "{}", both(&output));
+    let log = fs::read_to_string(system.workspace.path().join("attic.stderr")).unwrap();
+    assert!(log.contains("line 1, column"), "{log}");
+}
+
+/// On another machine, with a shell in place of ssh: the program runs here.
+#[test]
+fn a_program_here_is_a_role_there() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let workspace = &system.workspace;
+    script(&workspace.path().join("ssh"), "shift 2\nexec sh -c \"$*\"");
+    script(
+        &workspace.path().join("here"),
+        "echo '{\"jsonrpc\":\"2.0\",\"method\":\"ready\"}'\nwhile read -r line; do echo \"$line\" >> told; done",
+    );
+    let mut role = spawn(&system, "env PATH=$PWD:$PATH kozoctl -H pi -n attic attach -- ./here");
+    role_is_there(&system, "attic", "here");
+    workspace.run(&["-n", "attic", "role", "here", "stop"]);
+    assert!(ended(&mut role.0).success());
+    let told = fs::read_to_string(workspace.path().join("told")).unwrap();
+    assert!(told.contains("\"role\":\"here\"") && told.contains("\"method\":\"stop\""), "{told}");
+}
+
+/// Found in a folder of the configuration, described by itself, checked, run, and started anew when its file changes.
+#[test]
+fn a_program_of_the_configuration_is_a_role() {
+    let mut system = System::prepared();
+    let folder = system.workspace.path().join("roles");
+    fs::create_dir(&folder).unwrap();
+    assert!(system.workspace.bash("cd roles && kozoctl role new bell").status.success());
+    system.edit("heartbeat: 1s", &format!("heartbeat: 1s\nrolePath: {}", folder.display()));
+    system.edit(
+        "            timer1:",
+        "            bell:\n                pim: 7\n            timer1:",
+    );
+    let workspace = &system.workspace;
+    let kozo = Path::new(crate::kit::KOZOCTL).with_file_name("kozo");
+    let check =
+        |more: &str| workspace.bash(&format!("{} --check {more} kozo.yml attic", kozo.display()));
+    // Without being told to, nothing is run.
+    let checked = check("");
+    assert!(
+        checked.status.success() && text(&checked.stderr).contains("was not run"),
+        "{}",
+        both(&checked)
+    );
+    let checked = check("--run");
+    assert!(text(&checked.stderr).contains("has no option `pim`"), "{}", both(&checked));
+    system.edit("                pim: 7\n", "                messageQueueLength: 7\n");
+    assert!(check("--run").status.success());
+
+    system.start("attic");
+    role_is_there(&system, "attic", "bell");
+    let workspace = &system.workspace;
+    let rung = workspace.run(&["-n", "attic", "inject", "order", "bell"]);
+    assert_eq!(rung.status.code(), Some(0), "{}", both(&rung));
+    let types = workspace.answer(&["types", "--file", "kozo.yml"]);
+    assert!(types.contains("bell") && types.contains("roles/bell.sh"), "{types}");
+    // Nothing has changed, then the file has.
+    assert!(workspace.answer(&["-n", "attic", "reload"]).contains("nothing has changed"));
+    let file = folder.join("bell.sh");
+    let lines = fs::read_to_string(&file).unwrap() + "# more\n";
+    fs::write(&file, lines).unwrap();
+    assert!(workspace.answer(&["-n", "attic", "reload"]).contains("roles: bell"));
+    role_is_there(&system, "attic", "bell");
+    // Without its program the Node says so, and goes on.
+    fs::remove_file(&file).unwrap();
+    system.kill("attic");
+    system.start("attic");
+    let workspace = &system.workspace;
+    until("it has failed", || {
+        workspace.json(&["-n", "attic", "role", "bell"])["state"] == "failed"
+    });
+    let shown = workspace.answer(&["-n", "attic", "role", "bell"]);
+    assert!(shown.contains("the program of type `bell` is not there"), "{shown}");
+    assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
+}
+
+#[test]
+fn every_type_says_what_it_takes() {
+    let system = System::prepared();
+    let all = system.workspace.json(&["types"]);
+    let names: Vec<_> =
+        all.as_array().unwrap().iter().map(|it| it["type"].as_str().unwrap()).collect();
+    assert!(names.contains(&"timer") && names.contains(&"tcp"), "{names:?}");
+    let timer = system.workspace.answer(&["types", "timer"]);
+    assert!(
+        timer.contains("tick (default 1 s)") && timer.contains("Allowed: a duration"),
+        "{timer}"
+    );
+    let refused = system.workspace.failure(&["types", "timr"], 5);
+    assert!(refused.contains("timer"), "{refused}");
+}
