@@ -298,6 +298,9 @@ fn the_options_are_as_they_are_described() {
         types_and_options("Role", tables::every_role(), &types.roles),
         types_and_options("Transport", tables::every_transport(), &types.transports),
     ];
+    // In a chapter of their own, as no built-in type has them.
+    let of_programs = options(tables::every_program());
+    assert!(readme.contains(&of_programs), "of Roles that are programs: {of_programs}");
     let (_, chapter) = readme.split_once("\n## The configuration\n").unwrap();
     let (chapter, _) = chapter.split_once("\n## ").unwrap();
     let paragraphs = chapter.split("\n\n").filter(|paragraph| paragraph.starts_with('|'));

@@ -85,6 +85,26 @@ fn what_is_written_for_a_beginner_works() {
     }
 }
 
+/// What a program says of itself is shown to people, so it is a short line like a name.
+#[test]
+fn a_type_that_is_no_name_is_refused() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    let mut system = System::prepared();
+    system.start("attic");
+    let socket = system.workspace.path().join("run/kozo/attic/role");
+    for role_type in ["\u{1b}[2J", "", &"x".repeat(1000)] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let params = serde_json::json!({"name": "me", "type": role_type});
+        let request = serde_json::json!({"id": 1, "method": "attach", "params": params});
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("is no name of a role"), "{answer}");
+    }
+}
+
 #[test]
 fn what_is_typed_is_a_role_too_and_nonsense_ends_it() {
     let mut system = System::prepared();

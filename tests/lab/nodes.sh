@@ -104,3 +104,12 @@ said() { # UNIT MATCH...
     shift
     [ -n "$(at one journalctl -q -u "$unit" -o cat "$@")" ]
 }
+
+# Whether the sandbox of a Node's service is as tight as is promised; says how tight it is.
+is_tight() { # NODE
+    local exposure
+    exposure=$(at one systemd-analyze security --no-pager "kozo@$1.service" |
+        sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
+    echo "            exposure of $1: $exposure"
+    awk "BEGIN { exit !($exposure <= 1.5) }"
+}

@@ -238,13 +238,9 @@ scenario_the_target_has_all_enabled_nodes_also_at_boot() {
 
 scenario_the_sandbox_is_tight_and_the_node_works_in_it() {
     fresh scribe clock
-    local exposure process
-    for node in clock scribe; do
-        exposure=$(at one systemd-analyze security --no-pager kozo@$node.service |
-            sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
-        echo "            exposure of $node: $exposure"
-        awk "BEGIN { exit !($exposure <= 1.5) }"
-    done
+    local process
+    is_tight clock
+    is_tight scribe
     # A file of the logger, one in a folder that only the configuration knows of, storage, and a name
     # of /etc/hosts.
     eventually 10 at one grep -q 'Cuckoo!' /var/log/kozo/scribe.log

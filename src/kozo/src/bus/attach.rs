@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use nix::unistd::{Uid, User};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -100,7 +102,7 @@ async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
         let refused = "a program of a Node cannot attach to one";
         return refuse(&mut stream.into_split().1, Value::Null, refused).await;
     }
-    let by = who(creds.uid(), creds.pid());
+    let by = who(creds.uid(), creds.pid()).await;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -138,8 +140,10 @@ async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
 }
 
 /// Who attaches, for people.
-fn who(user: u32, process: Option<i32>) -> String {
-    let named = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(user)).ok().flatten();
+async fn who(user: u32, process: Option<i32>) -> String {
+    // Users may be kept on a server.
+    let named = spawn_blocking(move || User::from_uid(Uid::from_raw(user))).await;
+    let named = named.ok().and_then(Result::ok).flatten();
     let user = named.map_or_else(|| user.to_string(), |user| user.name);
     match process {
         Some(process) => format!("attached by {user}, process {process}"),

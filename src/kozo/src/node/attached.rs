@@ -28,7 +28,7 @@ impl Node {
     /// to people whose program it is.
     ///
     /// # Errors
-    /// When its name is none, or there is a Role of this name.
+    /// When its name or that of its type is none, or there is a Role of this name.
     pub async fn attach(
         &self,
         name: &str,
@@ -36,9 +36,11 @@ impl Node {
         by: String,
         interests: Vec<Interest>,
     ) -> Result<Attachment, ControlError> {
-        let is_name = !name.trim().is_empty() && !name.contains(char::is_control);
-        if !is_name || name.len() > LONGEST_NAME {
-            return Err(ControlError::BadName(name.to_owned()));
+        for name in [name, role_type] {
+            let is_name = !name.trim().is_empty() && !name.contains(char::is_control);
+            if !is_name || name.len() > LONGEST_NAME {
+                return Err(ControlError::BadName(name.to_owned()));
+            }
         }
         let _one_at_a_time = self.shared.operations.lock().await;
         if self.live().roles.contains_key(name) {

@@ -103,7 +103,7 @@ pub enum ControlError {
     /// There is a Role of this name already.
     #[error("there is a role '{0}' already")]
     RoleExists(String),
-    /// It is no name of a Role.
+    /// It is no name of a Role, or of a type of Roles.
     #[error(
         "'{0}' is no name of a role: it has no control characters, and at most {LONGEST_NAME} bytes"
     )]
