@@ -140,11 +140,19 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
     })?
 }
 
-/// A control plane that no other Node's is in the way of: a socket without a file, and no bus.
+/// A control plane that no other Node's is in the way of: sockets without files, and no bus.
 fn endpoints() -> io::Result<Endpoints> {
-    let name = format!("kozo-bench-{}", std::process::id());
-    let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-    Ok(Endpoints { socket: Some(socket), role_socket: None, system_bus: Some(NO_BUS.to_owned()) })
+    Ok(Endpoints {
+        socket: Some(unseen("control")?),
+        role_socket: Some(unseen("role")?),
+        system_bus: Some(NO_BUS.to_owned()),
+    })
+}
+
+/// A socket of this process without a file.
+fn unseen(what: &str) -> io::Result<UnixListener> {
+    let name = format!("kozo-bench-{}-{what}", std::process::id());
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
 /// Counts the lines on standard input, and ends the process when it is closed.
