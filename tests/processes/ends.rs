@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use kozo::process::{Exit, Program, orphans, usage};
+use kozo::process::{Exit, Launch, orphans, usage};
 use tokio::time::Instant;
 
 use super::support::{Place, first_line, lives, run, until};
@@ -27,9 +27,8 @@ async fn how_a_program_ended_is_told() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
-    let program = Program { program: "/not/there".into(), ..Program::default() };
-    let mut process =
-        Place::new().programs().start(&program, Stdio::null(), Stdio::null()).unwrap();
+    let launch = Launch { program: "/not/there".into(), ..Launch::default() };
+    let mut process = Place::new().launcher().start(&launch, Stdio::null(), Stdio::null()).unwrap();
     assert_eq!(process.wait().await.to_string(), "could not be started");
     let line = process.last_line();
     assert!(line.starts_with("/not/there cannot be run: No such file or directory"), "{line}");
@@ -117,10 +116,10 @@ async fn who_forks_twice_ends_with_its_program() {
 #[tokio::test]
 async fn a_thousand_runs_leave_nothing() {
     let place = Place::new();
-    let programs = place.programs();
-    let program = Program { program: "/bin/true".into(), ..Program::default() };
+    let launcher = place.launcher();
+    let launch = Launch { program: "/bin/true".into(), ..Launch::default() };
     let files = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let start = || programs.start(&program, Stdio::piped(), Stdio::piped()).unwrap();
+    let start = || launcher.start(&launch, Stdio::piped(), Stdio::piped()).unwrap();
     run(start()).await;
     let before = files();
     let started = Instant::now();

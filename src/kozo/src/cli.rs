@@ -39,7 +39,7 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
-        Some(Command::Launch { spec, command }) => process::launcher::run(spec, command),
+        Some(Command::Launch { spec, command }) => process::launch::run(spec, command),
         None => match &arguments.reload {
             Some(node) => reload(node),
             None => run_node(&arguments),

@@ -30,7 +30,7 @@ use crate::config::{LONGEST_NAME, LocalNode};
 use crate::interest::Interest;
 use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
-use crate::process::Programs;
+use crate::process::Launcher;
 use crate::role::conversation::LineBudget;
 use crate::role::{Host, Inbox, Offered, SendError, Sent};
 use crate::session::SessionError;
@@ -359,9 +359,9 @@ impl Host for Node {
         self.shared.router.tap(interests, false)
     }
 
-    fn programs(&self, role: &str) -> Programs {
+    fn launcher(&self, role: &str) -> Launcher {
         let live = self.live();
-        Programs::new(&live.local.system, &live.local.config, role)
+        Launcher::new(&live.local.system, &live.local.config, role)
     }
 
     fn print(&self, role: &str, line: &str) {

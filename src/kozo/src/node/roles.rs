@@ -121,7 +121,7 @@ impl Node {
             links_ready: self.shared.ready.subscribe(),
             unheard: Arc::default(),
             log_limiter: Arc::default(),
-            programs: Arc::default(),
+            launcher: Arc::default(),
             record: Arc::new(Kept { id: role.id, supervised, router }),
         }
     }

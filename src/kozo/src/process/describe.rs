@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::{Exit, Program, Programs, programs, registry};
+use super::{Exit, Launch, Launcher, launcher, registry};
 use crate::config::programs::{self as types, Cache, Describe};
 use kozo_core::places;
 
@@ -48,14 +48,11 @@ impl Describe for Asked {
 
 /// What it prints.
 fn ask(path: &Path) -> Result<Vec<u8>, String> {
-    let program = Program {
-        program: path.into(),
-        arguments: vec!["--describe".into()],
-        ..Program::default()
-    };
+    let launch =
+        Launch { program: path.into(), arguments: vec!["--describe".into()], ..Launch::default() };
     let unstarted = |error: io::Error| format!("cannot be run: {error}");
-    let run = programs::run();
-    let mut command = Programs::without_node().command(&program, &run).map_err(unstarted)?;
+    let run = launcher::run();
+    let mut command = Launcher::without_node().command(&launch, &run).map_err(unstarted)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = registry::with(|registry| registry.start(&mut command, &run));
     let mut child = child.map_err(unstarted)?;

@@ -27,7 +27,7 @@ static ADOPTS: AtomicBool = AtomicBool::new(false);
 const END: Duration = Duration::from_millis(500);
 
 /// Makes this process the parent of all orphans among its descendants, and looks after them. All children that it gets
-/// from now on must be programs of [`super::Programs`]. Takes a runtime.
+/// from now on must be programs of [`super::Launcher`]. Takes a runtime.
 ///
 /// # Errors
 /// When the system refuses.

@@ -22,7 +22,7 @@ use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
-use crate::process::Programs;
+use crate::process::Launcher;
 use crate::queue::Room;
 use crate::rate_limiter::RateLimiter;
 use crate::status::{NodeStatus, PeerStatus};
@@ -147,7 +147,7 @@ pub trait Host: Send + Sync {
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox>;
 
     /// What starts the programs of a Role.
-    fn programs(&self, role: &str) -> Programs;
+    fn launcher(&self, role: &str) -> Launcher;
 
     /// Prints a line for people to see, on the daemon's standard output.
     fn print(&self, role: &str, line: &str);
@@ -196,7 +196,7 @@ pub struct RoleContext {
     /// Lets the Role complain of one thing at most once a minute.
     pub(crate) log_limiter: Arc<Mutex<RateLimiter<String>>>,
     /// What starts its programs, from the first one on.
-    pub(crate) programs: Arc<OnceLock<Programs>>,
+    pub(crate) launcher: Arc<OnceLock<Launcher>>,
     /// What the Node keeps of the Role.
     pub(crate) record: Arc<dyn Record>,
 }
@@ -295,8 +295,8 @@ impl RoleContext {
     }
 
     /// What starts the programs of the Role.
-    pub fn programs(&self) -> &Programs {
-        self.programs.get_or_init(|| self.host.programs(&self.name))
+    pub fn launcher(&self) -> &Launcher {
+        self.launcher.get_or_init(|| self.host.launcher(&self.name))
     }
 
     /// Whether a line about this may be logged: once a minute.

@@ -121,7 +121,7 @@ impl TestHost {
             links_ready: watch::channel(true).1,
             unheard: Arc::default(),
             log_limiter: Arc::default(),
-            programs: Arc::default(),
+            launcher: Arc::default(),
             record: Arc::new(record),
         };
         Context { context, stop, reopen }
@@ -300,11 +300,11 @@ impl Host for TestHost {
     }
 
     /// Through the built daemon, which is beside the tests.
-    fn programs(&self, role: &str) -> Programs {
+    fn launcher(&self, role: &str) -> Launcher {
         let tests = std::env::current_exe().unwrap();
         let launcher = tests.ancestors().nth(2).unwrap().join("kozo");
         let storage = self.storage.clone();
-        Programs::of_nothing(&self.name, role, storage).with_launcher(&launcher)
+        Launcher::of_nothing(&self.name, role, storage).through(&launcher)
     }
 
     fn print(&self, _role: &str, line: &str) {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::BoxFuture;
 use crate::config::{Options, ProgramConfig, RoleConfig, Schema};
 use crate::interest::Interest;
-use crate::process::{Exit, Limits, Process, Program};
+use crate::process::{Exit, Launch, Limits, Process};
 use crate::role::conversation::{self, LineBudget, Start};
 use crate::role::{Role, RoleContext, RoleError, RoleType};
 
@@ -64,8 +64,8 @@ impl Role for ProgramRole {
 impl ProgramRole {
     async fn go(&self, context: &RoleContext) -> Result<(), RoleError> {
         let mut process = context
-            .programs()
-            .start(&self.program(), Stdio::piped(), Stdio::piped())
+            .launcher()
+            .start(&self.launch(), Stdio::piped(), Stdio::piped())
             .map_err(|error| RoleError(error.to_string()))?;
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(RoleError("the program has no input and output".to_owned()));
@@ -97,13 +97,13 @@ impl ProgramRole {
         }
     }
 
-    fn program(&self) -> Program {
+    fn launch(&self) -> Launch {
         let environment = self.config.environment.iter();
-        Program {
+        Launch {
             program: self.config.program.path.clone().into(),
             environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
             limits: Limits { memory: self.config.memory_limit, ..Limits::default() },
-            ..Program::default()
+            ..Launch::default()
         }
     }
 }
