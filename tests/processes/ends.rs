@@ -94,6 +94,7 @@ async fn usage_is_that_of_the_program() {
 #[tokio::test]
 async fn who_forks_twice_ends_with_its_program() {
     orphans::adopt().unwrap();
+    orphans::attend().unwrap();
     let place = Place::new();
     // Both are adopted while the program runs; the second one hides where it comes from.
     let script = "setsid sh -c 'setsid sleep 600 & echo $!' & wait; \
@@ -111,6 +112,35 @@ async fn who_forks_twice_ends_with_its_program() {
     orphans::end_all().await;
     let children = fs::read_to_string("/proc/thread-self/children").unwrap();
     assert_eq!(children.trim(), "", "none is left, not even a zombie");
+}
+
+/// In a process of its own, like the test above.
+#[tokio::test]
+async fn a_guard_that_was_killed_is_replaced() {
+    let place = Place::new();
+    let mut first = place.shell("sleep 600 & echo $!; wait");
+    first_line(&mut first).await;
+    let children = || {
+        let children = fs::read_to_string("/proc/thread-self/children").unwrap();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()
+    };
+    let guards = |but: u32| {
+        let is_guard = |pid: &u32| *pid != but && *pid != first.pid() && lives(*pid);
+        children().into_iter().filter(is_guard).collect::<Vec<u32>>()
+    };
+    let guard = guards(0)[0];
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(guard.cast_signed()),
+        nix::sys::signal::SIGKILL,
+    )
+    .unwrap();
+    until("killed", || !lives(guard)).await;
+    place.run("true").await;
+    let other = guards(guard);
+    assert_eq!(other.len(), 1, "{other:?}");
+    drop(first);
+    orphans::end_all().await;
+    assert_eq!(children(), Vec::<u32>::new());
 }
 
 #[tokio::test]
@@ -135,7 +165,8 @@ async fn a_thousand_runs_leave_nothing() {
     let children = || fs::read_to_string("/proc/thread-self/children").unwrap();
     until("reaped", || {
         drop(start());
-        children().split_whitespace().count() <= 1
+        // The last one that was dropped, and the guard.
+        children().split_whitespace().count() <= 2
     })
     .await;
 }

@@ -299,7 +299,7 @@ impl Node {
         let acceptors = std::mem::take(&mut self.live().acceptors);
         join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
         let roles: Vec<_> = self.live().roles.keys().cloned().collect();
-        join_all(roles.iter().map(|role| self.halt_role(role))).await;
+        self.halt_roles(&roles).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
         info!("stopped");

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::{Exit, Launch, Launcher, launcher, registry};
+use super::{Exit, Launch, Launcher, launcher, orphans, registry};
 use crate::config::programs::{self as types, Cache, Describe};
 use kozo_core::places;
 
@@ -61,14 +61,16 @@ fn ask(path: &Path) -> Result<Vec<u8>, String> {
     registry::with(|registry| registry.ended(child.id()));
     // Its output is open no longer, unless something has left its group: then it is not waited for.
     let answer = answer.and_then(|answer| answer.recv_timeout(LAST_WORDS).ok());
+    orphans::end();
     let exit = ended.ok_or_else(|| format!("does not end within {} s", TIME.as_secs()))?;
     match answer {
-        _ if !exit.is_success() => Err(exit.to_string()),
-        None => Err("leaves something behind that has its output".to_owned()),
-        Some(Err(error)) => Err(format!("cannot be read: {error}")),
+        // Then it is not read on, which ends most programs.
         Some(Ok(bytes)) if bytes.len() as u64 > LONGEST => {
             Err(format!("prints more than {LONGEST} bytes"))
         }
+        _ if !exit.is_success() => Err(exit.to_string()),
+        None => Err("leaves something behind that has its output".to_owned()),
+        Some(Err(error)) => Err(format!("cannot be read: {error}")),
         Some(Ok(bytes)) if bytes.is_empty() => Err("prints nothing".to_owned()),
         Some(Ok(bytes)) => Ok(bytes),
     }

@@ -76,7 +76,7 @@ fn give_up(spec: &Spec) -> Result<(), String> {
 }
 
 /// Closes all but the standard streams: what the Node was started with may be open here.
-fn close_what_is_open() {
+pub(super) fn close_what_is_open() {
     let opened = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers: Vec<i32> =
         opened.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use kozo_core::places;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -18,7 +18,7 @@ use super::launch::Spec;
 use super::limits::{self, Limits};
 use super::running::Process;
 use super::sandbox::{self, Gap};
-use super::stderr::{Budget, LastLine, Lines};
+use super::stderr::{LastLine, Lines, StderrBudget};
 use super::{environment, registry};
 use crate::config::{NodeConfig, System};
 use crate::role::storage;
@@ -75,7 +75,7 @@ pub struct Launcher {
     hidden: Vec<PathBuf>,
     /// What a program may reach even below hidden paths, besides itself and its own folder.
     granted: Vec<PathBuf>,
-    budget: Arc<Mutex<Budget>>,
+    budget: StderrBudget,
 }
 
 impl Launcher {
@@ -91,7 +91,7 @@ impl Launcher {
             import_path: options.import_path.clone(),
             hidden: hidden(system, node),
             granted: [&*options.import_path, &options.role_path].concat(),
-            budget: Arc::default(),
+            budget: StderrBudget::default(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Launcher {
             import_path: Vec::new(),
             hidden: absolute(hidden),
             granted: Vec::new(),
-            budget: Arc::default(),
+            budget: StderrBudget::default(),
         }
     }
 
@@ -122,13 +122,19 @@ impl Launcher {
             import_path: Vec::new(),
             hidden: Vec::new(),
             granted: Vec::new(),
-            budget: Arc::default(),
+            budget: StderrBudget::default(),
         }
     }
 
     /// Starts them through another program than the one that runs: one that has the mode `launch`.
     pub fn through(mut self, kozo: &Path) -> Launcher {
         kozo.clone_into(&mut self.kozo);
+        self
+    }
+
+    /// Lets its programs write to standard error what others of the Role have left.
+    pub(crate) fn with_budget(mut self, budget: StderrBudget) -> Launcher {
+        self.budget = budget;
         self
     }
 
@@ -164,7 +170,7 @@ impl Launcher {
         let last_line = LastLine::default();
         let lines = Lines {
             role: Arc::clone(&self.role),
-            budget: Arc::clone(&self.budget),
+            budget: self.budget.clone(),
             last: Arc::clone(&last_line),
         };
         let stderr = stderr.map(ChildStderr::from_std).transpose();
@@ -260,7 +266,12 @@ fn variable(name: &str) -> Option<PathBuf> {
 /// A name for another run of a program.
 pub(super) fn run() -> String {
     static RUNS: AtomicU64 = AtomicU64::new(1);
-    format!("{}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+    format!("{}{}", runs_of(std::process::id()), RUNS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the names of all runs of the programs of this Node begin with.
+pub(super) fn runs_of(node: u32) -> String {
+    format!("{node}.")
 }
 
 fn tell_gap() {

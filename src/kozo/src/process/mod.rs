@@ -5,13 +5,14 @@
 //! its own between a fork and an exec.
 //!
 //! [`registry`] knows which processes were started here; what descends from a program and outlives it comes
-//! back to the Node, which ends it ([`orphans`]). [`descent`] tells whether a client of the Node is one of its own
-//! programs.
+//! back to the Node, which ends it ([`orphans`]). When the Node is killed a [`guard`] does. [`descent`] tells whether a client
+//! of the Node is one of its own programs.
 
 pub mod descent;
 mod describe;
 mod environment;
 mod exit;
+pub mod guard;
 pub mod launch;
 mod launcher;
 mod limits;
@@ -27,4 +28,5 @@ pub use exit::Exit;
 pub use launcher::{Launch, LaunchError, Launcher};
 pub use limits::Limits;
 pub use running::Process;
+pub use stderr::StderrBudget;
 pub use usage::{Usage, usage};

@@ -38,6 +38,10 @@ impl RoleType for ProgramType {
         self.config.program.description.interest.clone().unwrap_or_default()
     }
 
+    fn says_running(&self) -> bool {
+        true
+    }
+
     fn build(&self, config: &RoleConfig) -> Box<dyn Role> {
         Box::new(ProgramRole {
             config: self.config.clone(),
@@ -70,7 +74,7 @@ impl ProgramRole {
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(RoleError("the program has no input and output".to_owned()));
         };
-        context.set_process(Some(process.pid()));
+        let _shown = context.show_process(process.pid());
         let start = Start { role_type: self.role_type.clone(), options: self.options.to_json() };
         let encoding = self.config.program.description.encoding.into();
         let said = conversation::converse(context, start, encoding, &self.lines, stdout, stdin);

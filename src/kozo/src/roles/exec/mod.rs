@@ -149,7 +149,7 @@ impl Job {
         let stdout = output::stream(self.send.is_some());
         let mut process =
             context.launcher().start(&launch, stdin, stdout).map_err(|error| error.to_string())?;
-        context.set_process(Some(process.pid()));
+        let _shown = context.show_process(process.pid());
         let attended = tokio::select! {
             attended = self.attend(message, &mut process, context) => attended,
             () = context.stopped() => {
