@@ -85,6 +85,44 @@ fn what_is_written_for_a_beginner_works() {
     }
 }
 
+/// Until its program says that it is ready, whichever way it has come.
+#[test]
+fn a_role_is_starting_until_its_program_is_ready() {
+    let mut system = System::prepared();
+    let folder = system.workspace.path().join("roles");
+    fs::create_dir(&folder).unwrap();
+    let lines = format!(
+        "read -r start\necho '{{\"method\": \"status\", \"params\": {{\"text\": \"warming up\"}}}}'\n\
+         while [ ! -e {}/go ]; do sleep 0.02; done\necho '{{\"method\": \"ready\"}}'\ncat > /dev/null",
+        folder.display()
+    );
+    script(&folder.join("slow"), &lines);
+    let about =
+        r#"{"format": "1.0", "author": "", "version": "1", "description": "", "config": {}}"#;
+    fs::write(folder.join("slow.json"), about).unwrap();
+    system.edit("heartbeat: 1s", &format!("heartbeat: 1s\nrolePath: {}", folder.display()));
+    system.edit("            timer1:", "            slow: {}\n            timer1:");
+    system.start("attic");
+    let workspace = &system.workspace;
+    let _guest = spawn(&system, "kozoctl -n attic attach --name guest -- roles/slow");
+    for role in ["slow", "guest"] {
+        until("it has begun", || {
+            workspace.json(&["-n", "attic", "role", role])["status"] == "warming up"
+        });
+        assert_eq!(workspace.json(&["-n", "attic", "role", role])["state"], "starting");
+        let wait = format!("role={role}:running");
+        let missing = workspace.failure(&["-n", "attic", "wait", &wait, "--timeout", "0.1s"], 7);
+        assert!(missing.contains("now starting"), "{missing}");
+    }
+    assert!(workspace.answer(&["-n", "attic", "status"]).contains("starting"));
+    fs::write(folder.join("go"), "").unwrap();
+    for role in ["slow", "guest"] {
+        role_is_there(&system, "attic", role);
+        let shown = workspace.json(&["-n", "attic", "role", role]);
+        assert_eq!((&shown["state"], &shown["status"]), (&"running".into(), &"warming up".into()));
+    }
+}
+
 /// What a program says of itself is shown to people, so it is a short line like a name.
 #[test]
 fn a_type_that_is_no_name_is_refused() {

@@ -200,28 +200,14 @@ impl<'de> Visitor<'de> for Json<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::values;
 
     fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Nil),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".{0,20}".prop_map(Value::from),
-            vec(any::<u8>(), 0..20).prop_map(Value::from),
-        ];
-        let key = prop_oneof![Just(BASE64_KEY.to_owned()), ".{0,5}"].prop_map(Value::from);
-        leaf.prop_recursive(4, 60, 10, move |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..10).prop_map(Value::Array),
-                vec((key.clone(), inner), 0..4).prop_map(Value::Map),
-            ]
-        })
+        let key = prop_oneof![Just(BASE64_KEY.to_owned()), ".{0,5}"].prop_map(Value::from).boxed();
+        values::value(values::sayable_leaf(), move |inner| values::map(key.clone(), inner))
     }
 
     proptest! {

@@ -1,8 +1,10 @@
-//! The socket at which programs attach themselves as Roles.
+//! How programs attach themselves as Roles: at a socket of the Node, or on a connection that they have asked for over D-Bus.
 //!
 //! A program says `attach` in its first line, and is told whether it may. From then on it is spoken with as with one
 //! that the Node has started ([`crate::role::conversation`]), for as long as the connection lasts.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,11 +68,22 @@ pub(super) async fn serve(listener: UnixListener, node: Node, accounts: Arc<Acco
         let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else { continue };
         let node = node.clone();
         newcomers.spawn(async move {
-            if timeout(HANDSHAKE, newcomer(stream, &node, held)).await.is_err() {
-                debug!("a program at the socket of roles did not say who it is");
-            }
+            visitor(stream, &node, held).await;
         });
     }
+}
+
+/// Opens a connection for a program of this user that may attach, as who called for it knows; returns the program's end.
+pub(super) async fn open(
+    node: Node,
+    user: u32,
+    process: Option<i32>,
+    held: Held,
+) -> io::Result<OwnedFd> {
+    let (stream, theirs) = socket::pair()?;
+    let by = who(user, process).await;
+    tokio::spawn(async move { newcomer(stream, &node, held, by).await });
+    Ok(theirs)
 }
 
 /// The request that a program begins with.
@@ -93,8 +106,8 @@ struct Params {
     interest: Option<Vec<IndexMap<String, String>>>,
 }
 
-/// Lets a program in, or tells it why not.
-async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
+/// Lets a program in that has come to the socket, or tells it why not.
+async fn visitor(stream: UnixStream, node: &Node, held: Held) {
     let Ok(creds) = stream.peer_cred() else { return };
     // Who can open the socket may attach: root, the user of the Node, and of the service the group `kozo`, which its
     // process may have without its user being a member.
@@ -103,6 +116,18 @@ async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
         return refuse(&mut stream.into_split().1, Value::Null, refused).await;
     }
     let by = who(creds.uid(), creds.pid()).await;
+    newcomer(stream, node, held, by).await;
+}
+
+/// Lets a program in that says in time who it is. `by` says to people whose it is.
+async fn newcomer(stream: UnixStream, node: &Node, held: Held, by: String) {
+    if timeout(HANDSHAKE, introduction(stream, node, held, by)).await.is_err() {
+        debug!("a program that was to attach did not say who it is");
+    }
+}
+
+/// Lets a program in as what it says that it is, or tells it why not.
+async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();

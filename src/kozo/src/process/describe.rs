@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::{Exit, Program, Programs, programs, registry};
+use super::{Exit, Launch, Launcher, launcher, orphans, registry};
 use crate::config::programs::{self as types, Cache, Describe};
 use kozo_core::places;
 
@@ -48,14 +48,11 @@ impl Describe for Asked {
 
 /// What it prints.
 fn ask(path: &Path) -> Result<Vec<u8>, String> {
-    let program = Program {
-        program: path.into(),
-        arguments: vec!["--describe".into()],
-        ..Program::default()
-    };
+    let launch =
+        Launch { program: path.into(), arguments: vec!["--describe".into()], ..Launch::default() };
     let unstarted = |error: io::Error| format!("cannot be run: {error}");
-    let run = programs::run();
-    let mut command = Programs::without_node().command(&program, &run).map_err(unstarted)?;
+    let run = launcher::run();
+    let mut command = Launcher::without_node().command(&launch, &run).map_err(unstarted)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = registry::with(|registry| registry.start(&mut command, &run));
     let mut child = child.map_err(unstarted)?;
@@ -64,14 +61,16 @@ fn ask(path: &Path) -> Result<Vec<u8>, String> {
     registry::with(|registry| registry.ended(child.id()));
     // Its output is open no longer, unless something has left its group: then it is not waited for.
     let answer = answer.and_then(|answer| answer.recv_timeout(LAST_WORDS).ok());
+    orphans::end();
     let exit = ended.ok_or_else(|| format!("does not end within {} s", TIME.as_secs()))?;
     match answer {
-        _ if !exit.is_success() => Err(exit.to_string()),
-        None => Err("leaves something behind that has its output".to_owned()),
-        Some(Err(error)) => Err(format!("cannot be read: {error}")),
+        // Then it is not read on, which ends most programs.
         Some(Ok(bytes)) if bytes.len() as u64 > LONGEST => {
             Err(format!("prints more than {LONGEST} bytes"))
         }
+        _ if !exit.is_success() => Err(exit.to_string()),
+        None => Err("leaves something behind that has its output".to_owned()),
+        Some(Err(error)) => Err(format!("cannot be read: {error}")),
         Some(Ok(bytes)) if bytes.is_empty() => Err("prints nothing".to_owned()),
         Some(Ok(bytes)) => Ok(bytes),
     }

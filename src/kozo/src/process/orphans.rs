@@ -26,8 +26,8 @@ static ADOPTS: AtomicBool = AtomicBool::new(false);
 /// How long the last orphans have to go when the Node ends.
 const END: Duration = Duration::from_millis(500);
 
-/// Makes this process the parent of all orphans among its descendants, and looks after them. All children that it gets
-/// from now on must be programs of [`super::Programs`]. Takes a runtime.
+/// Makes this process the parent of all orphans among its descendants. All children that it gets from now on must be
+/// programs of [`super::Launcher`].
 ///
 /// # Errors
 /// When the system refuses.
@@ -35,13 +35,23 @@ pub fn adopt() -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     // A shell that became the Node may have had children before.
     registry::with(|registry| registry.leave_alone(children()));
-    let mut ended = signal(SignalKind::child())?;
     ADOPTS.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Looks after the orphans that come. Takes a runtime.
+///
+/// # Errors
+/// When the system refuses.
+pub fn attend() -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
     tokio::spawn(async move {
         while ended.recv().await.is_some() {
             end();
         }
     });
+    // Those that came before.
+    end();
     Ok(())
 }
 
@@ -60,8 +70,15 @@ fn orphans(registry: &Registry) -> Vec<u32> {
     children().into_iter().filter(|pid| !registry.knows(*pid)).collect()
 }
 
-/// Waits until no program and no orphan is left, but not for long.
+/// Waits until no program and no orphan is left, but not for long; then until the guard has gone.
 pub async fn end_all() {
+    until_over().await;
+    registry::with(Registry::dismiss_guard);
+    until_over().await;
+    registry::with(Registry::kill_rest);
+}
+
+async fn until_over() {
     let deadline = Instant::now() + END;
     let is_over = || registry::with(|registry| registry.is_empty() && orphans(registry).is_empty());
     while !is_over() && Instant::now() < deadline {
@@ -87,7 +104,7 @@ fn end_orphan(registry: &Registry, pid: u32) {
 }
 
 /// The run that a process says it belongs to.
-fn run_of(pid: u32) -> Option<String> {
+pub(super) fn run_of(pid: u32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let prefix = format!("{}=", environment::RUN);
     let mut variables = environment.split(|byte| *byte == 0);

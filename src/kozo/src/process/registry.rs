@@ -1,9 +1,14 @@
 //! The processes that were started here, as the whole process knows them: whose end is waited for.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tracing::warn;
+
+use super::guard::{self, Guard};
 
 /// All of them. One for the process, as its children are the process's too.
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -15,8 +20,10 @@ pub(super) struct Registry {
     running: HashMap<u32, String>,
     /// Children that were not started here.
     others: Vec<u32>,
-    /// Those that were killed, and are not waited for by anyone.
+    /// Those that are about to end, and are not waited for by anyone.
     killed: Vec<Child>,
+    /// What ends the others when this process is killed.
+    guard: Option<Guard>,
 }
 
 /// The registry, to oneself: meanwhile nothing is started, and no orphan is taken for one that was.
@@ -30,21 +37,69 @@ impl Registry {
     /// Starts a process as this run.
     pub(super) fn start(&mut self, command: &mut Command, run: &str) -> io::Result<Child> {
         self.reap_killed();
+        if self.guard.is_none() && guard::is_needed() {
+            self.start_guard(command.get_program());
+        }
         let child = command.spawn()?;
         self.running.insert(child.id(), run.to_owned());
+        self.tell_guard(child.id(), true);
         Ok(child)
     }
 
     /// Forgets a process that has ended and was waited for.
     pub(super) fn ended(&mut self, pid: u32) {
-        self.running.remove(&pid);
+        if self.running.remove(&pid).is_some() {
+            self.tell_guard(pid, false);
+        }
+    }
+
+    /// Lets the system forget a process that has ended: nothing that is started meanwhile has its number.
+    pub(super) fn reap(&mut self, mut child: Child) -> Option<ExitStatus> {
+        let status = child.try_wait().ok().flatten();
+        self.ended(child.id());
+        status
     }
 
     /// Takes over a process that was killed: when it has ended, the system is told to forget it.
     pub(super) fn killed(&mut self, child: Child) {
-        self.running.remove(&child.id());
+        self.ended(child.id());
         self.killed.push(child);
         self.reap_killed();
+    }
+
+    /// Lets the guard end: there is nothing left for it.
+    pub(super) fn dismiss_guard(&mut self) {
+        self.killed.extend(self.guard.take().map(Guard::dismiss));
+    }
+
+    /// Kills those that are about to end and do not.
+    pub(super) fn kill_rest(&mut self) {
+        self.killed.iter_mut().for_each(|child| {
+            let _ = child.kill();
+        });
+    }
+
+    fn start_guard(&mut self, kozo: &OsStr) {
+        let started = Guard::start(kozo).and_then(|mut guard| {
+            self.running.keys().try_for_each(|pid| guard.tell(*pid, true))?;
+            Ok(guard)
+        });
+        match started {
+            Ok(guard) => self.guard = Some(guard),
+            Err(problem) => warn!(
+                "if this node is killed, what its programs have started goes on: there is no guard: {problem}"
+            ),
+        }
+    }
+
+    fn tell_guard(&mut self, pid: u32, runs: bool) {
+        let Some(guard) = &mut self.guard else { return };
+        if guard.tell(pid, runs).is_err() {
+            // It was killed, or hangs. Another one takes its place.
+            let kozo = guard.kozo().to_owned();
+            self.killed.extend(self.guard.take().map(Guard::kill));
+            self.start_guard(&kozo);
+        }
     }
 
     /// Leaves these children of the process to whoever may wait for them.
@@ -62,6 +117,7 @@ impl Registry {
         self.others.contains(&pid)
             || self.running.contains_key(&pid)
             || self.killed.iter().any(|child| child.id() == pid)
+            || self.guard.as_ref().is_some_and(|guard| guard.pid() == pid)
     }
 
     /// Whether a process of this run still runs.

@@ -17,9 +17,12 @@ const LINES: u64 = 200;
 const BYTES: usize = 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What the programs of one Role may still write.
+/// What the programs of one Role may still write, all together.
+#[derive(Clone, Debug, Default)]
+pub struct StderrBudget(Arc<Mutex<Budget>>);
+
 #[derive(Debug)]
-pub(super) struct Budget {
+struct Budget {
     since: Instant,
     lines: u64,
     bytes: usize,
@@ -60,7 +63,7 @@ pub(super) type LastLine = Arc<Mutex<String>>;
 /// The lines of one program.
 pub(super) struct Lines {
     pub(super) role: Arc<str>,
-    pub(super) budget: Arc<Mutex<Budget>>,
+    pub(super) budget: StderrBudget,
     pub(super) last: LastLine,
 }
 
@@ -91,7 +94,7 @@ impl Lines {
     }
 
     fn with_budget<T>(&self, action: impl FnOnce(&mut Budget) -> T) -> T {
-        action(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.budget.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn log(&self, line: &str) {
@@ -182,14 +185,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_counted_instead_of_logged_and_slows_who_makes_it() {
-        let lines = Lines { role: "r".into(), budget: Arc::default(), last: Arc::default() };
-        let budget = Arc::clone(&lines.budget);
+        let lines =
+            Lines { role: "r".into(), budget: StderrBudget::default(), last: Arc::default() };
+        let budget = lines.budget.clone();
         let last = Arc::clone(&lines.last);
         let flood = [b"spam\n".repeat(BYTES / 4), b"end\n".to_vec()].concat();
         let started = Instant::now();
         lines.read(&*flood).await;
         assert!(started.elapsed() >= WINDOW);
         assert_eq!(*last.lock().unwrap(), "end");
-        assert!(budget.lock().unwrap().lines < flood.len() as u64 / 5);
+        assert!(budget.0.lock().unwrap().lines < flood.len() as u64 / 5);
     }
 }

@@ -8,7 +8,7 @@ use kozo_core::monitored::MonitoredMessage;
 
 use crate::config::{OptionValue, Options};
 use crate::message::Message;
-use crate::process::Program;
+use crate::process::Launch;
 use crate::role::RoleContext;
 
 /// The sender of the Message in place of the Node and the Role that the command is of.
@@ -30,7 +30,7 @@ impl Command {
     }
 
     /// The program to be started for this Message, or for none.
-    pub(super) fn of(&self, message: Option<&Message>, context: &RoleContext) -> Program {
+    pub(super) fn of(&self, message: Option<&Message>, context: &RoleContext) -> Launch {
         let mut words = self.words.iter().cloned();
         let mut environment = vec![
             variable("KOZO_LOCAL_NODE", context.host.node_name()),
@@ -44,12 +44,12 @@ impl Command {
             environment.push(variable(node, &message.origin().node));
             environment.push(variable(role, message.role()));
         }
-        Program {
+        Launch {
             program: words.next().unwrap_or_default(),
             arguments: words.collect(),
             environment,
             without: SENDER.to_vec(),
-            ..Program::default()
+            ..Launch::default()
         }
     }
 

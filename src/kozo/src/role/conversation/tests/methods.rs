@@ -20,8 +20,10 @@ async fn a_program_is_told_what_it_is_and_gets_messages_once_it_is_ready() {
         assert_eq!(start, wanted);
         program.arrive(&1.into());
         assert_eq!(program.ask("status", None).await["result"], map(&[]));
+        assert!(!program.host.seen(|seen| seen.running));
         program.notify("ready", map(&[])).await;
         let message = program.hear("message").await;
+        assert!(program.host.seen(|seen| seen.running));
         assert_eq!((&message["data"], &message["role"]), (&1.into(), &"timer".into()));
         assert_eq!(message["channel"], Value::Nil);
         program.arrive(&2.into());
