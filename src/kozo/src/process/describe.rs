@@ -12,7 +12,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::{Exit, Launch, Launcher, launcher, orphans, registry};
-use crate::config::programs::{self as types, Cache, Describe};
+use crate::config::programs::{self as types, Cache, Describe, find};
 use kozo_core::places;
 
 /// How long a program has to answer.
@@ -48,8 +48,7 @@ impl Describe for Asked {
 
 /// What it prints.
 fn ask(path: &Path) -> Result<Vec<u8>, String> {
-    let launch =
-        Launch { program: path.into(), arguments: vec!["--describe".into()], ..Launch::default() };
+    let launch = Launch::of(find::command(path).into_iter().chain(["--describe".into()]));
     let unstarted = |error: io::Error| format!("cannot be run: {error}");
     let run = launcher::run();
     let mut command = Launcher::without_node().command(&launch, &run).map_err(unstarted)?;

@@ -41,6 +41,15 @@ pub struct Launch {
     pub limits: Limits,
 }
 
+impl Launch {
+    /// Of a program and its arguments.
+    pub fn of(words: impl IntoIterator<Item = OsString>) -> Launch {
+        let mut words = words.into_iter();
+        let program = words.next().unwrap_or_default();
+        Launch { program, arguments: words.collect(), ..Launch::default() }
+    }
+}
+
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::BoxFuture;
+use crate::config::programs::find;
 use crate::config::{Options, ProgramConfig, RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::process::{Exit, Launch, Limits, Process};
@@ -104,10 +105,9 @@ impl ProgramRole {
     fn launch(&self) -> Launch {
         let environment = self.config.environment.iter();
         Launch {
-            program: self.config.program.path.clone().into(),
             environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
             limits: Limits { memory: self.config.memory_limit, ..Limits::default() },
-            ..Launch::default()
+            ..Launch::of(find::command(&self.config.program.path))
         }
     }
 }

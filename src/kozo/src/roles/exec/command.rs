@@ -31,7 +31,6 @@ impl Command {
 
     /// The program to be started for this Message, or for none.
     pub(super) fn of(&self, message: Option<&Message>, context: &RoleContext) -> Launch {
-        let mut words = self.words.iter().cloned();
         let mut environment = vec![
             variable("KOZO_LOCAL_NODE", context.host.node_name()),
             variable("KOZO_LOCAL_ROLE", &context.name),
@@ -44,13 +43,7 @@ impl Command {
             environment.push(variable(node, &message.origin().node));
             environment.push(variable(role, message.role()));
         }
-        Launch {
-            program: words.next().unwrap_or_default(),
-            arguments: words.collect(),
-            environment,
-            without: SENDER.to_vec(),
-            ..Launch::default()
-        }
+        Launch { environment, without: SENDER.to_vec(), ..Launch::of(self.words.iter().cloned()) }
     }
 
     /// Where its standard input comes from.
