@@ -66,7 +66,7 @@ clock_at=127.0.0.1
 scribe_at=scribe.lab
 
 install_nodes() { # NAME NODE...
-    local name=$1 node
+    local name=$1 node owner
     shift
     machine "$name"
     system | put "$name" /etc/kozo/kozo.yml
@@ -75,7 +75,9 @@ install_nodes() { # NAME NODE...
         install -D -m 0600 "$(keys)/$node" "$lab_run/$name/root/etc/kozo/keys/$node"
     done
     # A folder that only this configuration knows of; whose it is, the machine knows.
-    chroot "$lab_run/$name/root" install -d -o kozo -g kozo '/srv/kozo logs'
+    owner=$(awk -F: '$1 == "kozo" { print $3 ":" $4 }' "$lab_run/$name/root/etc/passwd")
+    mkdir "$lab_run/$name/root/srv/kozo logs"
+    chown "$owner" "$lab_run/$name/root/srv/kozo logs"
 }
 
 install_user() { # NAME USER [GROUP]

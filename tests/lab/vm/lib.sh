@@ -165,7 +165,7 @@ crossed_architectures() {
 
 # Ends the scenario if it is not one of them.
 has_crossed() { # ARCH
-    crossed_architectures | grep -qx "$1" ||
+    grep -qx "$1" <<< "$(crossed_architectures)" ||
         not_run "there are no packages for $1 (make packages-all), or no ${guest_emulator[$1]}"
 }
 
