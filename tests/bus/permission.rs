@@ -254,10 +254,12 @@ async fn attach_over_the_bus() {
     let by = format!("attached by nobody, process {}", std::process::id());
     assert_eq!(status.description.as_deref(), Some(&*by));
     // It is spoken with like any other program.
-    role.write_all(b"{\"id\": 1, \"method\": \"subscribe\"}\n").await.unwrap();
+    role.write_all(b"{\"id\": 1, \"method\": \"ready\"}\n").await.unwrap();
     let mut lines = BufReader::new(role).lines();
     let start = soon(lines.next_line()).await.unwrap().unwrap();
     assert!(start.contains("\"start\"") && start.contains("\"bell\""), "{start}");
+    let answer = soon(lines.next_line()).await.unwrap().unwrap();
+    assert!(answer.contains("\"result\""), "{answer}");
     // As many as one user may have, and no more; then one again for one that goes.
     let mut others = Vec::new();
     let refused = loop {

@@ -16,7 +16,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, setsid};
 
-use super::{launch, launcher, orphans, usage};
+use super::orphans::{self, Run};
+use super::{launch, launcher, usage};
 
 /// How often it is looked for processes that were forked during the look before.
 const LOOKS: usize = 100;
@@ -89,7 +90,7 @@ pub fn run(runs: &str) -> ExitCode {
     let left = listen(io::stdin().lock());
     let comes_from_one = |process: &Process| {
         left.contains(&process.session)
-            || orphans::run_of(process.pid).is_some_and(|run| run.starts_with(runs))
+            || matches!(orphans::run_of(process.pid), Run::Named(run) if run.starts_with(runs))
     };
     end(comes_from_one);
     ExitCode::SUCCESS

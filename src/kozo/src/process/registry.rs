@@ -5,10 +5,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::guard::{self, Guard};
+
+/// How long an orphan may say nothing of itself.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// All of them. One for the process, as its children are the process's too.
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -22,6 +26,8 @@ pub(super) struct Registry {
     others: Vec<u32>,
     /// Those that are about to end, and are not waited for by anyone.
     killed: Vec<Child>,
+    /// Orphans of which it cannot be told yet whether they may live, and since when.
+    unsure: HashMap<u32, Instant>,
     /// What ends the others when this process is killed.
     guard: Option<Guard>,
 }
@@ -65,6 +71,19 @@ impl Registry {
         self.ended(child.id());
         self.killed.push(child);
         self.reap_killed();
+    }
+
+    /// Keeps which orphans say nothing of themselves yet, and forgets the others.
+    pub(super) fn note_unsure(&mut self, pids: &[u32]) {
+        self.unsure.retain(|pid, _| pids.contains(pid));
+        for pid in pids {
+            self.unsure.entry(*pid).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Whether an orphan has said nothing of itself for longer than it takes to become another program.
+    pub(super) fn is_long_unsure(&self, pid: u32) -> bool {
+        self.unsure.get(&pid).is_some_and(|since| since.elapsed() > SILENCE)
     }
 
     /// Lets the guard end: there is nothing left for it.
@@ -129,5 +148,23 @@ impl Registry {
     pub(super) fn reap_killed(&mut self) {
         // One that cannot be asked about is no child any more.
         self.killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_for_long_is_known() {
+        let mut registry = Registry::default();
+        registry.note_unsure(&[7, 8]);
+        assert!(!registry.is_long_unsure(7) && !registry.is_long_unsure(9));
+        let long_ago = Instant::now().checked_sub(2 * SILENCE);
+        registry.unsure.extend(long_ago.map(|since| (7, since)));
+        registry.note_unsure(&[7, 9]);
+        assert_eq!((registry.is_long_unsure(7), registry.is_long_unsure(9)), (true, false));
+        registry.note_unsure(&[]);
+        assert!(registry.unsure.is_empty());
     }
 }

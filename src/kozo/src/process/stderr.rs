@@ -26,34 +26,37 @@ struct Budget {
     since: Instant,
     lines: u64,
     bytes: usize,
+    /// Lines of windows that are over which were not logged, and of which nothing was said yet.
+    left_out: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { since: Instant::now(), lines: 0, bytes: 0 }
+        Budget { since: Instant::now(), lines: 0, bytes: 0, left_out: 0 }
     }
 }
 
 impl Budget {
-    /// Begins another window if this one is over; gives the lines that were left out in it.
-    fn turn(&mut self) -> u64 {
-        if self.since.elapsed() < WINDOW {
-            return 0;
+    /// Begins another window if this one is over.
+    fn turn(&mut self) {
+        if self.since.elapsed() >= WINDOW {
+            let left_out = self.left_out + self.lines.saturating_sub(LINES);
+            *self = Budget { left_out, ..Budget::default() };
         }
-        let left_out = self.lines.saturating_sub(LINES);
-        *self = Budget::default();
-        left_out
     }
 
     /// Until when nothing more is to be read.
     fn pause(&mut self, bytes: usize) -> Option<Instant> {
+        self.turn();
         self.bytes = self.bytes.saturating_add(bytes);
         (self.bytes > BYTES).then(|| self.since + WINDOW)
     }
 
-    fn may_log(&mut self) -> bool {
+    /// Whether another line is logged, and how many were left out before it.
+    fn line(&mut self) -> (bool, u64) {
+        self.turn();
         self.lines += 1;
-        self.lines <= LINES
+        (self.lines <= LINES, std::mem::take(&mut self.left_out))
     }
 }
 
@@ -98,7 +101,7 @@ impl Lines {
     }
 
     fn log(&self, line: &str) {
-        let (left_out, may_log) = self.with_budget(|budget| (budget.turn(), budget.may_log()));
+        let (may_log, left_out) = self.with_budget(Budget::line);
         let role = &*self.role;
         if left_out > 0 {
             warn!(role, "wrote {left_out} more lines to standard error, which were left out");
@@ -195,5 +198,14 @@ mod tests {
         assert!(started.elapsed() >= WINDOW);
         assert_eq!(*last.lock().unwrap(), "end");
         assert!(budget.0.lock().unwrap().lines < flood.len() as u64 / 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_without_lines_is_slowed_for_as_long_as_it_lasts() {
+        let lines =
+            Lines { role: "r".into(), budget: StderrBudget::default(), last: LastLine::default() };
+        let started = Instant::now();
+        lines.read(&*vec![b'x'; 4 * BYTES]).await;
+        assert!(started.elapsed() >= 3 * WINDOW, "{:?}", started.elapsed());
     }
 }
