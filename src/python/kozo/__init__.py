@@ -1,0 +1,129 @@
+"""Kōzō for Python: small machines that tell each other what is happening.
+
+A script takes part with `attach()`:
+
+>>> import kozo
+>>> node = kozo.attach()
+>>> node.send("event", "door", data={"open": True})
+>>> node.close()
+
+A file is a Role with functions that are called for Messages, and `run()` at its end:
+
+    import kozo
+
+    @kozo.on("order", "ring")
+    def ring(message):
+        kozo.send("event", "rung", channel=message.channel)
+
+    kozo.run()
+
+`kozo.aio` has the same for asyncio, and `Role`, `kozo.messages` and `kozo.helpers` are the API of 2014.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import aio as aio, helpers as helpers, messages as messages
+    from .classic import (
+        NODE_NAME as NODE_NAME,
+        ROLE_NAME as ROLE_NAME,
+        ROLENODE_NAME as ROLENODE_NAME,
+        KozoSystem as KozoSystem,
+        Role as Role,
+        SystemNode as SystemNode,
+        kozoConfig as kozoConfig,
+        kozoSystem as kozoSystem,
+    )
+    from .conversation import Sent as Sent
+    from .errors import (
+        DisconnectedError as DisconnectedError,
+        KozoError as KozoError,
+        KozoStopError as KozoStopError,
+        NoNodeError as NoNodeError,
+        NotAllowedError as NotAllowedError,
+        RefusedError as RefusedError,
+        SeveralNodesError as SeveralNodesError,
+    )
+    from .message import Message as Message
+    from .node import Node as Node, Receiver as Receiver
+    from .options import option as option
+    from .role import (
+        every as every,
+        log as log,
+        on as on,
+        options as options,
+        run as run,
+        send as send,
+        status as status,
+        storage as storage,
+        when as when,
+    )
+
+__version__ = "0.1.0"
+
+# Where each name is. A Role that starts reads only the modules that it needs.
+_PLACES = {
+    "classic": ("NODE_NAME", "ROLE_NAME", "ROLENODE_NAME", "KozoSystem", "Role", "SystemNode", "kozoConfig", "kozoSystem"),
+    "conversation": ("Sent",),
+    "errors": (
+        "DisconnectedError",
+        "KozoError",
+        "KozoStopError",
+        "NoNodeError",
+        "NotAllowedError",
+        "RefusedError",
+        "SeveralNodesError",
+    ),
+    "message": ("Message",),
+    "node": ("Node", "Receiver"),
+    "options": ("option",),
+    "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = ["attach", *_MODULES]  # noqa: PLE0604 - they are all texts
+
+
+def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
+    """Take part in a Node of this machine, as a Role of it, until closed or the program ends.
+
+    >>> node = kozo.attach(name="porter")
+    >>> node.role, node.name
+    ('porter', 'clock')
+    >>> node.close()
+
+    Args:
+        node: The name of the Node, or the path of its socket; the only one there is if it is missing.
+        name: The name of the Role; that of the program, if it is missing, with a number if there is such a Role already.
+        patience: Seconds that a call waits for a Node that restarts.
+
+    Raises:
+        NoNodeError: There is no such Node.
+        SeveralNodesError: There are several, and none was named.
+        NotAllowedError: This user may not attach programs.
+        RefusedError: There is a Role of this name.
+    """
+    from .node import Node
+
+    return Node(node, name, patience)
+
+
+def __getattr__(name: str) -> object:
+    """Import what is used, when it is used first."""
+    import importlib
+
+    module = _MODULES.get(name)
+    if module is not None:
+        value: object = getattr(importlib.import_module(f".{module}", __name__), name)
+    elif name in ("aio", "helpers", "messages"):
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what there is, whether it was used or not."""
+    return sorted({*globals(), *__all__, "aio", "helpers", "messages"})
