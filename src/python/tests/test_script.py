@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import kozo
+from helping import stop_role
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -203,13 +204,13 @@ def test_who_may_not_attach_is_told_what_to_do(clock: Any) -> None:
 def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
     with kozo.attach(name="porter") as node, node.receive("event", "door") as doors:
         node.status("watches the door")
-        for end in (clock.process.kill, clock.process.terminate):
-            end()
+        for end in ("kill", "terminate"):
+            getattr(clock.process, end)()
             clock.process.wait()
             # Nothing is there, and what is sent waits for it.
-            thread = threading.Thread(target=clock.start)
+            thread = threading.Thread(target=node.send, args=["event", "door", {"open": True}])
             thread.start()
-            node.send("event", "door", {"open": True})
+            clock.start()
             assert next(doors).data == {"open": True}
             thread.join()
             assert clock.kozoctl("role", "porter")["status"] == "watches the door"
@@ -225,7 +226,7 @@ def test_a_script_that_waits_sees_the_restart_too(clock: Any) -> None:
         clock.start()
         clock.kozoctl("wait", "role=pytest:running", "--timeout", "30s")
         while not done:
-            clock.kozoctl("inject", "event", "door", "--data", "7")
+            clock.kozoctl("inject", "event", "door", "7")
             thread.join(0.05)
         assert done == [7]
 
@@ -247,7 +248,7 @@ def test_a_role_that_is_stopped_ends(clock: Any) -> None:
     ended: list[list[kozo.Message]] = []
     thread = threading.Thread(target=lambda: ended.append(list(node.receive("event"))))
     thread.start()
-    clock.kozoctl("role", "porter", "stop")
+    stop_role(clock, "porter")
     thread.join(30)
     assert ended == [[]]
     with pytest.raises(kozo.DisconnectedError, match="the Node has stopped this Role"):
