@@ -56,7 +56,7 @@ SYSTEMS = {
 }
 
 PYTHON = {
-    "py-kozo": dict(label="Kōzō", python="with_kozo --without msgspec", broker="kozo",
+    "py-kozo": dict(label="Kōzō", python="with_kozo --standard", broker="kozo",
                     n={64: 200_000, 1024: 100_000, 16384: 15_000}, fan=40_000),
     "py-kozo-msgspec": dict(label="Kōzō with msgspec", python="with_kozo", broker="kozo",
                             n={64: 400_000, 1024: 200_000, 16384: 20_000}, fan=60_000),
@@ -65,9 +65,9 @@ PYTHON = {
     "py-nats-uvloop": dict(label="nats-py, uvloop", python="with_nats --uvloop", broker="nats",
                            n={64: 200_000, 1024: 150_000, 16384: 30_000}, fan=40_000),
     "py-mqtt-q0": dict(label="paho-mqtt, QoS 0", python="with_paho", broker="mosquitto",
-                       n={64: 60_000, 1024: 50_000, 16384: 20_000}, fan=10_000),
+                       n={64: 40_000, 1024: 40_000, 16384: 20_000}, fan=5_000),
     "py-mqtt-q1": dict(label="paho-mqtt, QoS 1", python="with_paho --qos1", broker="mosquitto",
-                       n={64: 30_000, 1024: 30_000, 16384: 10_000}, fan=5_000),
+                       n={64: 10_000, 1024: 10_000, 16384: 5_000}, fan=1_000),
     "py-zmq": dict(label="pyzmq, CURVE", python="with_pyzmq",
                    n={64: 500_000, 1024: 300_000, 16384: 40_000}, fan=60_000),
     "py-zenoh": dict(label="eclipse-zenoh", python="with_zenoh",
@@ -318,10 +318,10 @@ class Meter:
         self.procs, self.t, self.c, self.m = procs, time.monotonic(), [p.cpu() for p in procs], machine()
 
     def stop(self):
-        own = sum(p.cpu() for p in self.procs) - sum(self.c)
+        own = [p.cpu() - before for p, before in zip(self.procs, self.c)]
         wall = (time.monotonic() - self.t) * os.cpu_count()
         busy, stolen = (b - a for a, b in zip(self.m, machine()))
-        return own, dict(other_cpu_pct=round(max(0.0, 100 * (busy - own) / wall), 1), steal_pct=round(100 * stolen / wall, 1))
+        return own, dict(other_cpu_pct=round(max(0.0, 100 * (busy - sum(own)) / wall), 1), steal_pct=round(100 * stolen / wall, 1))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -357,7 +357,8 @@ def throughput(st, size):
     secs = (r["last_ns"] - r["first_ns"]) / 1e9
     out.update(msgs_per_s=r["received"] / secs, mb_per_s=r["received"] * size / secs / 1e6, seconds=secs,
                received=r["received"], lost=r["lost"], out_of_order=r["out_of_order"],
-               cpu_s_per_million=own / r["received"] * 1e6, **noise)
+               cpu_s_per_million=sum(own) / r["received"] * 1e6,
+               **{f"cpu_s_{k}": spent for k, spent in zip(named, own)}, **noise)
     if r["wrong_size"]:
         raise Failed(f"{r['wrong_size']} messages of the wrong size")
     return out
@@ -382,7 +383,7 @@ def fanout(st, receivers=10):
     got = sum(r["received"] for r in rs)
     secs = (max(r["last_ns"] for r in rs) - min(r["first_ns"] for r in rs)) / 1e9
     return dict(msgs_per_s=got / secs, seconds=secs, received=got, lost=sum(r["lost"] for r in rs),
-                cpu_s_per_million=own / got * 1e6, **noise)
+                cpu_s_per_million=sum(own) / got * 1e6, **noise)
 
 
 def first(watch, t0):
