@@ -106,14 +106,14 @@ impl Launcher {
 
     /// Of no Node yet: for a program that is asked what it is while the configuration is being read. So it is hidden
     /// where configurations and keys usually are, and all that the environment names.
-    pub(super) fn without_node() -> Launcher {
+    pub(super) fn without_node(import_path: &[PathBuf]) -> Launcher {
         let hidden = usually_hidden().chain(Path::new(places::CONFIG).parent().map(PathBuf::from));
         Launcher {
             node: String::new(),
             role: "".into(),
             kozo: OWN_PROGRAM.into(),
             state: None,
-            import_path: Vec::new(),
+            import_path: import_path.to_vec(),
             hidden: absolute(hidden),
             granted: Vec::new(),
             budget: StderrBudget::default(),
