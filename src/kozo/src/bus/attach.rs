@@ -4,6 +4,7 @@
 //! that the Node has started ([`crate::role::conversation`]), for as long as the connection lasts.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
@@ -29,12 +30,16 @@ use crate::process::descent;
 use crate::role::conversation::{self, LineBudget, Start};
 use crate::role::{Host as _, Role, RoleContext, RoleError};
 use kozo_core::places;
+use kozo_core::queue::Limits;
 
 /// How long a program has to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Longest first line, in bytes.
 const LONGEST: u64 = 64 * 1024;
+
+/// How many Messages may wait for a program at most, as for other Roles.
+const LENGTHS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -95,6 +100,7 @@ struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Params {
     name: String,
     #[serde(rename = "type")]
@@ -104,6 +110,7 @@ struct Params {
     #[serde(default)]
     encoding: Encoding,
     interest: Option<Vec<IndexMap<String, String>>>,
+    message_queue_length: Option<usize>,
 }
 
 /// Lets a program in that has come to the socket, or tells it why not.
@@ -144,13 +151,22 @@ async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
     if request.method != "attach" {
         return refuse(&mut writer, request.id, "the first request is to be `attach`").await;
     }
-    let Params { name, role_type, options, encoding, interest } = request.params;
+    let Params { name, role_type, options, encoding, interest, message_queue_length } =
+        request.params;
     let interest = match interest.as_deref().map(description::interests).transpose() {
         Ok(interest) => interest,
         Err(problem) => return refuse(&mut writer, request.id, &problem).await,
     };
     let role_type = role_type.unwrap_or_else(|| ATTACHED.to_owned());
-    let attachment = match node.attach(&name, &role_type, by, interest.unwrap_or_default()).await {
+    let mut queue = Limits::default();
+    queue.length = message_queue_length.unwrap_or(queue.length);
+    if !LENGTHS.contains(&queue.length) {
+        let [least, most] = [LENGTHS.start(), LENGTHS.end()];
+        let what = format!("messageQueueLength is {least} to {most}");
+        return refuse(&mut writer, request.id, &what).await;
+    }
+    let interests = interest.unwrap_or_default();
+    let attachment = match node.attach(&name, &role_type, by, interests, queue).await {
         Ok(attachment) => attachment,
         Err(error) => return refuse(&mut writer, request.id, &error.to_string()).await,
     };

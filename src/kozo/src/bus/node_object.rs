@@ -115,8 +115,8 @@ impl Object<NodeStatus> {
     /// characters and ? for any one.
     ///
     /// lines: where to read them from, one JSON object a line, with the keys time (microseconds since
-    /// 1970), node, boot, id, role, kind, type, channel and data, and msgpack (Base64) where JSON
-    /// cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
+    /// 1970), node, boot, id, role, kind, type, channel and data, in which bytes are
+    /// {"$base64": "AAEC"}, and msgpack (Base64) where JSON cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
     /// Messages. Closing it closes the view.
     ///
     /// A user can have sixteen of them at a time.

@@ -33,6 +33,7 @@ impl Node {
         role_type: &str,
         by: String,
         interests: Vec<Interest>,
+        queue: Limits,
     ) -> Result<Attachment, ControlError> {
         for name in [name, role_type] {
             let is_name = !name.trim().is_empty() && !name.contains(char::is_control);
@@ -48,7 +49,7 @@ impl Node {
             name: name.to_owned(),
             role_type: role_type.to_owned(),
             description: Some(by),
-            queue: Limits::default(),
+            queue,
             runs: Runs::Attached,
             options: Options::default(),
         };
