@@ -7,6 +7,9 @@ use std::process::{Child, Stdio};
 
 use crate::kit::{System, both, ended, text, until};
 
+/// Where the package of Python is.
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../python");
+
 /// A program that is killed when the test ends.
 struct Running(Child);
 
@@ -26,6 +29,7 @@ fn script(path: &Path, lines: &str) {
 fn spawn(system: &System, line: &str) -> Running {
     let log = fs::File::create(system.workspace.path().join("said")).unwrap();
     let mut command = system.workspace.bash_command(&format!("exec {line}"));
+    command.env("PYTHONPATH", PYTHON);
     Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
@@ -82,6 +86,44 @@ fn what_is_written_for_a_beginner_works() {
         until("it is gone", || {
             workspace.run(&["-n", "attic", "role", "bell"]).status.code() == Some(5)
         });
+    }
+}
+
+/// Until its program says that it is ready, whichever way it has come.
+#[test]
+fn a_role_is_starting_until_its_program_is_ready() {
+    let mut system = System::prepared();
+    let folder = system.workspace.path().join("roles");
+    fs::create_dir(&folder).unwrap();
+    let lines = format!(
+        "read -r start\necho '{{\"method\": \"status\", \"params\": {{\"text\": \"warming up\"}}}}'\n\
+         while [ ! -e {}/go ]; do sleep 0.02; done\necho '{{\"method\": \"ready\"}}'\ncat > /dev/null",
+        folder.display()
+    );
+    script(&folder.join("slow"), &lines);
+    let about =
+        r#"{"format": "1.0", "author": "", "version": "1", "description": "", "config": {}}"#;
+    fs::write(folder.join("slow.json"), about).unwrap();
+    system.edit("heartbeat: 1s", &format!("heartbeat: 1s\nrolePath: {}", folder.display()));
+    system.edit("            timer1:", "            slow: {}\n            timer1:");
+    system.start("attic");
+    let workspace = &system.workspace;
+    let _guest = spawn(&system, "kozoctl -n attic attach --name guest -- roles/slow");
+    for role in ["slow", "guest"] {
+        until("it has begun", || {
+            workspace.json(&["-n", "attic", "role", role])["status"] == "warming up"
+        });
+        assert_eq!(workspace.json(&["-n", "attic", "role", role])["state"], "starting");
+        let wait = format!("role={role}:running");
+        let missing = workspace.failure(&["-n", "attic", "wait", &wait, "--timeout", "0.1s"], 7);
+        assert!(missing.contains("now starting"), "{missing}");
+    }
+    assert!(workspace.answer(&["-n", "attic", "status"]).contains("starting"));
+    fs::write(folder.join("go"), "").unwrap();
+    for role in ["slow", "guest"] {
+        role_is_there(&system, "attic", role);
+        let shown = workspace.json(&["-n", "attic", "role", role]);
+        assert_eq!((&shown["state"], &shown["status"]), (&"running".into(), &"warming up".into()));
     }
 }
 
@@ -198,6 +240,29 @@ fn a_program_of_the_configuration_is_a_role() {
     let shown = workspace.answer(&["-n", "attic", "role", "bell"]);
     assert!(shown.contains("the program of type `bell` is not there"), "{shown}");
     assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
+}
+
+/// It needs neither be executable nor say what executes it.
+#[test]
+fn a_file_in_python_is_a_role() {
+    let mut system = System::prepared();
+    let folder = system.workspace.path().join("roles");
+    fs::create_dir(&folder).unwrap();
+    assert!(system.workspace.bash("cd roles && kozoctl role new gong --python").status.success());
+    let file = folder.join("gong.py");
+    let lines = fs::read_to_string(&file).unwrap();
+    let lines = lines.split_once('\n').unwrap().1;
+    fs::write(&file, lines).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let paths = format!("rolePath: {}\nimportPath: {PYTHON}", folder.display());
+    system.edit("heartbeat: 1s", &format!("heartbeat: 1s\n{paths}"));
+    system.edit("            timer1:", "            gong: {}\n            timer1:");
+    system.start("attic");
+    role_is_there(&system, "attic", "gong");
+    let workspace = &system.workspace;
+    let rung = workspace.run(&["-n", "attic", "inject", "order", "gong"]);
+    assert_eq!(rung.status.code(), Some(0), "{}", both(&rung));
+    until("it has answered", || workspace.json(&["-n", "attic", "role", "gong"])["sent"] == 1);
 }
 
 #[test]

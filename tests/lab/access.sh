@@ -107,6 +107,32 @@ scenario_an_administrator_can_let_the_group_manage() {
     eventually 10 denied_to_manage ada org.kozo.manage
 }
 
+scenario_polkit_can_let_a_user_attach_programs() {
+    fresh clock
+    denied bob org.kozo.inject attach --name bobs
+    put one /etc/polkit-1/rules.d/10-kozo.rules <<'END'
+polkit.addRule(function (action, subject) {
+    if (["org.kozo.inject", "org.kozo.monitor"].indexOf(action.id) >= 0 && subject.user == "bob") {
+        return polkit.Result.YES;
+    }
+});
+END
+    at one chmod 644 /etc/polkit-1/rules.d/10-kozo.rules
+    at one systemctl restart polkit
+    eventually 10 by bob kozoctl -n clock inject log log 1 > "$lab_run/answers" 2>&1
+    # The socket stays closed to him; the bus is the way.
+    at one systemd-run --quiet --unit=bobs --uid=bob sh -c \
+        'cd "$(mktemp -d)" && kozoctl role new bobs && exec kozoctl -n clock attach -- ./bobs.sh'
+    at one kozoctl -n clock wait role=bobs:running --timeout 10s
+    at one kozoctl -n clock role bobs > "$lab_run/answers"
+    grep -q 'attached by bob, process' "$lab_run/answers"
+    at one systemctl stop bobs
+    eventually 10 not at one kozoctl -n clock role bobs > "$lab_run/answers" 2>&1
+    at one rm /etc/polkit-1/rules.d/10-kozo.rules
+    at one systemctl restart polkit
+    eventually 10 denied bob org.kozo.inject attach --name bobs
+}
+
 scenario_without_polkit_it_is_root_and_the_group() {
     # As it is where polkit was never installed, and as it is where somebody has switched it off.
     local way

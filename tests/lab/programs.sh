@@ -44,6 +44,8 @@ try reload timeout 10 kozoctl -n scribe reload
 try inject timeout 10 kozoctl -n scribe inject event x
 try session setsid setsid --wait timeout 10 kozoctl -n scribe reload
 try bus timeout 10 busctl call org.kozo.Node1.scribe /org/kozo/Node1 org.kozo.Node1 Reload 'a{sv}' 0
+try attach timeout 10 kozoctl -n scribe attach --name guest -- true
+try attach_bus timeout 10 busctl call org.kozo.Node1.scribe /org/kozo/Node1 org.kozo.Node1 Attach 'a{sv}' 0
 try own sh -c 'echo x > mine'
 try usr cat /etc/os-release
 grep NoNewPrivs /proc/self/status >> out
@@ -56,7 +58,7 @@ END
     answers > "$lab_run/out"
     cat "$lab_run/out"
     local what
-    for what in key storage memory socket reload inject session bus; do
+    for what in key storage memory socket reload inject session bus attach attach_bus; do
         grep -qx "$what refused" "$lab_run/out"
     done
     grep -qx 'own done' "$lab_run/out"

@@ -38,12 +38,12 @@ async fn a_program_has_a_folder_of_its_own() {
 #[tokio::test]
 async fn the_environment_is_what_is_documented() {
     let place = Place::new();
-    let mut program = shell("env");
-    program.environment = vec![("MINE".into(), "1".into()), ("KOZO_NODE".into(), "far".into())];
-    program.without = vec!["KOZO_ROLE"];
+    let mut launch = shell("env");
+    launch.environment = vec![("MINE".into(), "1".into()), ("KOZO_NODE".into(), "far".into())];
+    launch.without = vec!["KOZO_ROLE"];
     let streams = [std::process::Stdio::null(), std::process::Stdio::piped()];
     let [stdin, stdout] = streams;
-    let (printed, _) = run(place.programs().start(&program, stdin, stdout).unwrap()).await;
+    let (printed, _) = run(place.launcher().start(&launch, stdin, stdout).unwrap()).await;
     let value =
         |name: &str| printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     assert_eq!(

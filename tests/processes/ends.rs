@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use kozo::process::{Exit, Program, orphans, usage};
+use kozo::process::{Exit, Launch, orphans, usage};
 use tokio::time::Instant;
 
 use super::support::{Place, first_line, lives, run, until};
@@ -27,9 +27,8 @@ async fn how_a_program_ended_is_told() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
-    let program = Program { program: "/not/there".into(), ..Program::default() };
-    let mut process =
-        Place::new().programs().start(&program, Stdio::null(), Stdio::null()).unwrap();
+    let launch = Launch { program: "/not/there".into(), ..Launch::default() };
+    let mut process = Place::new().launcher().start(&launch, Stdio::null(), Stdio::null()).unwrap();
     assert_eq!(process.wait().await.to_string(), "could not be started");
     let line = process.last_line();
     assert!(line.starts_with("/not/there cannot be run: No such file or directory"), "{line}");
@@ -95,6 +94,7 @@ async fn usage_is_that_of_the_program() {
 #[tokio::test]
 async fn who_forks_twice_ends_with_its_program() {
     orphans::adopt().unwrap();
+    orphans::attend().unwrap();
     let place = Place::new();
     // Both are adopted while the program runs; the second one hides where it comes from.
     let script = "setsid sh -c 'setsid sleep 600 & echo $!' & wait; \
@@ -114,13 +114,42 @@ async fn who_forks_twice_ends_with_its_program() {
     assert_eq!(children.trim(), "", "none is left, not even a zombie");
 }
 
+/// In a process of its own, like the test above.
+#[tokio::test]
+async fn a_guard_that_was_killed_is_replaced() {
+    let place = Place::new();
+    let mut first = place.shell("sleep 600 & echo $!; wait");
+    first_line(&mut first).await;
+    let children = || {
+        let children = fs::read_to_string("/proc/thread-self/children").unwrap();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()
+    };
+    let guards = |but: u32| {
+        let is_guard = |pid: &u32| *pid != but && *pid != first.pid() && lives(*pid);
+        children().into_iter().filter(is_guard).collect::<Vec<u32>>()
+    };
+    let guard = guards(0)[0];
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(guard.cast_signed()),
+        nix::sys::signal::SIGKILL,
+    )
+    .unwrap();
+    until("killed", || !lives(guard)).await;
+    place.run("true").await;
+    let other = guards(guard);
+    assert_eq!(other.len(), 1, "{other:?}");
+    drop(first);
+    orphans::end_all().await;
+    assert_eq!(children(), Vec::<u32>::new());
+}
+
 #[tokio::test]
 async fn a_thousand_runs_leave_nothing() {
     let place = Place::new();
-    let programs = place.programs();
-    let program = Program { program: "/bin/true".into(), ..Program::default() };
+    let launcher = place.launcher();
+    let launch = Launch { program: "/bin/true".into(), ..Launch::default() };
     let files = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let start = || programs.start(&program, Stdio::piped(), Stdio::piped()).unwrap();
+    let start = || launcher.start(&launch, Stdio::piped(), Stdio::piped()).unwrap();
     run(start()).await;
     let before = files();
     let started = Instant::now();
@@ -136,7 +165,8 @@ async fn a_thousand_runs_leave_nothing() {
     let children = || fs::read_to_string("/proc/thread-self/children").unwrap();
     until("reaped", || {
         drop(start());
-        children().split_whitespace().count() <= 1
+        // The last one that was dropped, and the guard.
+        children().split_whitespace().count() <= 2
     })
     .await;
 }

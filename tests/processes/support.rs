@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use kozo::config;
-use kozo::process::{Exit, Process, Program, Programs};
+use kozo::process::{Exit, Launch, Launcher, Process};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,8 +36,8 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// The programs of the Role `bell`.
-    pub(super) fn programs(&self) -> Programs {
+    /// What starts the programs of the Role `bell`.
+    pub(super) fn launcher(&self) -> Launcher {
         let folder = self.folder.path().display();
         let text = format!(
             "importPath: {folder}/import\nsystem:\n  clock:\n    privateKey: {folder}/clock.key\n    \
@@ -45,13 +45,12 @@ impl Place {
         );
         let loaded = config::check("test", &text, None, &kozo_core::types::built_in()).unwrap();
         let node = loaded.system.node("clock").unwrap();
-        Programs::new(&loaded.system, node, "bell")
-            .with_launcher(Path::new(env!("CARGO_BIN_EXE_kozo")))
+        Launcher::new(&loaded.system, node, "bell").through(Path::new(env!("CARGO_BIN_EXE_kozo")))
     }
 
     /// Starts a script of the shell.
     pub(super) fn shell(&self, script: &str) -> Process {
-        self.programs().start(&shell(script), Stdio::null(), Stdio::piped()).unwrap()
+        self.launcher().start(&shell(script), Stdio::null(), Stdio::piped()).unwrap()
     }
 
     /// What a script of the shell prints, and how it ends.
@@ -60,9 +59,9 @@ impl Place {
     }
 }
 
-pub(super) fn shell(script: &str) -> Program {
+pub(super) fn shell(script: &str) -> Launch {
     let arguments = ["-c", script].map(OsString::from).to_vec();
-    Program { program: "/bin/sh".into(), arguments, ..Program::default() }
+    Launch { program: "/bin/sh".into(), arguments, ..Launch::default() }
 }
 
 /// What a program prints until it ends.

@@ -14,6 +14,7 @@
     clippy::cast_sign_loss
 )]
 
+mod attached;
 mod command_line;
 mod cuts;
 mod flood;

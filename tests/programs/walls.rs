@@ -83,12 +83,119 @@ fn what_a_program_has_started_ends_with_the_node() {
     until("gone", || pids.iter().all(|pid| !lives(pid)).then_some(()));
 }
 
+/// The guard of a Node that runs.
+fn guard(node: u32) -> Option<String> {
+    let wanted = format!("guard\0{node}.\0");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|pid| {
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        command.is_ok_and(|command| command.ends_with(&wanted))
+    })
+}
+
+/// What runs on although its program ends: a child, one that has forgotten all that its program told it, one in a
+/// session of its own, and one that nothing leads to any more but what it says in its environment.
+const LEFT: &str = "sleep 600 & echo \"child $!\"
+    env -i sleep 601 & echo \"bare $!\"
+    setsid sleep 602 & echo \"session $!\"
+    (setsid sh -c 'setsid sleep 603 & echo \"orphan $!\"' &)
+    echo \"leader $$\"; while :; do sleep 1; done";
+const NAMES: [&str; 5] = ["child", "bare", "session", "orphan", "leader"];
+
 #[test]
-fn a_program_does_not_outlive_a_node_that_is_killed() {
-    let (_system, mut node) = start("killed", "echo \"leader $$\"; exec sleep 600");
-    let leader = pid(&node, "leader");
+fn nothing_outlives_a_node_that_is_killed() {
+    let (_system, mut node) = start("killed", LEFT);
+    let pids = NAMES.map(|name| pid(&node, name));
+    let guard = guard(node.id()).unwrap();
+    assert!(pids.iter().all(|pid| lives(pid)), "{pids:?}");
     node.kill();
-    until("gone", || (!lives(&leader)).then_some(()));
+    until("gone", || pids.iter().chain([&guard]).all(|pid| !lives(pid)).then_some(()));
+}
+
+#[test]
+fn a_guard_goes_with_a_node_that_ends() {
+    let (_system, mut node) = start("ended", LEFT);
+    let pids = NAMES.map(|name| pid(&node, name));
+    let guard = guard(node.id()).unwrap();
+    // What ends the Node's own group or terminal ends the guard last.
+    let guard_pid = nix::unistd::Pid::from_raw(guard.parse().unwrap());
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        nix::sys::signal::kill(guard_pid, signal).unwrap();
+    }
+    assert!(lives(&guard));
+    assert!(node.stop(Signal::SIGTERM).0.success());
+    assert!(!lives(&guard), "the Node waits for it");
+    until("gone", || pids.iter().all(|pid| !lives(pid)).then_some(()));
+}
+
+#[test]
+fn a_service_of_systemd_has_no_guard() {
+    let system = SystemFolder::new("");
+    let roles = "ran: {type: exec, every: 1h, run: echo ran, send: {kind: log, type: log}}, \
+                 logger: {file: /dev/null}";
+    let system = system.node("served", roles).write();
+    let mut command = Command::new("sh");
+    command.args(["-c", "SYSTEMD_EXEC_PID=$$ exec \"$0\" \"$1\" served", super::support::KOZO]);
+    command.arg(system.config()).env_remove("KOZO_LOG");
+    let mut node = Program::start("served", &mut command);
+    node.printed.wait_for("ran");
+    assert_eq!(guard(node.id()), None);
+    assert!(node.stop(Signal::SIGTERM).0.success());
+}
+
+#[test]
+fn what_is_hidden_follows_the_configuration() {
+    // The key of a Node that the file has only later.
+    let script =
+        "cd \"$(dirname \"$0\")\"; cat later.key > /dev/null 2>&1 && echo read || echo refused";
+    let system = SystemFolder::new("");
+    let path = system.path().join("script");
+    fs::write(&path, script).unwrap();
+    let run = format!("run: [/bin/sh, {}]", path.display());
+    let roles = format!(
+        "walled: {{type: exec, every: 0.1, {run}, send: {{kind: log, type: log}}}}, \
+         logger: {{file: /dev/null}}"
+    );
+    fs::write(system.key("later"), "secret").unwrap();
+    let system = system.node("growing", &roles).write();
+    let mut node = system.start("growing");
+    node.printed.wait_for("read");
+    assert_eq!(node.printed.count("refused"), 0);
+    let system = system.node("later", "").write();
+    assert!(kozo(["--reload", "growing"]).status().unwrap().success());
+    node.printed.wait_for("refused");
+    assert!(node.stop(Signal::SIGTERM).0.success());
+    drop(system);
+}
+
+#[test]
+fn a_program_that_is_asked_what_it_is_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = folder.path().join("pid");
+    let script = format!(
+        r#"#!/bin/sh
+        if [ "$1" = --describe ]; then
+            setsid sleep 604 > /dev/null 2>&1 &
+            echo $! > {}
+            echo '{{"format": "1.0", "author": "", "version": "1", "description": "probes", "config": {{}}}}'
+            exit
+        fi
+        read -r start
+        echo '{{"method": "ready"}}'
+        cat > /dev/null"#,
+        pid_file.display()
+    );
+    let program = folder.path().join("probe");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let system = SystemFolder::new(&format!("rolePath: {}", folder.path().display()));
+    let system = system.node("curious", "probe: {}").write();
+    let mut node = system.start("curious");
+    node.log.wait_for("runs");
+    let left = fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+    until("gone", || (!lives(&left)).then_some(()));
+    assert!(node.stop(Signal::SIGTERM).0.success());
 }
 
 #[test]

@@ -90,6 +90,12 @@ pub enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// End what is left of the programs of a Node when that has gone. The Node runs this itself; nobody else has a reason to.
+    #[command(hide = true)]
+    Guard {
+        /// What the names of the runs of its programs begin with.
+        runs: String,
+    },
 }
 
 /// What is logged.

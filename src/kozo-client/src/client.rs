@@ -219,6 +219,16 @@ impl Client {
             .map_err(|error| Error::Failed(format!("the node gave nothing to read from: {error}")))
     }
 
+    /// Opens a connection on which a program attaches itself as a Role, where the Node's socket for that is not open to
+    /// this user: what kozo-role(7) is spoken on, from the request `attach` on.
+    ///
+    /// # Errors
+    /// When it is not allowed, or too many are attached.
+    pub async fn attach(&self) -> Result<std::os::fd::OwnedFd, Error> {
+        let descriptor: OwnedFd = self.root().call("Attach", &Options::new()).await?;
+        Ok(descriptor.into())
+    }
+
     /// Lets the Node read its configuration file again and apply what has changed.
     ///
     /// # Errors

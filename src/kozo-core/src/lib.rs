@@ -22,3 +22,8 @@ pub mod queue;
 pub mod status;
 pub mod types;
 pub mod value;
+
+#[cfg(test)]
+#[path = "../../../tests/kit/values.rs"]
+#[allow(unreachable_pub)]
+mod values;

@@ -533,6 +533,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::values;
 
     fn origin() -> Arc<Origin> {
         Arc::new(Origin { node: "clock".to_owned(), boot: 7 })
@@ -551,19 +552,7 @@ mod tests {
 
     /// Data as Roles send it.
     fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Nil),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            ".{0,20}".prop_map(Value::from),
-            vec(any::<u8>(), 0..20).prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 30, 5, |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..5).prop_map(Value::Array),
-                vec((inner.clone(), inner), 0..5).prop_map(Value::Map),
-            ]
-        })
+        values::value(values::leaf(), |inner| values::map(inner.clone(), inner))
     }
 
     proptest! {

@@ -31,7 +31,7 @@ pub struct MonitoredMessage {
     pub message_type: String,
     /// Its channel, if it has one.
     pub channel: Option<String>,
-    /// Its data. Bytes, and all else that JSON cannot say, are texts in it.
+    /// Its data: bytes as `{"$base64": "AAEC"}`, and what else JSON cannot say as texts.
     pub data: serde_json::Value,
     /// Its data as MessagePack in Base64, where JSON cannot say all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ impl MonitoredMessage {
     /// deeper than readers of JSON follow, is left out of `data`.
     pub fn of(message: &Message) -> MonitoredMessage {
         let value = message.value();
-        let shown = value.as_ref().ok().filter(|value| json::is_shallow(value)).map(show::json);
+        let shown = value.as_ref().ok().filter(|value| json::is_shallow(value)).map(json::of);
         let (data, is_exact) = match shown {
             Some(data) if fits(message, &data) => (data, value.as_ref().is_ok_and(json::is_exact)),
             _ => (serde_json::Value::Null, false),

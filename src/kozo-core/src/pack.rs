@@ -172,6 +172,7 @@ mod tests {
     use rmpv::Value;
 
     use super::*;
+    use crate::values;
 
     fn encoded(value: &Value) -> Vec<u8> {
         let mut out = Vec::new();
@@ -180,22 +181,7 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Nil),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f32>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".{0,300}".prop_map(Value::from),
-            vec(any::<u8>(), 0..300).prop_map(Value::from),
-            (any::<i8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, data)| Value::Ext(kind, data)),
-        ];
-        leaf.prop_recursive(4, 60, 20, |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..20).prop_map(Value::Array),
-                vec((inner.clone(), inner), 0..20).prop_map(Value::Map),
-            ]
-        })
+        values::value(values::leaf(), |inner| values::map(inner.clone(), inner))
     }
 
     fn count(value: &Value) -> usize {

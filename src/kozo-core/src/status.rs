@@ -50,7 +50,7 @@ macro_rules! states {
 states! {
     /// What a Role does.
     RoleState {
-        /// It is about to run for the first time.
+        /// It is about to run, or its program has been started and is not ready yet.
         Starting = "starting",
         /// It runs.
         Running = "running",
@@ -187,7 +187,7 @@ pub struct RoleStatus {
     pub last_error: Option<String>,
     /// How often it was started again after failing.
     pub restarts: u64,
-    /// The program that it runs, if it runs one now.
+    /// The program that it runs, if it runs one now; of several, the one that has run longest.
     pub process: Option<ProcessStatus>,
     /// How its last program ended, if one did: "exited with code 3".
     pub last_exit: Option<String>,

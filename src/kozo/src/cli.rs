@@ -39,7 +39,8 @@ pub fn run() -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Testnet { dir }) => run_testnet(dir),
-        Some(Command::Launch { spec, command }) => process::launcher::run(spec, command),
+        Some(Command::Launch { spec, command }) => process::launch::run(spec, command),
+        Some(Command::Guard { runs }) => process::guard::run(runs),
         None => match &arguments.reload {
             Some(node) => reload(node),
             None => run_node(&arguments),
@@ -125,6 +126,10 @@ fn start(file: &Path, name: &str, types: Types, filter: &str) -> ExitCode {
 fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilter) -> ExitCode {
     if let Err(problem) = daemon::keep_memory_private() {
         warn!("other processes of this user may read the memory of this one: {problem}");
+    }
+    // Programs are asked what they are while the configuration is read.
+    if let Err(problem) = process::orphans::adopt() {
+        warn!("what programs leave behind may outlive them: {problem}");
     }
     let loaded = match config::load(file, Some(name), &types.registry()) {
         Ok(loaded) => loaded,

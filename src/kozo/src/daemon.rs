@@ -78,7 +78,7 @@ pub fn run(
     let lines = stdout.clone();
     let ended = block_on(async move {
         let mut signals = Signals::new()?;
-        orphans::adopt()?;
+        orphans::attend()?;
         if std::env::var_os(STOP_WITH_PARENT).is_some() {
             prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         }

@@ -1,7 +1,7 @@
 //! `kozoctl attach`: makes a program a Role of a Node that runs, for as long as the program runs.
 //!
-//! This program says `attach` to the Node, at the socket beside its control socket, and becomes the other program then,
-//! with the connection as its standard input and output. So nothing stands between the two, and signals and exit codes are
+//! This program says `attach` to the Node, at the socket beside its control socket or on a connection that it is given over the
+//! system bus, and becomes the other program then, with the connection as its standard input and output. So nothing stands between the two, and signals and exit codes are
 //! those of the program itself.
 
 use std::ffi::{OsStr, OsString};
@@ -56,11 +56,46 @@ impl Introduction {
     }
 }
 
+/// A connection to a Node on which a program can attach itself.
+pub(crate) struct Door {
+    stream: UnixStream,
+    /// How it was come by, for people.
+    place: String,
+}
+
+impl Door {
+    /// The socket of the Node for that; for who cannot open it, what polkit may still allow on the bus.
+    ///
+    /// # Errors
+    /// When the Node is not there, or opens neither.
+    pub(crate) async fn open(client: &Client) -> Result<Door, Failure> {
+        let socket = socket(client);
+        let place = socket.display().to_string();
+        match (UnixStream::connect(&socket), client.way()) {
+            (Ok(stream), _) => Ok(Door { stream, place }),
+            (Err(error), Way::Socket(_)) => Err(broken(&place, &error)),
+            (Err(_), Way::SystemBus) => {
+                let stream = client.attach().await?.into();
+                Ok(Door { stream, place: "the system bus".to_owned() })
+            }
+        }
+    }
+}
+
 /// The socket of a Node at which programs attach.
-pub(crate) fn socket(client: &Client) -> PathBuf {
+fn socket(client: &Client) -> PathBuf {
     match client.way() {
         Way::Socket(path) => path.with_file_name(places::ROLE_SOCKET),
         Way::SystemBus => Path::new(places::SYSTEM).join(client.node()).join(places::ROLE_SOCKET),
+    }
+}
+
+fn broken(place: &str, error: &io::Error) -> Failure {
+    let told = format_args!("cannot attach at {place}: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::new(Exit::NotAllowed, told)
+            .hint("Root and the members of group 'kozo' may attach programs."),
+        _ => Failure::new(Exit::NoDaemon, told),
     }
 }
 
@@ -69,11 +104,11 @@ pub(crate) fn socket(client: &Client) -> PathBuf {
 /// # Errors
 /// When the Node refuses, or the program cannot be run.
 pub(crate) fn run(
-    socket: &Path,
+    door: Door,
     introduction: &Introduction,
     program: &[OsString],
 ) -> Result<(), Failure> {
-    let stream = attach(socket, introduction)?;
+    let stream = attach(door, introduction)?;
     match program.split_first() {
         None => relay(stream, &introduction.name),
         Some((program, arguments)) => {
@@ -122,28 +157,17 @@ fn become_program(program: &OsStr, arguments: &[OsString], input: Stdio, output:
     Failure::failed(format_args!("cannot run {}: {error}", program.display()))
 }
 
-/// Connects, and says who is there.
-fn attach(socket: &Path, introduction: &Introduction) -> Result<UnixStream, Failure> {
-    let broken = |error: io::Error| {
-        let exit = match error.kind() {
-            io::ErrorKind::PermissionDenied => Exit::NotAllowed,
-            _ => Exit::NoDaemon,
-        };
-        let told = format_args!("cannot attach at {}: {error}", socket.display());
-        match exit {
-            Exit::NotAllowed => Failure::new(exit, told)
-                .hint("Root and the members of group 'kozo' may attach programs."),
-            _ => Failure::new(exit, told),
-        }
-    };
-    let mut stream = UnixStream::connect(socket).map_err(broken)?;
+/// Says who is there.
+fn attach(door: Door, introduction: &Introduction) -> Result<UnixStream, Failure> {
+    let Door { mut stream, place } = door;
+    let broken = |error: io::Error| broken(&place, &error);
     let mut params = introduction.more.clone();
     params.insert("name".to_owned(), introduction.name.clone().into());
     let request = json!({"jsonrpc": "2.0", "id": 0, "method": "attach", "params": params});
     stream.write_all(format!("{request}\n").as_bytes()).map_err(broken)?;
     let line = first_line(&mut stream).map_err(broken)?;
     let answer: Value = serde_json::from_slice(&line).map_err(|error| {
-        Failure::failed(format_args!("the node answers nonsense at {}: {error}", socket.display()))
+        Failure::failed(format_args!("the node answers nonsense at {place}: {error}"))
     })?;
     match answer.pointer("/error/message").and_then(Value::as_str) {
         None => Ok(stream),

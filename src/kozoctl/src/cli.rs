@@ -122,7 +122,7 @@ pub(crate) enum Command {
     ///
     /// The program speaks the protocol of kozo-role(7) on its standard input and output. Without one, what
     /// is typed is sent to the Node, and what the Node says is shown. With --host the Node is that of
-    /// another machine, and the program runs here.
+    /// another machine, and the program runs here. Who may both inject and monitor may attach.
     Attach(Attach),
     /// List the types of Roles and Transports of this machine. Needs no daemon.
     Types {

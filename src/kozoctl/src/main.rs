@@ -31,7 +31,6 @@ mod watch;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -39,6 +38,7 @@ use clap_complete::CompleteEnv;
 use kozo_client::Client;
 use serde_json::json;
 
+use attach::Door;
 use cli::{Cli, Command, PeerAction, RoleAction, RoleCommand, Watch};
 use failure::Failure;
 use output::Output;
@@ -97,21 +97,21 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Role { command: Some(RoleCommand::Try { file, name, set }), .. } => {
             let settings: Vec<_> = set.into_iter().map(|set| (set.option, set.value)).collect();
-            let socket = socket(node)?;
-            let (it, program) = role::attempt::introduce(&file, name.as_deref(), &settings)?;
-            attach::run(&socket, &it, &program)
+            let (door, it, program) = block_on(async {
+                let client = node::connect(node).await?;
+                let (it, program) = role::attempt::introduce(&file, name.as_deref(), &settings)?;
+                // Then there is not much time left to say who it is.
+                Ok::<_, Failure>((Door::open(&client).await?, it, program))
+            })??;
+            attach::run(door, &it, &program)
         }
         Command::Attach(command) => {
             let it = attach::Introduction::new(&command)?;
-            attach::run(&socket(node)?, &it, &command.program)
+            let door = block_on(async { Door::open(&node::connect(node).await?).await })??;
+            attach::run(door, &it, &command.program)
         }
         command => block_on(drive(command, node, output))?,
     }
-}
-
-/// The socket of the Node at which programs attach.
-fn socket(node: Option<&str>) -> Result<PathBuf, Failure> {
-    block_on(async { node::connect(node).await.map(|client| attach::socket(&client)) })?
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {

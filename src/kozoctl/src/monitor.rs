@@ -1,11 +1,10 @@
 //! `kozoctl monitor`: the Messages that pass, one line for each.
 
-use base64ct::{Base64, Encoding};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kozo_client::{Client, Error, Filter, Monitored, MonitoredMessage};
 use kozo_core::message::Kind;
-use kozo_core::value::{json, show};
+use kozo_core::value::show;
 use serde_json::Value;
 
 use crate::again;
@@ -73,7 +72,7 @@ async fn follow(
             Monitored::Message(message) => {
                 let shown = if output.json {
                     // With everything that is in it, whether known here or not.
-                    json_line(serde_json::from_str(&line).map_err(broken)?, &message)
+                    show::json_line(&serde_json::from_str::<Value>(&line).map_err(broken)?)
                 } else {
                     text(&message, output)
                 };
@@ -85,20 +84,6 @@ async fn follow(
     Ok(())
 }
 
-/// The data in the notation that `inject` takes, unless it is nested deeper than readers follow.
-fn data(message: &MonitoredMessage) -> Option<Value> {
-    let encoded = Base64::decode_vec(message.msgpack.as_ref()?).ok()?;
-    let value = kozo_core::message::decode(&encoded).ok()?;
-    json::is_shallow(&value).then(|| json::of(&value))
-}
-
-fn json_line(mut line: Value, message: &MonitoredMessage) -> String {
-    if let (Some(data), Some(place)) = (data(message), line.get_mut("data")) {
-        *place = data;
-    }
-    show::json_line(&line)
-}
-
 /// The line for people.
 fn text(message: &MonitoredMessage, output: Output) -> String {
     let time = i64::try_from(message.time).ok().and_then(|time| {
@@ -108,11 +93,11 @@ fn text(message: &MonitoredMessage, output: Output) -> String {
     let time = time.unwrap_or_else(|| message.time.to_string());
     let channel =
         message.channel.as_deref().map(|channel| format!(" [{}]", show::one_line(channel)));
-    let data = match data(message).unwrap_or_else(|| message.data.clone()) {
+    let data = match &message.data {
         Value::Null if message.msgpack.is_some() => ": (data that is not shown)".to_owned(),
         Value::Null => String::new(),
-        Value::String(text) => format!(": {}", show::one_line(&text)),
-        data => format!(": {}", show::json_line(&data)),
+        Value::String(text) => format!(": {}", show::one_line(text)),
+        data => format!(": {}", show::json_line(data)),
     };
     format!(
         "{} {} {}{} {}{data}",

@@ -77,7 +77,7 @@ fn role_path(file: &Path, registry: &Registry) -> Vec<PathBuf> {
 }
 
 fn program(name: String, named: &[PathBuf], registry: &Registry) -> Known {
-    let found = registry.programs.find(&name, named, false);
+    let found = registry.programs.find(&name, named, None);
     let (from, described) = match found {
         Ok(program) => (Some(program.path), Ok(program.description)),
         Err(Unknown::NotAsked(path)) => {

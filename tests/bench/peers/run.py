@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs the same workloads on several messaging systems, side by side. See README.md."""
 
-import argparse, datetime, json, os, queue, random, re, shutil, signal, socket, statistics, subprocess, sys
+import argparse, copy, datetime, json, os, queue, random, re, shutil, signal, socket, statistics, subprocess, sys
 import tempfile, threading, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path(tempfile.gettempdir()) / "peerbench-target"))
 TICK = os.sysconf("SC_CLK_TCK")
 HOST = "127.0.0.1"
@@ -20,6 +21,9 @@ HOST = "127.0.0.1"
 # >>> A further system is plugged in with `--plug FILE.json`, without touching this script: see
 # >>> "Plugging in a further system" in README.md. Its entry takes the same form as those below, with
 # >>> `roles` (a command for each role) in place of `args`, or `bench` (a command that prints results).
+#
+# Those of PYTHON take part where --systems names them ("python" is all of them); `python` is their program, in
+# the folder of that name, and its options.
 
 SYSTEMS = {
     "tcp": dict(label="TCP, plain (reference)", args="tcp --threads 0",
@@ -51,8 +55,40 @@ SYSTEMS = {
                   n={64: 2_000_000, 1024: 500_000, 16384: 40_000}, fan=150_000),
 }
 
+PYTHON = {
+    "py-kozo": dict(label="Kōzō", python="with_kozo --standard", broker="kozo",
+                    n={64: 200_000, 1024: 100_000, 16384: 15_000}, fan=40_000),
+    "py-kozo-msgspec": dict(label="Kōzō with msgspec", python="with_kozo", broker="kozo",
+                            n={64: 400_000, 1024: 200_000, 16384: 20_000}, fan=60_000),
+    "py-nats": dict(label="nats-py", python="with_nats", broker="nats",
+                    n={64: 200_000, 1024: 150_000, 16384: 30_000}, fan=40_000),
+    "py-nats-uvloop": dict(label="nats-py, uvloop", python="with_nats --uvloop", broker="nats",
+                           n={64: 200_000, 1024: 150_000, 16384: 30_000}, fan=40_000),
+    "py-mqtt-q0": dict(label="paho-mqtt, QoS 0", python="with_paho", broker="mosquitto",
+                       n={64: 40_000, 1024: 40_000, 16384: 20_000}, fan=5_000),
+    "py-mqtt-q1": dict(label="paho-mqtt, QoS 1", python="with_paho --qos1", broker="mosquitto",
+                       n={64: 10_000, 1024: 10_000, 16384: 5_000}, fan=1_000),
+    "py-zmq": dict(label="pyzmq, CURVE", python="with_pyzmq",
+                   n={64: 500_000, 1024: 300_000, 16384: 40_000}, fan=60_000),
+    "py-zenoh": dict(label="eclipse-zenoh", python="with_zenoh",
+                     n={64: 500_000, 1024: 300_000, 16384: 60_000}, fan=60_000),
+}
+
+# What a broker is: its processes, each with the file it reads and its command.
+KOZO = """
+outgoingQueueLength: 1024
+outgoingQueueSize: 512KiB
+system:
+    a: {{privateKey: {certs}/a.key, publicKey: {key_a}, transports: {{{tcp_a}}}}}
+    b: {{privateKey: {certs}/b.key, publicKey: {key_b}, transports: {{{tcp_b}}}}}
+"""
+TCP = "tcp: {{address: 127.0.0.1, bindAddress: 127.0.0.1, port: {port}}}"
+
 CONFIGS = {
-    "mosquitto": ("mosquitto.conf", ["mosquitto", "-c", "{conf}"], """
+    # Two Nodes: one for the receiving programs, to which the other one connects, of which it knows no address.
+    "kozo": [("a.yml", ["kozo", "{conf}", "a"], KOZO.replace("{tcp_a}", TCP).replace("{tcp_b}", "")),
+             ("b.yml", ["kozo", "{conf}", "b"], KOZO.replace("{tcp_a}", TCP).replace("{tcp_b}", TCP.replace("{port}", "{other_port}")))],
+    "mosquitto": [("mosquitto.conf", ["mosquitto", "-c", "{conf}"], """
 listener {port} 127.0.0.1
 cafile {certs}/ca.crt
 certfile {certs}/broker.crt
@@ -65,12 +101,12 @@ max_inflight_messages 0
 persistence false
 log_type none
 user root
-"""),
-    "nats": ("nats.conf", ["nats-server", "-c", "{conf}"], """
+""")],
+    "nats": [("nats.conf", ["nats-server", "-c", "{conf}"], """
 listen: "127.0.0.1:{port}"
 tls {{ cert_file: "{certs}/broker.crt", key_file: "{certs}/broker.key", ca_file: "{certs}/ca.crt", verify: true }}
-"""),
-    "redis": ("redis.conf", ["redis-server", "{conf}"], """
+""")],
+    "redis": [("redis.conf", ["redis-server", "{conf}"], """
 bind 127.0.0.1
 port 0
 tls-port {port}
@@ -82,8 +118,11 @@ client-output-buffer-limit pubsub 0 0 0
 save ""
 appendonly no
 dir {work}
-"""),
+""")],
 }
+
+# What says, by its exit code, whether a broker can be used, where that it listens is not enough.
+USABLE = {"kozo": ["kozoctl", "--node", "b", "wait", "peer=a:up", "--timeout", "30s"]}
 
 FAST = ["latency", "latency_1core", "throughput_64", "throughput_1024", "throughput_16384", "fanout_10", "recovery"]
 
@@ -109,9 +148,9 @@ class Failed(Exception):
 class Proc:
     """A process under measurement: its lines of output, its CPU time, its memory."""
 
-    def __init__(self, argv, log, core=None):
+    def __init__(self, argv, log, core=None, environ=None):
         self.argv, self.lines = argv, queue.Queue()
-        self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1,
+        self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, env=environ,
                                   preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, [core]))
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -188,11 +227,20 @@ def free_port():
             continue
 
 
+def until(what, condition, timeout=30):
+    """Waits for the condition."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"not within {timeout} s: {what}")
+        time.sleep(0.01)
+
+
 class Stage:
     """One system, set up for one workload; everything it started ends with it."""
 
     def __init__(self, system, workload, env):
-        self.s, self.workload, self.env, self.port, self.procs, self.broker = system, workload, env, free_port(), [], None
+        self.s, self.workload, self.env, self.port, self.procs, self.brokers = system, workload, env, free_port(), [], []
 
     def __enter__(self):
         if self.s.get("broker"):
@@ -205,22 +253,31 @@ class Stage:
                 p.stop()
 
     def spawn(self, argv):
-        p = Proc(argv, self.env["log"], 0 if self.workload == "latency_1core" else None)
+        p = Proc(argv, self.env["log"], 0 if self.workload == "latency_1core" else None, self.env["environ"])
         self.procs.append(p)
         return p
 
     def start_broker(self, wait=True):
-        name, argv, text = CONFIGS[self.s["broker"]]
-        conf = self.env["work"] / name
-        values = dict(port=self.port, certs=self.env["certs"], work=self.env["work"], conf=conf)
-        conf.write_text(text.format(**values))
-        self.broker = self.spawn([a.format(**values) for a in argv])
-        while wait:
-            try:
-                socket.create_connection((HOST, self.port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.01)
+        broker = self.s["broker"]
+        values = dict(port=self.port, other_port=free_port(), certs=self.env["certs"], work=self.env["work"], **self.env["keys"])
+        self.brokers = []
+        for name, argv, text in CONFIGS[broker]:
+            values["conf"] = conf = self.env["work"] / name
+            conf.write_text(text.format(**values))
+            self.brokers.append(self.spawn([a.format(**values) for a in argv]))
+        if wait:
+            until(f"{broker} listens", self.listens)
+            usable = USABLE.get(broker)
+            if usable:
+                until(f"{broker} can be used", lambda: subprocess.run(usable, stdout=self.env["log"], stderr=self.env["log"],
+                                                                      env=self.env["environ"]).returncode == 0)
+
+    def listens(self):
+        try:
+            socket.create_connection((HOST, self.port), 1).close()
+            return True
+        except OSError:
+            return False
 
     def connections(self, *options):
         """The TCP connections to this stage's port; with "-K", they are closed too."""
@@ -234,13 +291,18 @@ class Stage:
         if "roles" in self.s:
             values = dict(role=role, addr=addr, certs=self.env["certs"], size=size, count=count, fanout=fanout, **more)
             return self.spawn([a.format(**values) for a in self.s["roles"][role]])
-        system, *rest = self.s["args"].split()
+        if "python" in self.s:
+            name, *rest = self.s["python"].split()
+            program = [self.env["python"], str(HERE / "python" / f"{name}.py")]
+        else:
+            name, *rest = self.s["args"].split()
+            program = [str(self.env["exe"]), name]
         if self.workload.startswith("throughput"):
             rest += self.s.get("throughput_args", "").split()
         if self.workload in SLOW:
             rest += self.s["slow"].split()
         options = dict(addr=addr, certs=self.env["certs"], size=size, count=count, fanout=fanout, **more)
-        return self.spawn([str(self.env["exe"]), system, role, *(word for k, v in options.items() for word in (f"--{k}", str(v))), *rest])
+        return self.spawn([*program, role, *(word for k, v in options.items() for word in (f"--{k}", str(v))), *rest])
 
 
 def machine():
@@ -256,10 +318,10 @@ class Meter:
         self.procs, self.t, self.c, self.m = procs, time.monotonic(), [p.cpu() for p in procs], machine()
 
     def stop(self):
-        own = sum(p.cpu() for p in self.procs) - sum(self.c)
+        own = [p.cpu() - before for p, before in zip(self.procs, self.c)]
         wall = (time.monotonic() - self.t) * os.cpu_count()
         busy, stolen = (b - a for a, b in zip(self.m, machine()))
-        return own, dict(other_cpu_pct=round(max(0.0, 100 * (busy - own) / wall), 1), steal_pct=round(100 * stolen / wall, 1))
+        return own, dict(other_cpu_pct=round(max(0.0, 100 * (busy - sum(own)) / wall), 1), steal_pct=round(100 * stolen / wall, 1))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -283,7 +345,7 @@ def throughput(st, size):
     recv.line("READY")
     send = st.start("send", size=size, count=count)
     send.line("READY")
-    named = {"recv": recv, "send": send, **({"broker": st.broker} if st.broker else {})}
+    named = {"recv": recv, "send": send, **{f"broker{'_2' * (i > 0)}": p for i, p in enumerate(st.brokers)}}
     time.sleep(0.5)
     out = {f"rss_idle_{k}_kib": p.rss() for k, p in named.items()}
     m = Meter(list(named.values()))
@@ -295,7 +357,8 @@ def throughput(st, size):
     secs = (r["last_ns"] - r["first_ns"]) / 1e9
     out.update(msgs_per_s=r["received"] / secs, mb_per_s=r["received"] * size / secs / 1e6, seconds=secs,
                received=r["received"], lost=r["lost"], out_of_order=r["out_of_order"],
-               cpu_s_per_million=own / r["received"] * 1e6, **noise)
+               cpu_s_per_million=sum(own) / r["received"] * 1e6,
+               **{f"cpu_s_{k}": spent for k, spent in zip(named, own)}, **noise)
     if r["wrong_size"]:
         raise Failed(f"{r['wrong_size']} messages of the wrong size")
     return out
@@ -304,7 +367,7 @@ def throughput(st, size):
 def fanout(st, receivers=10):
     count = st.s["fan"]
     send = None
-    if not st.broker:  # the publisher listens
+    if not st.brokers:  # the publisher listens
         send = st.start("send", count=count, fanout=receivers)
         send.line("LISTENING")
     recvs = [st.start("recv", count=count, fanout=receivers) for _ in range(receivers)]
@@ -320,7 +383,7 @@ def fanout(st, receivers=10):
     got = sum(r["received"] for r in rs)
     secs = (max(r["last_ns"] for r in rs) - min(r["first_ns"] for r in rs)) / 1e9
     return dict(msgs_per_s=got / secs, seconds=secs, received=got, lost=sum(r["lost"] for r in rs),
-                cpu_s_per_million=own / got * 1e6, **noise)
+                cpu_s_per_million=sum(own) / got * 1e6, **noise)
 
 
 def first(watch, t0):
@@ -355,9 +418,10 @@ def recovery(st):
         if not before or before & st.connections():
             raise Failed("the connection was not cut")
     # The broker is killed, and started again at once.
-    if st.broker:
+    if st.brokers:
         settle(watch, 1.0)
-        st.broker.kill()
+        for broker in st.brokers:
+            broker.kill()
         t0 = now()
         st.start_broker(wait=False)
         out["broker_restart_ms"] = gap(watch, t0, since=t0)
@@ -366,8 +430,10 @@ def recovery(st):
 
 def gap(watch, t0, since=None):
     """The longest pause that was not over at `t0` and began before, or within 50 ms of it: its length in
-    ms, or the time from `since` to its end."""
+    ms, or the time from `since`, when a broker was started, to its end. What ends sooner than one can start was a
+    pause of the machine."""
     best, end = None, time.monotonic() + 20
+    soonest = t0 if since is None else since + 5_000_000
     quiet = None
     while time.monotonic() < (quiet or end):
         try:
@@ -378,7 +444,7 @@ def gap(watch, t0, since=None):
             raise Failed("the receiver ended")
         if line.startswith("GAP"):
             a, b = map(int, line.split()[1:])
-            if b > t0 and a < t0 + 50_000_000 and (best is None or b - a > best[1] - best[0]):
+            if b > soonest and a < t0 + 50_000_000 and (best is None or b - a > best[1] - best[0]):
                 best = (a, b)
                 quiet = quiet or time.monotonic() + 0.5
     if best is None:
@@ -462,8 +528,8 @@ def run_one(system, workload, env):
 # ---------------------------------------------------------------------------------------------------
 # Certificates, tables
 
-def certificates(dir, exe):
-    """Makes the certificates of both sides and the broker; with `exe` ZeroMQ's keys too."""
+def certificates(dir):
+    """Makes the certificates of both sides and the broker."""
     def ssl(*a):
         subprocess.run(["openssl", *a], check=True, cwd=dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
@@ -475,8 +541,29 @@ def certificates(dir, exe):
             "-keyout", f"{who}.key", "-out", f"{who}.csr")
         ssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
             "-extfile", "ext", "-out", f"{who}.crt")
-    if exe:
-        subprocess.run([exe, "zmq", "keys", "--certs", str(dir)], check=True)
+
+
+def openssh_keys(dir):
+    """The public keys of both sides as the configuration of Kōzō has them."""
+    def public(who):
+        argv = ["ssh-keygen", "-y", "-f", str(dir / f"{who}.key")]
+        return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return {f"key_{who}": public(who) for who in ("a", "b")}
+
+
+def python_environment():
+    """The interpreter that the Python clients run with; it is made first, if it is not there."""
+    argv = [REPOSITORY / "tests" / "environment", HERE / "python" / "requirements.txt"]
+    return Path(subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()) / "bin" / "python"
+
+
+def zeromq_keys(env):
+    """Has a client make the keys of both sides."""
+    if env["exe"]:
+        argv = [env["exe"], "zmq", "keys", "--certs", env["certs"]]
+    else:
+        argv = [env["python"], HERE / "python" / "with_pyzmq.py", "--keys", env["certs"]]
+    subprocess.run(argv, check=True)
 
 
 def summary(values):
@@ -559,6 +646,12 @@ def version(*argv):
         return "absent"
 
 
+def packages(python):
+    """The interpreter and what is installed in its environment, with versions."""
+    listed = subprocess.run([python, "-m", "pip", "list", "--format", "freeze"], check=True, capture_output=True, text=True).stdout
+    return [version(python, "--version"), *listed.split()]
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--rounds", type=int, default=5)
@@ -566,21 +659,23 @@ def main():
     a.add_argument("--slow-rounds", type=int, default=3)
     a.add_argument("--settle", type=float, default=5, metavar="S", help="how long a flood through a slow line goes on before it is measured")
     a.add_argument("--time", type=float, default=20, metavar="S", help="how long it is measured")
-    a.add_argument("--systems", default="", help="comma-separated; all by default")
+    a.add_argument("--systems", default="", help="comma-separated; by default all but those in Python, and 'python' stands for these")
     a.add_argument("--workloads", default="fast,slow", help="comma-separated; 'fast' and 'slow' stand for all of the kind")
     a.add_argument("--plug", action="append", default=[], metavar="FILE.json", help="further systems")
     a.add_argument("--scale", type=float, default=1.0, help="multiplies the number of messages of the floods")
     a.add_argument("--out", help="write the JSON here, and the tables beside it (.md)")
     a = a.parse_args()
 
-    systems = {k: dict(v) for k, v in SYSTEMS.items()}
+    systems = dict(SYSTEMS)
     for f in a.plug:
         for k, v in json.loads(Path(f).read_text()).items():
             if "n" in v:
                 v["n"] = {int(s): c for s, c in v["n"].items()}
             systems[k] = v
     if a.systems:
-        systems = {k: systems[k] for k in a.systems.split(",")}
+        known = PYTHON | systems
+        systems = {k: known[k] for name in a.systems.split(",") for k in (PYTHON if name == "python" else [name])}
+    systems = copy.deepcopy(systems)
     for s in systems.values():
         for k in s.get("n", {}):
             s["n"][k] = max(1, int(s["n"][k] * a.scale))
@@ -598,15 +693,24 @@ def main():
         subprocess.run(["cargo", "build", "--locked", "--release", "--quiet"], cwd=HERE,
                        env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}, check=True)
         exe = TARGET / "release" / "peerbench"
+    python = python_environment() if any("python" in s for s in systems.values()) else None
     work = Path(tempfile.mkdtemp(prefix="run-", dir=TARGET.parent))
-    env = dict(work=work, certs=work / "certs", exe=exe, log=open(work / "stderr.log", "w"), settle=a.settle, time=a.time)
+    # Sockets of Nodes are in the scratch folder; that of the machine's bus is of no use to them.
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(work), "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent",
+               "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{REPOSITORY / 'src' / 'python'}".strip(":")}
+    env = dict(work=work, certs=work / "certs", exe=exe, python=python and str(python), log=open(work / "stderr.log", "w"),
+               environ=environ, keys={}, settle=a.settle, time=a.time)
     env["certs"].mkdir()
-    certificates(env["certs"], env["exe"])
+    certificates(env["certs"])
+    if exe or python:
+        zeromq_keys(env)
+    if any(s.get("broker") == "kozo" for s in systems.values()):
+        env["keys"] = openssh_keys(env["certs"])
 
     meta = dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(), kernel=os.uname().release,
                 cpu=next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
                 mosquitto=version("mosquitto", "-h"), nats=version("nats-server", "--version"), redis=version("redis-server", "--version"),
-                libzmq=version("pkg-config", "--modversion", "libzmq"), rounds=a.rounds, recovery_rounds=a.recovery_rounds,
+                libzmq=version("pkg-config", "--modversion", "libzmq"), python=python and packages(python), rounds=a.rounds, recovery_rounds=a.recovery_rounds,
                 slow_rounds=a.slow_rounds, load=[])
     raw = {k: {} for k in systems}
     for workload_group, rounds in (([w for w in workloads if w != "recovery" and w not in SLOW], a.rounds),

@@ -49,7 +49,12 @@ impl Checker<'_> {
             Some(block) => self.block(block, "Roles, by name").unwrap_or(&[]),
             None => &[],
         };
-        let here = Surroundings { node: name, storage, role_path: &root.role_path };
+        let here = Surroundings {
+            node: name,
+            storage,
+            role_path: &root.role_path,
+            import_path: &root.import_path,
+        };
         let roles = roles.iter().filter_map(|role| self.role(role, &here)).collect();
         let transports = match entry(entries, "transports") {
             Some(block) => self.block(block, "Transports, by name").unwrap_or(&[]),
@@ -298,6 +303,7 @@ pub(super) struct Surroundings<'a> {
     storage: bool,
     /// Folders with programs.
     pub(super) role_path: &'a [PathBuf],
+    pub(super) import_path: &'a [PathBuf],
 }
 
 /// A block that has a type.

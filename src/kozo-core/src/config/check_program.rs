@@ -33,7 +33,8 @@ impl<'r> Checker<'r> {
         let may_run = self.local == Some(here.node);
         let folders = here.role_path.to_vec();
         let sought = Sought { type_name: name.to_owned(), folders, may_run };
-        let find = || self.registry.programs.find(name, here.role_path, may_run).map(Arc::new);
+        let import_path = may_run.then_some(here.import_path);
+        let find = || self.registry.programs.find(name, here.role_path, import_path).map(Arc::new);
         self.programs.entry(sought).or_insert_with(find).clone()
     }
 
@@ -89,7 +90,7 @@ impl<'r> Checker<'r> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -104,7 +105,7 @@ mod tests {
     struct Answer(&'static str, AtomicUsize);
 
     impl Describe for Answer {
-        fn describe(&self, _program: &Path) -> Result<String, String> {
+        fn describe(&self, _program: &Path, _: &[PathBuf]) -> Result<String, String> {
             self.1.fetch_add(1, Ordering::Relaxed);
             match self.0 {
                 "" => Err("`bell --describe` says nothing".to_owned()),

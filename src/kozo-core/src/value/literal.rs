@@ -438,6 +438,7 @@ mod tests {
 
     use super::super::show::{json, text};
     use super::*;
+    use crate::values;
 
     fn read(text: &str) -> Value {
         parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -603,31 +604,18 @@ mod tests {
         assert_eq!(map.len(), 100_000);
     }
 
-    fn values() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Nil),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_filter("literals have no nan", |n| !n.is_nan()).prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
-            any::<Vec<u8>>().prop_map(Value::Binary),
-        ];
-        leaf.prop_recursive(6, 64, 8, |inner| {
+    fn value() -> impl Strategy<Value = Value> {
+        let is_number = |value: &Value| !value.as_f64().is_some_and(f64::is_nan);
+        let leaf = values::sayable_leaf().prop_filter("literals have no nan", is_number).boxed();
+        values::value(leaf, |inner| {
             let key = prop_oneof![
                 any::<String>().prop_map(Value::from),
                 any::<i32>().prop_map(Value::from)
             ];
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),
-                prop::collection::btree_map(key.prop_map(|key| text(&key)), inner, 0..8).prop_map(
-                    |map| {
-                        Value::Map(
-                            map.into_iter().map(|(key, value)| (read(&key), value)).collect(),
-                        )
-                    }
-                ),
-            ]
+            let map = prop::collection::btree_map(key.prop_map(|key| text(&key)), inner, 0..8);
+            map.prop_map(|map| map.into_iter().map(|(key, value)| (read(&key), value)).collect())
+                .prop_map(Value::Map)
+                .boxed()
         })
     }
 
@@ -653,7 +641,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(value in values()) {
+        fn what_is_written_is_read_back(value in value()) {
             let written = text(&value);
             prop_assert_eq!(&parse(&written).unwrap(), &value, "{}", written);
             prop_assert!(!written.contains('\n'));

@@ -131,12 +131,26 @@ async fn is_program(bus: &Connection, caller: &UniqueName<'_>, user: u32) -> boo
         return false;
     }
     // The bus has a descriptor of the process too, but descriptors are not taken.
-    let pid = async {
-        let proxy = DBusProxy::new(bus).await?;
-        proxy.get_connection_unix_process_id(BusName::from(caller.clone())).await
-    };
-    let pid = pid.await.ok().and_then(|pid| i32::try_from(pid).ok());
+    let pid = process_of(bus, caller).await;
     pid.is_none_or(|pid| descent::is_program(user, pid, None))
+}
+
+/// The process behind a connection to the bus.
+async fn process_of(bus: &Connection, caller: &UniqueName<'_>) -> Option<i32> {
+    let proxy = DBusProxy::new(bus).await.ok()?;
+    let pid = proxy.get_connection_unix_process_id(BusName::from(caller.clone())).await;
+    i32::try_from(pid.ok()?).ok()
+}
+
+/// The process behind a call, as far as it is known.
+pub(super) async fn process(connection: &Connection, header: &Header<'_>) -> Option<i32> {
+    if connection.is_bus()
+        && let Some(caller) = header.sender()
+    {
+        return process_of(connection, caller).await;
+    }
+    let pid = connection.peer_creds().await.ok()?.process_id()?;
+    i32::try_from(pid).ok()
 }
 
 /// Whether a caller on the bus may do this without being asked for a password.

@@ -1,8 +1,11 @@
-//! The socket at which programs attach themselves as Roles.
+//! How programs attach themselves as Roles: at a socket of the Node, or on a connection that they have asked for over D-Bus.
 //!
 //! A program says `attach` in its first line, and is told whether it may. From then on it is spoken with as with one
 //! that the Node has started ([`crate::role::conversation`]), for as long as the connection lasts.
 
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +30,16 @@ use crate::process::descent;
 use crate::role::conversation::{self, LineBudget, Start};
 use crate::role::{Host as _, Role, RoleContext, RoleError};
 use kozo_core::places;
+use kozo_core::queue::Limits;
 
 /// How long a program has to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Longest first line, in bytes.
 const LONGEST: u64 = 64 * 1024;
+
+/// How many Messages may wait for a program at most, as for other Roles.
+const LENGTHS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Pause after a failed accept, for instance when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -66,11 +73,22 @@ pub(super) async fn serve(listener: UnixListener, node: Node, accounts: Arc<Acco
         let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else { continue };
         let node = node.clone();
         newcomers.spawn(async move {
-            if timeout(HANDSHAKE, newcomer(stream, &node, held)).await.is_err() {
-                debug!("a program at the socket of roles did not say who it is");
-            }
+            visitor(stream, &node, held).await;
         });
     }
+}
+
+/// Opens a connection for a program of this user that may attach, as who called for it knows; returns the program's end.
+pub(super) async fn open(
+    node: Node,
+    user: u32,
+    process: Option<i32>,
+    held: Held,
+) -> io::Result<OwnedFd> {
+    let (stream, theirs) = socket::pair()?;
+    let by = who(user, process).await;
+    tokio::spawn(async move { newcomer(stream, &node, held, by).await });
+    Ok(theirs)
 }
 
 /// The request that a program begins with.
@@ -82,6 +100,7 @@ struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Params {
     name: String,
     #[serde(rename = "type")]
@@ -91,10 +110,11 @@ struct Params {
     #[serde(default)]
     encoding: Encoding,
     interest: Option<Vec<IndexMap<String, String>>>,
+    message_queue_length: Option<usize>,
 }
 
-/// Lets a program in, or tells it why not.
-async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
+/// Lets a program in that has come to the socket, or tells it why not.
+async fn visitor(stream: UnixStream, node: &Node, held: Held) {
     let Ok(creds) = stream.peer_cred() else { return };
     // Who can open the socket may attach: root, the user of the Node, and of the service the group `kozo`, which its
     // process may have without its user being a member.
@@ -103,6 +123,18 @@ async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
         return refuse(&mut stream.into_split().1, Value::Null, refused).await;
     }
     let by = who(creds.uid(), creds.pid()).await;
+    newcomer(stream, node, held, by).await;
+}
+
+/// Lets a program in that says in time who it is. `by` says to people whose it is.
+async fn newcomer(stream: UnixStream, node: &Node, held: Held, by: String) {
+    if timeout(HANDSHAKE, introduction(stream, node, held, by)).await.is_err() {
+        debug!("a program that was to attach did not say who it is");
+    }
+}
+
+/// Lets a program in as what it says that it is, or tells it why not.
+async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -119,13 +151,22 @@ async fn newcomer(stream: UnixStream, node: &Node, held: Held) {
     if request.method != "attach" {
         return refuse(&mut writer, request.id, "the first request is to be `attach`").await;
     }
-    let Params { name, role_type, options, encoding, interest } = request.params;
+    let Params { name, role_type, options, encoding, interest, message_queue_length } =
+        request.params;
     let interest = match interest.as_deref().map(description::interests).transpose() {
         Ok(interest) => interest,
         Err(problem) => return refuse(&mut writer, request.id, &problem).await,
     };
     let role_type = role_type.unwrap_or_else(|| ATTACHED.to_owned());
-    let attachment = match node.attach(&name, &role_type, by, interest.unwrap_or_default()).await {
+    let mut queue = Limits::default();
+    queue.length = message_queue_length.unwrap_or(queue.length);
+    if !LENGTHS.contains(&queue.length) {
+        let [least, most] = [LENGTHS.start(), LENGTHS.end()];
+        let what = format!("messageQueueLength is {least} to {most}");
+        return refuse(&mut writer, request.id, &what).await;
+    }
+    let interests = interest.unwrap_or_default();
+    let attachment = match node.attach(&name, &role_type, by, interests, queue).await {
         Ok(attachment) => attachment,
         Err(error) => return refuse(&mut writer, request.id, &error.to_string()).await,
     };

@@ -16,6 +16,7 @@ use zbus::OwnedVariant;
 
 use super::accounts::Held;
 use super::error::Error;
+use super::socket;
 use crate::interest::Interest;
 use crate::message::Message;
 use crate::node::Node;
@@ -39,13 +40,11 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
 
 /// Opens a view; returns the end to read it from.
 pub(super) fn open(node: &Node, interest: Interest, held: Held) -> io::Result<OwnedFd> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let stream = UnixStream::from_std(ours)?;
+    let (stream, theirs) = socket::pair()?;
     let view =
         View { inbox: node.monitor(vec![interest]), node: node.clone(), skipped: 0, _held: held };
     tokio::spawn(view.run(stream));
-    Ok(theirs.into())
+    Ok(theirs)
 }
 
 struct View {

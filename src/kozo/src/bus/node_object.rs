@@ -9,6 +9,7 @@ use zbus::{Connection, OwnedFd, fdo, interface};
 
 use super::access::{self, Action};
 use super::accounts::Share;
+use super::attach;
 use super::data::{Data, Encoding};
 use super::error::Error;
 use super::monitor;
@@ -114,8 +115,8 @@ impl Object<NodeStatus> {
     /// characters and ? for any one.
     ///
     /// lines: where to read them from, one JSON object a line, with the keys time (microseconds since
-    /// 1970), node, boot, id, role, kind, type, channel and data, and msgpack (Base64) where JSON
-    /// cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
+    /// 1970), node, boot, id, role, kind, type, channel and data, in which bytes are
+    /// {"$base64": "AAEC"}, and msgpack (Base64) where JSON cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
     /// Messages. Closing it closes the view.
     ///
     /// A user can have sixteen of them at a time.
@@ -135,6 +136,38 @@ impl Object<NodeStatus> {
             Error::LimitsExceeded("you have too many monitors open, or all users have".to_owned())
         })?;
         let opened = monitor::open(&self.control.node, interest, held);
+        Ok(opened.map_err(|error| Error::Failed(error.to_string()))?.into())
+    }
+
+    /// Open a connection on which a program attaches itself as a Role, for who cannot open the socket "role" of the Node.
+    /// Takes both org.kozo.inject and org.kozo.monitor.
+    ///
+    /// options: none yet.
+    ///
+    /// connection: what kozo-role(7) is spoken on, from the request "attach" on, which has to come within 10 s. Closing it
+    /// ends the Role.
+    ///
+    /// A user can have 64 of them at a time, those at the socket "role" included.
+    ///
+    /// Errors: InvalidArgument, NotAllowed, org.freedesktop.DBus.Error.LimitsExceeded, Failed.
+    #[zbus(out_args("connection"))]
+    async fn attach(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedFd, Error> {
+        self.check(Action::Inject, connection, &header).await?;
+        self.check(Action::Monitor, connection, &header).await?;
+        options::none(&options)?;
+        let user = access::caller(connection, &header).await?;
+        let held = self.accounts.try_take(user, Share::Attached, 1).ok_or_else(|| {
+            Error::LimitsExceeded(
+                "you have too many programs attached, or all users have".to_owned(),
+            )
+        })?;
+        let process = access::process(connection, &header).await;
+        let opened = attach::open(self.control.node.clone(), user, process, held).await;
         Ok(opened.map_err(|error| Error::Failed(error.to_string()))?.into())
     }
 

@@ -110,7 +110,8 @@ impl Object<RoleStatus> {
         Ok(self.status()?.description.clone().unwrap_or_default())
     }
 
-    /// starting, running, failed (it is started again after a pause), finished or stopped.
+    /// starting (a program also until it says that it is ready), running, failed (it is started again after a pause),
+    /// finished or stopped.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         Ok(self.status()?.state.to_string())
@@ -140,7 +141,7 @@ impl Object<RoleStatus> {
         Ok(self.status()?.restarts)
     }
 
-    /// Process id of the program that it runs; 0 if it runs none now.
+    /// Process id of the program that it runs, of several that of the one that has run longest; 0 if it runs none now.
     #[zbus(property(emits_changed_signal = "false"))]
     fn process_id(&self) -> fdo::Result<u32> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.pid))

@@ -10,17 +10,15 @@ use crate::BoxFuture;
 use crate::config::{LONGEST_NAME, Limits, Options, RoleConfig, Runs, Schema};
 use crate::interest::Interest;
 use crate::role::{Role, RoleContext, RoleError, RoleType};
-use crate::status::RoleState;
 
 /// The type of such Roles, unless they say that they are of another one.
 pub const ATTACHED: &str = "attached";
 
-/// The place of a Role that nothing configures, which is gone when this is dropped before it runs.
+/// The place of a Role that nothing configures, which is gone when this is dropped.
 pub struct Attachment {
     node: Node,
     name: String,
     id: RoleId,
-    runs: bool,
 }
 
 impl Node {
@@ -35,6 +33,7 @@ impl Node {
         role_type: &str,
         by: String,
         interests: Vec<Interest>,
+        queue: Limits,
     ) -> Result<Attachment, ControlError> {
         for name in [name, role_type] {
             let is_name = !name.trim().is_empty() && !name.contains(char::is_control);
@@ -50,13 +49,13 @@ impl Node {
             name: name.to_owned(),
             role_type: role_type.to_owned(),
             description: Some(by),
-            queue: Limits::default(),
+            queue,
             runs: Runs::Attached,
             options: Options::default(),
         };
         let id = self.insert_role(&config, Arc::new(Attached(interests)));
         self.shared.router.changed(Change::RoleAdded(name.to_owned()));
-        Ok(Attachment { node: self.clone(), name: name.to_owned(), id, runs: false })
+        Ok(Attachment { node: self.clone(), name: name.to_owned(), id })
     }
 
     /// Ends the program that has attached itself as this Role, if there is one.
@@ -78,8 +77,8 @@ impl Node {
         let is_it = {
             let mut live = self.live();
             let is_it = live.roles.get(name).is_some_and(|role| role.id == id);
-            if is_it {
-                live.roles.shift_remove(name);
+            if is_it && let Some(role) = live.roles.shift_remove(name) {
+                role.supervised.inbox.close();
             }
             is_it
         };
@@ -91,38 +90,31 @@ impl Node {
 }
 
 impl Attachment {
-    /// Runs the Role once. When it ends, it is gone.
-    pub fn run(mut self, role: Box<dyn Role>) {
+    /// Runs the Role once. When it ends, or is ended, it is gone.
+    pub fn run(self, role: Box<dyn Role>) {
         let node = self.node.clone();
         let mut live = node.live();
         let Some(live_role) = live.roles.get_mut(&self.name).filter(|role| role.id == self.id)
         else {
             return;
         };
-        self.runs = true;
         // What it stores would stay behind, under a name that may be that of another one tomorrow.
         let context = node.context(&self.name, live_role, None);
-        let (name, id) = (self.name.clone(), self.id);
-        let supervised = Arc::clone(&live_role.supervised);
-        supervised.set_state(RoleState::Running);
-        let node = self.node.clone();
+        live_role.supervised.set_state(live_role.supervised.first_state());
         live_role.task = Some(tokio::spawn(async move {
+            let name = &*self.name;
             info!(role = name, "attached");
             match role.run(context).await {
                 Ok(()) => info!(role = name, "detached"),
                 Err(problem) => warn!(role = name, "detached: {problem}"),
             }
-            supervised.inbox.close();
-            node.forget(&name, id);
         }));
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if !self.runs {
-            self.node.forget(&self.name, self.id);
-        }
+        self.node.forget(&self.name, self.id);
     }
 }
 
@@ -136,6 +128,10 @@ impl RoleType for Attached {
 
     fn interests(&self, _config: &RoleConfig) -> Vec<Interest> {
         self.0.clone()
+    }
+
+    fn says_running(&self) -> bool {
+        true
     }
 
     fn build(&self, _config: &RoleConfig) -> Box<dyn Role> {

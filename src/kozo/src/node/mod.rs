@@ -30,7 +30,7 @@ use crate::config::{LONGEST_NAME, LocalNode};
 use crate::interest::Interest;
 use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
-use crate::process::Programs;
+use crate::process::Launcher;
 use crate::role::conversation::LineBudget;
 use crate::role::{Host, Inbox, Offered, SendError, Sent};
 use crate::session::SessionError;
@@ -299,7 +299,7 @@ impl Node {
         let acceptors = std::mem::take(&mut self.live().acceptors);
         join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
         let roles: Vec<_> = self.live().roles.keys().cloned().collect();
-        join_all(roles.iter().map(|role| self.halt_role(role))).await;
+        self.halt_roles(&roles).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
         info!("stopped");
@@ -359,9 +359,9 @@ impl Host for Node {
         self.shared.router.tap(interests, false)
     }
 
-    fn programs(&self, role: &str) -> Programs {
+    fn launcher(&self, role: &str) -> Launcher {
         let live = self.live();
-        Programs::new(&live.local.system, &live.local.config, role)
+        Launcher::new(&live.local.system, &live.local.config, role)
     }
 
     fn print(&self, role: &str, line: &str) {

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tracing::info;
 
 use super::listening::Built;
@@ -170,7 +169,8 @@ impl Node {
         let moved = old.role_storage != new.role_storage;
         let ended: Vec<_> =
             old.roles.iter().filter(|role| moved || !new.roles.contains(role)).collect();
-        join_all(ended.iter().map(|role| self.end_role(&role.name))).await;
+        let names: Vec<_> = ended.iter().map(|role| role.name.clone()).collect();
+        self.end_roles(&names).await;
         for role in ended {
             done.roles.push(role.name.clone());
             if !new.roles.iter().any(|other| other.name == role.name) {

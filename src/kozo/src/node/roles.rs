@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::router::{Change, RoleId, Router};
@@ -13,8 +14,9 @@ use super::{ControlError, Node, STOP, StartError};
 use crate::class;
 use crate::config::{RoleConfig, Runs};
 use crate::interest::Interest;
+use crate::process::StderrBudget;
 use crate::role::{Record, RoleContext, RoleType, Storage};
-use crate::status::RoleStatus;
+use crate::status::{RoleState, RoleStatus};
 
 /// A Role of this Node, running or not.
 pub(super) struct LiveRole {
@@ -22,6 +24,19 @@ pub(super) struct LiveRole {
     pub(super) supervised: Arc<Supervised>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) task: Option<JoinHandle<()>>,
+}
+
+/// Names of Roles in a line that are not just counted.
+const NAMED: usize = 3;
+
+/// Several Roles, for people.
+fn few(names: &[&str]) -> String {
+    let named: Vec<_> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
+    let count = names.len();
+    match count - named.len() {
+        0 => format!("{count} roles ({})", named.join(", ")),
+        more => format!("{count} roles ({} and {more} more)", named.join(", ")),
+    }
 }
 
 /// What is kept of a Role that runs.
@@ -32,6 +47,10 @@ struct Kept {
 }
 
 impl Record for Kept {
+    fn set_running(&self) {
+        self.supervised.set_running();
+    }
+
     fn set_status(&self, status: Option<String>) {
         self.supervised.set_status(status);
     }
@@ -45,8 +64,12 @@ impl Record for Kept {
         self.router.set_interests(self.id, interests);
     }
 
-    fn set_program(&self, process: Option<u32>, exit: Option<String>) {
-        self.supervised.set_program(process, exit);
+    fn set_process(&self, pid: u32, runs: bool) {
+        self.supervised.set_process(pid, runs);
+    }
+
+    fn set_exit(&self, exit: String) {
+        self.supervised.set_exit(exit);
     }
 }
 
@@ -121,34 +144,61 @@ impl Node {
             links_ready: self.shared.ready.subscribe(),
             unheard: Arc::default(),
             log_limiter: Arc::default(),
-            programs: Arc::default(),
+            stderr: StderrBudget::default(),
             record: Arc::new(Kept { id: role.id, supervised, router }),
         }
     }
 
-    /// Lets a Role come to its end. One that does not end in time is ended.
-    pub(super) async fn halt_role(&self, name: &str) {
-        let task = self.live().roles.get_mut(name).and_then(|role| {
-            role.stop.send_replace(true);
-            role.supervised.inbox.close();
-            role.task.take()
-        });
-        let Some(mut task) = task else { return };
-        if timeout(STOP, &mut task).await.is_err() {
-            warn!(
+    /// Lets Roles come to their end. Those that do not in time are ended, all at once.
+    pub(super) async fn halt_roles(&self, names: &[String]) {
+        let deadline = Instant::now() + STOP;
+        let halted = join_all(names.iter().map(|name| self.halt_role(name, deadline))).await;
+        let stuck = names.iter().zip(halted).filter(|(_, in_time)| !in_time);
+        let stuck: Vec<&str> = stuck.map(|(name, _)| &**name).collect();
+        match &*stuck {
+            [] => {}
+            [name] => warn!(
                 class = class::ROLE_STUCK,
                 role = name,
                 "did not stop when asked to, and was ended"
-            );
-            task.abort();
+            ),
+            names => warn!(
+                class = class::ROLE_STUCK,
+                "{} did not stop when asked to, and were ended",
+                few(names)
+            ),
         }
+    }
+
+    /// Lets a Role come to its end; gives whether it did in time.
+    async fn halt_role(&self, name: &str, deadline: Instant) -> bool {
+        let halted = self.live().roles.get_mut(name).and_then(|role| {
+            role.stop.send_replace(true);
+            role.supervised.inbox.close();
+            Some((role.task.take()?, Arc::clone(&role.supervised)))
+        });
+        let Some((mut task, supervised)) = halted else { return true };
+        let in_time = timeout_at(deadline, &mut task).await.is_ok();
+        if !in_time {
+            task.abort();
+            let _ = task.await;
+            supervised.set_state(RoleState::Stopped);
+        }
+        in_time
     }
 
     /// Halts a Role, and no longer asks Peers for what it wanted.
     pub(super) async fn end_role(&self, name: &str) {
-        let id = self.live().roles.get(name).map(|role| role.id);
-        id.into_iter().for_each(|id| self.shared.router.remove_role(id));
-        self.halt_role(name).await;
+        self.end_roles(&[name.to_owned()]).await;
+    }
+
+    /// Halts Roles, and no longer asks Peers for what they wanted.
+    pub(super) async fn end_roles(&self, names: &[String]) {
+        for name in names {
+            let id = self.live().roles.get(name).map(|role| role.id);
+            id.into_iter().for_each(|id| self.shared.router.remove_role(id));
+        }
+        self.halt_roles(names).await;
     }
 
     /// Starts a Role that does not run. Does nothing if it runs.
@@ -207,6 +257,22 @@ impl Node {
         match config.runs {
             Runs::Attached => Err(ControlError::IsAttached(name.to_owned())),
             _ => Ok(config),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_named_and_all_are_counted() {
+        for (names, expected) in [
+            (vec!["a", "b"], "2 roles ('a', 'b')"),
+            (vec!["a", "b", "c"], "3 roles ('a', 'b', 'c')"),
+            (vec!["a"; 200], "200 roles ('a', 'a', 'a' and 197 more)"),
+        ] {
+            assert_eq!(few(&names), expected);
         }
     }
 }

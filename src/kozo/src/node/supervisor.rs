@@ -47,8 +47,8 @@ struct Doing {
     problem: Option<String>,
     last_error: Option<String>,
     restarts: u64,
-    /// The program that it runs.
-    process: Option<u32>,
+    /// The programs that it runs, the oldest first.
+    processes: Vec<u32>,
     last_exit: Option<String>,
 }
 
@@ -72,7 +72,20 @@ impl Supervised {
             // What a Role said of itself holds as long as it runs.
             doing.status = None;
             doing.problem = None;
-            doing.process = None;
+            doing.processes.clear();
+        }
+        (self.changed)();
+    }
+
+    /// Keeps that the Role runs, if it was starting.
+    pub(super) fn set_running(&self) {
+        {
+            let mut doing = self.lock();
+            if doing.state != RoleState::Starting {
+                return;
+            }
+            // What it has said of itself while it started still holds.
+            doing.state = RoleState::Running;
         }
         (self.changed)();
     }
@@ -94,13 +107,16 @@ impl Supervised {
         }
     }
 
-    /// Keeps which program the Role runs, and how its last one ended, if it says so.
-    pub(super) fn set_program(&self, process: Option<u32>, exit: Option<String>) {
-        let mut doing = self.lock();
-        doing.process = process;
-        if exit.is_some() {
-            doing.last_exit = exit;
-        }
+    /// Keeps that a process is a program of the Role, or is not any more.
+    pub(super) fn set_process(&self, pid: u32, runs: bool) {
+        let processes = &mut self.lock().processes;
+        processes.retain(|known| *known != pid);
+        processes.extend(runs.then_some(pid));
+    }
+
+    /// Keeps how its last program ended.
+    pub(super) fn set_exit(&self, exit: String) {
+        self.lock().last_exit = Some(exit);
     }
 
     /// What it wants.
@@ -113,7 +129,7 @@ impl Supervised {
         let mut pauses = PAUSES;
         loop {
             let started = Instant::now();
-            self.set_state(RoleState::Running);
+            self.set_state(self.first_state());
             let result = self.run_once(context.clone()).await;
             let stopping = *context.stop.borrow();
             let problem = match result {
@@ -142,6 +158,11 @@ impl Supervised {
             }
             debug!(role = self.config.name, "starting again");
         }
+    }
+
+    /// What a Role is in that has just begun.
+    pub(super) fn first_state(&self) -> RoleState {
+        if self.role_type.says_running() { RoleState::Starting } else { RoleState::Running }
     }
 
     fn failed(&self, problem: &RoleError, pause: Duration) {
@@ -191,7 +212,7 @@ impl Supervised {
             problem: doing.problem.clone(),
             last_error: doing.last_error.clone(),
             restarts: doing.restarts,
-            process: doing.process.and_then(process_status),
+            process: doing.processes.iter().find_map(|pid| process_status(*pid)),
             last_exit: doing.last_exit.clone(),
             sent: 0,
             received: counters.received,
@@ -210,4 +231,54 @@ impl Supervised {
 fn process_status(pid: u32) -> Option<ProcessStatus> {
     let Usage { memory, cpu_time } = process::usage(pid)?;
     Some(ProcessStatus { pid, memory, cpu_time })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::role::testing::configure;
+
+    fn supervised() -> Supervised {
+        let role_type = crate::roles::built_in().pop().unwrap();
+        let run = crate::config::OptionValue::Text("true".to_owned());
+        let config = configure(&*role_type, &[("run", run)]);
+        Supervised::new(config, role_type, Box::new(|| {}))
+    }
+
+    #[test]
+    fn of_several_programs_the_one_is_shown_that_has_run_longest() {
+        let supervised = supervised();
+        let shown = || supervised.status().process.map(|process| process.pid);
+        let mut first = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let second = std::process::id();
+        supervised.set_process(first.id(), true);
+        supervised.set_process(second, true);
+        assert_eq!(shown(), Some(first.id()));
+        // One that has gone is not shown, even if that was not said yet.
+        first.kill().unwrap();
+        first.wait().unwrap();
+        assert_eq!(shown(), Some(second));
+        supervised.set_process(first.id(), false);
+        supervised.set_exit("exited with code 3".to_owned());
+        assert_eq!(shown(), Some(second), "the other one still runs");
+        supervised.set_process(second, false);
+        assert_eq!(shown(), None);
+        assert_eq!(supervised.status().last_exit.as_deref(), Some("exited with code 3"));
+    }
+
+    #[test]
+    fn a_role_runs_only_if_it_was_starting() {
+        let supervised = supervised();
+        let state = || supervised.status().state;
+        supervised.set_status(Some("warm".to_owned()));
+        supervised.set_running();
+        assert_eq!(state(), RoleState::Running);
+        assert_eq!(supervised.status().status.as_deref(), Some("warm"));
+        for late in [RoleState::Failed, RoleState::Stopped, RoleState::Finished] {
+            supervised.set_state(late);
+            supervised.set_running();
+            assert_eq!(state(), late);
+        }
+    }
 }

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn who_descends_from_here_is_a_program() {
-        let mut child = child("sleep 60; true");
+        let mut child = child("exec sleep 60");
         assert!(is_ours(child.id()));
         assert!(!is_program(geteuid().as_raw() + 1, child.id().cast_signed(), None));
         let own = std::process::id();

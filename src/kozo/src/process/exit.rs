@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 
-use super::launcher;
+use super::launch;
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl From<ExitStatus> for Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Exit::Code(launcher::NOT_STARTED) => f.write_str("could not be started"),
+            Exit::Code(launch::NOT_STARTED) => f.write_str("could not be started"),
             Exit::Code(code) => write!(f, "exited with code {code}"),
             Exit::Signal(signal) => match Signal::try_from(signal) {
                 Ok(signal) => write!(f, "was killed by {signal}"),

@@ -1,87 +1,314 @@
-//! The hidden mode `kozo launch`: gives up what a program is not to have, and becomes the program.
-//!
-//! It runs before there is a runtime, a log or a second thread, and reads nothing but its arguments. What it
-//! sets is inherited by all that descends from the program, and none of it can be undone there.
+//! Starting the programs of a Role.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once, OnceLock};
 
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{close, getppid, setsid};
-use serde::{Deserialize, Serialize};
+use kozo_core::places;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
 
-use super::limits::Limits;
-use super::sandbox;
+use super::launch::Spec;
+use super::limits::{self, Limits};
+use super::running::Process;
+use super::sandbox::{self, Gap};
+use super::stderr::{LastLine, Lines, StderrBudget};
+use super::{environment, registry};
+use crate::config::{NodeConfig, System};
+use crate::role::storage;
 
-/// Its exit code when there is no program, after a line on standard error that says why.
-pub const NOT_STARTED: i32 = 125;
+/// The program that this process runs, whatever has taken its place on disk since.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// What the Node says of a program.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Spec {
-    /// The process of the Node.
-    pub(super) parent: i32,
-    /// How much one process may take.
-    pub(super) limits: Limits,
-    /// How many processes and threads the user may have.
-    pub(super) processes: u64,
-    /// What it is not to reach.
-    pub(super) hidden: Vec<PathBuf>,
-    /// What it may reach although it is below one of those.
-    pub(super) granted: Vec<PathBuf>,
+/// A program to be started, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// What is run: a path, or a name that is looked up in `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables besides the usual ones, or in place of them.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Usual variables that it does not get.
+    pub without: Vec<&'static str>,
+    /// How much of the machine it may take.
+    pub limits: Limits,
 }
 
-/// Becomes the program; returns only if that cannot be.
-pub fn run(spec: &str, command: &[OsString]) -> ExitCode {
-    let problem = match serde_json::from_str(spec) {
-        Ok(spec) => become_program(&spec, command),
-        Err(problem) => format!("kozo launch: {problem}"),
+impl Launch {
+    /// Of a program and its arguments.
+    pub fn of(words: impl IntoIterator<Item = OsString>) -> Launch {
+        let mut words = words.into_iter();
+        let program = words.next().unwrap_or_default();
+        Launch { program, arguments: words.collect(), ..Launch::default() }
+    }
+}
+
+/// Why a program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Its own folder cannot be made.
+    #[error("its folder {} cannot be made: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no process for it.
+    #[error("{} cannot be started: {source}", program.display())]
+    Start {
+        /// What was to be run.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Starts the programs of one Role.
+#[derive(Debug)]
+pub struct Launcher {
+    node: String,
+    role: Arc<str>,
+    /// The program that has the mode `launch`.
+    kozo: PathBuf,
+    /// The folder that belongs to the Role.
+    state: Option<PathBuf>,
+    import_path: Vec<PathBuf>,
+    hidden: Vec<PathBuf>,
+    /// What a program may reach even below hidden paths, besides itself and its own folder.
+    granted: Vec<PathBuf>,
+    budget: StderrBudget,
+}
+
+impl Launcher {
+    /// Of this Role of a Node.
+    pub fn new(system: &System, node: &NodeConfig, role: &str) -> Launcher {
+        let options = &node.options;
+        let state = state(node).map(|folder| folder.join(folder_name(role)));
+        Launcher {
+            node: node.name.clone(),
+            role: role.into(),
+            kozo: OWN_PROGRAM.into(),
+            state,
+            import_path: options.import_path.clone(),
+            hidden: hidden(system, node),
+            granted: [&*options.import_path, &options.role_path].concat(),
+            budget: StderrBudget::default(),
+        }
+    }
+
+    /// Of no Node yet: for a program that is asked what it is while the configuration is being read. So it is hidden
+    /// where configurations and keys usually are, and all that the environment names.
+    pub(super) fn without_node(import_path: &[PathBuf]) -> Launcher {
+        let hidden = usually_hidden().chain(Path::new(places::CONFIG).parent().map(PathBuf::from));
+        Launcher {
+            node: String::new(),
+            role: "".into(),
+            kozo: OWN_PROGRAM.into(),
+            state: None,
+            import_path: import_path.to_vec(),
+            hidden: absolute(hidden),
+            granted: Vec::new(),
+            budget: StderrBudget::default(),
+        }
+    }
+
+    /// Of a Role of a Node that hides nothing.
+    #[cfg(test)]
+    pub(crate) fn of_nothing(node: &str, role: &str, storage: Option<PathBuf>) -> Launcher {
+        Launcher {
+            node: node.to_owned(),
+            role: role.into(),
+            kozo: OWN_PROGRAM.into(),
+            state: storage.map(|folder| folder.join(folder_name(role))),
+            import_path: Vec::new(),
+            hidden: Vec::new(),
+            granted: Vec::new(),
+            budget: StderrBudget::default(),
+        }
+    }
+
+    /// Starts them through another program than the one that runs: one that has the mode `launch`.
+    pub fn through(mut self, kozo: &Path) -> Launcher {
+        kozo.clone_into(&mut self.kozo);
+        self
+    }
+
+    /// Lets its programs write to standard error what others of the Role have left.
+    pub(crate) fn with_budget(mut self, budget: StderrBudget) -> Launcher {
+        self.budget = budget;
+        self
+    }
+
+    /// Starts a program. What it writes to standard error is logged in the name of the Role. Takes a runtime, on whose
+    /// own thread this is to be called: the program is killed when the thread ends that has started it.
+    ///
+    /// That the program itself cannot be run shows when it ends, see [`super::Exit`].
+    ///
+    /// # Errors
+    /// When the system gives no process for it.
+    pub fn start(
+        &self,
+        launch: &Launch,
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Process, LaunchError> {
+        static GAP: Once = Once::new();
+        GAP.call_once(tell_gap);
+        let failed = |source| LaunchError::Start { program: launch.program.clone().into(), source };
+        if let Some(folder) = &self.state {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })?;
+        }
+        let run = run();
+        let mut command = self.command(launch, &run).map_err(failed)?;
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        // Before there is anything whose end could be missed.
+        let ended = signal(SignalKind::child()).map_err(failed)?;
+        let mut child =
+            registry::with(|registry| registry.start(&mut command, &run)).map_err(failed)?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let last_line = LastLine::default();
+        let lines = Lines {
+            role: Arc::clone(&self.role),
+            budget: self.budget.clone(),
+            last: Arc::clone(&last_line),
+        };
+        let stderr = stderr.map(ChildStderr::from_std).transpose();
+        let reader = tokio::spawn(async move {
+            if let Ok(Some(stderr)) = stderr {
+                lines.read(stderr).await;
+            }
+        });
+        // From here on it is killed when it is dropped.
+        let mut process = Process::new(child, ended, reader, last_line);
+        process.stdin = stdin.map(ChildStdin::from_std).transpose().map_err(failed)?;
+        process.stdout = stdout.map(ChildStdout::from_std).transpose().map_err(failed)?;
+        Ok(process)
+    }
+
+    /// What starts the program, through `kozo launch`, as this run.
+    pub(super) fn command(&self, launch: &Launch, run: &str) -> io::Result<Command> {
+        let spec = serde_json::to_string(&self.spec(launch))?;
+        let mut command = Command::new(&self.kozo);
+        command.args(["launch", &spec, "--"]);
+        command.arg(&launch.program).args(&launch.arguments);
+        let state = self.state.as_deref();
+        let usual = environment::of(&self.node, &self.role, run, state, &self.import_path);
+        command.env_clear().envs(usual);
+        launch.without.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
+        command.current_dir(state.unwrap_or(Path::new("/")));
+        Ok(command)
+    }
+
+    fn spec(&self, launch: &Launch) -> Spec {
+        static PROCESSES: OnceLock<u64> = OnceLock::new();
+        let of_program = Path::new(&launch.program).is_absolute().then_some(&launch.program);
+        let granted = self.granted.iter().cloned().chain(of_program.map(PathBuf::from));
+        // What has something hidden in it is not granted as a whole.
+        let is_sound = |path: &PathBuf| !self.hidden.iter().any(|hidden| hidden.starts_with(path));
+        Spec {
+            parent: std::process::id().cast_signed(),
+            limits: launch.limits,
+            processes: *PROCESSES.get_or_init(limits::processes),
+            hidden: self.hidden.clone(),
+            granted: granted.filter(is_sound).chain(self.state.clone()).collect(),
+        }
+    }
+}
+
+/// What no program is to reach: private keys, what Nodes and other Roles keep, and the sockets of Nodes.
+fn hidden(system: &System, node: &NodeConfig) -> Vec<PathBuf> {
+    let nodes = || system.nodes.iter();
+    let mut hidden: Vec<_> = nodes().map(|node| node.private_key.clone()).collect();
+    hidden.extend(nodes().filter_map(|node| node.role_storage.clone()));
+    hidden.extend(state(node));
+    hidden.extend(usually_hidden());
+    absolute(hidden.into_iter())
+}
+
+/// What is hidden whatever the configuration says.
+fn usually_hidden() -> impl Iterator<Item = PathBuf> {
+    let named = ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"].into_iter().filter_map(variable);
+    named.chain(places::of_systemd()).chain(places::parents())
+}
+
+/// Relative ones are where the Node is, which a program is not.
+fn absolute(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    paths.filter_map(|path| std::path::absolute(path).ok()).collect()
+}
+
+/// The folder of what this Node's Roles keep, if there is a good one.
+fn state(node: &NodeConfig) -> Option<PathBuf> {
+    let of_user = || {
+        let home = || variable("HOME").map(|home| home.join(".local/state"));
+        variable("XDG_STATE_HOME").or_else(home).map(|folder| folder.join("kozo"))
     };
-    // When this fails too, only the exit code is left to say it.
-    let _ = writeln!(std::io::stderr(), "{problem}");
-    ExitCode::from(u8::try_from(NOT_STARTED).unwrap_or(u8::MAX))
+    let usual =
+        || variable("STATE_DIRECTORY").or_else(of_user).map(|folder| folder.join(&node.name));
+    node.role_storage.clone().or_else(usual).and_then(|path| std::path::absolute(path).ok())
 }
 
-/// Returns only what went wrong.
-fn become_program(spec: &Spec, command: &[OsString]) -> String {
-    let [program, arguments @ ..] = command else { return "there is no program".to_owned() };
-    if let Err(problem) = give_up(spec) {
-        return format!("the program cannot be confined: {problem}");
+/// The name of a Role's own folder: no other file of its Node's has it.
+fn folder_name(role: &str) -> String {
+    format!("{}.files", storage::file_name(role))
+}
+
+/// A path that the environment says. Of several, the first.
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name)?;
+    let first = std::env::split_paths(&value).next()?;
+    first.is_absolute().then_some(first)
+}
+
+/// A name for another run of a program.
+pub(super) fn run() -> String {
+    static RUNS: AtomicU64 = AtomicU64::new(1);
+    format!("{}{}", runs_of(std::process::id()), RUNS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the names of all runs of the programs of this Node begin with.
+pub(super) fn runs_of(node: u32) -> String {
+    format!("{node}.")
+}
+
+fn tell_gap() {
+    match sandbox::gap() {
+        Some(Gap::NoLandlock) => warn!(
+            "there is no Landlock here, so programs of Roles can read whatever the user of this node \
+             can: private keys, and what other Roles keep"
+        ),
+        Some(Gap::Signals) => warn!(
+            "this kernel cannot keep programs of Roles from sending signals to other processes of their \
+             user, this node among them; Linux 6.12 can"
+        ),
+        Some(Gap::Sockets) => info!(
+            "this kernel does not keep programs of Roles from connecting to sockets, as Linux 7.1 does; \
+             this node itself turns them away from its own"
+        ),
+        None => {}
     }
-    // This resets the signal mask and SIGPIPE too; all other signals have lost their handlers by the exec.
-    let problem = Command::new(program).args(arguments).exec();
-    format!("{} cannot be run: {problem}", program.to_string_lossy())
 }
 
-fn give_up(spec: &Spec) -> Result<(), String> {
-    let failed = |what: &'static str| move |problem: nix::Error| format!("{what}: {problem}");
-    // A session of its own: no terminal, and a group that can be killed as a whole.
-    setsid().map_err(failed("setsid"))?;
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("PR_SET_PDEATHSIG"))?;
-    // A Node that ended before that sends no signal any more.
-    if getppid().as_raw() != spec.parent {
-        return Err("the Node has gone".to_owned());
-    }
-    close_what_is_open();
-    // The first to go when memory is short. Without a writable /proc it is as likely to go as others.
-    let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    spec.limits.apply(spec.processes).map_err(failed("setrlimit"))?;
-    prctl::set_no_new_privs().map_err(failed("PR_SET_NO_NEW_PRIVS"))?;
-    sandbox::enter(&spec.hidden, &spec.granted).map_err(|problem| problem.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Closes all but the standard streams: what the Node was started with may be open here.
-fn close_what_is_open() {
-    let opened = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let numbers: Vec<i32> =
-        opened.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
-        // The one of this list itself is closed already.
-        let _ = close(number);
+    #[test]
+    fn the_folder_of_a_role_is_no_file_of_another() {
+        assert_eq!(folder_name("bell"), "bell.files");
+        assert_eq!(storage::file_name("bell.files"), "bell%2Efiles");
+        assert_ne!(run(), run());
     }
 }

@@ -1,21 +1,22 @@
 //! Programs of the Node: how they are started, what they may reach, how they end.
 //!
-//! [`Programs`] starts a [`Process`] of a Role through the [`launcher`], a
-//! hidden mode of the daemon's program, which takes rights away from itself ([`sandbox`]) and then becomes the
-//! program. So the daemon never runs code of its own between a fork and an exec.
+//! [`Launcher`] starts a [`Process`] of a Role through `kozo launch` ([`launch`]), a hidden mode of the daemon's program,
+//! which takes rights away from itself ([`sandbox`]) and then becomes the program. So the daemon never runs code of
+//! its own between a fork and an exec.
 //!
 //! [`registry`] knows which processes were started here; what descends from a program and outlives it comes
-//! back to the Node, which ends it ([`orphans`]). [`descent`] tells whether a client of the Node is one of its own
-//! programs.
+//! back to the Node, which ends it ([`orphans`]). When the Node is killed a [`guard`] does. [`descent`] tells whether a client
+//! of the Node is one of its own programs.
 
 pub mod descent;
 mod describe;
 mod environment;
 mod exit;
-pub mod launcher;
+pub mod guard;
+pub mod launch;
+mod launcher;
 mod limits;
 pub mod orphans;
-mod programs;
 mod registry;
 mod running;
 mod sandbox;
@@ -24,7 +25,8 @@ mod usage;
 
 pub use describe::installed;
 pub use exit::Exit;
+pub use launcher::{Launch, LaunchError, Launcher};
 pub use limits::Limits;
-pub use programs::{LaunchError, Program, Programs};
 pub use running::Process;
+pub use stderr::StderrBudget;
 pub use usage::{Usage, usage};

@@ -26,8 +26,11 @@ static ADOPTS: AtomicBool = AtomicBool::new(false);
 /// How long the last orphans have to go when the Node ends.
 const END: Duration = Duration::from_millis(500);
 
-/// Makes this process the parent of all orphans among its descendants, and looks after them. All children that it gets
-/// from now on must be programs of [`super::Programs`]. Takes a runtime.
+/// When one is looked at again that is just becoming another program.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Makes this process the parent of all orphans among its descendants. All children that it gets from now on must be
+/// programs of [`super::Launcher`].
 ///
 /// # Errors
 /// When the system refuses.
@@ -35,24 +38,42 @@ pub fn adopt() -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     // A shell that became the Node may have had children before.
     registry::with(|registry| registry.leave_alone(children()));
-    let mut ended = signal(SignalKind::child())?;
     ADOPTS.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Looks after the orphans that come. Takes a runtime.
+///
+/// # Errors
+/// When the system refuses.
+pub fn attend() -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
     tokio::spawn(async move {
-        while ended.recv().await.is_some() {
-            end();
+        loop {
+            // The first time for those that came before.
+            let is_sure = end();
+            tokio::select! {
+                ended = ended.recv() => if ended.is_none() { return },
+                () = sleep(SOON), if !is_sure => {}
+            }
         }
     });
     Ok(())
 }
 
-/// Ends the orphans whose run is over, and forgets those that have ended.
-pub(super) fn end() {
+/// Ends the orphans whose run is over, and forgets those that have ended. False if some could not be told yet: they are to
+/// be looked at again.
+pub(super) fn end() -> bool {
     registry::with(|registry| {
         registry.reap_killed();
-        if ADOPTS.load(Ordering::Relaxed) {
-            orphans(registry).into_iter().for_each(|pid| end_orphan(registry, pid));
+        if !ADOPTS.load(Ordering::Relaxed) {
+            return true;
         }
-    });
+        let orphans = orphans(registry).into_iter();
+        let unsure: Vec<_> = orphans.filter(|pid| !end_orphan(registry, *pid)).collect();
+        registry.note_unsure(&unsure);
+        unsure.is_empty()
+    })
 }
 
 /// The children of this process that nothing here waits for.
@@ -60,8 +81,15 @@ fn orphans(registry: &Registry) -> Vec<u32> {
     children().into_iter().filter(|pid| !registry.knows(*pid)).collect()
 }
 
-/// Waits until no program and no orphan is left, but not for long.
+/// Waits until no program and no orphan is left, but not for long; then until the guard has gone.
 pub async fn end_all() {
+    until_over().await;
+    registry::with(Registry::dismiss_guard);
+    until_over().await;
+    registry::with(Registry::kill_rest);
+}
+
+async fn until_over() {
     let deadline = Instant::now() + END;
     let is_over = || registry::with(|registry| registry.is_empty() && orphans(registry).is_empty());
     while !is_over() && Instant::now() < deadline {
@@ -70,29 +98,49 @@ pub async fn end_all() {
     }
 }
 
-fn end_orphan(registry: &Registry, pid: u32) {
+/// Ends an orphan whose run is over. False if that cannot be told yet.
+fn end_orphan(registry: &Registry, pid: u32) -> bool {
     let process = Pid::from_raw(pid.cast_signed());
     if !matches!(waitpid(process, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
-        return;
+        return true;
     }
     let is_over = match run_of(pid) {
-        Some(run) => !registry.runs(&run),
+        Run::Named(run) => !registry.runs(&run),
         // The first process of a container is given others' orphans too.
-        None => std::process::id() != 1,
+        Run::Unnamed => std::process::id() != 1,
+        Run::NotYet if !registry.is_long_unsure(pid) => return false,
+        Run::NotYet => true,
     };
     if is_over {
         // It is our child and not waited for, so the number is still its own.
         let _ = kill(process, Signal::SIGKILL);
     }
+    true
 }
 
 /// The run that a process says it belongs to.
-fn run_of(pid: u32) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// This one.
+    Named(String),
+    /// None.
+    Unnamed,
+    /// It is just becoming another program, and says nothing. Who says nothing for long hides.
+    NotYet,
+}
+
+/// The run that a process says it belongs to.
+pub(super) fn run_of(pid: u32) -> Run {
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let environment = read("environ");
+    // A program can be started without an environment, but not without a name.
+    if environment.is_empty() && read("cmdline").is_empty() {
+        return Run::NotYet;
+    }
     let prefix = format!("{}=", environment::RUN);
     let mut variables = environment.split(|byte| *byte == 0);
-    let run = variables.find_map(|variable| variable.strip_prefix(prefix.as_bytes()))?;
-    String::from_utf8(run.to_vec()).ok()
+    let run = variables.find_map(|variable| variable.strip_prefix(prefix.as_bytes()));
+    run.and_then(|run| String::from_utf8(run.to_vec()).ok()).map_or(Run::Unnamed, Run::Named)
 }
 
 /// The children of this process.
@@ -133,6 +181,26 @@ pub(super) fn parent(pid: u32) -> Option<u32> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_says_its_run() {
+        let run = |variable: Option<&str>| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env_clear();
+            variable.map(|run| command.env(environment::RUN, run));
+            let mut child = command.spawn().unwrap();
+            let deadline = std::time::Instant::now() + Duration::from_secs(30);
+            let mut run = Run::NotYet;
+            while run == Run::NotYet && std::time::Instant::now() < deadline {
+                run = run_of(child.id());
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            run
+        };
+        assert_eq!(run(Some("7.1")), Run::Named("7.1".to_owned()));
+        assert_eq!(run(None), Run::Unnamed);
+    }
 
     #[test]
     fn both_ways_find_the_same_children() {

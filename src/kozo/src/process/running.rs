@@ -129,14 +129,9 @@ impl Process {
             Ok(_) | Err(_) => {}
         }
         signal_group(self.pid, Signal::SIGKILL);
-        let status = self.child.as_mut().map(Child::try_wait);
-        let exit = match status {
-            Some(Ok(Some(status))) => Exit::from(status),
-            _ => Exit::Unknown,
-        };
-        self.child = None;
-        registry::with(|registry| registry.ended(self.pid()));
-        self.exit = Some(exit);
+        let child = self.child.take();
+        let status = child.and_then(|child| registry::with(|registry| registry.reap(child)));
+        self.exit = Some(status.map_or(Exit::Unknown, Exit::from));
         // What has left the group belongs to no run any more.
         orphans::end();
         self.exit

@@ -17,40 +17,46 @@ const LINES: u64 = 200;
 const BYTES: usize = 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What the programs of one Role may still write.
+/// What the programs of one Role may still write, all together.
+#[derive(Clone, Debug, Default)]
+pub struct StderrBudget(Arc<Mutex<Budget>>);
+
 #[derive(Debug)]
-pub(super) struct Budget {
+struct Budget {
     since: Instant,
     lines: u64,
     bytes: usize,
+    /// Lines of windows that are over which were not logged, and of which nothing was said yet.
+    left_out: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { since: Instant::now(), lines: 0, bytes: 0 }
+        Budget { since: Instant::now(), lines: 0, bytes: 0, left_out: 0 }
     }
 }
 
 impl Budget {
-    /// Begins another window if this one is over; gives the lines that were left out in it.
-    fn turn(&mut self) -> u64 {
-        if self.since.elapsed() < WINDOW {
-            return 0;
+    /// Begins another window if this one is over.
+    fn turn(&mut self) {
+        if self.since.elapsed() >= WINDOW {
+            let left_out = self.left_out + self.lines.saturating_sub(LINES);
+            *self = Budget { left_out, ..Budget::default() };
         }
-        let left_out = self.lines.saturating_sub(LINES);
-        *self = Budget::default();
-        left_out
     }
 
     /// Until when nothing more is to be read.
     fn pause(&mut self, bytes: usize) -> Option<Instant> {
+        self.turn();
         self.bytes = self.bytes.saturating_add(bytes);
         (self.bytes > BYTES).then(|| self.since + WINDOW)
     }
 
-    fn may_log(&mut self) -> bool {
+    /// Whether another line is logged, and how many were left out before it.
+    fn line(&mut self) -> (bool, u64) {
+        self.turn();
         self.lines += 1;
-        self.lines <= LINES
+        (self.lines <= LINES, std::mem::take(&mut self.left_out))
     }
 }
 
@@ -60,7 +66,7 @@ pub(super) type LastLine = Arc<Mutex<String>>;
 /// The lines of one program.
 pub(super) struct Lines {
     pub(super) role: Arc<str>,
-    pub(super) budget: Arc<Mutex<Budget>>,
+    pub(super) budget: StderrBudget,
     pub(super) last: LastLine,
 }
 
@@ -91,11 +97,11 @@ impl Lines {
     }
 
     fn with_budget<T>(&self, action: impl FnOnce(&mut Budget) -> T) -> T {
-        action(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.budget.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn log(&self, line: &str) {
-        let (left_out, may_log) = self.with_budget(|budget| (budget.turn(), budget.may_log()));
+        let (may_log, left_out) = self.with_budget(Budget::line);
         let role = &*self.role;
         if left_out > 0 {
             warn!(role, "wrote {left_out} more lines to standard error, which were left out");
@@ -182,14 +188,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_counted_instead_of_logged_and_slows_who_makes_it() {
-        let lines = Lines { role: "r".into(), budget: Arc::default(), last: Arc::default() };
-        let budget = Arc::clone(&lines.budget);
+        let lines =
+            Lines { role: "r".into(), budget: StderrBudget::default(), last: Arc::default() };
+        let budget = lines.budget.clone();
         let last = Arc::clone(&lines.last);
         let flood = [b"spam\n".repeat(BYTES / 4), b"end\n".to_vec()].concat();
         let started = Instant::now();
         lines.read(&*flood).await;
         assert!(started.elapsed() >= WINDOW);
         assert_eq!(*last.lock().unwrap(), "end");
-        assert!(budget.lock().unwrap().lines < flood.len() as u64 / 5);
+        assert!(budget.0.lock().unwrap().lines < flood.len() as u64 / 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_without_lines_is_slowed_for_as_long_as_it_lasts() {
+        let lines =
+            Lines { role: "r".into(), budget: StderrBudget::default(), last: LastLine::default() };
+        let started = Instant::now();
+        lines.read(&*vec![b'x'; 4 * BYTES]).await;
+        assert!(started.elapsed() >= 3 * WINDOW, "{:?}", started.elapsed());
     }
 }

@@ -13,7 +13,7 @@ pub mod storage;
 pub(crate) mod testing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmpv::Value;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use crate::BoxFuture;
 use crate::config::{RoleConfig, Schema};
 use crate::interest::Interest;
 use crate::message::{Draft, Message, MessageError};
-use crate::process::Programs;
+use crate::process::{Launcher, StderrBudget};
 use crate::queue::Room;
 use crate::rate_limiter::RateLimiter;
 use crate::status::{NodeStatus, PeerStatus};
@@ -46,6 +46,11 @@ pub trait RoleType: Send + Sync {
     /// Whether a Role that has failed is started again.
     fn restarts(&self) -> bool {
         true
+    }
+
+    /// Whether its Roles say when they run ([`RoleContext::set_running`]). All others run once they have begun.
+    fn says_running(&self) -> bool {
+        false
     }
 
     /// Makes a Role, not yet running.
@@ -146,8 +151,8 @@ pub trait Host: Send + Sync {
     /// the returned inbox is dropped.
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox>;
 
-    /// What starts the programs of a Role.
-    fn programs(&self, role: &str) -> Programs;
+    /// What starts the programs of a Role, as the configuration is now.
+    fn launcher(&self, role: &str) -> Launcher;
 
     /// Prints a line for people to see, on the daemon's standard output.
     fn print(&self, role: &str, line: &str);
@@ -161,6 +166,9 @@ pub trait Host: Send + Sync {
 
 /// What a Node keeps of one running Role. `node` implements it; Roles use it through [`RoleContext`].
 pub(crate) trait Record: Send + Sync {
+    /// Keeps that the Role runs, if it is its own to say that.
+    fn set_running(&self);
+
     /// Keeps what the Role says of itself.
     fn set_status(&self, status: Option<String>);
 
@@ -170,8 +178,11 @@ pub(crate) trait Record: Send + Sync {
     /// Lets the Role want these Messages, or those that its type declares.
     fn set_interests(&self, interests: Option<Vec<Interest>>);
 
-    /// Keeps which program the Role runs, and how the one before ended.
-    fn set_program(&self, process: Option<u32>, exit: Option<String>);
+    /// Keeps that a process is a program of the Role, or is not any more.
+    fn set_process(&self, pid: u32, runs: bool);
+
+    /// Keeps how a program of the Role ended.
+    fn set_exit(&self, exit: String);
 }
 
 /// A running Role's side of its Node.
@@ -195,8 +206,8 @@ pub struct RoleContext {
     pub(crate) unheard: Arc<AtomicBool>,
     /// Lets the Role complain of one thing at most once a minute.
     pub(crate) log_limiter: Arc<Mutex<RateLimiter<String>>>,
-    /// What starts its programs, from the first one on.
-    pub(crate) programs: Arc<OnceLock<Programs>>,
+    /// What its programs may still write to standard error.
+    pub(crate) stderr: StderrBudget,
     /// What the Node keeps of the Role.
     pub(crate) record: Arc<dyn Record>,
 }
@@ -295,8 +306,8 @@ impl RoleContext {
     }
 
     /// What starts the programs of the Role.
-    pub fn programs(&self) -> &Programs {
-        self.programs.get_or_init(|| self.host.programs(&self.name))
+    pub fn launcher(&self) -> Launcher {
+        self.host.launcher(&self.name).with_budget(self.stderr.clone())
     }
 
     /// Whether a line about this may be logged: once a minute.
@@ -308,6 +319,11 @@ impl RoleContext {
     /// Prints a line for people to see.
     pub fn print(&self, line: &str) {
         self.host.print(&self.name, line);
+    }
+
+    /// Says in the status of the Node that the Role runs from now on, if its type leaves that to it.
+    pub fn set_running(&self) {
+        self.record.set_running();
     }
 
     /// Says in the status of the Node what keeps the Role from doing all of its job, until something
@@ -328,14 +344,28 @@ impl RoleContext {
         self.record.set_interests(interests);
     }
 
-    /// Says in the status of the Node which program the Role runs now. It is forgotten when the Role ends.
-    pub fn set_process(&self, pid: Option<u32>) {
-        self.record.set_program(pid, None);
+    /// Says in the status of the Node that the Role runs this program, until what is returned is dropped. Of several, that is
+    /// shown which has run longest.
+    pub fn show_process(&self, pid: u32) -> ShownProcess {
+        self.record.set_process(pid, true);
+        ShownProcess { record: Arc::clone(&self.record), pid }
     }
 
     /// Says in the status of the Node how the Role's program ended.
     pub fn set_exit(&self, exit: &str) {
-        self.record.set_program(None, Some(exit.to_owned()));
+        self.record.set_exit(exit.to_owned());
+    }
+}
+
+/// A program in the status of a Role.
+pub struct ShownProcess {
+    record: Arc<dyn Record>,
+    pid: u32,
+}
+
+impl Drop for ShownProcess {
+    fn drop(&mut self) {
+        self.record.set_process(self.pid, false);
     }
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Seen {
     pub(crate) sent_at: Vec<Instant>,
     pub(crate) printed: Vec<String>,
     pub(crate) log_filter: Option<String>,
+    pub(crate) running: bool,
+    /// Programs that began, or ended, to be shown.
+    pub(crate) processes: Vec<(u32, bool)>,
     pub(crate) status: Option<String>,
     pub(crate) problem: Option<String>,
     peers: Vec<PeerStatus>,
@@ -121,7 +124,7 @@ impl TestHost {
             links_ready: watch::channel(true).1,
             unheard: Arc::default(),
             log_limiter: Arc::default(),
-            programs: Arc::default(),
+            stderr: StderrBudget::default(),
             record: Arc::new(record),
         };
         Context { context, stop, reopen }
@@ -218,6 +221,10 @@ struct Kept {
 }
 
 impl Record for Kept {
+    fn set_running(&self) {
+        self.host.change(|seen| seen.running = true);
+    }
+
     fn set_status(&self, status: Option<String>) {
         self.host.change(|seen| seen.status = status);
     }
@@ -231,7 +238,11 @@ impl Record for Kept {
         self.host.set_interests_of(&self.inbox, interests);
     }
 
-    fn set_program(&self, _process: Option<u32>, _exit: Option<String>) {}
+    fn set_process(&self, pid: u32, runs: bool) {
+        self.host.change(|seen| seen.processes.push((pid, runs)));
+    }
+
+    fn set_exit(&self, _exit: String) {}
 }
 
 /// What [`TestHost::context`] hands out.
@@ -300,11 +311,11 @@ impl Host for TestHost {
     }
 
     /// Through the built daemon, which is beside the tests.
-    fn programs(&self, role: &str) -> Programs {
+    fn launcher(&self, role: &str) -> Launcher {
         let tests = std::env::current_exe().unwrap();
         let launcher = tests.ancestors().nth(2).unwrap().join("kozo");
         let storage = self.storage.clone();
-        Programs::of_nothing(&self.name, role, storage).with_launcher(&launcher)
+        Launcher::of_nothing(&self.name, role, storage).through(&launcher)
     }
 
     fn print(&self, _role: &str, line: &str) {

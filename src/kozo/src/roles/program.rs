@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::BoxFuture;
+use crate::config::programs::find;
 use crate::config::{Options, ProgramConfig, RoleConfig, Schema};
 use crate::interest::Interest;
-use crate::process::{Exit, Limits, Process, Program};
+use crate::process::{Exit, Launch, Limits, Process};
 use crate::role::conversation::{self, LineBudget, Start};
 use crate::role::{Role, RoleContext, RoleError, RoleType};
 
@@ -38,6 +39,10 @@ impl RoleType for ProgramType {
         self.config.program.description.interest.clone().unwrap_or_default()
     }
 
+    fn says_running(&self) -> bool {
+        true
+    }
+
     fn build(&self, config: &RoleConfig) -> Box<dyn Role> {
         Box::new(ProgramRole {
             config: self.config.clone(),
@@ -64,13 +69,13 @@ impl Role for ProgramRole {
 impl ProgramRole {
     async fn go(&self, context: &RoleContext) -> Result<(), RoleError> {
         let mut process = context
-            .programs()
-            .start(&self.program(), Stdio::piped(), Stdio::piped())
+            .launcher()
+            .start(&self.launch(), Stdio::piped(), Stdio::piped())
             .map_err(|error| RoleError(error.to_string()))?;
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(RoleError("the program has no input and output".to_owned()));
         };
-        context.set_process(Some(process.pid()));
+        let _shown = context.show_process(process.pid());
         let start = Start { role_type: self.role_type.clone(), options: self.options.to_json() };
         let encoding = self.config.program.description.encoding.into();
         let said = conversation::converse(context, start, encoding, &self.lines, stdout, stdin);
@@ -97,13 +102,12 @@ impl ProgramRole {
         }
     }
 
-    fn program(&self) -> Program {
+    fn launch(&self) -> Launch {
         let environment = self.config.environment.iter();
-        Program {
-            program: self.config.program.path.clone().into(),
+        Launch {
             environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
             limits: Limits { memory: self.config.memory_limit, ..Limits::default() },
-            ..Program::default()
+            ..Launch::of(find::command(&self.config.program.path))
         }
     }
 }

@@ -1,17 +1,21 @@
 //! What systemd is told about the Node: that it is ready, how it is doing, that it is alive.
 
 use std::io;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use crate::node::{Change, Node};
 use crate::role::Host;
 use crate::status::{LinkState, NodeStatus, RoleState};
+
+/// How long programs that are Roles may take to be ready before the Node says that it is.
+const ROLES: Duration = Duration::from_secs(5);
 
 /// Tells systemd about a Node until it is dropped. Without a systemd that wants to know, does nothing.
 pub struct Service {
@@ -93,15 +97,20 @@ async fn tell(node: Node) {
     }
 }
 
-/// Returns when every Role has begun and every Peer that can be reached at once has been: what is sent
-/// to a Node that says it is ready is to arrive.
+/// Returns when every Role runs, or programs have had their time to begin, and every Peer that can be reached at once
+/// has been: what is sent to a Node that says it is ready is to arrive.
 async fn ready(node: &Node, changes: &mut Receiver<Change>) {
+    // What comes for a program that is not ready yet waits in its queue.
+    let _ = timeout(ROLES, all_run(node, changes)).await;
+    node.ready().await;
+}
+
+async fn all_run(node: &Node, changes: &mut Receiver<Change>) {
     while node.status().roles.iter().any(|role| role.state == RoleState::Starting) {
         if !changed(changes).await {
             return;
         }
     }
-    node.ready().await;
 }
 
 /// Waits until something has changed. False when nothing will any more.

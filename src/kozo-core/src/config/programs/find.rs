@@ -1,5 +1,6 @@
 //! Which file is the program of a type.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,22 @@ pub enum NotFound {
     /// There is a file of the right name, which nothing can run.
     #[error("`{}` is not executable: `chmod +x` makes it so", .0.display())]
     NotExecutable(PathBuf),
-    /// It is a Role in Python.
-    #[error("`{}` is in Python, for which there is no package yet: make it executable", .0.display())]
-    Python(PathBuf),
 }
 
-/// The program of a type: in the first folder that has an executable file of its name, with or without an extension.
+/// What executes files in Python that are not executable. `-P`: a module comes from where the package of Debian or
+/// `importPath` has put it, and not from where the program happens to run.
+const PYTHON: &[&str] = &["python3", "-P", "-m", "kozo"];
+
+/// The command that runs the program in a file: the file itself or, if it is in Python and not executable, what
+/// executes it.
+pub fn command(path: &Path) -> Vec<OsString> {
+    let is_executable = fs::metadata(path).is_ok_and(|found| is_executable(&found));
+    let runner: &[&str] = if is_python(path) && !is_executable { PYTHON } else { &[] };
+    runner.iter().map(OsString::from).chain([path.into()]).collect()
+}
+
+/// The program of a type: in the first folder that has a file of its name, with or without an extension, which is
+/// executable or in Python.
 ///
 /// # Errors
 /// When there is none, or nothing says which.
@@ -36,8 +47,8 @@ pub fn find<'a>(
     for folder in folders {
         let mut found = in_folder(type_name, folder);
         found.sort();
-        let mut executable = found.iter().filter(|file| file.is_executable);
-        match (executable.next(), executable.next()) {
+        let mut programs = found.iter().filter(|file| file.is_program);
+        match (programs.next(), programs.next()) {
             (Some(one), None) => return Ok(one.path.clone()),
             (Some(one), Some(two)) => {
                 return Err(NotFound::Twice(one.path.clone(), two.path.clone()));
@@ -45,9 +56,7 @@ pub fn find<'a>(
             (None, _) => {}
         }
         if let (NotFound::Nowhere, Some(file)) = (&other, found.into_iter().next()) {
-            let is_python = file.path.extension().is_some_and(|extension| extension == "py");
-            let wrong = if is_python { NotFound::Python } else { NotFound::NotExecutable };
-            other = wrong(file.path);
+            other = NotFound::NotExecutable(file.path);
         }
     }
     Err(other)
@@ -77,7 +86,15 @@ fn is_file_name(type_name: &str) -> bool {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct File {
     path: PathBuf,
-    is_executable: bool,
+    is_program: bool,
+}
+
+fn is_python(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "py")
+}
+
+fn is_executable(found: &fs::Metadata) -> bool {
+    found.permissions().mode() & 0o111 != 0
 }
 
 /// The files of a folder that have the name of the type, but for descriptions and what editors leave behind.
@@ -98,8 +115,8 @@ fn in_folder(type_name: &str, folder: &Path) -> Vec<File> {
             }
             let path = entry.path();
             let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-            let is_executable = found.permissions().mode() & 0o111 != 0;
-            Some(File { path, is_executable })
+            let is_program = is_executable(&found) || is_python(&path);
+            Some(File { path, is_program })
         })
         .collect()
 }
@@ -141,8 +158,20 @@ mod tests {
         let folders = || std::iter::once(folder.path());
         let plain = file(folder.path(), "bell.sh", 0o644);
         assert_eq!(find("bell", folders()), Err(NotFound::NotExecutable(plain)));
-        let python = file(folder.path(), "gong.py", 0o644);
-        assert_eq!(find("gong", folders()), Err(NotFound::Python(python)));
+    }
+
+    #[test]
+    fn python_needs_not_be_executable() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = || std::iter::once(folder.path());
+        let path = file(folder.path(), "gong.py", 0o644);
+        assert_eq!(find("gong", folders()), Ok(path.clone()));
+        assert_eq!(command(&path), ["python3", "-P", "-m", "kozo", path.to_str().unwrap()]);
+        let path = file(folder.path(), "bell.py", 0o755);
+        assert_eq!(command(&path), [path.as_os_str()]);
+        let other = file(folder.path(), "gong", 0o755);
+        let python = folder.path().join("gong.py");
+        assert_eq!(find("gong", folders()), Err(NotFound::Twice(other, python)));
     }
 
     #[test]

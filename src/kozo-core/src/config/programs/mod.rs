@@ -75,11 +75,11 @@ impl FileVersion {
 
 /// Asks a program for its description, by running it.
 pub trait Describe: Send + Sync {
-    /// What it prints when it is run with `--describe`.
+    /// What it prints when it is run with `--describe`; with these folders in front of the import path of Python.
     ///
     /// # Errors
     /// Why it printed none, for people.
-    fn describe(&self, program: &Path) -> Result<String, String>;
+    fn describe(&self, program: &Path, import_path: &[PathBuf]) -> Result<String, String>;
 }
 
 /// Where programs are looked for, and how their descriptions are come by.
@@ -129,7 +129,7 @@ impl Programs {
         self.folders.iter().chain(named).map(PathBuf::as_path)
     }
 
-    /// The program that is this type. It is run only if it `may_run`.
+    /// The program that is this type. It is run only if there is an `import_path` to run it with.
     ///
     /// # Errors
     /// Why there is none.
@@ -137,7 +137,7 @@ impl Programs {
         &self,
         type_name: &str,
         named: &[PathBuf],
-        may_run: bool,
+        import_path: Option<&[PathBuf]>,
     ) -> Result<Program, Unknown> {
         let path = match find::find(type_name, self.folders(named)) {
             Ok(path) => path,
@@ -147,14 +147,15 @@ impl Programs {
         let unreadable =
             |error| Unknown::Bad(format!("`{}` cannot be looked at: {error}", path.display()));
         let file = FileVersion::of(&path).map_err(unreadable)?;
-        let describe = self.describe.as_ref().filter(|_| may_run);
+        let describe = self.describe.as_ref().zip(import_path);
         let (from, text) = match described_beside(&path, type_name) {
             Some(found) => found?,
             None => match self.cache.as_ref().and_then(|cache| cache.get(type_name, &path, file)) {
                 Some(text) => (format!("`{} --describe`", path.display()), text),
                 None => {
-                    let describe = describe.ok_or_else(|| Unknown::NotAsked(path.clone()))?;
-                    let text = describe.describe(&path).map_err(Unknown::Bad)?;
+                    let (describe, import_path) =
+                        describe.ok_or_else(|| Unknown::NotAsked(path.clone()))?;
+                    let text = describe.describe(&path, import_path).map_err(Unknown::Bad)?;
                     if let Some(cache) = &self.cache {
                         cache.put(type_name, &path, file, &text);
                     }

@@ -94,5 +94,11 @@ impl ReadHalf for Input {
 
 /// Who is at the other end.
 pub(super) fn credentials(socket: &UnixStream) -> io::Result<ConnectionCredentials> {
-    Ok(ConnectionCredentials::default().set_unix_user_id(socket.peer_cred()?.uid()))
+    let creds = socket.peer_cred()?;
+    let known = ConnectionCredentials::default().set_unix_user_id(creds.uid());
+    let pid = creds.pid().and_then(|pid| u32::try_from(pid).ok());
+    Ok(match pid {
+        Some(pid) => known.set_process_id(pid),
+        None => known,
+    })
 }

@@ -85,6 +85,7 @@ impl<'c> Acting<'c> {
                     self.context.set_interests(None);
                 }
                 self.is_ready = true;
+                self.context.set_running();
                 self.outbox.want(|wanted| wanted.messages = true);
             }
             Call::Interest(interests) => {

@@ -164,7 +164,7 @@ fn put_number(out: &mut Vec<u8>, name: &str, number: u64) {
 /// A value as it goes into a JSON object, and what goes beside it where JSON cannot say all of it: its MessagePack in Base64.
 pub(super) fn json_or_packed(value: Value) -> (Value, Option<Value>) {
     if kozo_core::value::json::is_exact(&value) {
-        return (value, None);
+        return (kozo_core::value::json::with_marked_bytes(value), None);
     }
     (Value::Nil, Some(Base64::encode_string(&packed(&value)).into()))
 }

@@ -8,7 +8,7 @@ use kozo_core::monitored::MonitoredMessage;
 
 use crate::config::{OptionValue, Options};
 use crate::message::Message;
-use crate::process::Program;
+use crate::process::Launch;
 use crate::role::RoleContext;
 
 /// The sender of the Message in place of the Node and the Role that the command is of.
@@ -30,8 +30,7 @@ impl Command {
     }
 
     /// The program to be started for this Message, or for none.
-    pub(super) fn of(&self, message: Option<&Message>, context: &RoleContext) -> Program {
-        let mut words = self.words.iter().cloned();
+    pub(super) fn of(&self, message: Option<&Message>, context: &RoleContext) -> Launch {
         let mut environment = vec![
             variable("KOZO_LOCAL_NODE", context.host.node_name()),
             variable("KOZO_LOCAL_ROLE", &context.name),
@@ -44,13 +43,7 @@ impl Command {
             environment.push(variable(node, &message.origin().node));
             environment.push(variable(role, message.role()));
         }
-        Program {
-            program: words.next().unwrap_or_default(),
-            arguments: words.collect(),
-            environment,
-            without: SENDER.to_vec(),
-            ..Program::default()
-        }
+        Launch { environment, without: SENDER.to_vec(), ..Launch::of(self.words.iter().cloned()) }
     }
 
     /// Where its standard input comes from.

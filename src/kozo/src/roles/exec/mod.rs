@@ -144,12 +144,12 @@ impl Job {
         message: Option<&Message>,
         context: &RoleContext,
     ) -> Result<(), String> {
-        let program = self.command.of(message, context);
+        let launch = self.command.of(message, context);
         let stdin = self.command.stdin(message);
         let stdout = output::stream(self.send.is_some());
         let mut process =
-            context.programs().start(&program, stdin, stdout).map_err(|error| error.to_string())?;
-        context.set_process(Some(process.pid()));
+            context.launcher().start(&launch, stdin, stdout).map_err(|error| error.to_string())?;
+        let _shown = context.show_process(process.pid());
         let attended = tokio::select! {
             attended = self.attend(message, &mut process, context) => attended,
             () = context.stopped() => {

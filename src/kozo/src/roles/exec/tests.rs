@@ -154,7 +154,17 @@ async fn only_so_many_run_at_once_and_the_others_wait() {
         most = most.max(running);
     }
     assert_eq!((most, running), (2, 0), "{sent:?}");
+    let host = Arc::clone(&bell.host);
     bell.running.stop().await.unwrap();
+    // Each was shown while it ran.
+    host.seen(|seen| {
+        let (began, ended): (Vec<_>, Vec<_>) = seen.processes.iter().partition(|(_, runs)| *runs);
+        let pids = |shown: Vec<(u32, bool)>| shown.into_iter().map(|(pid, _)| pid).collect();
+        let (mut began, mut ended): (Vec<u32>, Vec<u32>) = (pids(began), pids(ended));
+        began.sort_unstable();
+        ended.sort_unstable();
+        assert_eq!((began.len(), &began), (5, &ended));
+    });
 }
 
 #[tokio::test]

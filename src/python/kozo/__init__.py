@@ -1,0 +1,195 @@
+"""Kōzō for Python: small machines that tell each other what is happening.
+
+A script takes part with `attach()`:
+
+>>> import kozo
+>>> node = kozo.attach()
+>>> node.send("event", "door", data={"open": True})
+>>> node.close()
+
+A file is a Role with functions that are called for Messages, and `run()` at its end:
+
+    import kozo
+
+    @kozo.on("order", "ring")
+    def ring(message):
+        kozo.send("event", "rung", channel=message.channel)
+
+    kozo.run()
+
+`kozo.aio` has the same for asyncio, and `Role`, `kozo.messages` and `kozo.helpers` are the API of 2014.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kozo import aio as aio
+
+    from . import helpers as helpers
+    from . import messages as messages
+    from .classic import (
+        NODE_NAME as NODE_NAME,
+    )
+    from .classic import (
+        ROLE_NAME as ROLE_NAME,
+    )
+    from .classic import (
+        ROLENODE_NAME as ROLENODE_NAME,
+    )
+    from .classic import (
+        KozoSystem as KozoSystem,
+    )
+    from .classic import (
+        Role as Role,
+    )
+    from .classic import (
+        SystemNode as SystemNode,
+    )
+    from .classic import (
+        kozoConfig as kozoConfig,
+    )
+    from .classic import (
+        kozoSystem as kozoSystem,
+    )
+    from .conversation import Sent as Sent
+    from .errors import (
+        DisconnectedError as DisconnectedError,
+    )
+    from .errors import (
+        KozoError as KozoError,
+    )
+    from .errors import (
+        KozoStopError as KozoStopError,
+    )
+    from .errors import (
+        NoNodeError as NoNodeError,
+    )
+    from .errors import (
+        NotAllowedError as NotAllowedError,
+    )
+    from .errors import (
+        RefusedError as RefusedError,
+    )
+    from .errors import (
+        SeveralNodesError as SeveralNodesError,
+    )
+    from .message import Message as Message
+    from .node import Node as Node
+    from .node import Receiver as Receiver
+    from .role import (
+        every as every,
+    )
+    from .role import (
+        log as log,
+    )
+    from .role import (
+        on as on,
+    )
+    from .role import (
+        options as options,
+    )
+    from .role import (
+        run as run,
+    )
+    from .role import (
+        send as send,
+    )
+    from .role import (
+        status as status,
+    )
+    from .role import (
+        storage as storage,
+    )
+    from .role import (
+        when as when,
+    )
+    from .settings import option as option
+
+__version__ = "0.1.0"
+
+# Where each name is. A Role that starts reads only the modules that it needs.
+_PLACES = {
+    "classic": (
+        "NODE_NAME",
+        "ROLE_NAME",
+        "ROLENODE_NAME",
+        "KozoSystem",
+        "Role",
+        "SystemNode",
+        "kozoConfig",
+        "kozoSystem",
+    ),
+    "conversation": ("Sent",),
+    "errors": (
+        "DisconnectedError",
+        "KozoError",
+        "KozoStopError",
+        "NoNodeError",
+        "NotAllowedError",
+        "RefusedError",
+        "SeveralNodesError",
+    ),
+    "message": ("Message",),
+    "node": ("Node", "Receiver"),
+    "settings": ("option",),
+    "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = ["attach", *_MODULES]  # noqa: PLE0604 - they are all texts
+
+
+def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
+    """Take part in a Node of this machine, as a Role of it, until closed or the program ends.
+
+    >>> node = kozo.attach(name="porter")
+    >>> node.role, node.name
+    ('porter', 'clock')
+    >>> node.close()
+
+    Args:
+        node: The name of the Node, or the path of its socket; the only one there is if it is missing.
+        name: The name of the Role; that of the program, if it is missing, with a number if there is such a Role already.
+        patience: Seconds that a call waits for a Node that restarts.
+
+    Raises:
+        NoNodeError: There is no such Node.
+        SeveralNodesError: There are several, and none was named.
+        NotAllowedError: This user may not attach programs.
+        RefusedError: There is a Role of this name.
+    """
+    from .node import Node
+
+    return Node(node, name, patience, {})
+
+
+def __getattr__(name: str) -> object:
+    """Import what is used, when it is used first."""
+    import importlib
+
+    module = _MODULES.get(name)
+    if module is not None:
+        value: object = getattr(importlib.import_module(f".{module}", __name__), name)
+    elif name in ("aio", "helpers", "messages"):
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what there is, whether it was used or not."""
+    return sorted({*globals(), *__all__, "aio", "helpers", "messages"})
+
+
+def _claim_standard_output() -> None:
+    """Keep what the program prints out of the protocol, from the first import on."""
+    from . import stdio
+
+    if stdio.is_spoken_to() or stdio.is_described():
+        stdio.claim()
+
+
+_claim_standard_output()

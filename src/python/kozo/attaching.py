@@ -1,0 +1,156 @@
+"""Attaching this program to a Node that runs, as a Role for as long as it lasts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import places
+from .errors import DisconnectedError, KozoError, RefusedError
+from .lines import Cutter, request
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .lines import Line
+
+#: Seconds that a Node may go on after it has told its Roles to stop.
+_ENDING = 5.0
+
+#: Names that are tried when a program did not ask for one.
+_MOST_NAMES = 1000
+
+
+class NameTakenError(RefusedError):
+    """There is a Role of this name already."""
+
+
+def default_name() -> str:
+    """Give the name of a program that has none: that of its file, or `python`.
+
+    >>> default_name()
+    'pytest'
+    """
+    name = os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0]
+    if name == "__main__":
+        # `python3 -m PACKAGE`
+        name = os.path.basename(os.path.dirname(sys.argv[0]))
+    if name.startswith("ipykernel"):
+        name = "notebook"
+    return name.strip("-. ") or "python"
+
+
+def names(name: str | None) -> Iterator[str]:
+    """Give the names to try: the one that was asked for, or the usual one, with a number where it is taken."""
+    if name is not None:
+        yield name
+        return
+    usual = default_name()
+    yield usual
+    for number in range(2, _MOST_NAMES):
+        yield f"{usual}-{number}"
+
+
+def introduction(name: str, details: dict[str, Any]) -> bytes:
+    """Write the first line of a program that attaches."""
+    return request(0, "attach", {"name": name, **details})
+
+
+def check(answer: Line) -> None:
+    """Look at the Node's answer to the first line.
+
+    Raises:
+        RefusedError: It is a refusal.
+    """
+    if "error" not in answer:
+        return
+    text: str = answer["error"]["message"]
+    if text.endswith("already"):
+        raise NameTakenError(f"the Node refuses: {text}; give another name, as in kozo.attach(name='bell-2')")
+    if "a program of a Node" in text:
+        text = "this program was started by a Node, so it is a Role already: use kozo.run() instead of kozo.attach()"
+        raise RefusedError(text)
+    raise RefusedError(f"the Node refuses: {text}")
+
+
+class NodeProcess:
+    """The process of a Node, so far as it is known."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Look who is at the other end of a connection."""
+        import socket
+        import struct
+
+        said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        self._pid: int = struct.unpack("3i", said)[0]
+
+    def outlives_a_stop(self) -> bool:
+        """Tell whether it goes on although it has told this Role to stop: then the Role alone was meant.
+
+        If its socket is one of systemd's, the process is not known, and it is taken to restart.
+        """
+        if self._pid <= 1:
+            return False
+        import select
+
+        try:
+            process = os.pidfd_open(self._pid)
+        except OSError:
+            return False
+        try:
+            return not select.select([process], [], [], _ENDING)[0]
+        finally:
+            os.close(process)
+
+
+class Attached:
+    """A connection to a Node that has taken this program in, and what the Node has said so far."""
+
+    def __init__(self, connection: socket.socket, path: Path, name: str, details: dict[str, Any]) -> None:
+        """Introduce the program over this connection, which is closed if that fails."""
+        self.connection, self.path = connection, path
+        self.cutter = Cutter()
+        self._lines: list[Line] = []
+        try:
+            connection.settimeout(places.ANSWER)
+            connection.sendall(introduction(name, details))
+            check(self.next())
+            self.start: dict[str, Any] = self.next()["params"]
+            self.process = NodeProcess(connection)
+            connection.settimeout(None)
+        except TimeoutError:
+            connection.close()
+            raise DisconnectedError(f"the Node at {path} does not answer") from None
+        except OSError as error:
+            connection.close()
+            raise DisconnectedError(f"the Node at {path} has gone: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+
+    def next(self) -> Line:
+        """Give the next line."""
+        while not self._lines:
+            data = self.connection.recv(64 * 1024)
+            if not data:
+                raise DisconnectedError(f"the Node at {self.path} has closed the connection")
+            self._lines = self.cutter.lines(data)
+        return self._lines.pop(0)
+
+
+def attach(node: str | None, name: str | None, details: dict[str, Any]) -> Attached:
+    """Attach to a Node under this name, or under the first one that is free."""
+    if os.environ.get("KOZO_RUN") and os.environ.get("KOZO_ROLE"):
+        role = os.environ["KOZO_ROLE"]
+        raise KozoError(f"this program was started by a Node as its Role '{role}': use kozo.run(), not kozo.attach()")
+    for attempt in names(name):
+        connection, path = places.connect(node)
+        try:
+            return Attached(connection, path, attempt, details)
+        except NameTakenError:
+            if name is not None:
+                raise
+    raise KozoError(f"{_MOST_NAMES} Roles are called '{default_name()}' already: give a name, as in name='bell'")

@@ -1,0 +1,306 @@
+"""What is said with one Node over one connection.
+
+No thread reads in the background. Who needs something from the Node (a Message, an answer) reads until it is there; while
+one thread does, the others wait for what it finds. So a Message is handled in the thread that waited for it, and a
+program that waits for nothing costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import DisconnectedError, RefusedError
+from .lines import Cutter, Sender, notification, request, with_value
+from .message import Message, Pattern, message_from
+from .values import unpack_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .lines import Line
+    from .message import Speaker
+    from .stream import Stream
+
+#: Seconds that the Node may take for an answer.
+PATIENCE = 60.0
+#: Data of more bytes is confirmed, as it may be more than a queue holds.
+LARGE = 64 * 1024
+#: Bytes of the longest line that the Node takes.
+_LONGEST_LINE = 22_435_156
+#: Characters of a text for the journal or of a status. The Node shows far fewer.
+_LONGEST_TEXT = 64 * 1024
+
+
+class Sent(NamedTuple):
+    """What became of a Message.
+
+    >>> node = kozo.attach()
+    >>> node.send("event", "door", data={"open": True}, confirm=True).unreachable
+    0
+    >>> node.close()
+    """
+
+    #: Its number in this run of the Node.
+    sequence: int
+    #: For how many Roles of this Node it was queued.
+    roles: int
+    #: For how many Peers it was queued.
+    peers: int
+    #: How many Peers want it and cannot be reached.
+    unreachable: int
+
+
+def sent(answer: dict[str, Any]) -> Sent:
+    """Read what the Node answers to a Message."""
+    return Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
+
+
+class Start(NamedTuple):
+    """What the Node says first."""
+
+    node: str
+    role: str
+    type: str
+    options: dict[str, Any]
+    stored: Any
+    features: list[str]
+    #: All of it, with what later versions add.
+    said: dict[str, Any]
+
+
+def read_start(params: dict[str, Any]) -> Start:
+    """Read what `start` says."""
+    stored = params.get("stored")
+    if "storedMsgpack" in params:
+        stored = unpack_text(params["storedMsgpack"])
+    return Start(
+        params["node"],
+        params["role"],
+        params["type"],
+        params.get("options") or {},
+        stored,
+        params.get("features") or [],
+        params,
+    )
+
+
+class Conversation:
+    """One connection to a Node, from `start` on. All threads may use it.
+
+    Messages go to `deliver` and all else that the Node says by itself to `notice`, both in the thread that happens to
+    read, which holds no lock then.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        deliver: Callable[[Message], object],
+        notice: Callable[[str, dict[str, Any]], object],
+        cutter: Cutter | None = None,
+        speaker: Speaker | None = None,
+    ) -> None:
+        """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
+        self._stream = stream
+        self._deliver, self._notice = deliver, notice
+        self._cutter = cutter or Cutter()
+        self._sender = Sender()
+        self._changed = threading.Condition(threading.Lock())
+        self._is_reading = False
+        self._is_closing = False
+        self._answers: dict[int, Line | None] = {}
+        self._number = 0
+        #: Why the conversation is over, once it is.
+        self.ended: str | None = None
+        # The Messages that come here, which reply here.
+        self._message_class: type[Message] = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
+
+    # What the program says.
+
+    def send(
+        self,
+        kind: str,
+        type: str | None = None,
+        data: object = None,
+        *,
+        channel: str | None = None,
+        confirm: bool = False,
+    ) -> Sent | None:
+        """Send a Message; what became of it is known only if that is asked for."""
+        line = self._sender.line(kind, type, channel, data)
+        if not confirm and len(line) < LARGE:
+            self.write(line)
+            return None
+        number = self._expect()
+        line = self._sender.line(kind, type, channel, data, number)
+        answer = self._ask(number, line)
+        return sent(answer) if confirm else None
+
+    def interest(self, patterns: Sequence[Pattern]) -> None:
+        """Say which Messages are wanted from now on."""
+        number = self._expect()
+        self._ask(number, request(number, "interest", {"patterns": list(patterns)}))
+
+    def say_interest(self, patterns: Sequence[Pattern]) -> None:
+        """Do the same, without waiting until the Node has heeded it."""
+        self.write(notification("interest", {"patterns": list(patterns)}))
+
+    def store(self, value: object) -> int:
+        """Have a value kept, and give the number by which `is_answered` tells that it is on disk."""
+        line = with_value("value", value)
+        number = self._expect()
+        self.write(b'{"jsonrpc":"2.0","id":%d,"method":"store","params":{%b}}\n' % (number, line))
+        return number
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Write a line to the journal."""
+        self.write(notification("log", {"level": level, "text": _text(text)}))
+
+    def status(self, text: str | None) -> None:
+        """Set what `kozoctl role` shows of this Role."""
+        self.write(notification("status", {"text": None if text is None else _text(text)}))
+
+    def ready(self) -> None:
+        """Say that Messages may come."""
+        self.write(notification("ready"))
+
+    def subscribe(self, *facts: str) -> None:
+        """Have the Node tell of what changes."""
+        self.write(notification("subscribe", {"facts": list(facts)}))
+
+    def write(self, line: bytes) -> None:
+        """Write a line."""
+        if len(line) > _LONGEST_LINE:
+            raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+        try:
+            self._stream.write(line)
+        except (OSError, ValueError) as error:
+            raise DisconnectedError(self._farewell(error)) from None
+
+    def _farewell(self, error: Exception) -> str:
+        # The Node may have said why it does not read any more.
+        try:
+            self.wait(lambda: self.ended is not None, 1.0)
+        except DisconnectedError as ended:
+            return str(ended)
+        return f"the Node reads no more: {error}"
+
+    # What the Node answers.
+
+    def _expect(self) -> int:
+        with self._changed:
+            self._number += 1
+            self._answers[self._number] = None
+            return self._number
+
+    def _ask(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            self.write(line)
+            if not self.wait(lambda: self._answers[number] is not None, PATIENCE):
+                raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s")
+            return self.answer(number)
+        finally:
+            self._answers.pop(number, None)
+
+    def is_answered(self, number: int) -> bool:
+        """Tell whether the answer is there."""
+        return self._answers.get(number) is not None
+
+    def answer(self, number: int) -> dict[str, Any]:
+        """Give the answer that is there.
+
+        Raises:
+            RefusedError: The Node does not do it.
+        """
+        answer = self._answers.pop(number) or {}
+        if "error" in answer:
+            raise RefusedError(answer["error"]["message"])
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    # What the Node says.
+
+    def wait(self, is_there: Callable[[], object], timeout: float | None = None) -> bool:
+        """Read until something is there, or time is over; say whether it is.
+
+        Raises:
+            DisconnectedError: The conversation has ended, and it is not there.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self._changed:
+                while not is_there():
+                    if self.ended is not None:
+                        raise DisconnectedError(self.ended)
+                    if not self._is_reading:
+                        break
+                    left = None if deadline is None else deadline - monotonic()
+                    if left is not None and left <= 0:
+                        return False
+                    self._changed.wait(left)
+                else:
+                    return True
+                self._is_reading = True
+            try:
+                left = None if deadline is None else deadline - monotonic()
+                if left is not None and left < 0:
+                    return False
+                self._read(left)
+            finally:
+                with self._changed:
+                    self._is_reading = False
+                    self._changed.notify_all()
+                    if self._is_closing:
+                        self._stream.close()
+
+    def _read(self, timeout: float | None) -> None:
+        try:
+            data = self._stream.read(timeout)
+        except (OSError, ValueError) as error:
+            data = b""
+            self.ended = self.ended or f"the Node has gone: {error}"
+        if data:
+            # Most of what comes are Messages, so nothing is looked up for each.
+            make, deliver = self._message_class, self._deliver
+            for line in self._cutter.lines(data):
+                if line.get("method") == "message":
+                    deliver(message_from(make(), line["params"]))
+                else:
+                    self._heed(line)
+        elif data is not None:
+            self.ended = self.ended or "the Node has closed the connection"
+
+    def _heed(self, line: Line) -> None:
+        method = line.get("method")
+        if method is not None:
+            self._notice(method, line.get("params") or {})
+        elif line.get("id") in self._answers:
+            self._answers[line["id"]] = line
+        elif "error" in line and line.get("id") is None:
+            # It closes after this.
+            self.ended = f"the Node does not understand this program: {line['error']['message']}"
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise DisconnectedError(f"the Node reads no more: {error}") from None
+
+    def close(self, why: str = "it is closed") -> None:
+        """End the conversation, also for those who wait in other threads."""
+        with self._changed:
+            self.ended = self.ended or why
+            self._is_closing = True
+            self._changed.notify_all()
+            if self._is_reading:
+                # Who reads closes it: a number of a file may not be another file's while it is read.
+                self._stream.interrupt()
+            else:
+                self._stream.close()
+
+
+def _text(text: object) -> str:
+    shown = str(text)[:_LONGEST_TEXT]
+    return shown.encode(errors="backslashreplace").decode()

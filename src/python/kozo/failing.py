@@ -1,0 +1,45 @@
+"""Exceptions in a Role, in the journal with file and line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from . import stdio
+
+if TYPE_CHECKING:
+    from .conversation import Conversation
+    from .node import Node
+
+_OWN = os.path.dirname(os.path.abspath(__file__))
+
+
+def report(error: BaseException, about: object, peer: Conversation | Node | None) -> None:
+    """Show an exception: to the journal, or to who has started the program by hand as well."""
+    shown = traceback.TracebackException.from_exception(error)
+    # What went on in here would hide what went on there.
+    frames = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
+    shown.stack = traceback.StackSummary.from_list(frames)
+    lines = "".join(shown.format()).splitlines()
+    summary = _summary(error, frames, about)
+    if stdio.is_spoken_to():
+        # Levels as sd-daemon(3) has them. The last line is the one that `kozoctl role` shows of a Role that has failed.
+        text = "".join(f"<3>{line}\n" for line in [*lines, summary])
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return
+    sys.stderr.write("\n".join(lines) + "\n")
+    if peer is not None:
+        peer.log(summary, "error")
+
+
+def _summary(error: BaseException, frames: list[traceback.FrameSummary], about: object) -> str:
+    said = str(error)
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    reason = about if isinstance(about, str) else f"the {getattr(about, 'kind', '')} '{getattr(about, 'type', '')}'"
+    if not frames:
+        return f"{what} (for {reason})"
+    last = frames[-1]
+    return f"{os.path.basename(last.filename)}:{last.lineno}: {what} (in {last.name}, for {reason})"

@@ -1,0 +1,198 @@
+"""The lines of the protocol: JSON, one object a line, read in batches and written as cheaply as it goes.
+
+The standard library does the JSON, and `msgspec` or `orjson`, where one of them is installed, once there is much of it. See
+`kozo-role(7)` for what the lines say.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .errors import KozoError
+from .values import UnsendableError, is_plain, pack_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Line = dict[str, Any]
+
+#: Bytes that are much.
+_MUCH = 256 * 1024
+
+# As the Node has them, in bytes.
+LONGEST_NAME = 255
+KINDS = ("event", "order", "log", "reply")
+
+
+def _standard() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
+    import json
+
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    encode = encoder.encode
+    make = getattr(json.encoder, "c_make_encoder", None)
+    # What `encode` makes anew for every value. It needs no check for cycles, as `is_plain` bounds the depth.
+    words = (encoder.default, json.encoder.encode_basestring, None, ":", ",")
+    chunks = make(None, *words, False, False, False) if make else None  # noqa: FBT003 - it takes no names
+
+    def dump(value: object) -> bytes:
+        if chunks is None or type(value) is str:
+            return encode(value).encode()
+        return "".join(chunks(value, 0)).encode()
+
+    def load_lines(data: bytes) -> list[Line]:
+        # One list is read much faster than its items one by one. In JSON no newline is inside of a text.
+        lines: list[Line] = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        return lines
+
+    return load_lines, dump
+
+
+def _orjson() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
+    import orjson
+
+    def load_lines(data: bytes) -> list[Line]:
+        lines: list[Line] = orjson.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        return lines
+
+    return load_lines, orjson.dumps
+
+
+def _msgspec() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
+    import msgspec
+
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    return decoder.decode_lines, msgspec.json.Encoder().encode
+
+
+class Codec:
+    """Reads and writes JSON: with the standard library at first, and with what is faster once there is much to do.
+
+    A fast library takes longer to import, and more memory, than most Roles take for all else.
+    """
+
+    #: Reads whole lines, however many.
+    read: Callable[[bytes], list[Line]]
+    #: Writes a value for which `is_plain` holds.
+    dump: Callable[[object], bytes]
+
+    def __init__(self) -> None:
+        self.read, self.dump = _standard()
+        # For tests and measurements: `standard`, whatever is installed, or `fast`, from the first line on.
+        wish = os.environ.get("KOZO_PYTHON_JSON")
+        #: Bytes until there is much to do.
+        self.left: float = _MUCH if wish != "standard" else float("inf")
+        if wish == "fast":
+            self.count(_MUCH + 1)
+
+    def count(self, size: int) -> None:
+        """Count bytes that were read or written."""
+        self.left -= size
+        if self.left < 0:
+            self.left = float("inf")
+            for library in (_msgspec, _orjson):
+                try:
+                    self.read, self.dump = library()
+                except ImportError:
+                    continue
+                break
+
+
+#: That of this process.
+codec = Codec()
+
+
+class Cutter:
+    """Cuts what is read into whole lines."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+
+    def lines(self, data: bytes) -> list[Line]:
+        """Give the lines that are whole now that this has come too."""
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._rest.append(data)
+            return []
+        codec.count(end)
+        if self._rest:
+            self._rest.append(data[:end])
+            whole = b"".join(self._rest)
+            self._rest = []
+        else:
+            whole = data if end == len(data) else data[:end]
+        if end < len(data):
+            self._rest.append(data[end:])
+        return codec.read(whole)
+
+
+def notification(method: str, params: dict[str, object] | None = None) -> bytes:
+    """Write something that is not answered."""
+    line: dict[str, object] = {"jsonrpc": "2.0", "method": method}
+    if params is not None:
+        line["params"] = params
+    return codec.dump(line) + b"\n"
+
+
+def request(number: int, method: str, params: dict[str, object]) -> bytes:
+    """Write something that is answered."""
+    return codec.dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
+
+
+def with_value(name: str, value: object) -> bytes:
+    r"""Write the member of an object that has a value: by this name, or as `msgpack` where JSON cannot say it.
+
+    >>> with_value("data", {"open": True}), with_value("data", b"\x00")
+    (b'"data":{"open":true}', b'"msgpack":"xAEA"')
+    """
+    if is_plain(value):
+        try:
+            return b'"' + name.encode() + b'":' + codec.dump(value)
+        except UnicodeEncodeError:
+            raise UnsendableError(f"{name} has a text in it that is no valid Unicode") from None
+    return b'"msgpack":' + codec.dump(pack_text(value))
+
+
+class Sender:
+    """Writes Messages. What those of a kind, type and channel have in common is written once."""
+
+    def __init__(self) -> None:
+        self._begun: dict[tuple[str, str | None, str | None], bytes] = {}
+
+    def line(self, kind: str, message_type: str | None, channel: str | None, data: object, number: int = 0) -> bytes:
+        """Write a Message; with a number, as a request that is answered."""
+        about = (kind, message_type, channel)
+        begun = self._begun.get(about)
+        if begun is None:
+            begun = self._begin(kind, message_type, channel)
+        if number:
+            begun = b'{"id":%d,%b' % (number, begun[1:])
+        line = begun + with_value("data", data) + b"}}\n"
+        codec.count(len(line))
+        return line
+
+    def _begin(self, kind: str, message_type: str | None, channel: str | None) -> bytes:
+        if kind not in KINDS:
+            raise KozoError(f"{kind!r} is no kind of a Message: there are event, order, log and reply")
+        params = {"kind": kind}
+        if message_type is not None:
+            params["type"] = checked_name("type", message_type)
+        elif kind != "log":
+            raise KozoError(f"the type is missing: kozo.send({kind!r}, TYPE)")
+        if channel is not None:
+            params["channel"] = checked_name("channel", channel)
+        begun = b'{"jsonrpc":"2.0","method":"send","params":' + codec.dump(params)[:-1] + b","
+        if len(self._begun) >= 256:
+            self._begun.clear()
+        self._begun[(kind, message_type, channel)] = begun
+        return begun
+
+
+def checked_name(what: str, name: object) -> str:
+    """Give a type or a channel, if it can be one."""
+    if not isinstance(name, str):
+        raise KozoError(f"the {what} is a text, not {name!r}")
+    length = len(name.encode(errors="replace"))
+    if not 1 <= length <= LONGEST_NAME:
+        raise KozoError(f"the {what} is {length} bytes long: it is 1 to {LONGEST_NAME} bytes")
+    return name

@@ -1,0 +1,149 @@
+"""Messages as programs get them, and what they declare that they want."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .values import unpack_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Protocol
+
+    class Speaker(Protocol):
+        """What sends Messages."""
+
+        def send(
+            self,
+            kind: str,
+            type: str | None = None,
+            data: object = None,
+            *,
+            channel: str | None = None,
+        ) -> object:
+            """Send one."""
+
+
+#: Patterns of `kind`, `type`, `channel`, `role` and `node`, of which some may be missing.
+Pattern = dict[str, str]
+
+_WORDS = ("kind", "type", "channel", "role", "node")
+
+
+class Message:
+    """What a Role has sent, once.
+
+    A handler gets one, and so does who iterates over `receive()`:
+
+    >>> node = kozo.attach()
+    >>> with node.receive("event", "door") as doors:
+    ...     node.send("event", "door", channel="front", data={"open": True})
+    ...     message = next(doors)
+    >>> message.type, message.channel, message.data
+    ('door', 'front', {'open': True})
+    >>> node.close()
+    """
+
+    #: When it was sent: microseconds since 1970, by the clock of its Node.
+    time: int
+    #: The Node that sent it.
+    node: str
+    #: The random number of that run of the Node.
+    boot: int
+    #: Its number among the Messages of that run.
+    id: int
+    #: The Role that sent it.
+    role: str
+    #: `event`, `order`, `log` or `reply`.
+    kind: str
+    #: What it is about.
+    type: str
+    #: What it is about, more closely; None if it has no channel.
+    channel: str | None
+    #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
+    data: Any
+
+    _speaker: ClassVar[Speaker | None] = None
+
+    def reply(self, data: object = None, *, type: str | None = None) -> None:
+        """Send a Reply to it: of the same type and channel, unless another type is given."""
+        if self._speaker is None:
+            raise TypeError("only a Message that came from a Node can be replied to")
+        self._speaker.send("reply", type or self.type, data, channel=self.channel)
+
+    def __repr__(self) -> str:
+        """Show what it is about."""
+        channel = "" if self.channel is None else f" channel={self.channel!r}"
+        return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
+
+
+def message_from(message: Message, params: dict[str, Any]) -> Message:
+    """Make a Message of what the Node says of it."""
+    if "msgpack" in params:
+        params["data"] = unpack_text(params.pop("msgpack"))
+    # Names are those of the protocol, so nothing has to be copied.
+    message.__dict__ = params
+    return message
+
+
+def pattern(
+    kind: str | None,
+    type: str | None,
+    channel: str | None,
+    role: str | None,
+    node: str | None,
+) -> Pattern:
+    """Give the pattern with those of these words that are there."""
+    words = zip(_WORDS, (kind, type, channel, role, node), strict=True)
+    return {name: text for name, text in words if text is not None}
+
+
+def matcher(patterns: Iterable[Pattern]) -> Callable[[Message], bool]:
+    r"""Give what tells whether a Message is wanted, as the Node decides it.
+
+    `*` stands for any characters, `?` for one, and `\` takes away the meaning of what is behind it.
+    """
+    tests = [_test(words) for words in patterns]
+    if len(tests) == 1:
+        return tests[0]
+    return lambda message: any(test(message) for test in tests)
+
+
+def _test(words: Pattern) -> Callable[[Message], bool]:
+    literals: list[tuple[str, str]] = []
+    globs: list[tuple[str, Callable[[str], object]]] = []
+    for name, text in words.items():
+        if any(special in text for special in "*?\\"):
+            globs.append((name, _glob(text)))
+        else:
+            literals.append((name, text))
+
+    def is_wanted(message: Message) -> bool:
+        said = message.__dict__
+        for name, text in literals:
+            if said[name] != text:
+                return False
+        for name, matches in globs:
+            text = said[name]
+            if text is None or not matches(text):
+                return False
+        return True
+
+    return is_wanted
+
+
+def _glob(text: str) -> Callable[[str], object]:
+    import re
+
+    parts = []
+    characters = iter(text)
+    for character in characters:
+        if character == "*":
+            parts.append(".*")
+        elif character == "?":
+            parts.append(".")
+        elif character == "\\":
+            parts.append(re.escape(next(characters, "\\")))
+        else:
+            parts.append(re.escape(character))
+    return re.compile("".join(parts), re.DOTALL).fullmatch

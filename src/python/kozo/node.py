@@ -1,0 +1,368 @@
+"""A Node as a script sees it: `kozo.attach()`."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .attaching import Attached, NameTakenError, attach
+from .conversation import Conversation, Sent, read_start
+from .errors import DisconnectedError, NoNodeError
+from .message import Message, Pattern, matcher, pattern
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+#: Seconds for which something that is said waits for a Node that has gone.
+PATIENCE = 30.0
+#: Seconds between two attempts to reach a Node that has gone.
+PAUSE = 0.1
+T = TypeVar("T")
+
+#: Messages that a `Receiver` keeps for a program that does not take them; then the oldest are dropped.
+MOST_WAITING = 100_000
+
+
+class Node:
+    """A Node that this program takes part in, as a Role of it.
+
+    All threads may use it. It ends with `close()`, with a `with` block, or with the program.
+
+    >>> with kozo.attach(name="porter") as node:
+    ...     node.send("event", "door", data={"open": True})
+    ...     node
+    <Node 'clock', attached as 'porter'>
+
+    When the Node restarts, this attaches again, under the same name, and says again what it wants. `receive()` waits for
+    that for as long as it takes, all else for at most `patience` seconds; then it raises `DisconnectedError`. Messages
+    that pass meanwhile are not received, as by any Role that is not there; what was sent just before the Node ended may
+    be lost with it: `confirm=True` raises in that case.
+    """
+
+    def __init__(self, node: str | None, name: str | None, patience: float, details: dict[str, Any]) -> None:
+        """Attach; see `kozo.attach`, which is what to call. `details` are what the Node is told besides the name."""
+        self._patience, self._details = patience, details
+        self._lock = threading.RLock()
+        self._queues: list[_Queue] = []
+        self._has_left = False
+        self._states: dict[str, str] = {}
+        self._wants_peers = False
+        self._is_closed = False
+        self._is_stopped = False
+        self._status: str | None = None
+        attached = attach(node, name, details)
+        start = read_start(attached.start)
+        #: The name of the Role that this program is.
+        self.role = start.role
+        #: The name of the Node.
+        self.name = start.node
+        # That of another Node could be the only one there is later.
+        self._asked = node or self.name
+        self._conversation = self._converse(attached)
+
+    def _converse(self, attached: Attached) -> Conversation:
+        self._process = attached.process
+        descriptor = attached.connection.detach()
+        stream = Stream(descriptor, descriptor)
+        conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
+        conversation.ready()
+        if self._status is not None:
+            conversation.status(self._status)
+        if self._wants_peers:
+            self._states.clear()
+            conversation.subscribe("peers")
+        if self._queues:
+            conversation.interest(self._patterns())
+        return conversation
+
+    # Sending.
+
+    def send(
+        self,
+        kind: str,
+        type: str | None = None,
+        data: object = None,
+        *,
+        channel: str | None = None,
+        confirm: bool = False,
+    ) -> Sent | None:
+        """Send a Message.
+
+        Args:
+            kind: `event`, `order`, `log` or `reply`.
+            type: What it is about; only a log needs none.
+            data: None, a bool, a number, a text, bytes, or a list, tuple or dict of those.
+            channel: What it is about, more closely.
+            confirm: Wait for the Node, and return what became of the Message.
+
+        Raises:
+            KozoError: It makes no sense, the Node refuses it, or the Node has gone and did not come back.
+            TypeError: `data` has something in it that no Message can carry.
+        """
+        if self._has_left:
+            self._say_interest()
+        try:
+            return self._conversation.send(kind, type, data, channel=channel, confirm=confirm)
+        except DisconnectedError:
+            # Whether it was sent is not known then, and who asks wants to know.
+            if confirm:
+                raise
+        return self._with(lambda talk: talk.send(kind, type, data, channel=channel))
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
+        self._with(lambda talk: talk.log(text, level))
+
+    def status(self, text: str | None) -> None:
+        """Set what `kozoctl role` shows of this program; None takes it away."""
+        self._status = text
+        self._with(lambda talk: talk.status(text))
+
+    # Receiving.
+
+    def receive(
+        self,
+        kind: str | None = None,
+        type: str | None = None,
+        *,
+        channel: str | None = None,
+        role: str | None = None,
+        node: str | None = None,
+        timeout: float | None = None,
+    ) -> Receiver:
+        r"""Give the Messages that match, from now on, one after the other.
+
+        `*` in a pattern stands for any characters, `?` for one, and `\` takes away the meaning of what is behind it.
+
+        >>> node = kozo.attach()
+        >>> bells = node.receive("order", "ring*")
+        >>> node.send("order", "ring twice")
+        >>> next(bells)
+        <order 'ring twice' from pytest@clock: None>
+        >>> bells.get(timeout=0.01) is None
+        True
+        >>> node.close()
+
+        Args:
+            kind: `event`, `order`, `log` or `reply`; all of them if it is missing.
+            type: A pattern of the type.
+            channel: A pattern of the channel; then only Messages with a channel match.
+            role: A pattern of the name of the Role that sends.
+            node: A pattern of the name of its Node.
+            timeout: Seconds after which the iteration ends if no Message has come.
+        """
+        queue = _Queue(pattern(kind, type, channel, role, node))
+        # What came for a pattern that was wanted before is not for this one.
+        self._say_interest(queue.pattern)
+        with self._lock:
+            self._queues = [*self._queues, queue]
+        return Receiver(self, queue, timeout)
+
+    def peers(self) -> dict[str, str]:
+        """Give the Peers of the Node, and how the link to each stands: `up`, `down`, `idle` or `disabled`.
+
+        >>> with kozo.attach() as node:
+        ...     node.peers()
+        {}
+        """
+        if not self._wants_peers:
+            self._with(lambda talk: talk.subscribe("peers"))
+            self._wants_peers = True
+        # What the Node says of Peers comes right behind its answer, so before the answer to the next request.
+        self._say_interest()
+        return dict(self._states)
+
+    def _patterns(self) -> list[Pattern]:
+        return [queue.pattern for queue in self._queues]
+
+    def _say_interest(self, *more: Pattern) -> None:
+        with self._lock:
+            self._has_left = False
+            self._queues = [queue for queue in self._queues if not queue.is_closed]
+        self._with(lambda talk: talk.interest([*self._patterns(), *more]))
+
+    def _leave(self, queue: _Queue) -> None:
+        # This may come from the garbage collector, so what it leads to is said later.
+        queue.is_closed = True
+        self._has_left = True
+
+    def _deliver(self, message: Message) -> None:
+        queues = self._queues
+        if len(queues) == 1:
+            # The Node has looked whether it matches.
+            queues[0].messages.append(message)
+            return
+        for queue in queues:
+            if queue.matches(message):
+                queue.messages.append(message)
+
+    def _notice(self, method: str, params: dict[str, Any]) -> None:
+        if method == "peer":
+            if params["state"] == "removed":
+                self._states.pop(params["name"], None)
+            else:
+                self._states[params["name"]] = params["state"]
+        elif method == "stop":
+            self._is_stopped = True
+            self._conversation.close("the Node has stopped this Role")
+
+    # A Node that goes and comes back.
+
+    def _with(self, say: Callable[[Conversation], T]) -> T:
+        """Say something, for as long as it takes a Node that has gone to come back."""
+        deadline = monotonic() + self._patience
+        while True:
+            conversation = self._conversation
+            try:
+                return say(conversation)
+            except DisconnectedError:
+                if not self._reconnect(conversation, deadline):
+                    text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+                    raise DisconnectedError(text) from None
+
+    def wait(self, is_there: Callable[[], object], timeout: float | None = None) -> bool:
+        """Wait for something that comes from the Node, for as long as it takes the Node to come back too."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            conversation = self._conversation
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            try:
+                return conversation.wait(is_there, left)
+            except DisconnectedError:
+                if not self._reconnect(conversation, deadline):
+                    return False
+
+    def _reconnect(self, conversation: Conversation, deadline: float | None) -> bool:
+        """Attach again, unless another thread has; say whether that went well in time.
+
+        Raises:
+            DisconnectedError: It is closed.
+            KozoError: It cannot be done, however long it is tried.
+        """
+        with self._lock:
+            if self._conversation is not conversation:
+                return True
+            self._check_open(conversation)
+            if self._is_stopped and self._process.outlives_a_stop():
+                self._is_closed = True
+            while True:
+                self._check_open(conversation)
+                try:
+                    self._conversation = self._converse(attach(self._asked, self.role, self._details))
+                except (NoNodeError, NameTakenError, DisconnectedError):
+                    if deadline is not None and monotonic() >= deadline:
+                        return False
+                    sleep(PAUSE)
+                else:
+                    self._is_stopped = False
+                    conversation.close()
+                    return True
+
+    def _check_open(self, conversation: Conversation) -> None:
+        if self._is_closed:
+            raise DisconnectedError(conversation.ended or "it was closed by this program")
+
+    def subscribe(self, *facts: str) -> None:
+        """Have the Node tell of what changes."""
+        self._with(lambda talk: talk.subscribe(*facts))
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        with suppress(DisconnectedError):
+            self._conversation.flush()
+
+    def close(self) -> None:
+        """Detach from the Node; iterations over what it receives end."""
+        self._is_closed = True
+        self._conversation.close("it was closed by this program")
+
+    def __enter__(self) -> Self:
+        """Detach at the end of the block."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Detach."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show where it is attached."""
+        state = "closed" if self._is_closed else f"attached as {self.role!r}"
+        return f"<Node {self.name!r}, {state}>"
+
+
+class _Queue:
+    """Messages that wait to be taken."""
+
+    def __init__(self, words: Pattern) -> None:
+        self.pattern = words
+        self.matches = matcher([words])
+        self.messages: deque[Message] = deque(maxlen=MOST_WAITING)
+        self.is_closed = False
+
+    def is_ready(self) -> bool:
+        """Tell whether there is something to learn."""
+        return bool(self.messages) or self.is_closed
+
+
+class Receiver:
+    """The Messages that match a pattern, one after the other.
+
+    It is an iterator, and a context manager that ends the interest; so does forgetting it, as the end of a `for` loop does.
+    Ctrl-C raises `KeyboardInterrupt` out of it, and it can go on after that. Several threads may take from one, and each
+    Message goes to one of them.
+    """
+
+    def __init__(self, node: Node, queue: _Queue, timeout: float | None) -> None:
+        """Take what comes into the queue."""
+        self._node, self._queue, self._timeout = node, queue, timeout
+
+    def get(self, timeout: float | None = None) -> Message | None:
+        """Give the next Message, or None if it does not come within so many seconds or the program was closed."""
+        queue = self._queue
+        try:
+            while not queue.messages:
+                if queue.is_closed or not self._node.wait(queue.is_ready, timeout):
+                    return None
+            return queue.messages.popleft()
+        except IndexError:
+            # Another thread was faster.
+            return self.get(timeout)
+        except DisconnectedError:
+            return None
+
+    def __iter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __next__(self) -> Message:
+        """Wait for the next Message."""
+        try:
+            return self._queue.messages.popleft()
+        except IndexError:
+            message = self.get(self._timeout)
+        if message is None:
+            raise StopIteration
+        return message
+
+    def close(self) -> None:
+        """End the interest; iterations end once what came before is taken."""
+        if not self._queue.is_closed:
+            self._node._leave(self._queue)  # noqa: SLF001 - the two belong together
+
+    def __enter__(self) -> Self:
+        """End the interest at the end of the block."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End the interest."""
+        self.close()
+
+    def __del__(self) -> None:
+        """End the interest of one that was forgotten."""
+        self.close()

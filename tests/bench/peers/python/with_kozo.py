@@ -1,0 +1,35 @@
+"""Kōzō, through its package for Python: programs that attach to two Nodes which are linked over TCP.
+
+With --standard it uses nothing but the standard library, else msgspec too.
+"""
+
+import functools
+import os
+
+import parts
+
+chosen = parts.options("standard")
+if chosen.standard:
+    # The package chooses what it reads and writes JSON with when it is imported.
+    os.environ["KOZO_PYTHON_JSON"] = "standard"
+
+import kozo  # noqa: E402
+
+
+class Kozo(parts.Peer):
+    def __init__(self):
+        receives = chosen.role in ("recv", "echo", "watch")
+        node = kozo.attach("a" if receives else "b", name=f"{chosen.role}-{os.getpid()}")
+        if chosen.listens_on:
+            self.messages = node.receive("event", chosen.listens_on)
+        self.send = functools.partial(node.send, "event", chosen.publishes)
+
+    def receive(self):
+        return next(self.messages).data
+
+    def drain(self, take):
+        for message in self.messages:
+            take(message.data)
+
+
+parts.play(chosen, Kozo())
