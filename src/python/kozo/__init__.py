@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from .message import Message as Message
     from .node import Node as Node, Receiver as Receiver
-    from .options import option as option
+    from .settings import option as option
     from .role import (
         every as every,
         log as log,
@@ -77,7 +77,7 @@ _PLACES = {
     ),
     "message": ("Message",),
     "node": ("Node", "Receiver"),
-    "options": ("option",),
+    "settings": ("option",),
     "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
@@ -106,7 +106,7 @@ def attach(node: str | None = None, *, name: str | None = None, patience: float 
     """
     from .node import Node
 
-    return Node(node, name, patience)
+    return Node(node, name, patience, {})
 
 
 def __getattr__(name: str) -> object:
@@ -127,3 +127,14 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List what there is, whether it was used or not."""
     return sorted({*globals(), *__all__, "aio", "helpers", "messages"})
+
+
+def _claim_standard_output() -> None:
+    """Keep what the program prints out of the protocol, from the first import on."""
+    from . import stdio
+
+    if stdio.is_spoken_to() or stdio.is_described():
+        stdio.claim()
+
+
+_claim_standard_output()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .lines import Line
+    from .message import Speaker
     from .stream import Stream
 
 #: Seconds that the Node may take for an answer.
@@ -93,8 +94,9 @@ class Conversation:
         deliver: Callable[[Message], object],
         notice: Callable[[str, dict[str, Any]], object],
         cutter: Cutter | None = None,
+        speaker: Speaker | None = None,
     ) -> None:
-        """Speak over this stream, of which `cutter` has cut the beginning."""
+        """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
         self._stream = stream
         self._deliver, self._notice = deliver, notice
         self._cutter = cutter or Cutter()
@@ -107,26 +109,26 @@ class Conversation:
         #: Why the conversation is over, once it is.
         self.ended: str | None = None
         # The Messages that come here, which reply here.
-        self._message_class = type("Message", (Message,), {"__slots__": (), "_conversation": self})
+        self._message_class = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
 
     # What the program says.
 
     def send(
         self,
         kind: str,
-        message_type: str | None,
+        type: str | None = None,  # noqa: A002 - it is the field's name
         data: object = None,
-        channel: str | None = None,
         *,
+        channel: str | None = None,
         confirm: bool = False,
     ) -> Sent | None:
         """Send a Message; what became of it is known only if that is asked for."""
-        line = self._sender.line(kind, message_type, channel, data)
+        line = self._sender.line(kind, type, channel, data)
         if not confirm and len(line) < LARGE:
             self.write(line)
             return None
         number = self._expect()
-        line = self._sender.line(kind, message_type, channel, data, number)
+        line = self._sender.line(kind, type, channel, data, number)
         answer = self._ask(number, line)
         sent = Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
         return sent if confirm else None

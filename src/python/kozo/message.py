@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Protocol
 
-    from .conversation import Conversation
+    class Speaker(Protocol):
+        """What sends Messages."""
+
+        def send(
+            self, kind: str, type: str | None = None, data: object = None, *, channel: str | None = None  # noqa: A002
+        ) -> object:
+            """Send one."""
+
 
 #: Patterns of `kind`, `type`, `channel`, `role` and `node`, of which some may be missing.
 Pattern = dict[str, str]
@@ -48,13 +56,13 @@ class Message:
     #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
     data: Any
 
-    _conversation: ClassVar[Conversation | None] = None
+    _speaker: ClassVar[Speaker | None] = None
 
     def reply(self, data: object = None, *, type: str | None = None) -> None:  # noqa: A002 - it is the field's name
         """Send a Reply to it: of the same type and channel, unless another type is given."""
-        if self._conversation is None:
+        if self._speaker is None:
             raise TypeError("only a Message that came from a Node can be replied to")
-        self._conversation.send("reply", type or self.type, data, self.channel)
+        self._speaker.send("reply", type or self.type, data, channel=self.channel)
 
     def __repr__(self) -> str:
         """Show what it is about."""

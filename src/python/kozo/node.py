@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,9 +44,9 @@ class Node:
     be lost with it: `confirm=True` raises in that case.
     """
 
-    def __init__(self, node: str | None, name: str | None, patience: float) -> None:
-        """Attach; see `kozo.attach`, which is what to call."""
-        self._patience = patience
+    def __init__(self, node: str | None, name: str | None, patience: float, details: dict[str, Any]) -> None:
+        """Attach; see `kozo.attach`, which is what to call. `details` are what the Node is told besides the name."""
+        self._patience, self._details = patience, details
         self._lock = threading.RLock()
         self._queues: list[_Queue] = []
         self._has_left = False
@@ -54,7 +55,7 @@ class Node:
         self._is_closed = False
         self._is_stopped = False
         self._status: str | None = None
-        attached = attach(node, name, {})
+        attached = attach(node, name, details)
         start = read_start(attached.start)
         #: The name of the Role that this program is.
         self.role = start.role
@@ -68,7 +69,7 @@ class Node:
         self._process = attached.process
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
-        conversation = Conversation(stream, self._deliver, self._notice, attached.cutter)
+        conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
         conversation.ready()
         if self._status is not None:
             conversation.status(self._status)
@@ -106,12 +107,12 @@ class Node:
         if self._has_left:
             self._say_interest()
         try:
-            return self._conversation.send(kind, type, data, channel, confirm=confirm)
+            return self._conversation.send(kind, type, data, channel=channel, confirm=confirm)
         except DisconnectedError:
             # Whether it was sent is not known then, and who asks wants to know.
             if confirm:
                 raise
-        return self._with(lambda talk: talk.send(kind, type, data, channel))
+        return self._with(lambda talk: talk.send(kind, type, data, channel=channel))
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
@@ -224,8 +225,9 @@ class Node:
                     text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
                     raise DisconnectedError(text) from None
 
-    def wait(self, is_there: Callable[[], object], deadline: float | None) -> bool:
+    def wait(self, is_there: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait for something that comes from the Node, for as long as it takes the Node to come back too."""
+        deadline = None if timeout is None else monotonic() + timeout
         while True:
             conversation = self._conversation
             left = None if deadline is None else max(0.0, deadline - monotonic())
@@ -251,7 +253,7 @@ class Node:
             while True:
                 self._check_open(conversation)
                 try:
-                    self._conversation = self._converse(attach(self._asked, self.role, {}))
+                    self._conversation = self._converse(attach(self._asked, self.role, self._details))
                 except (NoNodeError, NameTakenError, DisconnectedError):
                     if deadline is not None and monotonic() >= deadline:
                         return False
@@ -264,6 +266,11 @@ class Node:
     def _check_open(self, conversation: Conversation) -> None:
         if self._is_closed:
             raise DisconnectedError(conversation.ended or "it was closed by this program")
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        with suppress(DisconnectedError):
+            self._conversation.flush()
 
     def close(self) -> None:
         """Detach from the Node; iterations over what it receives end."""
@@ -312,19 +319,17 @@ class Receiver:
 
     def get(self, timeout: float | None = None) -> Message | None:
         """Give the next Message, or None if it does not come within so many seconds or the program was closed."""
-        deadline = None if timeout is None else monotonic() + timeout
         queue = self._queue
-        while True:
-            try:
-                return queue.messages.popleft()
-            except IndexError:
-                if queue.is_closed:
+        try:
+            while not queue.messages:
+                if queue.is_closed or not self._node.wait(queue.is_ready, timeout):
                     return None
-            try:
-                if not self._node.wait(queue.is_ready, deadline):
-                    return None
-            except DisconnectedError:
-                return None
+            return queue.messages.popleft()
+        except IndexError:
+            # Another thread was faster.
+            return self.get(timeout)
+        except DisconnectedError:
+            return None
 
     def __iter__(self) -> Receiver:
         """Give itself."""

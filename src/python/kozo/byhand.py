@@ -1,0 +1,94 @@
+"""A Role that is run by hand: it attaches to a Node of this machine, and again when that restarts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .errors import KozoError
+from .node import PATIENCE, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .attaching import Attached
+    from .conversation import Conversation
+    from .message import Message
+    from .role import Program
+
+
+class ProgramNode(Node):
+    """The Node of a program that is a Role."""
+
+    def __init__(self, program: Program, node: str | None, name: str | None, options: dict[str, object]) -> None:
+        """Attach the program, with these options."""
+        self._program = program
+        details = {"type": _type(), "options": options, **program.details()}
+        super().__init__(node, name or _type(), PATIENCE, details)
+
+    def _converse(self, attached: Attached) -> Conversation:
+        conversation = super()._converse(attached)
+        if self._is_stopped:
+            print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
+        if self._program.moments["peer"]:
+            conversation.subscribe("peers")
+        return conversation
+
+    def _deliver(self, message: Message) -> None:
+        self._program.deliver(message)
+
+    def _notice(self, method: str, params: dict[str, Any]) -> None:
+        if method == "stop":
+            super()._notice(method, params)
+        else:
+            self._program.notice(method, params)
+
+    def subscribe(self, *facts: str) -> None:
+        """Have the Node tell of what changes: it is asked to with each connection."""
+
+
+def _type() -> str:
+    return os.path.splitext(os.path.basename(sys.argv[0]))[0] or "python"
+
+
+def run(program: Program, node: str | None, name: str | None, arguments: Sequence[str]) -> None:
+    """Run a program with the arguments of its command line."""
+    from .describing import description, usage
+
+    own = os.path.basename(sys.argv[0])
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(usage(own, description(program)))
+        raise SystemExit(0)
+    try:
+        node, name, options = _read(program, node, name, list(arguments))
+        program.run_attached(node, name, options)
+    except KozoError as error:
+        # Who runs it by hand wants the sentence, not where in this package it was said.
+        print(f"{own}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _read(
+    program: Program, node: str | None, name: str | None, arguments: list[str]
+) -> tuple[str | None, str | None, dict[str, object]]:
+    options: dict[str, object] = {}
+    while arguments:
+        word, is_joined, value = arguments.pop(0).partition("=")
+        if word not in ("--node", "--name", "--set"):
+            raise KozoError(f"{word!r} is no argument: there are --node, --name, --set, --describe and --help")
+        if not is_joined:
+            if not arguments:
+                raise KozoError(f"{word} needs a value")
+            value = arguments.pop(0)
+        if word == "--node":
+            node = value
+        elif word == "--name":
+            name = value
+        else:
+            option, is_set, text = value.partition("=")
+            known = program.declared.options
+            if option not in known or not is_set:
+                raise KozoError(f"there is no option {option!r}; there are: {', '.join(known) or 'none'}")
+            options[option] = known[option].parse(option, text)
+    return node, name, options

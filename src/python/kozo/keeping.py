@@ -1,0 +1,83 @@
+"""What a Role keeps: an object whose attributes are there again at the next start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import KozoError, RefusedError
+from .values import pack
+
+if TYPE_CHECKING:
+    from .conversation import Conversation
+
+
+class Storage:
+    """Attributes that the Node keeps.
+
+    What is assigned is on its way to the disk as soon as the handler returns, and lists and dicts that are changed in
+    place are seen then, too.
+    """
+
+    def __init__(self, defaults: dict[str, object]) -> None:
+        """Have these attributes, until the Node says what they were."""
+        self.__dict__.update(defaults)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what there is, if there is no such attribute."""
+        known = ", ".join(sorted(self.__dict__)) or "none"
+        raise AttributeError(f"nothing is stored as {name!r}; there are: {known}")
+
+    def __repr__(self) -> str:
+        """Show what is kept."""
+        return f"Storage({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+class Keeper:
+    """Has the Node keep what has changed, one write at a time."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Keep the attributes of this."""
+        self._kept = vars(storage)
+        self._last = b""
+        self._number: int | None = None
+
+    def take(self, stored: object) -> None:
+        """Take over what the Node has kept."""
+        if isinstance(stored, dict):
+            self._kept.update({str(name): value for name, value in stored.items()})
+        self._last = pack(self._kept)
+
+    def keep(self, conversation: Conversation) -> None:
+        """Have it kept, if it has changed and the last write is done.
+
+        Raises:
+            KozoError: The Node could not write it.
+        """
+        if self._number is not None:
+            if not conversation.is_answered(self._number):
+                return
+            self._done(conversation)
+        packed = pack(self._kept)
+        if packed != self._last:
+            self._number = conversation.store(dict(self._kept))
+            self._last = packed
+
+    def finish(self, conversation: Conversation) -> None:
+        """Have it kept, whether the last write is done or not: it is the last chance."""
+        packed = pack(self._kept)
+        if packed != self._last:
+            conversation.store(dict(self._kept))
+            self._last = packed
+
+    def _done(self, conversation: Conversation) -> None:
+        assert self._number is not None  # noqa: S101 - the only caller has looked
+        number, self._number = self._number, None
+        try:
+            conversation.answer(number)
+        except RefusedError as error:
+            raise KozoError(f"what it stores is not kept: {error}") from None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a write is not done yet."""
+        return self._number is not None

@@ -1,0 +1,342 @@
+"""Files that are Roles: started by a Node, and by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from kit import PROGRAMS, until
+
+import kozo
+
+HERE = pathlib.Path(__file__).parent
+
+
+def put(roles: pathlib.Path, name: str, text: str | None = None) -> pathlib.Path:
+    """Put a file where Nodes find it."""
+    file = roles / f"{name}.py"
+    if text is None:
+        text = (HERE / f"{name}.py").read_text()
+    file.write_text(f"#!{sys.executable}\n{text}")
+    file.chmod(0o755)
+    return file
+
+
+def start(system: Any, role: str, options: str = "") -> Any:
+    """Start a Node with one Role, and wait until that runs."""
+    node = system.node("clock", f"{role}: {{{options}}}")
+    system.start("clock")
+    node.kozoctl("wait", f"role={role}:running", "--timeout", "30s")
+    return node
+
+
+@pytest.fixture
+def bell(system: Any, roles: pathlib.Path) -> Any:
+    put(roles, "bell")
+    return start(system, "bell", "sound: dong")
+
+
+def test_six_lines_are_a_role(system: Any, roles: pathlib.Path) -> None:
+    put(
+        roles,
+        "doorbell",
+        """import kozo
+
+@kozo.on("order", "ring")
+def ring(message):
+    kozo.send("event", "rung", channel=message.channel)
+
+kozo.run()
+""",
+    )
+    start(system, "doorbell")
+    with kozo.attach() as node, node.receive("event", "rung") as rung:
+        node.send("order", "ring", channel="door")
+        message = next(rung)
+        assert (message.role, message.channel, message.data) == ("doorbell", "door", None)
+
+
+def test_options_storage_and_stray_prints(system: Any, bell: Any) -> None:
+    for start_number in (0, 1):
+        with kozo.attach() as node, node.receive("event", "rung") as rung:
+            for number in range(3):
+                node.send("order", "ring", number, channel="door")
+                message = next(rung)
+                assert message.channel == "door"
+                rings = 3 * start_number + number + 1
+                assert message.data["sound"] == "dong"
+                assert message.data["rings"] == rings
+                assert message.data["last"] == [0, 1, 2, 0, 1, 2][:rings]
+        bell.log.wait_for("INFO a stray print", "bell")
+        bell.log.wait_for("INFO printed before anything was said", "bell")
+        bell.kozoctl("role", "bell", "restart")
+        bell.kozoctl("wait", "role=bell:running", "--timeout", "30s")
+    assert bell.kozoctl("role", "bell")["restarts"] == 0
+
+
+def test_a_flood_is_kept_once_it_is_over(system: Any, bell: Any) -> None:
+    with kozo.attach() as node, node.receive("event", "rung") as rung:
+        for number in range(500):
+            node.send("order", "ring", number)
+        for number in range(500):
+            assert next(rung).data["rings"] == number + 1
+    bell.kozoctl("role", "bell", "restart")
+    bell.kozoctl("wait", "role=bell:running", "--timeout", "30s")
+    with kozo.attach() as node, node.receive("event", "rung") as rung:
+        node.send("order", "ring")
+        assert next(rung).data["rings"] == 501
+
+
+def test_an_exception_is_in_the_journal_with_its_line_and_the_role_goes_on(bell: Any) -> None:
+    with kozo.attach() as node:
+        node.send("order", "fail")
+        bell.log.wait_for("ERROR bell.py:28: ZeroDivisionError: on purpose (in fail, for the order 'fail')")
+        bell.log.wait_for('raise ZeroDivisionError("on purpose")')
+        assert not any("role.py" in line for line in bell.log.lines)
+        rung = node.receive("event", "rung")
+        node.send("order", "ring")
+        next(rung)
+
+
+def test_a_role_fails_if_it_says_so(system: Any, roles: pathlib.Path) -> None:
+    text = (HERE / "bell.py").read_text().replace("kozo.run()", "kozo.run(on_error='fail')")
+    put(roles, "bell", text)
+    node = start(system, "bell")
+    with kozo.attach() as script:
+        script.send("order", "fail")
+        until("it has failed", lambda: node.kozoctl("role", "bell")["last_error"])
+    error = node.kozoctl("role", "bell")["last_error"]
+    assert error == (
+        "the program exited with code 1: bell.py:28: ZeroDivisionError: on purpose (in fail, for the order 'fail')"
+    )
+
+
+def test_options_are_checked_by_the_node(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "bell")
+    system.node("clock", "bell: {puase: 7}")
+    system.write()
+    command = [PROGRAMS / "kozo", "--check", "--run", system.config, "clock"]
+    done = subprocess.run(command, env=system.environment, capture_output=True, text=True, check=False)
+    assert "has no option `puase`" in done.stderr
+
+
+CHOSEN = """
+import datetime, pathlib, typing
+import kozo
+
+@kozo.options
+class options:
+    pin: int = kozo.option(7, "Where it is.", min=0, max=40)
+    loud: bool = False
+    gain: float = 1.0
+    names: list[str] = ["a"]
+    pause: datetime.timedelta = datetime.timedelta(seconds=2)
+    sound: pathlib.Path | None = None
+    mode: typing.Literal["one", "two"] = "one"
+    size: int = kozo.option("1 KiB", kind="size")
+    who: str
+
+@kozo.on("order", "show")
+def show(message):
+    message.reply([repr(getattr(options, name)) for name in
+                   ("pin", "loud", "gain", "names", "pause", "sound", "mode", "size", "who")])
+
+kozo.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (
+            "who: me",
+            ["7", "False", "1.0", "['a']", "datetime.timedelta(seconds=2)", "None", "'one'", "1024", "'me'"],
+        ),
+        (
+            "who: '7', pin: 40, loud: yes, gain: 2, names: [b, c], pause: 500ms, sound: /a/b, mode: two, size: 2 MiB",
+            [
+                "40", "True", "2.0", "['b', 'c']", "datetime.timedelta(microseconds=500000)", "PosixPath('/a/b')", "'two'",
+                "2097152", "'7'",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_options_of_all_types(system: Any, roles: pathlib.Path, given: str, shown: list[str]) -> None:
+    file = put(roles, "chosen", CHOSEN)
+    start(system, "chosen", given)
+    with kozo.attach() as node, node.receive("reply", "show") as replies:
+        node.send("order", "show")
+        assert next(replies).data == shown
+        # By hand, the same texts mean the same.
+        words = [word.split(": ") for word in given.replace("[b, c]", "b;c").split(", ")]
+        settings = [f"--set={name}={text.strip(chr(39)).replace(';', ',')}" for name, text in words]
+        with subprocess.Popen([file, "--name=by-hand", *settings], stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "attached to the Node 'clock' as the Role 'by-hand'" in process.stderr.readline()
+            system.nodes["clock"].kozoctl("wait", "role=by-hand:running", "--timeout", "30s")
+            node.send("order", "show")
+            answers = {message.role: message.data for message, _ in zip(replies, range(2), strict=False)} if False else {}
+            while "by-hand" not in answers:
+                message = next(replies)
+                answers[message.role] = message.data
+            assert answers["by-hand"] == shown
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--set", "pin=8"], "the option 'who' must be given: --set who=VALUE"),
+        (["--set", "pim=8"], "there is no option 'pim'; there are: pin, loud,"),
+        (["--set", "pin=x"], "the option 'pin': 'x' is no integer"),
+        (["--set", "pin=41"], "the option 'pin': 41 is not allowed, 40 is the most"),
+        (["--set", "mode=three"], "the option 'mode': 'three' is none of one, two"),
+        (["--set", "pause=5 years"], "the option 'pause': '5 years' is not a duration"),
+        (["--set"], "--set needs a value"),
+        (["--sat=1"], "'--sat' is no argument: there are --node, --name, --set, --describe and --help"),
+        (["--set", "who=me"], "no Node runs on this machine: start one"),
+    ],
+)
+def test_by_hand_one_sentence_says_what_is_wrong(
+    system: Any, tmp_path: pathlib.Path, arguments: list[str], problem: str
+) -> None:
+    file = put(tmp_path, "chosen", CHOSEN)
+    done = subprocess.run([file, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"chosen.py: {problem}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_it_says_what_it_is(tmp_path: pathlib.Path) -> None:
+    file = put(tmp_path, "bell")
+    done = subprocess.run([file, "--describe"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {
+        "format": "1.0",
+        "author": "Ada",
+        "description": "Rings a bell, and counts how often.",
+        "config": {
+            "sound": {"description": "What it says.", "kind": "text", "default": "ding"},
+            "pause": {"description": "Between two rings.", "kind": "duration", "default": 0},
+        },
+        "interest": [{"kind": "order", "type": "ring"}, {"kind": "order", "type": "fail"}],
+        "needsStorage": True,
+    }
+    done = subprocess.run([file, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: python3 bell.py" in done.stdout
+    assert 'sound (default "ding"): What it says.' in done.stdout
+
+
+def test_by_hand_it_attaches_and_again_when_the_node_restarts(clock: Any, tmp_path: pathlib.Path) -> None:
+    file = put(tmp_path, "bell")
+    with subprocess.Popen([file], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for end in ("terminate", "kill"):
+            clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
+            with kozo.attach() as node, node.receive("event", "rung") as rung:
+                node.send("order", "ring")
+                assert next(rung).role == "bell"
+                node.send("order", "fail")
+                clock.log.wait_for("ERROR bell.py:28: ZeroDivisionError: on purpose")
+            assert clock.kozoctl("role", "bell")["type"] == "bell"
+            getattr(clock.process, end)()
+            clock.process.wait()
+            clock.start()
+        clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
+        subprocess.run(
+            [PROGRAMS / "kozoctl", "role", "bell", "stop"], env=clock.system.environment, capture_output=True, check=False
+        )
+        assert process.wait(30) == 0
+
+
+def test_kozoctl_tries_and_attaches_it(clock: Any, tmp_path: pathlib.Path) -> None:
+    file = put(tmp_path, "bell")
+    for arguments in (["role", "try", str(file), "--set", "sound=dong"], ["attach", "--", str(file)]):
+        command = [PROGRAMS / "kozoctl", "-n", "clock", *arguments]
+        with subprocess.Popen(command, env=clock.system.environment, stderr=subprocess.PIPE) as process:
+            clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
+            with kozo.attach() as node, node.receive("event", "rung") as rung:
+                node.send("order", "ring")
+                assert next(rung).data["sound"] == ("dong" if "try" in arguments else "ding")
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+TIMED = """
+import time, kozo
+options = kozo.options(period=kozo.option("50ms", kind="duration"))
+
+@kozo.when("start")
+def begin():
+    kozo.status(f"every {options.period} s")
+
+@kozo.every(lambda: options.period)
+def beat():
+    kozo.send("event", "beat", time.monotonic())
+
+@kozo.when("peer")
+def changed(peer):
+    kozo.send("event", "peer", [peer["name"], peer["state"]])
+
+@kozo.on("order", "block")
+def block():
+    time.sleep(1000)
+
+@kozo.when("stop")
+def end():
+    kozo.send("event", "ended")
+
+kozo.run()
+"""
+
+
+def test_timers_moments_and_a_stop(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "timed", TIMED)
+    node = start(system, "timed", "period: 20ms")
+    with kozo.attach() as script:
+        with script.receive("event", "beat") as beats:
+            times = [next(beats).data for _ in range(11)]
+        assert 0.15 < times[-1] - times[0] < 2
+        assert node.kozoctl("role", "timed")["status"] == "every 0.02 s"
+        with script.receive("event", "ended") as ended:
+            for last in ("restart", "stop"):
+                node.kozoctl("role", "timed", last)
+                assert next(ended).role == "timed"
+
+
+def test_a_handler_that_blocks_is_stopped_all_the_same(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "timed", TIMED)
+    node = start(system, "timed", "period: 1h")
+    with kozo.attach() as script, script.receive("event", "ended") as ended:
+        script.send("order", "block")
+        node.kozoctl("role", "timed", "stop")
+        assert next(ended)
+
+
+def test_a_role_that_attaches_is_told_to_run(system: Any, roles: pathlib.Path) -> None:
+    put(
+        roles,
+        "script",
+        "import sys, json\nif sys.argv[1:]: print('{\"format\": 1}')\nelse:\n    import kozo\n    kozo.attach()\n",
+    )
+    node = system.node("clock", "script: {}")
+    system.start("clock")
+    node.log.wait_for("this program was started by a Node as its Role 'script': use kozo.run(), not kozo.attach()")
+
+
+def test_it_starts_with_little(tmp_path: pathlib.Path) -> None:
+    file = put(tmp_path, "bell")
+    script = f"import sys, runpy; sys.argv = ['bell', '--describe']\nimport kozo\nfrom kozo import role\nprint(*sys.modules)"
+    environment = os.environ | {"KOZO_PYTHON_JSON": "standard"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split()) | set(done.stdout.split())
+    assert "kozo.role" in loaded, done
+    assert not loaded & {"asyncio", "logging", "dataclasses", "inspect", "socket", "pathlib", "argparse", "traceback"}
+    assert file.exists()
+    assert shutil.which("python3")
