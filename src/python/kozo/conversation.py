@@ -138,6 +138,10 @@ class Conversation:
         number = self._expect()
         self._ask(number, request(number, "interest", {"patterns": list(patterns)}))
 
+    def say_interest(self, patterns: Sequence[Pattern]) -> None:
+        """Do the same, without waiting until the Node has heeded it."""
+        self.write(notification("interest", {"patterns": list(patterns)}))
+
     def store(self, value: object) -> int:
         """Have a value kept, and give the number by which `is_answered` tells that it is on disk."""
         line = with_value("value", value)

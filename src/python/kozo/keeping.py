@@ -39,7 +39,9 @@ class Keeper:
         """Keep the attributes of this."""
         self._kept = vars(storage)
         self._last = b""
+        # The write that is not known to be done, as the number of a request.
         self._number: int | None = None
+        self._conversation: Conversation | None = None
 
     def take(self, stored: object) -> None:
         """Take over what the Node has kept."""
@@ -53,14 +55,14 @@ class Keeper:
         Raises:
             KozoError: The Node could not write it.
         """
-        if self._number is not None:
-            if not conversation.is_answered(self._number):
-                return
-            self._done(conversation)
-        packed = pack(self._kept)
-        if packed != self._last:
-            self._number = conversation.store(dict(self._kept))
-            self._last = packed
+        self._conversation = conversation
+        if self.is_done():
+            self._look(conversation)
+        if self._number is None:
+            packed = pack(self._kept)
+            if packed != self._last:
+                self._number = conversation.store(dict(self._kept))
+                self._last = packed
 
     def finish(self, conversation: Conversation) -> None:
         """Have it kept, whether the last write is done or not: it is the last chance."""
@@ -69,15 +71,14 @@ class Keeper:
             conversation.store(dict(self._kept))
             self._last = packed
 
-    def _done(self, conversation: Conversation) -> None:
-        assert self._number is not None  # noqa: S101 - the only caller has looked
-        number, self._number = self._number, None
+    def is_done(self) -> bool:
+        """Tell whether a write is done that `keep` has not looked at."""
+        conversation, number = self._conversation, self._number
+        return number is not None and conversation is not None and conversation.is_answered(number)
+
+    def _look(self, conversation: Conversation) -> None:
+        number, self._number = self._number or 0, None
         try:
             conversation.answer(number)
         except RefusedError as error:
             raise KozoError(f"what it stores is not kept: {error}") from None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a write is not done yet."""
-        return self._number is not None

@@ -139,12 +139,16 @@ class Program:
                 self.notice(method, params)
 
         conversation = Conversation(Stream(*descriptors), self.deliver, notice)
-        conversation.wait(lambda: starts)
+        try:
+            conversation.wait(lambda: starts)
+        except DisconnectedError:
+            # It was to stop before it had begun.
+            return
         if self.keeper is not None:
             self.keeper.take(starts[0].stored)
         self._begin(conversation, starts[0].options)
         # The description may be of another version of this file, or a file of its own.
-        conversation.interest(self.patterns())
+        conversation.say_interest(self.patterns())
         conversation.ready()
         self._go(conversation, self.keeper)
 
@@ -189,7 +193,7 @@ class Program:
             self._end(peer, keeper)
 
     def _is_called(self) -> bool:
-        return bool(self._waiting) or self._is_stopping or (self.keeper is not None and self.keeper.is_waiting)
+        return bool(self._waiting) or self._is_stopping or (self.keeper is not None and self.keeper.is_done())
 
     def _left(self) -> float | None:
         if not self.timers:

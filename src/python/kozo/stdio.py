@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from stat import S_ISSOCK
 
 #: Says which process has taken its standard input and output away, as programs that it starts have theirs.
@@ -15,6 +16,7 @@ _TAKEN = "KOZO_PYTHON_STDIO"
 _claimed: tuple[int, int] | None = None
 
 
+@cache
 def is_spoken_to() -> bool:
     """Tell whether a Node speaks on standard input: it has started this program, or `kozoctl attach` has."""
     if os.environ.get(_TAKEN, str(os.getpid())) != str(os.getpid()):

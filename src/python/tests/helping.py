@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from kit import PROGRAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextmanager
+def running(command: Sequence[Any], **more: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program, and end it at the end of the block, however that ends."""
+    with subprocess.Popen(command, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def stop_role(node: Any, role: str) -> None:

@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import islice
 from typing import Any
 
 import pytest
+from helping import running, stop_role
 from kit import PROGRAMS, until
 
 import kozo
@@ -97,7 +99,7 @@ def test_a_flood_is_kept_once_it_is_over(system: Any, bell: Any) -> None:
 def test_an_exception_is_in_the_journal_with_its_line_and_the_role_goes_on(bell: Any) -> None:
     with kozo.attach() as node:
         node.send("order", "fail")
-        bell.log.wait_for("ERROR bell.py:28: ZeroDivisionError: on purpose (in fail, for the order 'fail')")
+        bell.log.wait_for("ERROR bell.py:23: ZeroDivisionError: on purpose (in fail, for the order 'fail')")
         bell.log.wait_for('raise ZeroDivisionError("on purpose")')
         assert not any("role.py" in line for line in bell.log.lines)
         rung = node.receive("event", "rung")
@@ -114,7 +116,7 @@ def test_a_role_fails_if_it_says_so(system: Any, roles: pathlib.Path) -> None:
         until("it has failed", lambda: node.kozoctl("role", "bell")["last_error"])
     error = node.kozoctl("role", "bell")["last_error"]
     assert error == (
-        "the program exited with code 1: bell.py:28: ZeroDivisionError: on purpose (in fail, for the order 'fail')"
+        "the program exited with code 1: bell.py:23: ZeroDivisionError: on purpose (in fail, for the order 'fail')"
     )
 
 
@@ -177,16 +179,13 @@ def test_options_of_all_types(system: Any, roles: pathlib.Path, given: str, show
         # By hand, the same texts mean the same.
         words = [word.split(": ") for word in given.replace("[b, c]", "b;c").split(", ")]
         settings = [f"--set={name}={text.strip(chr(39)).replace(';', ',')}" for name, text in words]
-        with subprocess.Popen([file, "--name=by-hand", *settings], stderr=subprocess.PIPE, text=True) as process:
+        with running([file, "--name=by-hand", *settings], stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert "attached to the Node 'clock' as the Role 'by-hand'" in process.stderr.readline()
             system.nodes["clock"].kozoctl("wait", "role=by-hand:running", "--timeout", "30s")
             node.send("order", "show")
-            answers = {message.role: message.data for message, _ in zip(replies, range(2), strict=False)} if False else {}
-            while "by-hand" not in answers:
-                message = next(replies)
-                answers[message.role] = message.data
-            assert answers["by-hand"] == shown
+            answers = {message.role: message.data for message in islice(replies, 2)}
+            assert answers == {"chosen": shown, "by-hand": shown}
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
 
@@ -236,22 +235,20 @@ def test_it_says_what_it_is(tmp_path: pathlib.Path) -> None:
 
 def test_by_hand_it_attaches_and_again_when_the_node_restarts(clock: Any, tmp_path: pathlib.Path) -> None:
     file = put(tmp_path, "bell")
-    with subprocess.Popen([file], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with running([file], stderr=subprocess.PIPE, text=True) as process:
         for end in ("terminate", "kill"):
             clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
             with kozo.attach() as node, node.receive("event", "rung") as rung:
                 node.send("order", "ring")
                 assert next(rung).role == "bell"
                 node.send("order", "fail")
-                clock.log.wait_for("ERROR bell.py:28: ZeroDivisionError: on purpose")
+                clock.log.wait_for("ERROR bell.py:23: ZeroDivisionError: on purpose")
             assert clock.kozoctl("role", "bell")["type"] == "bell"
             getattr(clock.process, end)()
             clock.process.wait()
             clock.start()
         clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
-        subprocess.run(
-            [PROGRAMS / "kozoctl", "role", "bell", "stop"], env=clock.system.environment, capture_output=True, check=False
-        )
+        stop_role(clock, "bell")
         assert process.wait(30) == 0
 
 
@@ -259,11 +256,12 @@ def test_kozoctl_tries_and_attaches_it(clock: Any, tmp_path: pathlib.Path) -> No
     file = put(tmp_path, "bell")
     for arguments in (["role", "try", str(file), "--set", "sound=dong"], ["attach", "--", str(file)]):
         command = [PROGRAMS / "kozoctl", "-n", "clock", *arguments]
-        with subprocess.Popen(command, env=clock.system.environment, stderr=subprocess.PIPE) as process:
+        with running(command, env=clock.system.environment, stderr=subprocess.PIPE) as process:
             clock.kozoctl("wait", "role=bell:running", "--timeout", "30s")
             with kozo.attach() as node, node.receive("event", "rung") as rung:
-                node.send("order", "ring")
-                assert next(rung).data["sound"] == ("dong" if "try" in arguments else "ding")
+                # `kozoctl attach` knows nothing of what it wants until it has started.
+                heard = until("it rings", lambda: node.send("order", "ring") or rung.get(0.2))
+                assert heard.data["sound"] == ("dong" if "try" in arguments else "ding")
             process.terminate()
             assert process.wait(30) == 0
 
@@ -304,16 +302,21 @@ def test_timers_moments_and_a_stop(system: Any, roles: pathlib.Path) -> None:
             times = [next(beats).data for _ in range(11)]
         assert 0.15 < times[-1] - times[0] < 2
         assert node.kozoctl("role", "timed")["status"] == "every 0.02 s"
-        with script.receive("event", "ended") as ended:
+        with script.receive("event", "ended") as ended, script.receive("event", "beat") as beats:
             for last in ("restart", "stop"):
+                next(beats)
                 node.kozoctl("role", "timed", last)
                 assert next(ended).role == "timed"
+                while beats.get(0):
+                    pass
 
 
 def test_a_handler_that_blocks_is_stopped_all_the_same(system: Any, roles: pathlib.Path) -> None:
     put(roles, "timed", TIMED)
     node = start(system, "timed", "period: 1h")
     with kozo.attach() as script, script.receive("event", "ended") as ended:
+        # It has begun once it shows its status.
+        until("it has begun", lambda: node.kozoctl("role", "timed")["status"])
         script.send("order", "block")
         node.kozoctl("role", "timed", "stop")
         assert next(ended)

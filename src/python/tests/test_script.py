@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import kozo
-from helping import stop_role
+from helping import running, stop_role
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -257,10 +257,10 @@ def test_a_role_that_is_stopped_ends(clock: Any) -> None:
 
 def test_ctrl_c_ends_it(clock: Any) -> None:
     script = "import kozo\nnode = kozo.attach(name='porter')\nfor m in node.receive():\n    pass"
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-    clock.kozoctl("wait", "role=porter:running", "--timeout", "30s")
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    with running([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as process:
+        clock.kozoctl("wait", "role=porter:running", "--timeout", "30s")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
     assert told.endswith("KeyboardInterrupt\n")
 
 
