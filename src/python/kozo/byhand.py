@@ -11,11 +11,37 @@ from .node import PATIENCE, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from .attaching import Attached
     from .conversation import Conversation
-    from .message import Message
-    from .role import Program
+    from .message import Message, Pattern
+    from .settings import Declared
+
+    class Program(Protocol):
+        """A Role that can be run by hand."""
+
+        @property
+        def declared(self) -> Declared:
+            """Its options."""
+
+        def describe(self) -> dict[str, Any]:
+            """Say what it is."""
+
+        def patterns(self) -> list[Pattern]:
+            """Give what it wants."""
+
+        def wants_peers(self) -> bool:
+            """Tell whether it is to be told of Peers."""
+
+        def deliver(self, message: Message) -> None:
+            """Take a Message."""
+
+        def notice(self, method: str, params: dict[str, Any]) -> None:
+            """Take what else the Node says."""
+
+        def run_attached(self, node: str | None, name: str | None, options: dict[str, object]) -> None:
+            """Attach with these options, and run."""
 
 
 class ProgramNode(Node):
@@ -24,14 +50,15 @@ class ProgramNode(Node):
     def __init__(self, program: Program, node: str | None, name: str | None, options: dict[str, object]) -> None:
         """Attach the program, with these options."""
         self._program = program
-        details = {"type": _type(), "options": options, **program.details()}
+        details = {"type": _type(), "options": options, "interest": program.patterns()}
         super().__init__(node, name or _type(), PATIENCE, details)
+        print(f"kozo: attached to the Node '{self.name}' as the Role '{self.role}'; Ctrl-C ends it", file=sys.stderr)
 
     def _converse(self, attached: Attached) -> Conversation:
         conversation = super()._converse(attached)
         if self._is_stopped:
             print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
-        if self._program.moments["peer"]:
+        if self._program.wants_peers():
             conversation.subscribe("peers")
         return conversation
 
@@ -54,15 +81,18 @@ def _type() -> str:
 
 def run(program: Program, node: str | None, name: str | None, arguments: Sequence[str]) -> None:
     """Run a program with the arguments of its command line."""
-    from .describing import description, usage
+    from .describing import usage
 
     own = os.path.basename(sys.argv[0])
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(usage(own, description(program)))
+        print(usage(own, program.describe()))
         raise SystemExit(0)
     try:
-        node, name, options = _read(program, node, name, list(arguments))
-        program.run_attached(node, name, options)
+        node, name, options = _read(program.declared, node, name, list(arguments))
+        missing = program.declared.missing(options)
+        if missing:
+            raise KozoError(f"the option '{missing[0]}' must be given: --set {missing[0]}=VALUE")
+        program.run_attached(node, name, {**program.declared.defaults(), **options})
     except KozoError as error:
         # Who runs it by hand wants the sentence, not where in this package it was said.
         print(f"{own}: {error}", file=sys.stderr)
@@ -70,7 +100,7 @@ def run(program: Program, node: str | None, name: str | None, arguments: Sequenc
 
 
 def _read(
-    program: Program, node: str | None, name: str | None, arguments: list[str]
+    declared: Declared, node: str | None, name: str | None, arguments: list[str]
 ) -> tuple[str | None, str | None, dict[str, object]]:
     options: dict[str, object] = {}
     while arguments:
@@ -87,7 +117,7 @@ def _read(
             name = value
         else:
             option, is_set, text = value.partition("=")
-            known = program.declared.options
+            known = declared.options
             if option not in known or not is_set:
                 raise KozoError(f"there is no option {option!r}; there are: {', '.join(known) or 'none'}")
             options[option] = known[option].parse(option, text)

@@ -31,11 +31,6 @@ def _of(module: object) -> str:
     return " ".join((getattr(module, "__doc__", None) or "").split())
 
 
-def describe(program: Program) -> NoReturn:
-    """Print the description, and end."""
-    print_description(description(program))
-
-
 def print_description(said: dict[str, Any]) -> NoReturn:
     """Print a description where the program's own `print()` does not reach, and end."""
     _, output = stdio.claim()

@@ -106,9 +106,15 @@ class Program:
                 found.append(handler.words)
         return found
 
-    def details(self) -> dict[str, Any]:
-        """Give what a Node is told of it when it attaches."""
-        return {"interest": self.patterns()}
+    def wants_peers(self) -> bool:
+        """Tell whether it is to be told of Peers."""
+        return bool(self.moments["peer"])
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is."""
+        from .describing import description
+
+        return description(self)
 
     # What it is told.
 
@@ -156,12 +162,8 @@ class Program:
         """Attach to a Node of this machine."""
         from .byhand import ProgramNode
 
-        missing = self.declared.missing(options)
-        if missing:
-            raise KozoError(f"the option '{missing[0]}' must be given: --set {missing[0]}=VALUE")
-        peer = ProgramNode(self, node, name, {**self.declared.defaults(), **options})
-        print(f"kozo: attached to the Node '{peer.name}' as the Role '{peer.role}'; Ctrl-C ends it", file=sys.stderr)
-        self._begin(peer, {**self.declared.defaults(), **options})
+        peer = ProgramNode(self, node, name, options)
+        self._begin(peer, options)
         self._go(peer, None)
 
     def _begin(self, peer: Conversation | Node, options: dict[str, Any]) -> None:
@@ -267,9 +269,9 @@ class Program:
             raise KozoError(f"on_error is 'continue' or 'fail', not {on_error!r}")
         self.has_run, self._goes_on = True, on_error == "continue"
         if stdio.is_described():
-            from .describing import describe
+            from .describing import print_description
 
-            describe(self)
+            print_description(self.describe())
         _end_when_told()
         try:
             if stdio.is_spoken_to():

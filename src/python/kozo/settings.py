@@ -165,6 +165,14 @@ class Declared:
         self._add(shown, found)
         return shown
 
+    def add(self, name: str, told: Mapping[str, Any]) -> None:
+        """Declare an option by its description."""
+        bounds = (told.get("min"), told.get("max"))
+        default = told.get("default", _MISSING)
+        option = Option(default, told.get("description", ""), told.get("kind"), bounds, told.get("choices"))
+        option.learn_of_default()
+        self.options[name] = option
+
     def _add(self, shown: object, found: dict[str, Option]) -> None:
         for name, told in found.items():
             if name in self.options:

@@ -1,0 +1,111 @@
+"""Messages as the API of 2014 has them.
+
+    from kozo.messages import Event
+
+    class Cuckoo(Role):
+        def isInterestedIn(self, message):
+            return isinstance(message, Event) and message.getEventType() == "tick"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .values import tuples
+
+if TYPE_CHECKING:
+    from .classic import SenderRole, SystemNode
+    from .message import Message
+
+
+class RoleMessage:
+    """What a Role has sent."""
+
+    def __init__(self, message: Message) -> None:
+        """Show a Message so. Lists in its data become tuples, as they were then."""
+        self._message = message
+        self._data: Any = tuples(message.data)
+
+    def getType(self) -> str:
+        """Give the kind of all of these, as opposed to heartbeats."""
+        return "role"
+
+    def getRoleType(self) -> str:
+        """Give what it is: `event`, `order`, `log` or `reply`."""
+        return self._message.kind
+
+    def getTimestamp(self) -> float:
+        """Give when it was sent, in seconds since 1970, by the clock of its Node."""
+        return self._message.time / 1e6
+
+    def getChannel(self) -> str | None:
+        """Give its channel, or None."""
+        return self._message.channel
+
+    def getData(self) -> Any:
+        """Give its data."""
+        return self._data
+
+    def getSender(self) -> SystemNode:
+        """Give the Node that sent it."""
+        from .classic import kozoSystem
+
+        return kozoSystem().known(self._message.node)
+
+    def getSenderNode(self) -> SystemNode:
+        """Give the Node that sent it."""
+        return self.getSender()
+
+    def getSenderRole(self) -> SenderRole:
+        """Give the Role that sent it: its name, and its Node."""
+        from .classic import SenderRole
+
+        return SenderRole(self._message.role, self.getSender())
+
+    def __repr__(self) -> str:
+        """Show what it is about."""
+        return repr(self._message)
+
+
+class Event(RoleMessage):
+    """Something happened."""
+
+    def getEventType(self) -> str:
+        """Give its type."""
+        return self._message.type
+
+    def getEventData(self) -> Any:
+        """Give its data."""
+        return self._data
+
+
+class Order(RoleMessage):
+    """A Role is to do something."""
+
+    def getOrderType(self) -> str:
+        """Give its type."""
+        return self._message.type
+
+    def getOrderData(self) -> Any:
+        """Give its data."""
+        return self._data
+
+
+class Log(RoleMessage):
+    """A line to keep."""
+
+    def getMessage(self) -> str:
+        """Give the line."""
+        return self._data if isinstance(self._data, str) else str(self._data)
+
+
+class Reply(RoleMessage):
+    """The answer to an Order. There were none in 2014."""
+
+
+_CLASSES = {"event": Event, "order": Order, "log": Log, "reply": Reply}
+
+
+def of(message: Message) -> RoleMessage:
+    """Give a Message as the API of 2014 has it."""
+    return _CLASSES.get(message.kind, RoleMessage)(message)
