@@ -24,47 +24,102 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import aio as aio, helpers as helpers, messages as messages
+    from kozo import aio
+
+    from . import helpers as helpers
+    from . import messages as messages
     from .classic import (
         NODE_NAME as NODE_NAME,
+    )
+    from .classic import (
         ROLE_NAME as ROLE_NAME,
+    )
+    from .classic import (
         ROLENODE_NAME as ROLENODE_NAME,
+    )
+    from .classic import (
         KozoSystem as KozoSystem,
+    )
+    from .classic import (
         Role as Role,
+    )
+    from .classic import (
         SystemNode as SystemNode,
+    )
+    from .classic import (
         kozoConfig as kozoConfig,
+    )
+    from .classic import (
         kozoSystem as kozoSystem,
     )
     from .conversation import Sent as Sent
     from .errors import (
         DisconnectedError as DisconnectedError,
+    )
+    from .errors import (
         KozoError as KozoError,
+    )
+    from .errors import (
         KozoStopError as KozoStopError,
+    )
+    from .errors import (
         NoNodeError as NoNodeError,
+    )
+    from .errors import (
         NotAllowedError as NotAllowedError,
+    )
+    from .errors import (
         RefusedError as RefusedError,
+    )
+    from .errors import (
         SeveralNodesError as SeveralNodesError,
     )
     from .message import Message as Message
-    from .node import Node as Node, Receiver as Receiver
-    from .settings import option as option
+    from .node import Node as Node
+    from .node import Receiver as Receiver
     from .role import (
         every as every,
+    )
+    from .role import (
         log as log,
+    )
+    from .role import (
         on as on,
+    )
+    from .role import (
         options as options,
+    )
+    from .role import (
         run as run,
+    )
+    from .role import (
         send as send,
+    )
+    from .role import (
         status as status,
+    )
+    from .role import (
         storage as storage,
+    )
+    from .role import (
         when as when,
     )
+    from .settings import option as option
 
 __version__ = "0.1.0"
 
 # Where each name is. A Role that starts reads only the modules that it needs.
 _PLACES = {
-    "classic": ("NODE_NAME", "ROLE_NAME", "ROLENODE_NAME", "KozoSystem", "Role", "SystemNode", "kozoConfig", "kozoSystem"),
+    "classic": (
+        "NODE_NAME",
+        "ROLE_NAME",
+        "ROLENODE_NAME",
+        "KozoSystem",
+        "Role",
+        "SystemNode",
+        "kozoConfig",
+        "kozoSystem",
+    ),
     "conversation": ("Sent",),
     "errors": (
         "DisconnectedError",

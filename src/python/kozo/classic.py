@@ -30,6 +30,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -453,10 +454,8 @@ class Running:
     # What the Node says.
 
     def _read(self, peer: Conversation | Node) -> None:
-        try:
+        with suppress(DisconnectedError):
             peer.wait(lambda: self._is_stopping)
-        except DisconnectedError:
-            pass
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DisconnectedError, RefusedError
-from .lines import Cutter, Sender, dump, notification, request, with_value
-from .message import Message, Pattern
+from .lines import Cutter, Sender, notification, request, with_value
+from .message import Message, Pattern, message_from
 from .values import unpack_text
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class Sent(NamedTuple):
     peers: int
     #: How many Peers want it and cannot be reached.
     unreachable: int
+
+
+def sent(answer: dict[str, Any]) -> Sent:
+    """Read what the Node answers to a Message."""
+    return Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
 
 
 class Start(NamedTuple):
@@ -109,14 +114,14 @@ class Conversation:
         #: Why the conversation is over, once it is.
         self.ended: str | None = None
         # The Messages that come here, which reply here.
-        self._message_class = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
+        self._message_class: type[Message] = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
 
     # What the program says.
 
     def send(
         self,
         kind: str,
-        type: str | None = None,  # noqa: A002 - it is the field's name
+        type: str | None = None,
         data: object = None,
         *,
         channel: str | None = None,
@@ -130,8 +135,7 @@ class Conversation:
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
         answer = self._ask(number, line)
-        sent = Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
-        return sent if confirm else None
+        return sent(answer) if confirm else None
 
     def interest(self, patterns: Sequence[Pattern]) -> None:
         """Say which Messages are wanted from now on."""
@@ -265,7 +269,7 @@ class Conversation:
     def _heed(self, line: Line) -> None:
         method = line.get("method")
         if method == "message":
-            self._deliver(self.message(line["params"]))
+            self._deliver(message_from(self._message_class(), line["params"]))
         elif method is not None:
             self._notice(method, line.get("params") or {})
         elif line.get("id") in self._answers:
@@ -273,15 +277,6 @@ class Conversation:
         elif "error" in line and line.get("id") is None:
             # It closes after this.
             self.ended = f"the Node does not understand this program: {line['error']['message']}"
-
-    def message(self, params: dict[str, Any]) -> Message:
-        """Make a Message of what the Node says of it."""
-        message = self._message_class()
-        if "msgpack" in params:
-            params["data"] = unpack_text(params.pop("msgpack"))
-        # Names are those of the protocol, so nothing has to be copied.
-        message.__dict__ = params
-        return message
 
     def flush(self) -> None:
         """Write what has gathered."""

@@ -22,6 +22,11 @@ class Storage:
         """Have these attributes, until the Node says what they were."""
         self.__dict__.update(defaults)
 
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Have an attribute kept."""
+
     def __getattr__(self, name: str) -> Any:
         """Say what there is, if there is no such attribute."""
         known = ", ".join(sorted(self.__dict__)) or "none"

@@ -24,27 +24,21 @@ KINDS = ("event", "order", "log", "reply")
 def _standard() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
     import json
 
-    load = json.loads
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     encode = encoder.encode
-    make = json.encoder.c_make_encoder
-    if make is not None:
-        # What `encode` makes anew for every value; the check for cycles is left out, as `is_plain` bounds the depth.
-        chunks = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    # What `encode` makes anew for every value. It needs no check for cycles, as `is_plain` bounds the depth.
+    words = (encoder.default, json.encoder.encode_basestring, None, ":", ",")
+    chunks = make(None, *words, False, False, False) if make else None  # noqa: FBT003 - it takes no names
 
-        def dump(value: object) -> bytes:
-            if type(value) is str:
-                return encode(value).encode()
-            return "".join(chunks(value, 0)).encode()  # type: ignore[operator]
-
-    else:
-
-        def dump(value: object) -> bytes:
+    def dump(value: object) -> bytes:
+        if chunks is None or type(value) is str:
             return encode(value).encode()
+        return "".join(chunks(value, 0)).encode()
 
     def load_lines(data: bytes) -> list[Line]:
         # One list is read much faster than its items one by one. In JSON no newline is inside of a text.
-        lines: list[Line] = load(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        lines: list[Line] = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
         return lines
 
     return load_lines, dump

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .values import unpack_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Protocol
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
         """What sends Messages."""
 
         def send(
-            self, kind: str, type: str | None = None, data: object = None, *, channel: str | None = None  # noqa: A002
+            self,
+            kind: str,
+            type: str | None = None,
+            data: object = None,
+            *,
+            channel: str | None = None,
         ) -> object:
             """Send one."""
 
@@ -58,7 +65,7 @@ class Message:
 
     _speaker: ClassVar[Speaker | None] = None
 
-    def reply(self, data: object = None, *, type: str | None = None) -> None:  # noqa: A002 - it is the field's name
+    def reply(self, data: object = None, *, type: str | None = None) -> None:
         """Send a Reply to it: of the same type and channel, unless another type is given."""
         if self._speaker is None:
             raise TypeError("only a Message that came from a Node can be replied to")
@@ -70,8 +77,21 @@ class Message:
         return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
 
 
+def message_from(message: Message, params: dict[str, Any]) -> Message:
+    """Make a Message of what the Node says of it."""
+    if "msgpack" in params:
+        params["data"] = unpack_text(params.pop("msgpack"))
+    # Names are those of the protocol, so nothing has to be copied.
+    message.__dict__ = params
+    return message
+
+
 def pattern(
-    kind: str | None, type: str | None, channel: str | None, role: str | None, node: str | None  # noqa: A002
+    kind: str | None,
+    type: str | None,
+    channel: str | None,
+    role: str | None,
+    node: str | None,
 ) -> Pattern:
     """Give the pattern with those of these words that are there."""
     words = zip(_WORDS, (kind, type, channel, role, node), strict=True)

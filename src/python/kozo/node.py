@@ -17,6 +17,7 @@ from .stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Self
 
 #: Seconds for which something that is said waits for a Node that has gone.
 PATIENCE = 30.0
@@ -85,7 +86,7 @@ class Node:
     def send(
         self,
         kind: str,
-        type: str | None = None,  # noqa: A002 - it is the field's name
+        type: str | None = None,
         data: object = None,
         *,
         channel: str | None = None,
@@ -128,7 +129,7 @@ class Node:
     def receive(
         self,
         kind: str | None = None,
-        type: str | None = None,  # noqa: A002 - it is the field's name
+        type: str | None = None,
         *,
         channel: str | None = None,
         role: str | None = None,
@@ -267,6 +268,10 @@ class Node:
         if self._is_closed:
             raise DisconnectedError(conversation.ended or "it was closed by this program")
 
+    def subscribe(self, *facts: str) -> None:
+        """Have the Node tell of what changes."""
+        self._with(lambda talk: talk.subscribe(*facts))
+
     def flush(self) -> None:
         """Write what has gathered."""
         with suppress(DisconnectedError):
@@ -277,7 +282,7 @@ class Node:
         self._is_closed = True
         self._conversation.close("it was closed by this program")
 
-    def __enter__(self) -> Node:
+    def __enter__(self) -> Self:
         """Detach at the end of the block."""
         return self
 
@@ -331,7 +336,7 @@ class Receiver:
         except DisconnectedError:
             return None
 
-    def __iter__(self) -> Receiver:
+    def __iter__(self) -> Self:
         """Give itself."""
         return self
 
@@ -350,7 +355,7 @@ class Receiver:
         if not self._queue.is_closed:
             self._node._leave(self._queue)  # noqa: SLF001 - the two belong together
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self) -> Self:
         """End the interest at the end of the block."""
         return self
 

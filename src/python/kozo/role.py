@@ -54,7 +54,8 @@ class _Timer:
     """A function that is called from time to time, on a grid that begins with the first time."""
 
     def __init__(self, interval: float | str | Callable[[], float | str], function: Callable[..., object]) -> None:
-        self.interval, self.function = interval, function
+        self.interval = interval
+        self.call = _taking(function)
         self.seconds = self.next = 0.0
 
     def begin(self) -> None:
@@ -247,7 +248,7 @@ class Program:
         for timer in self.timers:
             if timer.next <= now:
                 timer.advance(now)
-                self._call(lambda _, timer=timer: timer.function(), None, "every")
+                self._call(timer.call, None, "every")
 
     def _call(self, call: Callable[[object], object], argument: object, about: object) -> None:
         try:
@@ -314,7 +315,7 @@ program = Program()
 
 def on(
     kind: str | None = None,
-    type: str | None = None,  # noqa: A002 - it is the field's name
+    type: str | None = None,
     *,
     channel: str | None = None,
     role: str | None = None,
@@ -425,7 +426,7 @@ def storage(**defaults: Any) -> Storage:
 
 def send(
     kind: str,
-    type: str | None = None,  # noqa: A002 - it is the field's name
+    type: str | None = None,
     data: object = None,
     *,
     channel: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import durations
@@ -14,7 +15,15 @@ T = TypeVar("T")
 
 _MISSING: Any = object()
 #: What an option of a Python type is for the Node.
-_KINDS = {"bool": "flag", "int": "integer", "float": "number", "str": "text", "list": "list", "Path": "path", "timedelta": "duration"}
+_KINDS = {
+    "bool": "flag",
+    "int": "integer",
+    "float": "number",
+    "str": "text",
+    "list": "list",
+    "Path": "path",
+    "timedelta": "duration",
+}
 _FLAGS = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
 
 
@@ -82,13 +91,10 @@ class Option:
             raise KozoError(f"the option {name!r}: {said}") from None
         if self.choices and text not in self.choices:
             raise KozoError(f"the option {name!r}: {text!r} is none of {', '.join(self.choices)}")
-        read = durations.seconds if self.kind == "duration" else durations.size if self.kind == "size" else _same
-        for bound, is_beyond, word in (
-            (self.least, lambda value, bound: value < bound, "least"),
-            (self.most, lambda value, bound: value > bound, "most"),
-        ):
-            if bound is not None and is_beyond(value, read(bound)):
-                raise KozoError(f"the option {name!r}: {text} is not allowed, {bound} is the {word}")
+        if self.least is not None and value < _bound(self.kind, self.least):
+            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.least} is the least")
+        if self.most is not None and value > _bound(self.kind, self.most):
+            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.most} is the most")
         return value
 
 
@@ -97,8 +103,8 @@ def option(
     description: str = "",
     *,
     kind: str | None = None,
-    min: float | str | None = None,  # noqa: A002 - it is the field's name
-    max: float | str | None = None,  # noqa: A002 - it is the field's name
+    min: float | str | None = None,
+    max: float | str | None = None,
     choices: Sequence[str] | None = None,
 ) -> Any:
     """Say more of an option than its default.
@@ -145,7 +151,7 @@ class Declared:
         for name, annotation in _annotations(cls).items():
             default = getattr(cls, name, _MISSING)
             field = fields.get(name)
-            told = default if isinstance(default, Option) else Option(default, "", None, (None, None), None)
+            told = _told(default)
             if field is not None and not isinstance(default, Option):
                 told = _of_field(field)
             told.learn(annotation)
@@ -157,10 +163,9 @@ class Declared:
 
     def declare(self, named: Mapping[str, object]) -> Options:
         """Declare options by their defaults, and give an object with their values."""
-        found: dict[str, Option] = {}
-        for name, default in named.items():
-            found[name] = default if isinstance(default, Option) else Option(default, "", None, (None, None), None)
-            found[name].learn_of_default()
+        found = {name: _told(default) for name, default in named.items()}
+        for told in found.values():
+            told.learn_of_default()
         shown = Options()
         self._add(shown, found)
         return shown
@@ -207,10 +212,14 @@ class Declared:
         return {name: told.described() for name, told in self.options.items()}
 
 
+def _told(default: object) -> Option:
+    return default if isinstance(default, Option) else Option(default, "", None, (None, None), None)
+
+
 def _annotations(cls: type) -> dict[str, object]:
     found: dict[str, object] = {}
     for base in reversed(cls.__mro__):
-        found.update(base.__dict__.get("__annotations__", {}))
+        found.update(getattr(base, "__annotations__", {}))
     if any(isinstance(annotation, str) for annotation in found.values()):
         from typing import get_type_hints
 
@@ -241,16 +250,12 @@ def _read_annotation(annotation: Any) -> tuple[str | None, Callable[[Any], objec
         return kind, make, choices, True
     if name == "Literal":
         return None, None, list(arguments), False
-    kind = _KINDS.get(name)
-    make: Callable[[Any], object] | None = None
-    if name == "Path":
-        make = annotation
-    elif name == "timedelta":
+    makers: dict[str, Callable[[Any], object]] = {"Path": annotation, "timedelta": partial(_timedelta, annotation)}
+    return _KINDS.get(name), makers.get(name), None, False
 
-        def make(said: Any) -> object:
-            return said if isinstance(said, annotation) else annotation(seconds=said)
 
-    return kind, make, None, False
+def _timedelta(cls: Any, said: Any) -> object:
+    return said if isinstance(said, cls) else cls(seconds=said)
 
 
 def _type_name(annotation: Any) -> str:
@@ -289,5 +294,5 @@ def _parse(kind: str | None, text: str) -> Any:
     return readers.get(kind, str)(text)
 
 
-def _same(value: Any) -> Any:
-    return value
+def _bound(kind: str | None, bound: float | str) -> Any:
+    return _parse(kind, bound) if isinstance(bound, str) else bound

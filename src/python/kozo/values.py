@@ -9,6 +9,10 @@ from __future__ import annotations
 import struct
 from binascii import a2b_base64, b2a_base64
 from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # What `kozo` sends and receives: None, bool, int, float, str, bytes, and lists and dicts of those.
 type_names = "None, bool, int, float, str, bytes, and lists, tuples and dicts of those"
@@ -101,7 +105,7 @@ class Extension(tuple[int, bytes]):
 
     __slots__ = ()
 
-    def __new__(cls, number: int, data: bytes) -> Extension:
+    def __new__(cls, number: int, data: bytes) -> Self:
         """Make one of its number and its bytes."""
         return super().__new__(cls, (number, data))
 
@@ -157,9 +161,7 @@ def _pack_int(out: bytearray, value: int, place: str) -> None:
         out += struct.pack(">BQ", 0xCF, value)
 
 
-def _pack_head(
-    out: bytearray, length: int, small: tuple[int, int] | None, codes: tuple[int | None, int, int]
-) -> None:
+def _pack_head(out: bytearray, length: int, small: tuple[int, int] | None, codes: tuple[int | None, int, int]) -> None:
     if small and length < small[1]:
         out.append(small[0] | length)
         return

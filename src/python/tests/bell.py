@@ -5,7 +5,9 @@ import kozo
 __author__ = "Ada"
 
 print("printed before anything was said")
-options = kozo.options(sound=kozo.option("ding", "What it says."), pause=kozo.option(0, "Between two rings.", kind="duration"))
+options = kozo.options(
+    sound=kozo.option("ding", "What it says."), pause=kozo.option(0, "Between two rings.", kind="duration")
+)
 state = kozo.storage(rings=0, last=[])
 
 
@@ -14,7 +16,9 @@ def ring(message: kozo.Message) -> None:
     print("a stray print")
     state.rings += 1
     state.last.append(message.data)
-    kozo.send("event", "rung", {"sound": options.sound, "rings": state.rings, "last": state.last}, channel=message.channel)
+    kozo.send(
+        "event", "rung", {"sound": options.sound, "rings": state.rings, "last": state.last}, channel=message.channel
+    )
 
 
 @kozo.on("order", "fail")

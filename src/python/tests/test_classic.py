@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_timer_and_cuckoo_behave_like_the_built_in_ones(system: Any, roles: path
     # Every tick as long after the one before.
     for role in ("old", "new"):
         times = [message.time for message in seen[role, "event"]]
-        steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(times)]
         assert min(steps) > 100_000
     assert ("quiet", "log") not in seen
     # What they tell of a tick is the same, and each hears the timer that it was told of, or all.
@@ -146,7 +147,9 @@ roleInfo = {
 @pytest.fixture
 def everything(system: Any, roles: pathlib.Path) -> Any:
     put(roles, "everything", EVERYTHING)
-    node = system.node("clock", "everything: {required: 8, port: 80, text: tea}, again: {type: everything, required: on}")
+    node = system.node(
+        "clock", "everything: {required: 8, port: 80, text: tea}, again: {type: everything, required: on}"
+    )
     system.node("attic")
     system.start("clock")
     return node
@@ -199,7 +202,7 @@ def test_one_that_raises_fails_with_its_line(everything: Any) -> None:
     ask("tuple")
     with kozo.attach("clock") as node:
         node.send("order", "ask", ("raise",))
-        everything.log.wait_for("everything.py:52: KozoError: no 7 (in tell, for run)")
+        everything.log.wait_for("everything.py:47: KozoError: no 7 (in tell, for run)")
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
 
 
@@ -233,7 +236,7 @@ def test_by_hand(clock: Any) -> None:
 
 
 def test_it_says_what_it_is() -> None:
-    command = [sys.executable, "-m", "kozo", HERE / "timer.py"]
+    command = [sys.executable, "-m", "kozo", str(HERE / "timer.py")]
     done = subprocess.run([*command, "--describe"], capture_output=True, text=True, check=True)
     described = json.loads(done.stdout)
     assert described["config"]["tick"] == {
@@ -255,5 +258,5 @@ def test_a_file_that_is_no_role_is_told_so(tmp_path: pathlib.Path) -> None:
 
 
 def test_rpio_says_what_is_missing() -> None:
-    with pytest.raises(ImportError, match="there is neither RPIO nor RPi.GPIO: on Debian, `sudo apt install"):
+    with pytest.raises(ImportError, match=r"there is neither RPIO nor RPi\.GPIO: on Debian, `sudo apt install"):
         kozo.helpers.rpio()

@@ -335,7 +335,9 @@ def test_a_role_that_attaches_is_told_to_run(system: Any, roles: pathlib.Path) -
 
 def test_it_starts_with_little(tmp_path: pathlib.Path) -> None:
     file = put(tmp_path, "bell")
-    script = f"import sys, runpy; sys.argv = ['bell', '--describe']\nimport kozo\nfrom kozo import role\nprint(*sys.modules)"
+    script = (
+        "import sys, runpy; sys.argv = ['bell', '--describe']\nimport kozo\nfrom kozo import role\nprint(*sys.modules)"
+    )
     environment = os.environ | {"KOZO_PYTHON_JSON": "standard"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split()) | set(done.stdout.split())

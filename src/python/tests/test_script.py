@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from helping import running, stop_role
 
 import kozo
-from helping import running, stop_role
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -31,7 +31,7 @@ def test_what_is_sent_is_received(clock: Any) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        None, True, 0, -1, 2**64 - 1, -(2**63), 1.5, 1e300, "", "日本 \n\\\"", [], {}, [1, [2, {"a": None}]],
+        None, True, 0, -1, 2**64 - 1, -(2**63), 1.5, 1e300, "", '日本 \n\\"', [], {}, [1, [2, {"a": None}]],
         b"\x00\xff", {"raw": b"x" * 70_000}, {1: "one", None: 2, (1, 2): 3}, float("inf"), {"$base64": "AAEC"},
         list(range(-40, 300)), {str(n): n for n in range(20)}, "x" * 100_000, [[[[b""]]]],
     ],
@@ -116,7 +116,7 @@ def test_threads_receive_what_each_wants(clock: Any) -> None:
 
 def test_interest_ends_with_the_loop(clock: Any) -> None:
     with kozo.attach() as node:
-        queued = []
+        queued: list[Any] = []
         ticker = threading.Thread(target=lambda: queued.append(node.send("event", "a", 1, confirm=True)))
         for message in _started(node.receive("event", "a", timeout=30), ticker):
             assert message.data == 1
@@ -159,7 +159,10 @@ def test_a_script_finds_its_node(system: Any) -> None:
         system.node(name)
     for name in ("attic", "clock"):
         system.start(name)
-    with pytest.raises(kozo.SeveralNodesError, match=r"several Nodes run here, attic and clock: say which, as in kozo\.attach\('attic'\)"):
+    with pytest.raises(
+        kozo.SeveralNodesError,
+        match=r"several Nodes run here, attic and clock: say which, as in kozo\.attach\('attic'\)",
+    ):
         kozo.attach()
     with pytest.raises(kozo.NoNodeError, match="the Node 'clok' does not run on this machine"):
         kozo.attach("clok")
@@ -195,7 +198,9 @@ def test_who_may_not_attach_is_told_what_to_do(clock: Any) -> None:
     socket.parent.chmod(0o755)
     os.seteuid(65534)
     try:
-        with pytest.raises(kozo.NotAllowedError, match="you may not attach programs to the Node 'clock': be root, or join"):
+        with pytest.raises(
+            kozo.NotAllowedError, match=r"you may not attach programs to the Node 'clock': be root, or join"
+        ):
             kozo.attach(str(socket))
     finally:
         os.seteuid(0)
@@ -236,9 +241,9 @@ def test_what_waits_for_a_node_waits_for_so_long(clock: Any) -> None:
     clock.process.kill()
     clock.process.wait()
     for confirm in (False, True):
-        with pytest.raises(kozo.DisconnectedError, match="has gone, and did not come back within 0.3 s|the Node .*"):
+        with pytest.raises(kozo.DisconnectedError, match=r"has gone, and did not come back within 0\.3 s|the Node .*"):
             node.send("event", "door", confirm=confirm)
-    with pytest.raises(kozo.DisconnectedError, match="the Node 'clock' has gone, and did not come back within 0.3 s"):
+    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' has gone, and did not come back within 0\.3 s"):
         node.receive("event")
     node.close()
 

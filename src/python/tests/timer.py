@@ -13,7 +13,7 @@ class Timer(Role):
         tick = (self["message"], time.strftime("%H:%M:%S"))
         self.sendEvent("tick", data=tick)
         if self["log"]:
-            self.sendLog("Tick:", tick[1], *(self["message"] and [self["message"]] or []))
+            self.sendLog("Tick:", tick[1], *((self["message"] and [self["message"]]) or []))
 
 
 roleInfo = {

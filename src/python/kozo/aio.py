@@ -1,0 +1,374 @@
+"""The same as `kozo.attach()`, for asyncio.
+
+>>> import asyncio
+>>> from kozo import aio
+>>> async def main():
+...     async with await aio.attach(name="porter") as node:
+...         async with await node.receive("event", "door") as doors:
+...             await node.send("event", "door", data={"open": True})
+...             async for message in doors:
+...                 return message
+>>> asyncio.run(main())
+<event 'door' from porter@clock: {'open': True}>
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import attaching
+from .conversation import LARGE, PATIENCE, Sent, sent
+from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
+from .lines import Sender, notification, request
+from .message import Message, Pattern, matcher, message_from, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Self
+
+    from .lines import Line
+
+T = TypeVar("T")
+
+#: Seconds between two attempts to reach a Node that has gone.
+PAUSE = 0.1
+
+
+async def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
+    """Take part in a Node of this machine; see `kozo.attach`, which takes and raises the same."""
+    attached = await asyncio.to_thread(attaching.attach, node, name, {})
+    made = Node(node, patience)
+    await made.converse(attached)
+    return made
+
+
+class Node:
+    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop."""
+
+    def __init__(self, node: str | None, patience: float) -> None:
+        """See `attach`, which is what to call."""
+        #: The name of the Role that this program is.
+        self.role = ""
+        #: The name of the Node.
+        self.name = ""
+        self._asked, self._patience = node, patience
+        self._queues: list[_Queue] = []
+        self._talk: _Talk
+        self._is_closed = False
+        self._again = asyncio.Lock()
+
+    async def converse(self, attached: attaching.Attached) -> None:
+        """Speak over this connection from now on."""
+        self.role, self.name = attached.start["role"], attached.start["node"]
+        self._asked = self._asked or self.name
+        loop = asyncio.get_running_loop()
+        talk = _Talk(self._deliver, attached)
+        await loop.create_unix_connection(lambda: talk, sock=attached.connection)
+        self._talk = talk
+        talk.write(notification("ready"))
+        if self._queues:
+            await talk.ask("interest", {"patterns": self._patterns()})
+        # Who receives may have to notice that it goes on, or goes wrong again.
+        task = loop.create_task(self._look_after(talk))
+        talk.keep(task)
+
+    async def _look_after(self, talk: _Talk) -> None:
+        await talk.ended.wait()
+        if self._is_closed:
+            return
+        if talk.is_stopped and await asyncio.to_thread(talk.process.outlives_a_stop):
+            await self.close()
+            return
+        # It is tried for as long as anything is waited for.
+        while not self._is_closed and self._talk is talk:
+            try:
+                await self._reconnect(talk)
+            except (NoNodeError, attaching.NameTakenError, DisconnectedError):
+                await asyncio.sleep(PAUSE)
+            except KozoError:
+                await self.close()
+
+    async def _reconnect(self, talk: _Talk) -> None:
+        async with self._again:
+            if self._talk is talk and not self._is_closed:
+                await self.converse(await asyncio.to_thread(attaching.attach, self._asked, self.role, {}))
+
+    async def _with(self, say: Callable[[_Talk], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._patience):
+                while True:
+                    if self._is_closed:
+                        raise DisconnectedError(self._talk.why or "it was closed by this program")
+                    talk = self._talk
+                    try:
+                        return await say(talk)
+                    except DisconnectedError:
+                        await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+            raise DisconnectedError(text) from None
+
+    async def send(
+        self,
+        kind: str,
+        type: str | None = None,
+        data: object = None,
+        *,
+        channel: str | None = None,
+        confirm: bool = False,
+    ) -> Sent | None:
+        """Send a Message; see `kozo.Node.send`. It waits while the Node does not take what was sent before."""
+        if confirm:
+            return await self._talk.send_confirmed(kind, type, data, channel)
+        return await self._with(lambda talk: talk.send(kind, type, data, channel))
+
+    async def log(self, text: str, level: str = "info") -> None:
+        """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
+        await self._with(lambda talk: talk.say("log", {"level": level, "text": text}))
+
+    async def status(self, text: str | None) -> None:
+        """Set what `kozoctl role` shows of this program; None takes it away."""
+        await self._with(lambda talk: talk.say("status", {"text": text}))
+
+    async def receive(
+        self,
+        kind: str | None = None,
+        type: str | None = None,
+        *,
+        channel: str | None = None,
+        role: str | None = None,
+        node: str | None = None,
+    ) -> Receiver:
+        """Give the Messages that match, from now on, one after the other; see `kozo.Node.receive`."""
+        queue = _Queue(pattern(kind, type, channel, role, node))
+        await self._say_interest(queue.pattern)
+        self._queues.append(queue)
+        return Receiver(self, queue)
+
+    def _patterns(self) -> list[Pattern]:
+        return [queue.pattern for queue in self._queues]
+
+    async def _say_interest(self, *more: Pattern) -> None:
+        await self._with(lambda talk: talk.ask("interest", {"patterns": [*self._patterns(), *more]}))
+
+    async def forget(self, queue: _Queue) -> None:
+        """Receive no more of these Messages."""
+        if queue in self._queues:
+            self._queues.remove(queue)
+            queue.close()
+            if not self._is_closed:
+                await self._say_interest()
+
+    def _deliver(self, params: dict[str, Any]) -> None:
+        message = message_from(Message(), params)
+        for queue in self._queues:
+            if len(self._queues) == 1 or queue.matches(message):
+                queue.put(message)
+
+    async def close(self) -> None:
+        """Detach from the Node; iterations over what it receives end."""
+        self._is_closed = True
+        self._talk.close()
+        for queue in self._queues:
+            queue.close()
+
+    async def __aenter__(self) -> Self:
+        """Detach at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Detach."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """Show where it is attached."""
+        state = "closed" if self._is_closed else f"attached as {self.role!r}"
+        return f"<Node {self.name!r}, {state}>"
+
+
+class _Queue:
+    """Messages that wait to be taken."""
+
+    def __init__(self, words: Pattern) -> None:
+        self.pattern = words
+        self.matches = matcher([words])
+        self._messages: deque[Message] = deque()
+        self._changed = asyncio.Event()
+        self._is_closed = False
+
+    def put(self, message: Message) -> None:
+        self._messages.append(message)
+        self._changed.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._changed.set()
+
+    async def take(self) -> Message | None:
+        """Wait for a Message; None once it is closed and all are taken."""
+        while not self._messages:
+            if self._is_closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return self._messages.popleft()
+
+
+class Receiver:
+    """The Messages that match a pattern: an asynchronous iterator, and a context manager that ends the interest."""
+
+    def __init__(self, node: Node, queue: _Queue) -> None:
+        """Take what comes into the queue."""
+        self._node, self._queue = node, queue
+
+    def __aiter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __anext__(self) -> Message:
+        """Wait for the next Message."""
+        message = await self._queue.take()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def close(self) -> None:
+        """End the interest; iterations end once what came before is taken."""
+        await self._node.forget(self._queue)
+
+    async def __aenter__(self) -> Self:
+        """End the interest at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the interest."""
+        await self.close()
+
+
+class _Talk(asyncio.Protocol):
+    """What is said with one Node over one connection."""
+
+    def __init__(self, deliver: Callable[[dict[str, Any]], None], attached: attaching.Attached) -> None:
+        self._deliver = deliver
+        self._cutter, self.process = attached.cutter, attached.process
+        self._sender = Sender()
+        self._transport: asyncio.Transport | None = None
+        self._gathered: list[bytes] = []
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        self._answers: dict[int, asyncio.Future[Line]] = {}
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+        self.ended = asyncio.Event()
+        self.is_stopped = False
+        self.why = ""
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task that goes on for as long as this does."""
+        self._task = task
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(f"the Node has gone: {exc}" if exc else "the Node has closed the connection")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        self._may_write.set()
+
+    def data_received(self, data: bytes) -> None:
+        for line in self._cutter.lines(data):
+            method = line.get("method")
+            if method == "message":
+                self._deliver(line["params"])
+            elif method == "stop":
+                self.is_stopped = True
+                self.why = "the Node has stopped this Role"
+                self.close()
+            elif line.get("id") in self._answers:
+                answer = self._answers.pop(line["id"])
+                if not answer.done():
+                    answer.set_result(line)
+            elif "error" in line:
+                self.why = f"the Node does not understand this program: {line['error']['message']}"
+
+    def write(self, line: bytes) -> None:
+        """Write a line, with what else is said in this turn of the event loop."""
+        if self.ended.is_set():
+            raise DisconnectedError(self.why)
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._gathered.append(line)
+
+    def _flush(self) -> None:
+        data = b"".join(self._gathered)
+        self._gathered.clear()
+        if self._transport is not None and data and not self.ended.is_set():
+            self._transport.write(data)
+
+    async def say(self, method: str, params: dict[str, object]) -> None:
+        """Say something that is not answered."""
+        self.write(notification(method, params))
+
+    async def send(self, kind: str, message_type: str | None, data: object, channel: str | None) -> None:
+        """Send a Message."""
+        line = self._sender.line(kind, message_type, channel, data)
+        if len(line) >= LARGE:
+            await self.send_confirmed(kind, message_type, data, channel)
+            return
+        self.write(line)
+        if not self._may_write.is_set():
+            await self._may_write.wait()
+
+    async def send_confirmed(self, kind: str, message_type: str | None, data: object, channel: str | None) -> Sent:
+        """Send a Message, and learn what became of it."""
+        number = self._expect()
+        line = self._sender.line(kind, message_type, channel, data, number)
+        return sent(await self._answer(number, line))
+
+    async def ask(self, method: str, params: dict[str, object]) -> dict[str, Any]:
+        """Say something that is answered, and give the answer."""
+        number = self._expect()
+        return await self._answer(number, request(number, method, params))
+
+    def _expect(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _answer(self, number: int, line: bytes) -> dict[str, Any]:
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            self.write(line)
+            async with asyncio.timeout(PATIENCE):
+                answer = await self._answers[number]
+        except TimeoutError:
+            raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s") from None
+        finally:
+            self._answers.pop(number, None)
+        if "error" in answer:
+            raise RefusedError(answer["error"]["message"])
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _end(self, why: str) -> None:
+        self.why = self.why or why
+        self.ended.set()
+        self._may_write.set()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(DisconnectedError(self.why))
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._flush()
+        self._end("it was closed by this program")
+        if self._transport is not None:
+            self._transport.close()
