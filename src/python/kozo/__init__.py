@@ -24,7 +24,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kozo import aio
+    from kozo import aio as aio
 
     from . import helpers as helpers
     from . import messages as messages

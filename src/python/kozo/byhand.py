@@ -89,10 +89,7 @@ def run(program: Program, node: str | None, name: str | None, arguments: Sequenc
         raise SystemExit(0)
     try:
         node, name, options = _read(program.declared, node, name, list(arguments))
-        missing = program.declared.missing(options)
-        if missing:
-            raise KozoError(f"the option '{missing[0]}' must be given: --set {missing[0]}=VALUE")
-        program.run_attached(node, name, {**program.declared.defaults(), **options})
+        program.run_attached(node, name, options)
     except KozoError as error:
         # Who runs it by hand wants the sentence, not where in this package it was said.
         print(f"{own}: {error}", file=sys.stderr)
@@ -121,4 +118,7 @@ def _read(
             if option not in known or not is_set:
                 raise KozoError(f"there is no option {option!r}; there are: {', '.join(known) or 'none'}")
             options[option] = known[option].parse(option, text)
-    return node, name, options
+    missing = declared.missing(options)
+    if missing:
+        raise KozoError(f"the option '{missing[0]}' must be given: --set {missing[0]}=VALUE")
+    return node, name, {**declared.defaults(), **options}

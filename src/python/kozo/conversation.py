@@ -261,16 +261,19 @@ class Conversation:
             data = b""
             self.ended = self.ended or f"the Node has gone: {error}"
         if data:
+            # Most of what comes are Messages, so nothing is looked up for each.
+            make, deliver = self._message_class, self._deliver
             for line in self._cutter.lines(data):
-                self._heed(line)
+                if line.get("method") == "message":
+                    deliver(message_from(make(), line["params"]))
+                else:
+                    self._heed(line)
         elif data is not None:
             self.ended = self.ended or "the Node has closed the connection"
 
     def _heed(self, line: Line) -> None:
         method = line.get("method")
-        if method == "message":
-            self._deliver(message_from(self._message_class(), line["params"]))
-        elif method is not None:
+        if method is not None:
             self._notice(method, line.get("params") or {})
         elif line.get("id") in self._answers:
             self._answers[line["id"]] = line

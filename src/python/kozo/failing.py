@@ -38,10 +38,7 @@ def report(error: BaseException, about: object, peer: Conversation | Node | None
 def _summary(error: BaseException, frames: list[traceback.FrameSummary], about: object) -> str:
     said = str(error)
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    if isinstance(about, str):
-        reason = about
-    else:
-        reason = f"the {getattr(about, 'kind', 'message')} '{getattr(about, 'type', '')}'"
+    reason = about if isinstance(about, str) else f"the {getattr(about, 'kind', '')} '{getattr(about, 'type', '')}'"
     if not frames:
         return f"{what} (for {reason})"
     last = frames[-1]

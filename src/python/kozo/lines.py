@@ -1,11 +1,12 @@
 """The lines of the protocol: JSON, one object a line, read in batches and written as cheaply as it goes.
 
-`msgspec` does the JSON if it is imported fast enough to be worth it, that is if it is installed; else `orjson`, else the
-standard library. See `kozo-role(7)` for what the lines say.
+The standard library does the JSON, and `msgspec` or `orjson`, where one of them is installed, once there is much of it. See
+`kozo-role(7)` for what the lines say.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from .errors import KozoError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Line = dict[str, Any]
+
+#: Bytes that are much.
+_MUCH = 256 * 1024
 
 # As the Node has them, in bytes.
 LONGEST_NAME = 255
@@ -61,25 +65,41 @@ def _msgspec() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]
     return decoder.decode_lines, msgspec.json.Encoder().encode
 
 
-def _best() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
-    import os
+class Codec:
+    """Reads and writes JSON: with the standard library at first, and with what is faster once there is much to do.
 
-    # For measurements and tests: the standard library's, whatever is installed.
-    if os.environ.get("KOZO_PYTHON_JSON") == "standard":
-        return _standard()
-    for library in (_msgspec, _orjson):
-        try:
-            return library()
-        except ImportError:
-            continue
-    return _standard()
+    A fast library takes longer to import, and more memory, than most Roles take for all else.
+    """
+
+    #: Reads whole lines, however many.
+    read: Callable[[bytes], list[Line]]
+    #: Writes a value for which `is_plain` holds.
+    dump: Callable[[object], bytes]
+
+    def __init__(self) -> None:
+        self.read, self.dump = _standard()
+        # For tests and measurements: `standard`, whatever is installed, or `fast`, from the first line on.
+        wish = os.environ.get("KOZO_PYTHON_JSON")
+        #: Bytes until there is much to do.
+        self.left: float = _MUCH if wish != "standard" else float("inf")
+        if wish == "fast":
+            self.count(_MUCH + 1)
+
+    def count(self, size: int) -> None:
+        """Count bytes that were read or written."""
+        self.left -= size
+        if self.left < 0:
+            self.left = float("inf")
+            for library in (_msgspec, _orjson):
+                try:
+                    self.read, self.dump = library()
+                except ImportError:
+                    continue
+                break
 
 
-#: Reads whole lines, however many.
-read: Callable[[bytes], list[Line]]
-#: Writes a value for which `is_plain` holds.
-dump: Callable[[object], bytes]
-read, dump = _best()
+#: That of this process.
+codec = Codec()
 
 
 class Cutter:
@@ -94,6 +114,7 @@ class Cutter:
         if not end:
             self._rest.append(data)
             return []
+        codec.count(end)
         if self._rest:
             self._rest.append(data[:end])
             whole = b"".join(self._rest)
@@ -102,7 +123,7 @@ class Cutter:
             whole = data if end == len(data) else data[:end]
         if end < len(data):
             self._rest.append(data[end:])
-        return read(whole)
+        return codec.read(whole)
 
 
 def notification(method: str, params: dict[str, object] | None = None) -> bytes:
@@ -110,12 +131,12 @@ def notification(method: str, params: dict[str, object] | None = None) -> bytes:
     line: dict[str, object] = {"jsonrpc": "2.0", "method": method}
     if params is not None:
         line["params"] = params
-    return dump(line) + b"\n"
+    return codec.dump(line) + b"\n"
 
 
 def request(number: int, method: str, params: dict[str, object]) -> bytes:
     """Write something that is answered."""
-    return dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
+    return codec.dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
 
 
 def with_value(name: str, value: object) -> bytes:
@@ -126,10 +147,10 @@ def with_value(name: str, value: object) -> bytes:
     """
     if is_plain(value):
         try:
-            return b'"' + name.encode() + b'":' + dump(value)
+            return b'"' + name.encode() + b'":' + codec.dump(value)
         except UnicodeEncodeError:
             raise UnsendableError(f"{name} has a text in it that is no valid Unicode") from None
-    return b'"msgpack":' + dump(pack_text(value))
+    return b'"msgpack":' + codec.dump(pack_text(value))
 
 
 class Sender:
@@ -146,7 +167,9 @@ class Sender:
             begun = self._begin(kind, message_type, channel)
         if number:
             begun = b'{"id":%d,%b' % (number, begun[1:])
-        return begun + with_value("data", data) + b"}}\n"
+        line = begun + with_value("data", data) + b"}}\n"
+        codec.count(len(line))
+        return line
 
     def _begin(self, kind: str, message_type: str | None, channel: str | None) -> bytes:
         if kind not in KINDS:
@@ -158,7 +181,7 @@ class Sender:
             raise KozoError(f"the type is missing: kozo.send({kind!r}, TYPE)")
         if channel is not None:
             params["channel"] = checked_name("channel", channel)
-        begun = b'{"jsonrpc":"2.0","method":"send","params":' + dump(params)[:-1] + b","
+        begun = b'{"jsonrpc":"2.0","method":"send","params":' + codec.dump(params)[:-1] + b","
         if len(self._begun) >= 256:
             self._begun.clear()
         self._begun[(kind, message_type, channel)] = begun

@@ -67,10 +67,8 @@ class Option:
             said["kind"] = self.kind
         if self.default is not _MISSING:
             said["default"] = _plain(self.default)
-        for name, bound in (("min", self.least), ("max", self.most)):
-            if bound is not None:
-                said[name] = bound
-        return said
+        bounds = {"min": self.least, "max": self.most}
+        return said | {name: bound for name, bound in bounds.items() if bound is not None}
 
     def value(self, said: Any) -> object:
         """Give the value that a program sees, of the one that the Node says."""

@@ -44,7 +44,7 @@ def is_plain(value: object, depth: int = DEEPEST) -> bool:
     if kind is dict:
         if depth == 0 or (len(value) == 1 and _BASE64_KEY in value):  # type: ignore[arg-type,operator]
             return False
-        for key, item in value.items():  # type: ignore[attr-defined]
+        for key, item in value.items():  # type: ignore[attr-defined]  # noqa: SIM110 - twice as fast
             if type(key) is not str or not is_plain(item, depth - 1):
                 return False
         return True
@@ -75,8 +75,8 @@ def pack_text(value: object) -> str:
 def unpack_text(text: str) -> object:
     """Decode MessagePack in Base64.
 
-    >>> unpack_text("gQHEAQA=")
-    {1: b'\\x00'}
+    >>> unpack_text("gQGhYQ==")
+    {1: 'a'}
     """
     return unpack(a2b_base64(text))
 

@@ -270,16 +270,14 @@ def test_ctrl_c_ends_it(clock: Any) -> None:
 
 
 def test_the_interactive_interpreter(clock: Any) -> None:
-    lines = "\n".join(
-        [
-            "import kozo",
-            "node = kozo.attach()",
-            "node",
-            "bells = node.receive('order', 'ring')",
-            "node.send('order', 'ring', confirm=True)",
-            "next(bells)",
-        ]
-    )
+    lines = """
+import kozo
+node = kozo.attach()
+node
+bells = node.receive('order', 'ring')
+node.send('order', 'ring', confirm=True)
+next(bells)
+"""
     done = subprocess.run([sys.executable, "-i", "-q"], input=lines, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "<Node 'clock', attached as 'python'>",
