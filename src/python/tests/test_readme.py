@@ -1,0 +1,67 @@
+"""What the README says, typed in."""
+
+from __future__ import annotations
+
+import doctest
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from test_role import put, start
+
+import kozo
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+def blocks() -> list[str]:
+    """Give the pieces of Python."""
+    return [part.partition("```")[0] for part in README.read_text().split("```python\n")[1:]]
+
+
+def test_the_script(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [""])
+    script = doctest.DocTestParser().get_doctest(blocks()[0], {}, "README.md", str(README), 0)
+    assert len(script.examples) == 7
+    told: list[str] = []
+    assert doctest.DocTestRunner().run(script, out=told.append).failed == 0, "".join(told)
+
+
+def test_the_roles(system: Any, roles: pathlib.Path) -> None:
+    short, long, _ = blocks()[1:]
+    put(roles, "doorbell", short)
+    start(system, "doorbell")
+    with kozo.attach() as node, node.receive("event", "rung") as rung:
+        node.send("order", "ring", channel="door")
+        assert next(rung).channel == "door"
+    put(roles, "doorbell", long.replace("22,", "24,"))
+    clock = system.nodes["clock"]
+    clock.kozoctl("reload")
+    clock.kozoctl("wait", "role=doorbell:running", "--timeout", "30s")
+    with kozo.attach() as node, node.receive("reply", "ring") as replies:
+        node.send("order", "ring", channel="back door")
+        assert next(replies).data == "ding"
+
+
+def test_it_is_two_screens_at_most() -> None:
+    # Of 50 lines each, without the empty ones.
+    assert len([line for line in README.read_text().splitlines() if line]) <= 100
+
+
+def test_the_wheel_has_all_of_it(tmp_path: pathlib.Path) -> None:
+    source = README.parent
+    build = "import os, sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    copy = tmp_path / "source"
+    subprocess.run(["cp", "-r", source, copy], check=True)
+    done = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=copy, capture_output=True, text=True, check=True)
+    wheel = tmp_path / done.stdout.split()[-1]
+    workspace = (source.parent.parent / "Cargo.toml").read_text()
+    version = workspace.partition('\nversion = "')[2].partition('"')[0]
+    assert wheel.name == f"kozo-{version}-py3-none-any.whl"
+    assert kozo.__version__ == version
+    target = tmp_path / "installed"
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, target], check=True)
+    modules = {file.name for file in (target / "kozo").iterdir()}
+    assert modules == {file.name for file in (source / "kozo").iterdir()} - {"__pycache__"}
