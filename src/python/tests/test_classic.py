@@ -17,7 +17,7 @@ from kit import until
 
 import kozo
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent / "roles"
 
 # How a Node runs a file that is not executable.
 WRAPPER = '#!/bin/sh\nexec "{python}" -m kozo "{file}" "$@"\n'

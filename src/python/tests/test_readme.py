@@ -6,12 +6,14 @@ import doctest
 import pathlib
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from test_role import put, start
 
 import kozo
+
+if TYPE_CHECKING:
+    import pytest
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 

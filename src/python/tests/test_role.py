@@ -18,7 +18,7 @@ from kit import PROGRAMS, until
 
 import kozo
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent / "roles"
 
 
 def put(roles: pathlib.Path, name: str, text: str | None = None) -> pathlib.Path:
