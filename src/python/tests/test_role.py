@@ -219,7 +219,7 @@ def test_options_of_all_types(system: Any, roles: pathlib.Path, given: str, show
         (["--set", "pause=5 years"], "the option 'pause': '5 years' is not a duration"),
         (["--set"], "--set needs a value"),
         (["--sat=1"], "'--sat' is no argument: there are --node, --name, --set, --describe and --help"),
-        (["--set", "who=me"], "no Node runs on this machine: start one"),
+        (["--set", "who=me"], "no Node listens at "),
     ],
 )
 def test_by_hand_one_sentence_says_what_is_wrong(
