@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def _points_at(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nodes of the machine itself are in folders that cannot be hidden from here; the tests have none there.
     monkeypatch.setenv("XDG_RUNTIME_DIR", system.environment["XDG_RUNTIME_DIR"])
-    for name in ("KOZO_ROLE", "KOZO_RUN", "KOZO_NODE"):
+    # Other Nodes may run on this machine.
+    monkeypatch.setenv("KOZO_NODE", str(system.folder / "run/kozo/clock"))
+    for name in ("KOZO_ROLE", "KOZO_RUN"):
         monkeypatch.delenv(name, raising=False)
 
 

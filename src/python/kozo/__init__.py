@@ -149,7 +149,7 @@ def attach(node: str | None = None, *, name: str | None = None, patience: float 
     >>> node.close()
 
     Args:
-        node: The name of the Node, or the path of its socket; the only one there is if it is missing.
+        node: The name of the Node, or the path of its socket; if it is missing that of `$KOZO_NODE`, or the only one there is.
         name: The name of the Role; that of the program, if it is missing, with a number if there is such a Role already.
         patience: Seconds that a call waits for a Node that restarts.
 

@@ -23,6 +23,7 @@ from .conversation import LARGE, PATIENCE, Sent, sent
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
 from .lines import Sender, notification, request
 from .message import Message, Pattern, matcher, message_from, pattern
+from .places import asked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ PAUSE = 0.1
 
 async def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
     """Take part in a Node of this machine; see `kozo.attach`, which takes and raises the same."""
+    node = asked(node)
     attached = await asyncio.to_thread(attaching.attach, node, name, {})
     made = Node(node, patience)
     await made.converse(attached)

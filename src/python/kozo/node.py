@@ -12,6 +12,7 @@ from .attaching import Attached, NameTakenError, attach
 from .conversation import Conversation, Sent, read_start
 from .errors import DisconnectedError, NoNodeError
 from .message import Message, Pattern, matcher, pattern
+from .places import asked
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Node:
         self._is_closed = False
         self._is_stopped = False
         self._status: str | None = None
+        node = asked(node)
         attached = attach(node, name, details)
         start = read_start(attached.start)
         #: The name of the Role that this program is.

@@ -32,6 +32,11 @@ def parents() -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def asked(node: str | None) -> str | None:
+    """Give the Node that is meant: the one that was named, or that of `$KOZO_NODE`; None if there is neither."""
+    return node or os.environ.get("KOZO_NODE") or None
+
+
 def connect(node: str | None) -> tuple[socket.socket, Path]:
     """Connect to the Node of this name or at this path, or to the only one there is.
 

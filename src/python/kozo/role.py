@@ -290,7 +290,7 @@ def _taking(function: Callable[..., object]) -> Callable[[object], object]:
     """Give what calls a function with what it was called for, if it takes that."""
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & 0x80:
-        raise TypeError(f"{function.__name__} is async: use it with kozo.aio")
+        raise TypeError(f"{function.__name__} is async, but a Role calls plain functions; kozo.aio is for scripts")
     is_method = hasattr(function, "__self__")
     if code is not None and code.co_argcount - is_method == 0 and not code.co_flags & 0x04:
         return lambda _: function()

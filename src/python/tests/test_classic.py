@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -21,6 +20,10 @@ HERE = pathlib.Path(__file__).parent / "roles"
 
 # How a Node runs a file that is not executable.
 WRAPPER = '#!/bin/sh\nexec "{python}" -m kozo "{file}" "$@"\n'
+
+# Those that tell of both timers, and all that tell something.
+BIRDS = ("newbird", "allbird")
+ROLES = ("new", "old", "oldbird", *BIRDS)
 
 
 def put(roles: pathlib.Path, name: str, text: str | None = None, as_type: str | None = None) -> None:
@@ -49,8 +52,9 @@ def test_timer_and_cuckoo_behave_like_the_built_in_ones(system: Any, roles: path
         def enough() -> bool:
             for message in iter(lambda: messages.get(0.01), None):
                 seen.setdefault((message.role, message.kind), []).append(message)
-            told = [seen.get((role, "log"), []) for role in ("new", "old", "newbird", "oldbird")]
-            return min(map(len, told)) >= 3
+            told = {role: [message.data for message in seen.get((role, "log"), [])] for role in ROLES}
+            both = all(any(f"{timer}@" in line for line in told[bird]) for bird in BIRDS for timer in ("new", "old"))
+            return both and min(map(len, told.values())) >= 3
 
         until("both tick, and both cuckoos tell", enough)
     for kind in ("event", "log"):
@@ -58,11 +62,10 @@ def test_timer_and_cuckoo_behave_like_the_built_in_ones(system: Any, roles: path
         shapes = [re.sub(r"\d\d:\d\d:\d\d", "TIME", json.dumps(message.data)) for message in (old, new)]
         assert shapes[0] == shapes[1]
         assert (old.type, old.channel) == (new.type, new.channel)
-    # Every tick as long after the one before.
     for role in ("old", "new"):
         times = [message.time for message in seen[role, "event"]]
-        steps = [after - before for before, after in pairwise(times)]
-        assert min(steps) > 100_000
+        # A machine that is busy may make one late, but none too many.
+        assert times[-1] - times[0] > (len(times) - 2) * 200_000
     assert ("quiet", "log") not in seen
     # What they tell of a tick is the same, and each hears the timer that it was told of, or all.
     told = {}
@@ -157,7 +160,7 @@ def everything(system: Any, roles: pathlib.Path) -> Any:
 
 def ask(what: str, role: str = "everything") -> Any:
     """Ask a Role that runs, and give what it tells."""
-    with kozo.attach("clock") as node, node.receive("event", "told", role=role) as told:
+    with kozo.attach() as node, node.receive("event", "told", role=role) as told:
         until("it is there", lambda: node.send("order", "ask", ("tuple",)) or told.get(0.2))
         while told.get(0.2):
             pass
@@ -174,7 +177,7 @@ def test_all_that_a_role_can_call(everything: Any) -> None:
     assert ask("sender") == ["clock", "clock", "pytest", "pytest@clock", True, True]
     assert ask("names") == ["everything", "clock", ["clock", "attic"], "clock", None]
     assert ask("timeout") == [None, None]
-    with kozo.attach("clock") as node, node.receive("log") as logs:
+    with kozo.attach() as node, node.receive("log") as logs:
         ask("lines")
         assert next(logs).data == "c 3 None"
     everything.log.wait_for("INFO a 1", "everything")
@@ -191,7 +194,7 @@ def test_what_a_node_does_not_tell_is_said(everything: Any) -> None:
 @pytest.mark.parametrize("what", ["sleep", "accept"])
 def test_one_that_blocks_is_stopped(everything: Any, what: str) -> None:
     ask("tuple")
-    with kozo.attach("clock") as node:
+    with kozo.attach() as node:
         node.send("order", "ask", (what,))
         everything.kozoctl("role", "everything", "stop")
     assert everything.kozoctl("role", "everything")["state"] == "stopped"
@@ -200,7 +203,7 @@ def test_one_that_blocks_is_stopped(everything: Any, what: str) -> None:
 
 def test_one_that_raises_fails_with_its_line(everything: Any) -> None:
     ask("tuple")
-    with kozo.attach("clock") as node:
+    with kozo.attach() as node:
         node.send("order", "ask", ("raise",))
         everything.log.wait_for("everything.py:47: KozoError: no 7 (in tell, for run)")
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +65,22 @@ kozo.run()
         node.send("order", "ring", channel="door")
         message = next(rung)
         assert (message.role, message.channel, message.data) == ("doorbell", "door", None)
+
+
+def test_a_file_that_is_not_executable(system: Any, roles: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    # What a Node runs then.
+    command = f'#!/bin/sh\nexec "{sys.executable}" -m kozo "{HERE / "bell.py"}" "$@"\n'
+    program = roles / "bell"
+    program.write_text(command)
+    program.chmod(0o755)
+    start(system, "bell", "sound: dong")
+    with kozo.attach() as node, node.receive("event", "rung") as rung:
+        node.send("order", "ring")
+        assert next(rung).data["sound"] == "dong"
+    for arguments in (["--describe"], ["--help"]):
+        ways = ([sys.executable, str(HERE / "bell.py")], [str(program)])
+        told = [subprocess.run([*way, *arguments], capture_output=True, text=True, check=True).stdout for way in ways]
+        assert told[0] == told[1]
 
 
 def test_options_storage_and_stray_prints(system: Any, bell: Any) -> None:
@@ -204,7 +219,7 @@ def test_options_of_all_types(system: Any, roles: pathlib.Path, given: str, show
         (["--set", "pause=5 years"], "the option 'pause': '5 years' is not a duration"),
         (["--set"], "--set needs a value"),
         (["--sat=1"], "'--sat' is no argument: there are --node, --name, --set, --describe and --help"),
-        (["--set", "who=me"], "no Node runs on this machine: start one"),
+        (["--set", "who=me"], "no Node listens at "),
     ],
 )
 def test_by_hand_one_sentence_says_what_is_wrong(
@@ -336,8 +351,15 @@ def test_a_role_that_attaches_is_told_to_run(system: Any, roles: pathlib.Path) -
     node.log.wait_for("this program was started by a Node as its Role 'script': use kozo.run(), not kozo.attach()")
 
 
-def test_it_starts_with_little(tmp_path: pathlib.Path) -> None:
-    file = put(tmp_path, "bell")
+def test_a_handler_that_is_async_is_refused() -> None:
+    async def ring() -> None:
+        pass
+
+    with pytest.raises(TypeError, match="ring is async, but a Role calls plain functions"):
+        kozo.on("order", "ring")(ring)
+
+
+def test_it_starts_with_little() -> None:
     script = (
         "import sys, runpy; sys.argv = ['bell', '--describe']\nimport kozo\nfrom kozo import role\nprint(*sys.modules)"
     )
@@ -346,5 +368,3 @@ def test_it_starts_with_little(tmp_path: pathlib.Path) -> None:
     loaded = set(done.stderr.split()) | set(done.stdout.split())
     assert "kozo.role" in loaded, done
     assert not loaded & {"asyncio", "logging", "dataclasses", "inspect", "socket", "pathlib", "argparse", "traceback"}
-    assert file.exists()
-    assert shutil.which("python3")
