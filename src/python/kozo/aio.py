@@ -163,8 +163,8 @@ class Node:
             if not self._is_closed:
                 await self._say_interest()
 
-    def _deliver(self, params: dict[str, Any]) -> None:
-        message = message_from(Message(), params)
+    def _deliver(self, params: dict[str, Any], has_bytes: bool) -> None:  # noqa: FBT001 - for each Message
+        message = message_from(Message(), params, has_bytes)
         for queue in self._queues:
             if len(self._queues) == 1 or queue.matches(message):
                 queue.put(message)
@@ -252,7 +252,7 @@ class Receiver:
 class _Talk(asyncio.Protocol):
     """What is said with one Node over one connection."""
 
-    def __init__(self, deliver: Callable[[dict[str, Any]], None], attached: attaching.Attached) -> None:
+    def __init__(self, deliver: Callable[[dict[str, Any], bool], None], attached: attaching.Attached) -> None:
         self._deliver = deliver
         self._cutter, self.process = attached.cutter, attached.process
         self._sender = Sender()
@@ -290,7 +290,7 @@ class _Talk(asyncio.Protocol):
         for line in self._cutter.lines(data):
             method = line.get("method")
             if method == "message":
-                self._deliver(line["params"])
+                self._deliver(line["params"], self._cutter.has_bytes)
             elif method == "stop":
                 self.is_stopped = True
                 self.why = "the Node has stopped this Role"

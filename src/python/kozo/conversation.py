@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import DisconnectedError, RefusedError
 from .lines import Cutter, Sender, notification, request, with_value
 from .message import Message, Pattern, message_from
-from .values import unpack_text
+from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ class Start(NamedTuple):
 
 def read_start(params: dict[str, Any]) -> Start:
     """Read what `start` says."""
-    stored = params.get("stored")
+    stored = with_bytes(params.get("stored"))
     if "storedMsgpack" in params:
         stored = unpack_text(params["storedMsgpack"])
     return Start(
@@ -263,9 +263,10 @@ class Conversation:
         if data:
             # Most of what comes are Messages, so nothing is looked up for each.
             make, deliver = self._message_class, self._deliver
-            for line in self._cutter.lines(data):
+            lines, has_bytes = self._cutter.lines(data), self._cutter.has_bytes
+            for line in lines:
                 if line.get("method") == "message":
-                    deliver(message_from(make(), line["params"]))
+                    deliver(message_from(make(), line["params"], has_bytes))
                 else:
                     self._heed(line)
         elif data is not None:

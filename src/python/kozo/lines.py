@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Line = dict[str, Any]
 
+# What stands in a line in which an object stands for bytes.
+_BYTES_MARK = b'"$base64"'
+
 #: Bytes that are much.
 _MUCH = 256 * 1024
 
@@ -107,6 +110,8 @@ class Cutter:
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
+        #: Whether there may be bytes in the lines that were given last.
+        self.has_bytes = False
 
     def lines(self, data: bytes) -> list[Line]:
         """Give the lines that are whole now that this has come too."""
@@ -123,6 +128,7 @@ class Cutter:
             whole = data if end == len(data) else data[:end]
         if end < len(data):
             self._rest.append(data[end:])
+        self.has_bytes = _BYTES_MARK in whole
         return codec.read(whole)
 
 
@@ -150,7 +156,7 @@ def with_value(name: str, value: object) -> bytes:
             return b'"' + name.encode() + b'":' + codec.dump(value)
         except UnicodeEncodeError:
             raise UnsendableError(f"{name} has a text in it that is no valid Unicode") from None
-    return b'"msgpack":' + codec.dump(pack_text(value))
+    return b'"msgpack":"%b"' % pack_text(value)
 
 
 class Sender:

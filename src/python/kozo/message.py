@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .values import unpack_text
+from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,10 +77,12 @@ class Message:
         return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
 
 
-def message_from(message: Message, params: dict[str, Any]) -> Message:
-    """Make a Message of what the Node says of it."""
+def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> Message:  # noqa: FBT001 - for each Message
+    """Make a Message of what the Node says of it, in which there may be bytes."""
     if "msgpack" in params:
         params["data"] = unpack_text(params.pop("msgpack"))
+    elif has_bytes:
+        params["data"] = with_bytes(params["data"])
     # Names are those of the protocol, so nothing has to be copied.
     message.__dict__ = params
     return message

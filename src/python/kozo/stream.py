@@ -10,9 +10,14 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections import deque
 from contextlib import suppress
 from stat import S_ISSOCK
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Bytes that are read at once: more than a pipe holds, and less than what memory is mapped anew for.
 READ = 120 * 1024
@@ -29,10 +34,10 @@ class Stream:
         """Take over two file descriptors, which may be the same."""
         self._reading, self._writing = reading, writing
         self._poll: select.poll | None = None
-        self._lock = threading.Lock()
         # Held while the system is called, so that what is written stays in order.
         self._turn = threading.Lock()
-        self._gathered: list[bytes] = []
+        self._gathered: deque[bytes] = deque()
+        # About how many bytes have gathered: threads that add to it at once may lose one of the sums.
         self._size = 0
         self._last = -1.0
         self._wake: threading.Event | None = None
@@ -49,9 +54,12 @@ class Stream:
             if not self._poll.poll(max(0, -int(-timeout * 1000 // 1))):
                 return None
         try:
-            return os.read(self._reading, READ)
+            data = os.read(self._reading, READ)
         except ConnectionError:
             return b""
+        # What is written next is likely an answer to this, and no flood.
+        self._last = -1.0
+        return data
 
     def write(self, data: bytes) -> None:
         """Write whole lines, now or soon.
@@ -59,17 +67,20 @@ class Stream:
         Raises:
             OSError: The other side reads no more.
         """
-        with self._lock:
-            if self._broken:
-                raise self._broken
-            self._gathered.append(data)
-            self._size += len(data)
+        if self._broken is not None:
+            raise self._broken
+        gathered = self._gathered
+        gathered.append(data)
+        self._size += len(data)
+        if self._size < GATHERED:
+            if len(gathered) > 1:
+                # Who brought the first of them has seen to it that they are written.
+                return
             now = monotonic()
-            is_flood = now - self._last < FLOOD and self._size < GATHERED
+            is_flood = now - self._last < FLOOD
             self._last = now
             if is_flood:
-                if len(self._gathered) == 1:
-                    self._wake_writer()
+                self._wake_writer()
                 return
         self.flush()
 
@@ -78,11 +89,15 @@ class Stream:
         if not self._gathered:
             return
         with self._turn:
-            with self._lock:
-                data = b"".join(self._gathered)
-                self._gathered.clear()
-                self._size = 0
+            data = b"".join(self._take())
+            self._size = 0
             self._write_all(data)
+
+    def _take(self) -> Iterator[bytes]:
+        # One by one, so that nothing is lost of what other threads add meanwhile.
+        with suppress(IndexError):
+            while True:
+                yield self._gathered.popleft()
 
     def _write_all(self, data: bytes) -> None:
         try:

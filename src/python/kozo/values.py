@@ -24,6 +24,9 @@ _LARGEST = 2**64 - 1
 _BASE64_KEY = "$base64"
 
 
+_BYTES = (bytes, bytearray, memoryview)
+
+
 class UnsendableError(TypeError, ValueError):
     """The data has something in it that no Message can carry."""
 
@@ -67,9 +70,30 @@ def pack(value: object) -> bytes:
     return bytes(out)
 
 
-def pack_text(value: object) -> str:
+def pack_text(value: object) -> bytes:
     """Encode a value as MessagePack in Base64, as the Node takes it in JSON."""
-    return b2a_base64(pack(value), newline=False).decode()
+    if type(value) is bytes and len(value) < 256:
+        packed = b"\xc4%c%b" % (len(value), value)
+    else:
+        packed = pack(value)
+    return b2a_base64(packed, newline=False)
+
+
+def with_bytes(value: object) -> object:
+    """Give a value that was read from JSON with bytes in place of the objects that stand for them.
+
+    >>> with_bytes([{"$base64": "AAE="}, {"$base64": 1}])
+    [b'\\x00\\x01', {'$base64': 1}]
+    """
+    if type(value) is dict:
+        if len(value) == 1:
+            text = value.get(_BASE64_KEY)
+            if type(text) is str:
+                return a2b_base64(text)
+        return {key: with_bytes(item) for key, item in value.items()}
+    if type(value) is list:
+        return [with_bytes(item) for item in value]
+    return value
 
 
 def unpack_text(text: str) -> object:
@@ -126,14 +150,14 @@ def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
             raise UnsendableError(f"{place} has a text in it that is no valid Unicode") from None
         _pack_head(out, len(text), (0xA0, 32), (0xD9, 0xDA, 0xDB))
         out += text
-    elif isinstance(value, bytes | bytearray | memoryview):
+    elif isinstance(value, _BYTES):
         _pack_head(out, len(value), None, (0xC4, 0xC5, 0xC6))
         out += value
     elif isinstance(value, Extension):
         number, data = value
         _pack_head(out, len(data), None, (0xC7, 0xC8, 0xC9))
         out += struct.pack(">b", number) + data
-    elif isinstance(value, list | tuple | dict):
+    elif isinstance(value, (list, tuple, dict)):
         if depth == 0:
             raise UnsendableError("data is nested too deeply: 127 levels are the most")
         if isinstance(value, dict):

@@ -54,6 +54,30 @@ impl RootOptions {
             import_path: paths("importPath"),
         }
     }
+
+    /// As a program is told them, by their names in the file: durations are seconds, sizes are bytes.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let number = |number: usize| OptionValue::Size(u64::try_from(number).unwrap_or(u64::MAX));
+        let texts = |paths: &[PathBuf]| {
+            OptionValue::List(paths.iter().map(|path| path.to_string_lossy().into()).collect())
+        };
+        let text = |text: &Option<String>| text.clone().map(OptionValue::Text);
+        let options = [
+            ("heartbeat", Some(OptionValue::Duration(self.heartbeat))),
+            ("connectionRetry", Some(OptionValue::Duration(self.connection_retry))),
+            ("outgoingQueueLength", Some(number(self.outgoing_queue.length))),
+            ("outgoingQueueSize", Some(number(self.outgoing_queue.size))),
+            ("maxBufferReadSize", Some(number(self.max_buffer_read_size))),
+            ("cipher", text(&self.cipher)),
+            ("hmac", text(&self.hmac)),
+            ("rolePath", Some(texts(&self.role_path))),
+            ("transportPath", Some(texts(&self.transport_path))),
+            ("importPath", Some(texts(&self.import_path))),
+        ];
+        let said =
+            |value: Option<OptionValue>| value.map_or_else(Default::default, |it| it.to_json());
+        options.into_iter().map(|(name, value)| (name.to_owned(), said(value))).collect()
+    }
 }
 
 impl Default for RootOptions {
@@ -160,6 +184,15 @@ impl System {
     /// The Node of this name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeConfig>> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The public key of each Node, as OpenSSH writes it.
+    pub fn keys(&self) -> serde_json::Map<String, serde_json::Value> {
+        let key = |node: &Arc<NodeConfig>| {
+            // One that was read can be written.
+            (node.name.clone(), node.public_key.to_openssh().unwrap_or_default().into())
+        };
+        self.nodes.iter().map(key).collect()
     }
 }
 

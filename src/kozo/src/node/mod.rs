@@ -32,7 +32,7 @@ use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
 use crate::process::Launcher;
 use crate::role::conversation::LineBudget;
-use crate::role::{Host, Inbox, Offered, SendError, Sent};
+use crate::role::{Host, Inbox, Offered, SendError, Sent, SystemFacts};
 use crate::session::SessionError;
 use crate::session::ssh::Ssh;
 use crate::status::{NodeStatus, PeerStatus, RoleStatus};
@@ -357,6 +357,11 @@ impl Host for Node {
 
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox> {
         self.shared.router.tap(interests, false)
+    }
+
+    fn system(&self) -> SystemFacts {
+        let live = self.live();
+        SystemFacts { config: live.local.config.options.to_json(), keys: live.local.system.keys() }
     }
 
     fn launcher(&self, role: &str) -> Launcher {

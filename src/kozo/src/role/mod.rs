@@ -120,6 +120,15 @@ pub struct Sent {
     pub full: bool,
 }
 
+/// What programs are told of the System.
+#[derive(Clone, Debug, Default)]
+pub struct SystemFacts {
+    /// The root-level options of the Node, by their names.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// The public key of each Node, as OpenSSH writes it.
+    pub keys: serde_json::Map<String, serde_json::Value>,
+}
+
 /// What a Role needs of its Node. `node` implements it; Roles use it through [`RoleContext`].
 pub trait Host: Send + Sync {
     /// Name of the Node.
@@ -150,6 +159,9 @@ pub trait Host: Send + Sync {
     /// Opens a view of the Messages that pass the Node and match; it ends when the last clone of
     /// the returned inbox is dropped.
     fn tap(&self, interests: Vec<Interest>) -> Arc<Inbox>;
+
+    /// What programs are told of the System, as the configuration is now.
+    fn system(&self) -> SystemFacts;
 
     /// What starts the programs of a Role, as the configuration is now.
     fn launcher(&self, role: &str) -> Launcher;

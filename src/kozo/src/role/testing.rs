@@ -311,6 +311,10 @@ impl Host for TestHost {
     }
 
     /// Through the built daemon, which is beside the tests.
+    fn system(&self) -> SystemFacts {
+        SystemFacts::default()
+    }
+
     fn launcher(&self, role: &str) -> Launcher {
         let tests = std::env::current_exe().unwrap();
         let launcher = tests.ancestors().nth(2).unwrap().join("kozo");

@@ -130,15 +130,20 @@ async fn params(
         Encoding::Json => output::json_or_packed(stored),
         Encoding::MessagePack => (stored, None),
     };
-    let options = rmpv::ext::to_value(&start.options)
-        .map_err(|error| RoleError(format!("the options cannot be encoded: {error}")))?;
+    let value = |options| {
+        rmpv::ext::to_value(options)
+            .map_err(|error| RoleError(format!("the options cannot be encoded: {error}")))
+    };
+    let system = context.host.system();
     let mut said = vec![
         ("protocol", PROTOCOL.into()),
         ("features", Value::Array(Vec::new())),
         ("node", context.host.node_name().into()),
         ("role", (&*context.name).into()),
         ("type", start.role_type.into()),
-        ("options", options),
+        ("options", value(&start.options)?),
+        ("config", value(&system.config)?),
+        ("keys", value(&system.keys)?),
         ("stored", stored),
     ];
     said.extend(packed.map(|packed| ("storedMsgpack", packed)));
