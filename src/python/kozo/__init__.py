@@ -140,7 +140,13 @@ _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = ["attach", *_MODULES]  # noqa: PLE0604 - they are all texts
 
 
-def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
+def attach(
+    node: str | None = None,
+    *,
+    name: str | None = None,
+    patience: float = 30.0,
+    queue_length: int = 1024,
+) -> Node:
     """Take part in a Node of this machine, as a Role of it, until closed or the program ends.
 
     >>> node = kozo.attach(name="porter")
@@ -152,6 +158,7 @@ def attach(node: str | None = None, *, name: str | None = None, patience: float 
         node: The name of the Node, or the path of its socket; if it is missing that of `$KOZO_NODE`, or the only one there is.
         name: The name of the Role; that of the program, if it is missing, with a number if there is such a Role already.
         patience: Seconds that a call waits for a Node that restarts.
+        queue_length: How many Messages may wait in the Node for this program; then the oldest are dropped.
 
     Raises:
         NoNodeError: There is no such Node.
@@ -161,7 +168,7 @@ def attach(node: str | None = None, *, name: str | None = None, patience: float 
     """
     from .node import Node
 
-    return Node(node, name, patience, {})
+    return Node(node, name, patience, {"messageQueueLength": queue_length})
 
 
 def __getattr__(name: str) -> object:

@@ -37,11 +37,17 @@ T = TypeVar("T")
 PAUSE = 0.1
 
 
-async def attach(node: str | None = None, *, name: str | None = None, patience: float = 30.0) -> Node:
+async def attach(
+    node: str | None = None,
+    *,
+    name: str | None = None,
+    patience: float = 30.0,
+    queue_length: int = 1024,
+) -> Node:
     """Take part in a Node of this machine; see `kozo.attach`, which takes and raises the same."""
-    node = asked(node)
-    attached = await asyncio.to_thread(attaching.attach, node, name, {})
-    made = Node(node, patience)
+    node, details = asked(node), {"messageQueueLength": queue_length}
+    attached = await asyncio.to_thread(attaching.attach, node, name, details)
+    made = Node(node, patience, details)
     await made.converse(attached)
     return made
 
@@ -49,8 +55,9 @@ async def attach(node: str | None = None, *, name: str | None = None, patience: 
 class Node:
     """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop."""
 
-    def __init__(self, node: str | None, patience: float) -> None:
+    def __init__(self, node: str | None, patience: float, details: dict[str, Any]) -> None:
         """See `attach`, which is what to call."""
+        self._details = details
         #: The name of the Role that this program is.
         self.role = ""
         #: The name of the Node.
@@ -95,7 +102,7 @@ class Node:
     async def _reconnect(self, talk: _Talk) -> None:
         async with self._again:
             if self._talk is talk and not self._is_closed:
-                await self.converse(await asyncio.to_thread(attaching.attach, self._asked, self.role, {}))
+                await self.converse(await asyncio.to_thread(attaching.attach, self._asked, self.role, self._details))
 
     async def _with(self, say: Callable[[_Talk], Awaitable[T]]) -> T:
         try:

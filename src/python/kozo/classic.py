@@ -73,15 +73,9 @@ class SystemNode:
         return self._is_self
 
     def getPublicKey(self) -> list[str]:
-        """Give the parts of its public key: its type, and the key.
-
-        Raises:
-            KozoError: The Node does not tell its Roles.
-        """
-        key = _told("keys").get(self._name)
-        if key is None:
-            raise KozoError(f"this version of Kōzō does not tell its Roles the public key of '{self._name}'")
-        return str(key).split(" ", 2)
+        """Give the parts of its public key: its type, and the key."""
+        key: str = _told("keys")[self._name]
+        return key.split(" ", 2)
 
     def __str__(self) -> str:
         """Show its name."""
@@ -158,14 +152,14 @@ def kozoSystem() -> KozoSystem:
 
 
 def kozoConfig(name: str) -> Any:
-    """Give an option of the top level of the configuration.
+    """Give an option of the top level of the configuration: intervals in seconds, sizes in bytes.
 
     Raises:
-        KozoError: The Node does not tell its Roles.
+        KozoError: There is no such option.
     """
     told = _told("config")
     if name not in told:
-        raise KozoError(f"this version of Kōzō does not tell its Roles the option '{name}' of the configuration")
+        raise KozoError(f"the configuration has no option '{name}' at its top level: there are {', '.join(told)}")
     return told[name]
 
 

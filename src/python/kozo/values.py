@@ -73,17 +73,16 @@ def pack(value: object) -> bytes:
 def pack_text(value: object) -> bytes:
     """Encode a value as MessagePack in Base64, as the Node takes it in JSON."""
     if type(value) is bytes and len(value) < 256:
-        packed = b"\xc4%c%b" % (len(value), value)
-    else:
-        packed = pack(value)
-    return b2a_base64(packed, newline=False)
+        # Most of what JSON cannot say.
+        return b2a_base64(b"\xc4%c%b" % (len(value), value), newline=False)
+    return b2a_base64(pack(value), newline=False)
 
 
 def with_bytes(value: object) -> object:
-    """Give a value that was read from JSON with bytes in place of the objects that stand for them.
+    r"""Give a value that was read from JSON with bytes in place of the objects that stand for them.
 
     >>> with_bytes([{"$base64": "AAE="}, {"$base64": 1}])
-    [b'\\x00\\x01', {'$base64': 1}]
+    [b'\x00\x01', {'$base64': 1}]
     """
     if type(value) is dict:
         if len(value) == 1:
