@@ -32,7 +32,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 # What a minimal Debian with systemd and D-Bus has; the last are for the lab alone.
-lab_packages=systemd,systemd-sysv,dbus,iproute2,procps,libfaketime
+lab_packages=systemd,systemd-sysv,dbus,iproute2,procps,python3,libfaketime
 
 HEARTBEAT=1
 OWN_CLOCKS=
