@@ -203,7 +203,8 @@ def test_one_that_raises_fails_with_its_line(everything: Any) -> None:
     ask("tuple")
     with kozo.attach() as node:
         node.send("order", "ask", ("raise",))
-        everything.log.wait_for("everything.py:47: KozoError: no 7 (in tell, for run)")
+        line = EVERYTHING[: EVERYTHING.index('KozoError("no", 7)')].count("\n") + 1
+        everything.log.wait_for(f"everything.py:{line}: KozoError: no 7 (in tell, for run)")
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
 
 
