@@ -108,7 +108,7 @@ scenario_an_administrator_can_let_the_group_manage() {
 }
 
 scenario_polkit_can_let_a_user_attach_programs() {
-    fresh clock
+    fresh scribe clock
     denied bob org.kozo.inject attach --name bobs
     put one /etc/polkit-1/rules.d/10-kozo.rules <<'END'
 polkit.addRule(function (action, subject) {
