@@ -17,6 +17,8 @@ async fn a_program_is_told_what_it_is_and_gets_messages_once_it_is_ready() {
             ("role", "bell".into()),
             ("type", "ringer".into()),
             ("options", map(&[("path", "/bell".into()), ("pause", 1.5.into())])),
+            ("config", map(&[("heartbeat", 10.into())])),
+            ("keys", map(&[("clock", "ssh-ed25519 AAAAC3Nz".into())])),
             ("stored", Value::Nil),
         ]);
         assert_eq!(start, wanted);
