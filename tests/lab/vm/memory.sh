@@ -1,6 +1,5 @@
 # What the generator lets a Node take acts, on a kernel with control groups of version 2: what takes more is slowed
-# down at MemoryHigh=, and ended and started again at MemoryMax=, or, if it is a program of a Role, ended alone; the
-# other Node of the machine goes on.
+# down at MemoryHigh=, and ended and started again at MemoryMax=; the other Node of the machine goes on.
 
 . ../nodes.sh
 install_nodes one clock scribe
@@ -16,7 +15,7 @@ group=/sys/fs/cgroup$(of clock ControlGroup)
 [ "$(at one cat "$group/pids.max")" = "$(of clock TasksMax)" ]
 at one grep -E "^Max open files +$(of clock LimitNOFILE) " "/proc/$(of clock ExecMainPID)/limits"
 
-happened() { # EVENT: to $group
+happened() { # EVENT: to the control group of clock
     [ "$(at one awk -v event="$1" '$1 == event { print $2 }' "$group/memory.events")" -gt 0 ]
 }
 
@@ -70,16 +69,4 @@ at one bash -c '
 eventually 10 was_ended 2
 away
 at one dmesg | grep -qE 'Memory cgroup out of memory: Killed process [0-9]+ \(kozo\)'
-scribe_went_on
-
-# Programs of a Role that take ever more are ended, and not their Node.
-system | sed 's|^            cuckoo:|            exploding:\n                type: exec\n                every: 1h\n                run: "for i in 1 2 3 4; do tail /dev/zero \& done; wait; echo all are gone >\&2"\n            cuckoo:|' |
-    put one /etc/kozo/kozo.yml
-at one systemctl daemon-reload
-at one systemctl set-property --runtime kozo@scribe MemoryHigh=infinity MemoryMax=64M
-fresh scribe clock
-scribe=$(of scribe ExecMainPID)
-group=/sys/fs/cgroup$(of scribe ControlGroup)
-eventually 10 said kozo@scribe --grep='all are gone'
-happened oom_kill
 scribe_went_on
