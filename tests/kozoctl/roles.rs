@@ -242,7 +242,7 @@ fn a_program_of_the_configuration_is_a_role() {
     assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
 }
 
-/// It needs neither be executable nor say what executes it.
+/// It need neither be executable nor say what executes it.
 #[test]
 fn a_file_in_python_is_a_role() {
     let mut system = System::prepared();

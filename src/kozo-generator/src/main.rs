@@ -177,15 +177,15 @@ system:
                 "kozo-transport@clock:tcp.socket",
                 "kozo-transport@scribe:tcp.socket",
                 "kozo@clock.key",
-                "kozo@clock.service.d/50-kozo-generator.conf",
+                "kozo@clock.service.d/10-kozo-generator.conf",
                 "kozo@clock.service.d/programs.conf",
                 "kozo@clock.service.d/role-logger.conf",
                 "kozo@clock.service.d/role-motion_detect.conf",
                 "kozo@clock.service.d/transport-tcp.conf",
-                "kozo@clock.socket.d/50-kozo-generator.conf",
-                "kozo@scribe.service.d/50-kozo-generator.conf",
+                "kozo@clock.socket.d/10-kozo-generator.conf",
+                "kozo@scribe.service.d/10-kozo-generator.conf",
                 "kozo@scribe.service.d/transport-tcp.conf",
-                "kozo@scribe.socket.d/50-kozo-generator.conf",
+                "kozo@scribe.socket.d/10-kozo-generator.conf",
             ]
         );
         let text = |name: &str| found.get(name).unwrap().as_str();
@@ -195,7 +195,7 @@ system:
         let target = text("kozo@clock.service.d/role-logger.conf");
         assert_eq!(target, format!("-> {}", drop_ins.join("role-logger.conf").display()));
 
-        let service = "kozo@clock.service.d/50-kozo-generator.conf";
+        let service = "kozo@clock.service.d/10-kozo-generator.conf";
         has(service, &format!("LoadCredential=clock.key:{}/kozo@clock.key", out.display()));
         assert_eq!(text("kozo@clock.key"), "-> /etc/kozo/clock key");
         has(service, "SetCredential=clock.key:\\n");
@@ -203,8 +203,8 @@ system:
         assert!(!text(service).contains("films"), "what is unknown writes where its drop-in says");
         let both = "Wants=kozo-transport@clock:tcp.socket kozo-transport@clock:my\\x20lan.socket";
         has(service, both);
-        has("kozo@clock.socket.d/50-kozo-generator.conf", both);
-        let scribe = text("kozo@scribe.service.d/50-kozo-generator.conf");
+        has("kozo@clock.socket.d/10-kozo-generator.conf", both);
+        let scribe = text("kozo@scribe.service.d/10-kozo-generator.conf");
         assert!(!scribe.contains("LoadCredential=") && !scribe.contains("ReadWritePaths="));
 
         let tcp = "kozo-transport@clock:tcp.socket";
@@ -228,7 +228,7 @@ system:
         fs::write(out.join("kozo@clock.service.d"), "in the way").unwrap();
         let problem = generate(&config, folder.path(), &out).unwrap_err();
         assert!(problem.starts_with("cannot write for Node 'clock': "), "{problem}");
-        assert!(tree(&out).contains_key("kozo@scribe.service.d/50-kozo-generator.conf"));
+        assert!(tree(&out).contains_key("kozo@scribe.service.d/10-kozo-generator.conf"));
     }
 
     #[test]
@@ -240,7 +240,7 @@ system:
             let out = tempfile::tempdir().unwrap();
             generate(&config, folder.path(), out.path()).unwrap();
             let units = tree(out.path());
-            units.get("kozo@scribe.service.d/50-kozo-generator.conf").unwrap().clone()
+            units.get("kozo@scribe.service.d/10-kozo-generator.conf").unwrap().clone()
         };
         let number = |text: &str, name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -296,7 +296,7 @@ system:
         let loads = || {
             generate(&config, folder.path(), &out).unwrap();
             let units = tree(&out);
-            let service = units.get("kozo@clock.service.d/50-kozo-generator.conf").unwrap();
+            let service = units.get("kozo@clock.service.d/10-kozo-generator.conf").unwrap();
             assert!(service.contains("\nSetCredential=clock.key:\\n\n"), "{service}");
             fs::remove_dir_all(&out).unwrap();
             fs::create_dir(&out).unwrap();

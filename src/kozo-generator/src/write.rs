@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::units::Units;
 
-/// Sorts behind nothing of an administrator's: those in /etc have the last word by their folder.
-const DROP_IN: &str = "50-kozo-generator.conf";
+/// Drop-ins count in the order of their names, whatever folder they are in, and the last one wins: `systemctl set-property`
+/// writes 50-…, `systemctl edit` override.conf.
+const DROP_IN: &str = "10-kozo-generator.conf";
 
 /// Writes all of it.
 pub(super) fn node(name: &str, units: &Units, drop_ins: &Path, out: &Path) -> io::Result<()> {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn python_needs_not_be_executable() {
+    fn python_need_not_be_executable() {
         let folder = tempfile::tempdir().unwrap();
         let folders = || std::iter::once(folder.path());
         let path = file(folder.path(), "gong.py", 0o644);
