@@ -58,6 +58,7 @@ async fn the_environment_is_what_is_documented() {
         "TZ",
         "HOME",
         "STATE_DIRECTORY",
+        "TMPDIR",
         "KOZO_NODE",
         "KOZO_RUN",
         "PYTHONPATH",

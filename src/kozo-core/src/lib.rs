@@ -5,8 +5,8 @@
 //!
 //! `queue`, `pack`, `names` and `private_key` use none of the others · `value` uses `pack` · `message` uses `pack`
 //! and `queue` · `interest` uses `message`, and `monitored` `value` too · `keygen` uses `private_key`, `places`
-//! uses `names` · `config` uses `names`, `queue` and `private_key` · `status` uses `config` · `types` uses `config`
-//! and `places`.
+//! uses `names` · `config` uses `names`, `queue`, `interest`, `places` and `private_key` · `status` uses `config` · `types` uses
+//! `config`, `message` and `places`.
 
 pub mod config;
 pub mod interest;

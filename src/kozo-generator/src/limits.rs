@@ -17,8 +17,8 @@ const PEER: u64 = MIB;
 /// Bytes for each Role besides what waits for it: what it is at work on, a logger's lines above all.
 const ROLE: u64 = 8 * MIB;
 
-/// Bytes for each Role that runs programs: as many as one process of a program may have.
-const PROGRAM: u64 = 512 * MIB;
+/// Bytes for each Role that runs programs: as many as one process of a program may have, unless its options say.
+pub(super) const PROGRAM: u64 = 512 * MIB;
 
 /// Processes and threads of programs. They are held back at about half of it, by a limit that the Node itself does not
 /// have (`kozo::process::limits`).
@@ -34,8 +34,9 @@ const FILES: [u64; 3] = [1024, 16, 96];
 /// Threads besides those for what blocks.
 const THREADS: usize = 16;
 
-/// The limits of a Node with so many Roles that run programs, as lines of the section `[Service]`.
-pub(super) fn of_node(node: &NodeConfig, system: &System, programs: u64) -> String {
+/// The limits of a Node whose programs may have so many bytes, a number for each Role that runs some, as lines of the
+/// section `[Service]`.
+pub(super) fn of_node(node: &NodeConfig, system: &System, programs: &[u64]) -> String {
     let peers = count(system.nodes.len().saturating_sub(1));
     let outgoing = node.options.outgoing_queue;
     // What comes from a Peer is at most one Message that some queue could take.
@@ -44,11 +45,11 @@ pub(super) fn of_node(node: &NodeConfig, system: &System, programs: u64) -> Stri
     let of_peers = peers.saturating_mul(held(outgoing).saturating_add(largest + PEER));
     let of_roles = node.roles.iter().map(|role| held(role.queue).saturating_add(ROLE));
     let high = of_roles.fold(BASE.saturating_add(of_peers), u64::saturating_add);
-    let high = high.saturating_add(programs.saturating_mul(PROGRAM));
+    let high = programs.iter().copied().fold(high, u64::saturating_add);
     let max = high.saturating_add(high / 4);
     let [files, of_peer, of_role] = FILES;
     let files = files + of_peer * peers + of_role * count(node.roles.len());
-    let tasks = BLOCKING_THREADS + THREADS + if programs > 0 { PROGRAM_TASKS } else { 0 };
+    let tasks = BLOCKING_THREADS + THREADS + if !programs.is_empty() { PROGRAM_TASKS } else { 0 };
     format!("MemoryHigh={high}\nMemoryMax={max}\nTasksMax={tasks}\nLimitNOFILE={files}\n")
 }
 

@@ -87,7 +87,8 @@ fn say(problem: &str) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -265,6 +266,20 @@ system:
         );
         assert!(number(&programs, "MemoryHigh") >= high + 512 * MIB);
         assert_eq!(number(&programs, "TasksMax"), number(&usual, "TasksMax") + 1024);
+        // One that is not there: what it would have is not known. With a file beside it that describes it, it is.
+        let roles = folder.path().join("roles");
+        fs::create_dir(&roles).unwrap();
+        fs::write(roles.join("gong"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(roles.join("gong"), Permissions::from_mode(0o755)).unwrap();
+        fs::write(roles.join("gong.json"), r#"{"format": "1.0"}"#).unwrap();
+        let role = role.replace(
+            "bell: {type: exec, every: 1min, run: date}",
+            "bell: {type: gong, memoryLimit: 2GiB}",
+        );
+        let text = SYSTEM.replace("    transports:\n      tcp:\n        address: scribe\n", &role);
+        let limited = service(&format!("rolePath: {}\n{text}", roles.display()));
+        let more = number(&limited, "MemoryHigh") - number(&programs, "MemoryHigh");
+        assert_eq!(more, 1536 * MIB);
 
         assert!(!usual.contains("LogsDirectory="));
         let storage = service(&SYSTEM.replace("/var/lib/kozo/storage", "/var/log/kozo/storage"));

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use kozo_core::config::{
-    NodeConfig, OptionValue, Options, Registry, Schema, System, TransportConfig,
+    NodeConfig, OptionValue, Options, Registry, RoleConfig, Runs, Schema, System, TransportConfig,
 };
 use kozo_core::names::socket_name;
 use kozo_core::places::{LOGS, STATE};
@@ -71,11 +71,11 @@ pub(super) fn of_node(
     let transports = node.transports.iter().map(|it| ("transport", it.transport_type.as_str()));
     let mut drop_ins: Vec<_> = roles.chain(transports).filter_map(drop_in).collect();
     let programs = programs(node, types);
-    drop_ins.extend((programs > 0).then(|| PROGRAMS.to_owned()));
+    drop_ins.extend((!programs.is_empty()).then(|| PROGRAMS.to_owned()));
     drop_ins.sort();
     drop_ins.dedup();
     let (credential, key) = credential(node, out);
-    let (writable, limits) = (writable(node, types), limits::of_node(node, system, programs));
+    let (writable, limits) = (writable(node, types), limits::of_node(node, system, &programs));
     Units {
         service: format!("{unit}\n[Service]\n{credential}{writable}{limits}"),
         key,
@@ -85,10 +85,14 @@ pub(super) fn of_node(
     }
 }
 
-/// How many Roles of a Node run programs: some built-in ones, and all others.
-fn programs(node: &NodeConfig, types: &Registry) -> u64 {
-    let runs = |name: &str| types.role(name).is_none_or(|schema| schema.runs_programs);
-    limits::count(node.roles.iter().filter(|role| runs(&role.role_type)).count())
+/// What one process of each Role may have that runs programs, in bytes: of some built-in ones, and of all others.
+fn programs(node: &NodeConfig, types: &Registry) -> Vec<u64> {
+    let may_have = |role: &RoleConfig| match (&role.runs, types.role(&role.role_type)) {
+        (Runs::Program(program), _) => Some(program.memory_limit),
+        (_, Some(schema)) if !schema.runs_programs => None,
+        _ => Some(limits::PROGRAM),
+    };
+    node.roles.iter().filter_map(may_have).collect()
 }
 
 /// The name of the drop-in of a type; none for a type whose name is not one of a file.

@@ -180,7 +180,9 @@ fn first_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < LONGEST {
-        stream.read_exact(&mut byte)?;
+        if stream.read(&mut byte)? == 0 {
+            return Err(io::Error::other("the node has closed the connection"));
+        }
         let [byte] = byte;
         if byte == b'\n' {
             return Ok(line);

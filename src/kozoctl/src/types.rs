@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use kozo_core::config::programs::{Description, Unknown, find};
 use kozo_core::config::{self, OptionSpec, Presence, Registry, Schema};
-use kozo_core::types;
+use kozo_core::{places, types};
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
-use crate::output::{BOLD, Output};
+use crate::output::{BOLD, Output, say};
 use crate::table::{Cell, Table};
 
 /// A type, and where it is from.
@@ -67,9 +67,15 @@ fn all(file: &Path) -> Vec<Known> {
     known
 }
 
-/// The folders that the configuration names, if there is one that can be read.
+/// The folders that the configuration names. One that is wrong is named, and has none.
 fn role_path(file: &Path, registry: &Registry) -> Vec<PathBuf> {
     let loaded = config::load(file, None, registry).ok();
+    if loaded.is_none() && (file != Path::new(places::CONFIG) || file.exists()) {
+        let file = file.display();
+        say(&format!(
+            "{file} cannot be read, so folders that it names are left out: kozoctl config check {file} says why"
+        ));
+    }
     let nodes = loaded.iter().flat_map(|loaded| &loaded.system.nodes);
     let mut folders: Vec<_> = nodes.flat_map(|node| node.options.role_path.clone()).collect();
     folders.dedup();

@@ -112,8 +112,8 @@ impl Checker<'_> {
             (Value::Scalar(text), OptionKind::Interests) => {
                 return self.interests(spec, &tree.span, &[(&**text, &tree.span)]);
             }
-            (Value::Scalar(_) | Value::List(_), OptionKind::Options(_)) => {
-                let title = format!("{name} takes a block of options, not {}", tree.what());
+            (Value::Scalar(_) | Value::List(_), OptionKind::Options(_) | OptionKind::Variables) => {
+                let title = format!("{name} takes a block, not {}", tree.what());
                 Problem::new(tree.span.clone(), title)
             }
             (Value::Scalar(text), kind) => {
@@ -174,7 +174,7 @@ impl Checker<'_> {
             },
             (Value::Nothing, _) => Problem::new(entry.span.clone(), format!("{name} has no value"))
                 .help("give it one, or remove the line"),
-            (Value::Block(_), OptionKind::Interests | OptionKind::Command) => {
+            (Value::Block(_), OptionKind::Interests | OptionKind::Command | OptionKind::Texts) => {
                 let title = format!("{name} takes a text or a list, not {}", tree.what());
                 Problem::new(tree.span.clone(), title)
             }
@@ -314,9 +314,26 @@ impl Checker<'_> {
         !doubt.refused
     }
 
-    /// Reads one value.
+    /// Reads one value, and keeps what it refers to, to be looked for once everything is read.
     fn scalar(&mut self, kind: &OptionKind, text: &str, span: &Span) -> Option<OptionValue> {
         match kind {
+            OptionKind::RoleOfType(role_type) => {
+                self.wanted_roles.push((span.clone(), text.to_owned(), role_type.to_string()));
+            }
+            OptionKind::NodeOrAny if text != "*" => {
+                self.wanted_nodes.push((span.clone(), text.to_owned()));
+            }
+            _ => {}
+        }
+        kind.read(text)
+    }
+}
+
+impl OptionKind {
+    /// The value that is written so, if it is one of this kind, and one that can be written as a single word.
+    pub fn read(&self, text: &str) -> Option<OptionValue> {
+        let as_text = || OptionValue::Text(text.to_owned());
+        match self {
             OptionKind::Flag => value::flag(text).map(OptionValue::Flag),
             OptionKind::Integer { min, max } => value::integer(text)
                 .filter(|value| (min..=max).contains(&value))
@@ -339,23 +356,14 @@ impl Checker<'_> {
                 sound.then(|| OptionValue::Path(path.into()))
             }
             OptionKind::Paths => paths(text.split(':')),
-            OptionKind::RoleOfType(role_type) => {
-                self.wanted_roles.push((span.clone(), text.to_owned(), role_type.to_string()));
-                Some(OptionValue::Text(text.to_owned()))
-            }
-            OptionKind::NodeOrAny => {
-                if text != "*" {
-                    self.wanted_nodes.push((span.clone(), text.to_owned()));
-                }
-                Some(OptionValue::Text(text.to_owned()))
-            }
-            OptionKind::Choice(words) => {
-                words.iter().any(|word| word == text).then(|| OptionValue::Text(text.to_owned()))
-            }
+            OptionKind::Choice(words) => words.iter().any(|word| word == text).then(as_text),
             // A public key is read as one where the Node is put together.
-            OptionKind::Text | OptionKind::PublicKey => Some(OptionValue::Text(text.to_owned())),
+            OptionKind::RoleOfType(_)
+            | OptionKind::NodeOrAny
+            | OptionKind::Text
+            | OptionKind::PublicKey => Some(as_text()),
             OptionKind::Texts => Some(OptionValue::List(vec![text.to_owned()])),
-            OptionKind::Command => is_word(text).then(|| OptionValue::Text(text.to_owned())),
+            OptionKind::Command => is_word(text).then(as_text),
             // These have been read already, or are none.
             OptionKind::Addresses
             | OptionKind::BindAddress

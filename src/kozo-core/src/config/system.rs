@@ -216,6 +216,7 @@ pub(super) fn limits(options: &Options, length: &str, size: &str) -> Limits {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -226,5 +227,14 @@ mod tests {
         assert_eq!(options.connection_retry, Duration::from_secs(60));
         assert_eq!(options.outgoing_queue, Limits::default());
         assert_eq!(options.max_buffer_read_size, 64 * 1024);
+    }
+
+    #[test]
+    fn programs_are_told_every_option() {
+        let told = RootOptions::default().to_json();
+        for spec in tables::overridable() {
+            assert!(told.contains_key(&*spec.name), "{}", spec.name);
+        }
+        assert_eq!((&told["heartbeat"], &told["cipher"]), (&10.into(), &serde_json::Value::Null));
     }
 }

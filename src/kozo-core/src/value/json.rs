@@ -1,7 +1,8 @@
 //! Values as JSON that is read back as the same.
 //!
 //! JSON says all that a Message can carry but bytes and what only MessagePack has; bytes are an object with one
-//! entry, `{"$base64": "AAEC"}`. The order of entries is kept, and so are whole numbers of 64 bits.
+//! entry, `{"$base64": "AAEC"}`. Whole numbers of 64 bits are kept, and the order of entries where it is read and by
+//! [`with_marked_bytes`]; [`of`] sorts them.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -74,8 +75,8 @@ pub fn with_marked_bytes(value: Value) -> Value {
     }
 }
 
-/// Whether [`of`] says all of the value, in JSON that [`parse`] takes as the same. (A number of 32 bits with a fraction
-/// becomes one of 64.)
+/// Whether [`of`] says all of the value but the order of entries, in JSON that [`parse`] takes as the same. (A number of
+/// 32 bits with a fraction becomes one of 64.)
 pub fn is_exact(value: &Value) -> bool {
     is_exact_within(value, MAX_DEPTH)
 }

@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use nix::unistd::{Uid, User};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Chain};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::spawn_blocking;
@@ -70,7 +70,12 @@ pub(super) async fn serve(listener: UnixListener, node: Node, accounts: Arc<Acco
             }
         };
         let Ok(creds) = stream.peer_cred() else { continue };
-        let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else { continue };
+        let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else {
+            // It may not be read, and is not waited for.
+            let why = "this user has as many programs attached as may be: close one of them";
+            let _ = stream.try_write(refusal(&Value::Null, why).as_bytes());
+            continue;
+        };
         let node = node.clone();
         newcomers.spawn(async move {
             visitor(stream, &node, held).await;
@@ -141,6 +146,10 @@ async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
     if (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await.is_err() {
         return;
     }
+    if !line.ends_with(b"\n") {
+        let what = format!("the first line is not whole, or longer than {LONGEST} bytes");
+        return refuse(&mut writer, Value::Null, &what).await;
+    }
     let request: Request = match serde_json::from_slice(&line) {
         Ok(request) => request,
         Err(error) => {
@@ -175,6 +184,8 @@ async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
     if writer.write_all(format!("{answer}\n").as_bytes()).await.is_ok() {
         let start = Start { role_type, options };
         let (lines, _held) = (node.lines(), held);
+        // What has come already is read first. No buffer is kept for a conversation that is idle.
+        let reader = io::Cursor::new(reader.buffer().to_vec()).chain(reader.into_inner());
         let role = AttachedRole { reader, writer, start, encoding, lines, _held };
         attachment.run(Box::new(role));
     }
@@ -194,7 +205,7 @@ async fn who(user: u32, process: Option<i32>) -> String {
 
 /// The Node's side of a program that has attached itself.
 struct AttachedRole {
-    reader: BufReader<OwnedReadHalf>,
+    reader: Chain<io::Cursor<Vec<u8>>, OwnedReadHalf>,
     writer: OwnedWriteHalf,
     start: Start,
     encoding: Encoding,
@@ -214,7 +225,12 @@ impl Role for AttachedRole {
 
 /// Tells a program why it may not attach.
 async fn refuse(writer: &mut OwnedWriteHalf, id: Value, why: &str) {
-    let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32001, "message": why}});
     // It may be gone.
-    let _ = writer.write_all(format!("{error}\n").as_bytes()).await;
+    let _ = writer.write_all(refusal(&id, why).as_bytes()).await;
+}
+
+/// The line that says so.
+fn refusal(id: &Value, why: &str) -> String {
+    let error = json!({"code": conversation::code::REFUSED, "message": why});
+    format!("{}\n", json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }

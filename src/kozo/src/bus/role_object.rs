@@ -147,13 +147,13 @@ impl Object<RoleStatus> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.pid))
     }
 
-    /// Memory that this process has resident, in bytes; 0 if there is none.
+    /// Memory that the process ProcessId has resident, in bytes; 0 if there is none.
     #[zbus(property(emits_changed_signal = "false"))]
     fn memory(&self) -> fdo::Result<u64> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.memory))
     }
 
-    /// Processor time that this process has used, in microseconds; 0 if there is none.
+    /// Processor time that the process ProcessId has used, in microseconds; 0 if there is none.
     #[zbus(property(emits_changed_signal = "false"))]
     fn cpu_time(&self) -> fdo::Result<u64> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.cpu_time))

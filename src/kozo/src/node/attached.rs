@@ -84,6 +84,7 @@ impl Node {
         };
         if is_it {
             self.shared.router.remove_role(id);
+            self.shared.router.forget_role(name);
             self.shared.router.changed(Change::RoleRemoved(name.to_owned()));
         }
     }

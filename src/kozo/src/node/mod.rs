@@ -361,7 +361,9 @@ impl Host for Node {
 
     fn system(&self) -> SystemFacts {
         let live = self.live();
-        SystemFacts { config: live.local.config.options.to_json(), keys: live.local.system.keys() }
+        let (node, system) = (Arc::clone(&live.local.config), Arc::clone(&live.local.system));
+        drop(live);
+        SystemFacts { config: node.options.to_json(), keys: system.keys() }
     }
 
     fn launcher(&self, role: &str) -> Launcher {

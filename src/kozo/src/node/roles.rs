@@ -102,7 +102,8 @@ impl Node {
         let supervised = Arc::new(Supervised::new(config.clone(), role_type, changed));
         let id = self.number();
         let (inbox, interests) = (Arc::clone(&supervised.inbox), supervised.interests());
-        self.shared.router.add_role(id, &config.name, inbox, interests);
+        let is_attached = config.runs == Runs::Attached;
+        self.shared.router.add_role(id, &config.name, inbox, interests, is_attached);
         let role = LiveRole { id, supervised, stop: watch::Sender::new(false), task: None };
         self.live().roles.insert(config.name.clone(), role);
         id

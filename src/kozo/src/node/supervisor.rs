@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::class;
 use crate::config::RoleConfig;
@@ -138,6 +138,10 @@ impl Supervised {
                     info!(role = self.config.name, "finished");
                     self.set_state(RoleState::Finished);
                     return End::Finished;
+                }
+                Err(problem) if stopping => {
+                    warn!(role = self.config.name, "failed while it stopped: {problem}");
+                    return self.stopped();
                 }
                 Err(problem) => problem,
             };

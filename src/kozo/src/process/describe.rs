@@ -7,11 +7,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::{Exit, Launch, Launcher, launcher, orphans, registry};
+use super::{Exit, Launch, Launcher, launcher, orphans, registry, running};
 use crate::config::programs::{self as types, Cache, Describe, find};
 use kozo_core::places;
 
@@ -61,8 +60,7 @@ fn ask(path: &Path, import_path: &[PathBuf]) -> Result<Vec<u8>, String> {
     let mut child = child.map_err(unstarted)?;
     let answer = child.stdout.take().map(|stdout| read(stdout, LONGEST));
     let complaint = child.stderr.take().map(|stderr| read(stderr, LONGEST_COMPLAINT));
-    let ended = end(&mut child);
-    registry::with(|registry| registry.ended(child.id()));
+    let ended = end(child);
     // Its output is open no longer, unless something has left its group: then it is not waited for.
     let answer = answer.and_then(|answer| answer.recv_timeout(LAST_WORDS).ok());
     orphans::end();
@@ -106,19 +104,18 @@ fn with_complaint(exit: Exit, said: Option<Said>) -> String {
 }
 
 /// Waits until it ends, and ends its group then, or when its time is over. None if it was.
-fn end(child: &mut Child) -> Option<Exit> {
+fn end(child: Child) -> Option<Exit> {
     let pid = Pid::from_raw(child.id().cast_signed());
-    // It stays a zombie, so that nothing else can have its number while its group is killed.
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     let deadline = Instant::now() + TIME;
-    let runs = || matches!(waitid(Id::Pid(pid), flags), Ok(WaitStatus::StillAlive));
     let mut in_time = true;
-    while in_time && runs() {
+    while in_time && !running::has_ended(pid) {
         thread::sleep(LOOK);
         in_time = Instant::now() < deadline;
     }
-    // There may be nothing left of it.
-    let _ = killpg(pid, Signal::SIGKILL);
-    let exit = child.wait().map_or(Exit::Unknown, Exit::from);
-    in_time.then_some(exit)
+    running::signal_group(pid, Signal::SIGKILL);
+    while !running::has_ended(pid) {
+        thread::sleep(LOOK);
+    }
+    let status = registry::with(|registry| registry.reap(child));
+    in_time.then_some(status.map_or(Exit::Unknown, Exit::from))
 }

@@ -33,6 +33,8 @@ pub(super) fn of(
     set("HOME", state.map_or(OsStr::new("/"), Path::as_os_str));
     if let Some(state) = state {
         set("STATE_DIRECTORY", state.as_os_str());
+        // In /tmp, where a Node may have its socket, nothing can be added.
+        set("TMPDIR", state.as_os_str());
     }
     set("KOZO_NODE", node.as_ref());
     set("KOZO_ROLE", role.as_ref());
@@ -66,10 +68,13 @@ mod tests {
         for (name, _) in &variables {
             let name = name.to_str().unwrap();
             let ours = name.starts_with("KOZO_") || name.starts_with("LC_") || KEPT.contains(&name);
-            assert!(ours || ["HOME", "STATE_DIRECTORY", "PYTHONPATH"].contains(&name), "{name}");
+            assert!(
+                ours || ["HOME", "STATE_DIRECTORY", "TMPDIR", "PYTHONPATH"].contains(&name),
+                "{name}"
+            );
         }
         let bare = of("clock", "bell", "7.2", None, &[]);
         assert!(bare.contains(&("HOME".into(), "/".into())));
-        assert!(!bare.iter().any(|(name, _)| name == "STATE_DIRECTORY"));
+        assert!(!bare.iter().any(|(name, _)| name == "STATE_DIRECTORY" || name == "TMPDIR"));
     }
 }

@@ -24,6 +24,12 @@ impl Exit {
     pub fn is_success(self) -> bool {
         self == Exit::Code(0)
     }
+
+    /// Whether it was a signal that ended it, and none of those by which programs are ended.
+    pub fn is_crash(self) -> bool {
+        let ending = [Signal::SIGTERM as i32, Signal::SIGKILL as i32];
+        matches!(self, Exit::Signal(signal) if !ending.contains(&signal))
+    }
 }
 
 impl From<ExitStatus> for Exit {

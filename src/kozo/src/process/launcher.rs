@@ -235,7 +235,11 @@ fn hidden(system: &System, node: &NodeConfig) -> Vec<PathBuf> {
     hidden.extend(nodes().filter_map(|node| node.role_storage.clone()));
     hidden.extend(state(node));
     hidden.extend(usually_hidden());
-    absolute(hidden.into_iter())
+    let mut hidden = absolute(hidden.into_iter());
+    hidden.sort();
+    // All of it goes through one argument of a command.
+    hidden.dedup_by(|later, earlier| later.starts_with(earlier));
+    hidden
 }
 
 /// What is hidden whatever the configuration says.

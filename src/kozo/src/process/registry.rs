@@ -30,6 +30,8 @@ pub(super) struct Registry {
     unsure: HashMap<u32, Instant>,
     /// What ends the others when this process is killed.
     guard: Option<Guard>,
+    /// Whether it was told that there is none.
+    is_unguarded: bool,
 }
 
 /// The registry, to oneself: meanwhile nothing is started, and no orphan is taken for one that was.
@@ -105,9 +107,14 @@ impl Registry {
         });
         match started {
             Ok(guard) => self.guard = Some(guard),
-            Err(problem) => warn!(
-                "if this node is killed, what its programs have started goes on: there is no guard: {problem}"
-            ),
+            Err(problem) if !self.is_unguarded => {
+                self.is_unguarded = true;
+                warn!(
+                    "if this node is killed, what its programs have started goes on: there is no guard: {problem}"
+                );
+            }
+            // It is tried again at each start, and was told once.
+            Err(_) => {}
         }
     }
 

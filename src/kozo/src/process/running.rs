@@ -121,12 +121,8 @@ impl Process {
         if self.exit.is_some() {
             return self.exit;
         }
-        // It stays a zombie, so that nothing else can have its number while its group is killed.
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        match waitid(Id::Pid(self.pid), flags) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => return None,
-            // Also where the signal that ended it is one that nix does not know.
-            Ok(_) | Err(_) => {}
+        if !has_ended(self.pid) {
+            return None;
         }
         signal_group(self.pid, Signal::SIGKILL);
         let child = self.child.take();
@@ -148,9 +144,16 @@ impl Drop for Process {
     }
 }
 
+/// Whether a child has ended. It stays a zombie, so that nothing else can have its number while its group is killed.
+pub(super) fn has_ended(child: Pid) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    // Also where the signal that ended it is one that nix does not know.
+    !matches!(waitid(Id::Pid(child), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+}
+
 /// A group that has gone is as good as one that has got it. The process itself gets it too: between its start and
 /// [`setsid`](nix::unistd::setsid) there is no group yet.
-fn signal_group(leader: Pid, signal: Signal) {
+pub(super) fn signal_group(leader: Pid, signal: Signal) {
     let _ = killpg(leader, signal);
     let _ = kill(leader, signal);
 }

@@ -5,6 +5,7 @@
 //! is granted: in a folder on that way existing entries can be used, but none can be added or removed. All
 //! folders can be listed.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -97,13 +98,16 @@ fn resolved(path: &Path) -> PathBuf {
 
 /// The trees and files that have nothing hidden in them, and together with the hidden ones are everything.
 fn visible(hidden: &[PathBuf]) -> Vec<PathBuf> {
+    // There may be a key of each Node of a large System in one folder, and it is walked at each start of a program.
+    let ways: HashSet<&Path> = hidden.iter().flat_map(|path| path.ancestors().skip(1)).collect();
+    let hidden: HashSet<&Path> = hidden.iter().map(PathBuf::as_path).collect();
     let mut found = Vec::new();
     let mut to_see = vec![PathBuf::from("/")];
     while let Some(path) = to_see.pop() {
-        if hidden.iter().any(|hidden| path.starts_with(hidden)) {
+        if hidden.contains(&*path) {
             continue;
         }
-        if !hidden.iter().any(|hidden| hidden.starts_with(&path)) {
+        if !ways.contains(&*path) {
             found.push(path);
             continue;
         }

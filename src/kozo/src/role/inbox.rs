@@ -80,6 +80,13 @@ impl Inbox {
         Ok(full)
     }
 
+    /// Counts a Message that it wanted, and for which it is too small.
+    pub fn miss(&self) {
+        let mut state = self.lock();
+        state.received += 1;
+        state.dropped += 1;
+    }
+
     /// Whether the consumer is to have a turn before a Message of so many bytes goes in: there is no room
     /// for it, and the consumer has not been given a turn since it last took something.
     pub fn wants_turn(&self, weight: usize) -> bool {

@@ -310,7 +310,6 @@ impl Host for TestHost {
         inbox
     }
 
-    /// Through the built daemon, which is beside the tests.
     fn system(&self) -> SystemFacts {
         let only = |name: &str, value: serde_json::Value| [(name.to_owned(), value)].into_iter();
         SystemFacts {
@@ -319,6 +318,7 @@ impl Host for TestHost {
         }
     }
 
+    /// Through the built daemon, which is beside the tests.
     fn launcher(&self, role: &str) -> Launcher {
         let tests = std::env::current_exe().unwrap();
         let launcher = tests.ancestors().nth(2).unwrap().join("kozo");

@@ -94,11 +94,15 @@ impl ProgramRole {
             Err(_) => process.terminate().await,
         };
         context.set_exit(&exit.to_string());
-        said?;
-        match exit {
-            _ if *context.stop.borrow() => Ok(()),
-            exit if exit.is_success() => Ok(()),
-            exit => Err(failed(exit, &process.last_line())),
+        if *context.stop.borrow() {
+            return Ok(());
+        }
+        match said {
+            // What it was about to say when it crashed does not say why.
+            Err(_) if exit.is_crash() => Err(failed(exit, &process.last_line())),
+            Err(said) => Err(said),
+            Ok(()) if exit.is_success() => Ok(()),
+            Ok(()) => Err(failed(exit, &process.last_line())),
         }
     }
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kozo_core::config::Presence;
-use kozo_core::config::programs::{Description, Encoding};
+use kozo_core::config::programs::{Description, Encoding, find};
+use kozo_core::config::{OptionSpec, Presence};
 use serde_json::{Map, Value};
 
 use crate::attach::Introduction;
@@ -48,12 +48,8 @@ pub(crate) fn introduce(
                     Presence::Required | Presence::Optional => {}
                 }
             }
-            if let Some((unknown, _)) =
-                settings.iter().find(|(option, _)| !specs.iter().any(|spec| spec.name == *option))
-            {
-                let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
-                return Err(Failure::usage(format_args!("it has no option '{unknown}'"))
-                    .hint(format!("Its options: {}", names.join(", "))));
+            for (option, text) in settings {
+                options.insert(option.clone(), setting(specs, option, text)?);
             }
             if let Some(interest) = &description.interest {
                 more.insert(
@@ -65,18 +61,34 @@ pub(crate) fn introduce(
                 more.insert("encoding".to_owned(), "msgpack".into());
             }
         }
-        None => say(&format!(
-            "{} does not describe itself: it gets the options as they are given",
-            file.display()
-        )),
-    }
-    for (option, text) in settings {
-        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
-        options.insert(option.clone(), value);
+        None => {
+            say(&format!(
+                "{} does not describe itself: it gets the options as they are given",
+                file.display()
+            ));
+            for (option, text) in settings {
+                let value = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
+                options.insert(option.clone(), value);
+            }
+        }
     }
     more.insert("options".to_owned(), options.into());
     let introduction = Introduction { name: name.unwrap_or(&stem).to_owned(), more };
-    Ok((introduction, vec![path.into_os_string()]))
+    Ok((introduction, find::command(&path)))
+}
+
+/// What a program is told of an option that is given so.
+fn setting(specs: &[OptionSpec], option: &str, text: &str) -> Result<Value, Failure> {
+    let Some(spec) = specs.iter().find(|spec| spec.name == option) else {
+        let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
+        return Err(Failure::usage(format_args!("it has no option '{option}'"))
+            .hint(format!("Its options: {}", names.join(", "))));
+    };
+    let value = spec.kind.read(text).ok_or_else(|| {
+        Failure::usage(format_args!("'{text}' is not a value for the option '{option}'"))
+            .hint(format!("Allowed: {}", spec.kind.allowed()))
+    })?;
+    Ok(value.to_json())
 }
 
 /// What it says of itself, if it does.
@@ -85,7 +97,10 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
     let text = match fs::read_to_string(&beside) {
         Ok(text) => text,
         Err(_) => {
-            let ran = Command::new(path).arg("--describe").stdin(Stdio::null()).output();
+            let mut words = find::command(path).into_iter();
+            let program = words.next().unwrap_or_default();
+            let mut command = Command::new(program);
+            let ran = command.args(words).arg("--describe").stdin(Stdio::null()).output();
             let cannot =
                 |error| Failure::failed(format_args!("cannot run {}: {error}", path.display()));
             let ran = ran.map_err(cannot)?;

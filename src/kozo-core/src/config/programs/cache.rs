@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::find::is_file_name;
 use super::{FileVersion, LARGEST_DESCRIPTION};
 
 /// A folder with a file for each type.
@@ -39,7 +40,7 @@ impl Cache {
 
     /// Whether there ever was a program of this type.
     pub(super) fn has(&self, type_name: &str) -> bool {
-        self.at(type_name).is_file()
+        is_file_name(type_name) && self.at(type_name).is_file()
     }
 
     /// Keeps what a program said. If that fails, the program is asked once more the next time.
@@ -59,8 +60,7 @@ impl Cache {
 
     /// The name of a type is that of a program that was found, so it is one of a file.
     fn at(&self, type_name: &str) -> PathBuf {
-        let name: String = type_name.chars().filter(|c| *c != '/' && *c != '\0').collect();
-        self.folder.join(format!("{name}.json"))
+        self.folder.join(format!("{type_name}.json"))
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(cache.get("bell", path, file).unwrap(), "{\"x\": \"\n\"}");
         assert_eq!(cache.get("bell", path, FileVersion { modified: 8, ..file }), None);
         assert_eq!(cache.get("bell", Path::new("/s/bell"), file), None);
-        assert!(cache.has("bell"));
+        assert!(cache.has("bell") && !cache.has("../descriptions/bell"));
         fs::write(folder.path().join("descriptions/bell.json"), "{").unwrap();
         assert_eq!(cache.get("bell", path, file), None);
     }

@@ -139,8 +139,9 @@ impl Description {
             return Err(format!("it has more than {MOST_OPTIONS} options"));
         }
         let option = |(name, said): (String, SaidOption)| {
-            if tables::every_role().iter().any(|spec| *spec.name == *name) {
-                return Err(format!("option `{name}`: every Role has this option already"));
+            let mut taken = tables::every_role().iter().chain(tables::every_program());
+            if taken.any(|spec| *spec.name == *name) {
+                return Err(format!("option `{name}`: every such Role has this option already"));
             }
             said.spec(&name).map_err(|problem| format!("option `{name}`: {problem}"))
         };
@@ -299,10 +300,13 @@ fn default(kind: &OptionKind, value: &Json) -> Option<OptionValue> {
             OptionValue::Size(size(value).filter(|value| (min..=max).contains(&value))?)
         }
         OptionKind::Path => OptionValue::Path(value.as_str()?.into()),
-        OptionKind::Texts => {
-            let texts = value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned));
-            OptionValue::List(texts.collect::<Option<_>>()?)
-        }
+        OptionKind::Texts => match value {
+            Json::String(text) => OptionValue::List(vec![text.clone()]),
+            _ => {
+                let texts = value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned));
+                OptionValue::List(texts.collect::<Option<_>>()?)
+            }
+        },
         OptionKind::Choice(words) => {
             let text = value.as_str().filter(|text| words.iter().any(|word| word == text))?;
             OptionValue::Text(text.to_owned())
@@ -386,7 +390,11 @@ mod tests {
                 r#""o": {"kind": "integer", "min": "x"}"#,
                 "option `o`: \"x\" is no bound of its kind",
             ),
-            (r#""type": {}"#, "option `type`: every Role has this option already"),
+            (r#""type": {}"#, "option `type`: every such Role has this option already"),
+            (
+                r#""memoryLimit": {}"#,
+                "option `memoryLimit`: every such Role has this option already",
+            ),
             (
                 r#""o": 7"#,
                 "invalid type: integer `7`, expected an object with a `description` at line 1 column 35",

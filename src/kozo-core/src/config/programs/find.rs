@@ -40,9 +40,6 @@ pub fn find<'a>(
     type_name: &str,
     folders: impl Iterator<Item = &'a Path>,
 ) -> Result<PathBuf, NotFound> {
-    if !is_file_name(type_name) {
-        return Err(NotFound::Nowhere);
-    }
     let mut other = NotFound::Nowhere;
     for folder in folders {
         let mut found = in_folder(type_name, folder);
@@ -68,8 +65,10 @@ pub fn types_in(folder: &Path) -> Vec<String> {
     let mut types: Vec<String> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let type_name = name.split_once('.').map_or(name.as_str(), |(stem, _)| stem);
-            (!in_folder(type_name, folder).is_empty()).then(|| type_name.to_owned())
+            let type_name = type_of(&name)?;
+            fs::metadata(entry.path())
+                .is_ok_and(|found| found.is_file())
+                .then(|| type_name.to_owned())
         })
         .collect();
     types.sort();
@@ -77,8 +76,21 @@ pub fn types_in(folder: &Path) -> Vec<String> {
     types
 }
 
+/// The type that a file of this name is, with or without an extension; none of descriptions, and of what editors leave
+/// behind.
+fn type_of(file_name: &str) -> Option<&str> {
+    let (type_name, extension) = match file_name.split_once('.') {
+        Some((type_name, extension)) => (type_name, Some(extension)),
+        None => (file_name, None),
+    };
+    let is_program = extension.is_none_or(|extension| {
+        extension != "json" && extension.chars().all(char::is_alphanumeric)
+    });
+    (is_program && is_file_name(type_name)).then_some(type_name)
+}
+
 /// Whether a type can have a program: what is in its name is to stay in the folder.
-fn is_file_name(type_name: &str) -> bool {
+pub(super) fn is_file_name(type_name: &str) -> bool {
     let sound = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
     !type_name.is_empty() && type_name.chars().all(sound)
 }
@@ -97,22 +109,12 @@ fn is_executable(found: &fs::Metadata) -> bool {
     found.permissions().mode() & 0o111 != 0
 }
 
-/// The files of a folder that have the name of the type, but for descriptions and what editors leave behind.
+/// The files of a folder that are this type.
 fn in_folder(type_name: &str, folder: &Path) -> Vec<File> {
-    if !is_file_name(type_name) {
-        return Vec::new();
-    }
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries
+        .filter(|entry| entry.file_name().to_str().and_then(type_of) == Some(type_name))
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let behind = name.strip_prefix(type_name)?;
-            let is_extension = behind.strip_prefix('.').is_some_and(|extension| {
-                extension != "json" && extension.chars().all(char::is_alphanumeric)
-            });
-            if !behind.is_empty() && !is_extension {
-                return None;
-            }
             let path = entry.path();
             let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
             let is_program = is_executable(&found) || is_python(&path);

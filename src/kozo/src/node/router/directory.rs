@@ -17,6 +17,8 @@ pub(super) struct Subscriber {
     pub(super) name: String,
     pub(super) inbox: Arc<Inbox>,
     pub(super) interests: Vec<Interest>,
+    /// Whether it has attached itself. What is too large for its queue it misses: no configuration says what it must get.
+    pub(super) is_attached: bool,
 }
 
 /// The Roles of this Node and its Peers.
@@ -42,8 +44,13 @@ impl Directory {
             return false;
         };
         self.by_role.set(id, &interests);
-        let Subscriber { name, inbox, .. } = &**role;
-        *role = Arc::new(Subscriber { name: name.clone(), inbox: Arc::clone(inbox), interests });
+        let Subscriber { name, inbox, is_attached, .. } = &**role;
+        *role = Arc::new(Subscriber {
+            name: name.clone(),
+            inbox: Arc::clone(inbox),
+            interests,
+            is_attached: *is_attached,
+        });
         true
     }
 
@@ -51,6 +58,11 @@ impl Directory {
     pub(super) fn remove_role(&mut self, id: RoleId) {
         self.by_role.remove(id);
         self.roles.remove(&id);
+    }
+
+    /// Forgets how many Messages the Role of this name sent.
+    pub(super) fn forget_sent(&mut self, role: &str) {
+        self.sent_by_role.remove(role);
     }
 
     /// Adds a Peer, with what it is taken to want until it says so itself.

@@ -118,9 +118,10 @@ impl Router {
         name: &str,
         inbox: Arc<Inbox>,
         interests: Vec<Interest>,
+        is_attached: bool,
     ) {
         let mut state = self.lock();
-        let subscriber = Subscriber { name: name.to_owned(), inbox, interests };
+        let subscriber = Subscriber { name: name.to_owned(), inbox, interests, is_attached };
         state.change_directory().add_role(id, subscriber);
         self.announce(&state);
     }
@@ -138,6 +139,11 @@ impl Router {
         let mut state = self.lock();
         state.change_directory().remove_role(id);
         self.announce(&state);
+    }
+
+    /// Forgets what the Role of this name did: another one that takes the name has done nothing yet.
+    pub(super) fn forget_role(&self, name: &str) {
+        self.lock().change_directory().forget_sent(name);
     }
 
     /// Adds a Peer, with what it is taken to want until it says so itself.
@@ -235,8 +241,10 @@ impl Router {
         taps.show(&message);
         let mut sent = Sent { sequence: *sequence, ..Sent::default() };
         for role in &route.roles {
-            // Sizes were checked above.
-            sent.full |= role.inbox.push(message.clone()).unwrap_or(false);
+            sent.full |= role.inbox.push(message.clone()).unwrap_or_else(|_| {
+                role.inbox.miss();
+                false
+            });
             sent.roles += 1;
         }
         let mut push = |peer: &Peer, message| match peer.outgoing.push(message) {
@@ -397,7 +405,7 @@ mod tests {
         let router = Router::new(origin);
         let inbox = Arc::new(Inbox::new(Limits::default()));
         let ticks = || vec![Interest::exactly(Kind::Event, "tick")];
-        router.add_role(1, "bell", Arc::clone(&inbox), ticks());
+        router.add_role(1, "bell", Arc::clone(&inbox), ticks(), false);
         let [own, other] = ["clock", "scribe"].map(|name| node(name, ConnectPolicy::OnDemand));
         let (peer, _commands) = Peer::new(7, &own, Arc::new(other), Limits::default());
         let peer = Arc::new(peer);
@@ -415,6 +423,23 @@ mod tests {
         assert_eq!((sent.sequence, sent.roles, sent.peers), (4, 0, 0));
         assert!(router.interests().borrow().is_empty());
         assert_eq!(inbox.counters().received, 2);
+    }
+
+    #[test]
+    fn what_is_attached_misses_what_is_too_large_for_it_and_leaves_nothing_behind() {
+        let router = Router::new(Arc::new(Origin { node: "clock".to_owned(), boot: 1 }));
+        let inbox = |size| Arc::new(Inbox::new(Limits { length: 8, size }));
+        let (large, small) = (inbox(1 << 20), inbox(1000));
+        router.add_role(1, "archive", Arc::clone(&large), vec![Interest::any()], false);
+        router.add_role(2, "guest", Arc::clone(&small), vec![Interest::any()], true);
+        let data = "x".repeat(5000);
+        router.send("guest", &Draft::event("t").data(&data.into())).unwrap();
+        assert_eq!((large.counters().received, large.counters().dropped), (1, 0));
+        assert_eq!((small.counters().received, small.counters().dropped), (1, 1));
+        assert_eq!(router.sent_by("guest"), 1);
+        router.remove_role(2);
+        router.forget_role("guest");
+        assert_eq!(router.sent_by("guest"), 0);
     }
 
     #[test]

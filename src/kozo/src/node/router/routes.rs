@@ -40,12 +40,13 @@ impl Route {
         Route { head, roles, peers: Vec::new(), sent: Arc::default() }
     }
 
-    /// Refuses a Message of this weight if it is larger than the whole queue of a Role or Peer that wants it.
+    /// Refuses a Message of this weight if it is larger than the whole queue of a Role or Peer that wants it; what has
+    /// attached itself does not count.
     pub(super) fn check_size(&self, weight: usize) -> Result<(), SendError> {
         if weight <= self.most() {
             return Ok(());
         }
-        let roles = self.roles.iter().map(|role| (role.inbox.limits(), "role", &*role.name));
+        let roles = self.strict().map(|role| (role.inbox.limits(), "role", &*role.name));
         let peers = self.peers.iter().map(|peer| (peer.outgoing.limits(), "peer", peer.name()));
         match roles.chain(peers).find(|(limits, ..)| weight > limits.size) {
             None => Ok(()),
@@ -55,9 +56,14 @@ impl Route {
         }
     }
 
+    /// The Roles whose queues are to have room for each Message that they want.
+    fn strict(&self) -> impl Iterator<Item = &Subscriber> {
+        self.roles.iter().map(|role| &**role).filter(|role| !role.is_attached)
+    }
+
     /// Bytes that a Message may count for: the bound of the smallest queue.
     fn most(&self) -> usize {
-        let roles = self.roles.iter().map(|role| role.inbox.limits().size);
+        let roles = self.strict().map(|role| role.inbox.limits().size);
         let peers = self.peers.iter().map(|peer| peer.outgoing.limits().size);
         roles.chain(peers).min().unwrap_or(usize::MAX)
     }

@@ -3,7 +3,7 @@
 use kozo_core::pack;
 
 /// Codes of errors: those of JSON-RPC, and from -32000 on ours.
-pub(super) mod code {
+pub(crate) mod code {
     /// The line is not JSON, or not MessagePack.
     pub(crate) const PARSE: i32 = -32700;
     /// It is no request.

@@ -31,6 +31,7 @@ use tokio::time::timeout;
 use super::{RoleContext, RoleError};
 use crate::config::programs::Encoding as Described;
 pub use budget::{LONGEST_LINE, LineBudget};
+pub(crate) use fault::code;
 use input::Input;
 use outbox::Outbox;
 use reading::Reading;

@@ -199,8 +199,14 @@ impl<'a> Part<'a> {
         };
         let fault = |text| self.fault(code::INVALID_REQUEST, text);
         match self.type_name() {
-            "a text" | "a number" | "null" if bytes.len() <= LONGEST_ID => Ok(bytes),
-            "a text" | "a number" => Err(fault(format!("an id has at most {LONGEST_ID} bytes"))),
+            "a text" | "a number" if bytes.len() > LONGEST_ID => {
+                Err(fault(format!("an id has at most {LONGEST_ID} bytes")))
+            }
+            // It goes back as it is, so it has to be readable.
+            "a text" | "a number" | "null" => match self.value() {
+                Ok(_) => Ok(bytes),
+                Err(unreadable) => Err(fault(format!("an id cannot be read: {}", unreadable.text))),
+            },
             other => Err(fault(format!("an id is a text or a number, and this is {other}"))),
         }
     }

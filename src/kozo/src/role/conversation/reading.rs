@@ -50,11 +50,6 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
     /// When it says something that makes no sense, or is not ready in time. What is wrong is said to it too.
     pub(super) async fn read(mut self) -> Result<(), RoleError> {
         loop {
-            // A program that asks and asks and does not listen has to wait.
-            tokio::select! {
-                () = self.outbox.room() => {}
-                () = self.context.stopped() => {}
-            }
             // What it has said already may be much.
             tokio::task::coop::consume_budget().await;
             let told = match self.next().await? {
@@ -70,20 +65,29 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
         }
     }
 
+    /// Goes on to the next line. A program that asks and asks and does not listen has to wait.
+    async fn listen(&mut self) -> Result<bool, Broken> {
+        tokio::select! {
+            () = self.outbox.room() => {}
+            () = self.context.stopped() => {}
+        }
+        self.input.next().await
+    }
+
     /// Goes on to the next line, but does not wait for ever for one that says that the program is ready.
     async fn next(&mut self) -> Result<Result<bool, Fault>, RoleError> {
         let next = if self.is_expected() {
-            let in_time = timeout_at(self.deadline, self.input.next()).await;
+            let in_time = timeout_at(self.deadline, self.listen()).await;
             match in_time.ok().filter(|_| Instant::now() < self.deadline) {
                 Some(next) => next,
                 None if self.is_expected() => {
                     let seconds = READY.as_secs();
                     return Err(RoleError(format!("it was not ready within {seconds} s")));
                 }
-                None => self.input.next().await,
+                None => self.listen().await,
             }
         } else {
-            self.input.next().await
+            self.listen().await
         };
         match next {
             Ok(is_there) => Ok(Ok(is_there)),

@@ -76,7 +76,10 @@ impl Scene {
         let name = format!("role{id}");
         let interests = vec![Interest::any()];
         self.ingress.forget_routes();
-        self.directory.add_role(id, Subscriber { name, inbox: Arc::clone(&inbox), interests });
+        self.directory.add_role(
+            id,
+            Subscriber { name, inbox: Arc::clone(&inbox), interests, is_attached: false },
+        );
         inbox
     }
 

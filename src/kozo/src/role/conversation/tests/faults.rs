@@ -46,6 +46,11 @@ async fn errors_name_line_and_column() {
             "line 2, column 27: an id is a text or a number, and this is a list",
         ),
         (
+            r#"{"method": "ready", "id": "\ud800"}"#,
+            -32600,
+            "line 2, column 27: an id cannot be read: this is not JSON: unexpected end of hex escape",
+        ),
+        (
             r#"{"method": "dance\n"}"#,
             -32601,
             "line 2, column 12: there is no method 'dance\\n': there are ready, interest, send, store, log, status and subscribe",

@@ -111,6 +111,16 @@ async fn a_program_that_asks_and_does_not_listen_is_not_read_until_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_asks_and_does_not_listen_has_to_be_ready_in_time_too() {
+    let mut program = Program::start(Encoding::Json);
+    let request = b"{\"id\": \"0123456789\", \"method\": \"status\"}\n";
+    let output = program.output.as_mut().unwrap();
+    while timeout(DEADLINE, output.write_all(request)).await.is_ok_and(|written| written.is_ok()) {}
+    let ended = timeout(DEADLINE, program.task).await.unwrap().unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "it was not ready within 30 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_that_is_to_stop_is_read_even_if_it_did_not_listen() {
     let mut program = Program::ready(Encoding::Json).await;
     let request = b"{\"id\": \"0123456789\", \"method\": \"status\"}\n";
