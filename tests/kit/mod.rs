@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kozo::config::programs::Programs;
 use kozo::config::{
     ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, Runs,
     System, TransportConfig,
@@ -30,7 +29,6 @@ use kozo::link::DialLimiter;
 use kozo::message::{Draft, Message};
 use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
-use kozo::role::conversation::LineBudget;
 use kozo::role::{Host, RoleType, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
 use kozo::transport::{Priority, Transport};
@@ -185,8 +183,7 @@ impl TestSystem {
         Types {
             roles: [roles::types(&self.plan.interests, received), self.plan.types.clone()].concat(),
             transports: memory.chain(kozo::transport::built_in()).collect(),
-            programs: Programs::default(),
-            lines: LineBudget::default(),
+            ..Types::built_in()
         }
     }
 
@@ -219,6 +216,7 @@ fn node_config(name: &str, plan: &Plan, key: &PrivateKey) -> NodeConfig {
     let transport = |(transport, _): &(&str, Priority)| TransportConfig {
         name: transport.to_string(),
         transport_type: transport.to_string(),
+        runs: Runs::BuiltIn,
         options: Options([("address".to_owned(), OptionValue::List(vec![name.to_owned()]))].into()),
     };
     NodeConfig {

@@ -103,10 +103,11 @@ pub struct RoleConfig {
     pub options: Options,
 }
 
-/// What runs a Role.
-#[derive(Clone, Debug, PartialEq)]
+/// What runs a Role or Transport.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Runs {
     /// The daemon itself.
+    #[default]
     BuiltIn,
     /// A program.
     Program(ProgramConfig),
@@ -116,7 +117,7 @@ pub enum Runs {
     Nothing(String),
 }
 
-/// How a Role runs its program.
+/// How a Role or Transport runs its program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramConfig {
     /// The program.
@@ -146,6 +147,8 @@ pub struct TransportConfig {
     pub name: String,
     /// The type of Transport it is.
     pub transport_type: String,
+    /// What runs it, or would if it were one of this Node.
+    pub runs: Runs,
     /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
     pub options: Options,
 }

@@ -234,7 +234,7 @@ fn leads(admission: &Arc<Admission>, peer: &str, address: &str) -> Arc<Found> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::config::{OptionValue, Options, TransportConfig};
+    use crate::config::{OptionValue, Options, Runs, TransportConfig};
     use crate::transport::{TransportType, tcp::TcpType};
 
     /// Whether it answers there or not, for then it is the Peer that will come in.
@@ -244,6 +244,7 @@ mod tests {
         let config = TransportConfig {
             name: "tcp".to_owned(),
             transport_type: "tcp".to_owned(),
+            runs: Runs::BuiltIn,
             options: Options([("address".to_owned(), OptionValue::List(Vec::new()))].into()),
         };
         let (admission, address) = (Arc::<Admission>::default(), format!("localhost:{port}"));

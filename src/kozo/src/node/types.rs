@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::programs::Programs;
+use crate::config::programs::{Programs, TypeKind};
 use crate::config::{NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
 use crate::interest::Interest;
 use crate::role::conversation::LineBudget;
@@ -18,7 +18,9 @@ pub struct Types {
     /// Types of Transports.
     pub transports: Vec<Arc<dyn TransportType>>,
     /// Where types of Roles that are programs are looked for.
-    pub programs: Programs,
+    pub role_programs: Programs,
+    /// Where types of Transports that are programs are looked for.
+    pub transport_programs: Programs,
     /// What the lines of programs may take of memory, all together.
     pub lines: LineBudget,
 }
@@ -27,7 +29,22 @@ impl Types {
     /// Those that are part of the daemon, and no programs.
     pub fn built_in() -> Types {
         let (roles, transports) = (roles::built_in(), transport::built_in());
-        Types { roles, transports, programs: Programs::default(), lines: LineBudget::default() }
+        Types {
+            roles,
+            transports,
+            role_programs: Programs::default(),
+            transport_programs: Programs { kind: TypeKind::Transport, ..Programs::default() },
+            lines: LineBudget::default(),
+        }
+    }
+
+    /// Those that are part of the daemon, and these programs of each kind.
+    pub fn installed(programs: impl Fn(TypeKind) -> Programs) -> Types {
+        Types {
+            role_programs: programs(TypeKind::Role),
+            transport_programs: programs(TypeKind::Transport),
+            ..Types::built_in()
+        }
     }
 
     /// Their options, for the configuration.
@@ -35,7 +52,8 @@ impl Types {
         Registry {
             roles: role::schemas(&self.roles),
             transports: self.transports.iter().map(|transport| transport.schema()).collect(),
-            programs: self.programs.clone(),
+            role_programs: self.role_programs.clone(),
+            transport_programs: self.transport_programs.clone(),
         }
     }
 

@@ -17,24 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::BoxFuture;
+pub use crate::config::programs::Priority;
 use crate::config::{Schema, TransportConfig};
 pub use inherited::InheritedSockets;
 pub use stream::BoxStream;
-
-/// Which Transport to prefer where several reach a Peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Only when nothing else works.
-    Worst,
-    /// Slow or unreliable, as Bluetooth.
-    Bad,
-    /// Neither good nor bad, as Tor.
-    Meh,
-    /// Good.
-    Good,
-    /// Fast and reliable, as TCP.
-    Best,
-}
 
 /// A stream to or from another Node.
 pub struct Connection {
