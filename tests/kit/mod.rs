@@ -40,7 +40,7 @@ use tokio::time::Instant;
 use self::memory::Network;
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a System of the kit is like.
 #[derive(Clone)]
