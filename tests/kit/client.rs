@@ -61,7 +61,7 @@ impl Client {
         key: Arc<PrivateKey>,
         to: &str,
     ) -> Result<Client, SessionError> {
-        let stream = system.transport(name).connect(to, &|_| {}).await?.stream;
+        let stream = system.connect(name, to).await?.stream;
         let ssh = Ssh::new(name, key, &RootOptions::default())?;
         let (sender, frames) = mpsc::unbounded_channel();
         let sink = Frames { decoder: Decoder::default(), sender };

@@ -39,9 +39,13 @@ pub(super) struct Listening {
 }
 
 impl Node {
-    /// Makes Transports, not yet listening.
+    /// Makes Transports, not yet listening. Those that are there already, as they are configured, stay.
     pub(super) fn build(&self, configs: &[TransportConfig]) -> Result<Vec<Built>, StartError> {
+        let there = self.live().transports.clone();
         let build = |config: &TransportConfig| {
+            if let Some(built) = there.iter().find(|built| built.config == *config) {
+                return Ok(built.clone());
+            }
             let transport = self.shared.deps.types.transport(config).ok_or_else(|| {
                 let what = format!("transport '{}'", config.name);
                 StartError::UnknownType(what, config.transport_type.clone())
