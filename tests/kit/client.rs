@@ -75,7 +75,7 @@ impl Client {
         to: &str,
         sink: Box<dyn Sink>,
     ) -> Result<Session, SessionError> {
-        let stream = system.transport(name).connect(to, &|_| {}).await?.stream;
+        let stream = system.connect(name, to).await?.stream;
         let ssh = Ssh::new(name, key, &RootOptions::default())?;
         let host_key = system.key(to).public_key().clone();
         ssh::connect(&ssh, stream, to, &host_key, sink).await

@@ -17,6 +17,7 @@ pub mod roles;
 pub mod transcript;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
 use kozo::role::{Host, RoleType, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
-use kozo::transport::{Priority, Transport};
+use kozo::transport::{Connection, Priority, Target, Transport};
 use rmpv::Value;
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::sync::mpsc;
@@ -187,11 +188,21 @@ impl TestSystem {
         }
     }
 
-    /// A Transport of this Node, for a test that connects by itself.
+    /// A Transport of this Node, for a test that connects or listens by itself.
     pub fn transport(&self, node: &str) -> Arc<dyn Transport> {
         let (name, priority) = self.plan.transports[0];
-        let config = &self.config.node(node).unwrap().transports[0];
-        self.network.transport_type(name, priority, node).build(config)
+        self.network.transport_type(name, priority, node).build(&self.transport_config(node))
+    }
+
+    fn transport_config(&self, node: &str) -> TransportConfig {
+        self.config.node(node).unwrap().transports[0].clone()
+    }
+
+    /// A stream from this Node to another one, for a test that connects by itself.
+    pub async fn connect(&self, node: &str, to: &str) -> io::Result<Connection> {
+        let (peer, address) = (to.to_owned(), to.to_owned());
+        let target = Target { peer, transport: Arc::new(self.transport_config(to)), address };
+        self.transport(node).connect(&target, &|_| {}).await
     }
 
     /// Starts two Nodes and waits until both say that they are joined.

@@ -293,7 +293,7 @@ impl Node {
     }
 
     /// Stops: no new connections, then the Roles, then the links once they have sent what was queued.
-    /// Takes no longer than about four seconds, whatever hangs.
+    /// Takes no longer than about six seconds, whatever hangs.
     pub async fn stop(&self) {
         let _one_at_a_time = self.shared.operations.lock().await;
         let acceptors = std::mem::take(&mut self.live().acceptors);
@@ -302,6 +302,8 @@ impl Node {
         self.halt_roles(&roles).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
+        let transports = self.live().transports.clone();
+        join_all(transports.iter().map(|built| built.transport.stop())).await;
         info!("stopped");
     }
 
@@ -343,6 +345,7 @@ impl Host for Node {
             sent: router.sent(),
             refused: refused.map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             roles: live.roles.values().map(of_role).collect(),
+            transports: live.transports.iter().map(Built::status).collect(),
             peers: live.links.values().map(|link| link.peer.status()).collect(),
         }
     }

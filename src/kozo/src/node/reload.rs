@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tracing::info;
 
 use super::listening::Built;
@@ -92,6 +93,9 @@ impl Node {
             old.push(acceptor.config.clone());
             acceptor.end().await;
         }
+        let there = self.live().transports.clone();
+        let gone = there.iter().filter(|built| !wanted(&built.config));
+        join_all(gone.map(|built| built.transport.stop())).await;
         let listens = |built: &&Built| {
             !self.live().acceptors.iter().any(|acceptor| acceptor.config == built.config)
         };
