@@ -30,7 +30,7 @@ use crate::config::{LONGEST_NAME, LocalNode};
 use crate::interest::Interest;
 use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
-use crate::process::Launcher;
+use crate::process::{Launcher, Owner};
 use crate::role::conversation::LineBudget;
 use crate::role::{Host, Inbox, Offered, SendError, Sent, SystemFacts};
 use crate::session::SessionError;
@@ -371,7 +371,7 @@ impl Host for Node {
 
     fn launcher(&self, role: &str) -> Launcher {
         let live = self.live();
-        Launcher::new(&live.local.system, &live.local.config, role)
+        Launcher::new(&live.local.system, &live.local.config, Owner::Role(role.into()))
     }
 
     fn print(&self, role: &str, line: &str) {
