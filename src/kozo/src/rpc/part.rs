@@ -188,6 +188,22 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Whether it is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.type_name() == "an object"
+    }
+
+    /// True or false.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn truth(&self, what: &str) -> Result<bool, Fault> {
+        match self.value()? {
+            Value::Boolean(truth) => Ok(truth),
+            _ => Err(self.mismatch(what, "true or false")),
+        }
+    }
+
     /// The id of a request, as it is encoded.
     ///
     /// # Errors

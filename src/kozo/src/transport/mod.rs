@@ -7,6 +7,7 @@
 
 pub mod inherited;
 pub mod network;
+pub mod program;
 pub mod stream;
 pub mod tcp;
 

@@ -285,11 +285,16 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.listen(backlog).map_err(at)
 }
 
-pub(super) fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
+fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
+    prepare(&stream)?;
+    Ok(Connection { stream: Box::new(stream), address, peer: None })
+}
+
+/// Makes a connection of TCP fit for a link.
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     // Messages are coalesced before they are written: waiting for more would only delay them.
     stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
-    Ok(Connection { stream: Box::new(stream), address, peer: None })
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)
 }
 
 struct Listeners {
