@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::acceptor::Acceptor;
 use super::{Node, StartError};
-use crate::config::TransportConfig;
+use crate::config::{LocalNode, TransportConfig};
 use crate::status::TransportStatus;
 use crate::transport::{Listener, Transport};
 
@@ -50,13 +50,17 @@ pub(super) struct Listening {
 
 impl Node {
     /// Makes Transports, not yet listening. Those that are there already, as they are configured, stay.
-    pub(super) fn build(&self, configs: &[TransportConfig]) -> Result<Vec<Built>, StartError> {
+    pub(super) fn build(
+        &self,
+        configs: &[TransportConfig],
+        local: &LocalNode,
+    ) -> Result<Vec<Built>, StartError> {
         let there = self.live().transports.clone();
         let build = |config: &TransportConfig| {
             if let Some(built) = there.iter().find(|built| built.config == *config) {
                 return Ok(built.clone());
             }
-            let transport = self.shared.deps.types.transport(config).ok_or_else(|| {
+            let transport = self.shared.deps.types.transport(config, local).ok_or_else(|| {
                 let what = format!("transport '{}'", config.name);
                 StartError::UnknownType(what, config.transport_type.clone())
             })?;

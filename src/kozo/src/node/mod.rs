@@ -181,6 +181,7 @@ impl Node {
         let origin = Arc::new(Origin { node: config.name.clone(), boot: rand::random() });
         let router = Arc::new(Router::new(origin));
         let handshaker = handshaker(&local, &router, &deps)?;
+        let own = local.clone();
         let others: Vec<_> =
             local.system.nodes.iter().filter(|node| node.name != config.name).cloned().collect();
         let node = Node {
@@ -207,7 +208,7 @@ impl Node {
         for role in &config.roles {
             node.add_role(role)?;
         }
-        let transports = node.build(&config.transports)?;
+        let transports = node.build(&config.transports, &own)?;
         let mut listening = Vec::new();
         for built in &transports {
             listening.extend(node.listen(built).await?);

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::programs::{Programs, TypeKind};
-use crate::config::{NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
+use crate::config::{LocalNode, NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
 use crate::interest::Interest;
 use crate::role::conversation::LineBudget;
 use crate::role::{self, RoleType};
 use crate::roles;
+use crate::transport::missing::Missing;
+use crate::transport::program::{ProgramTransport, Setup};
 use crate::transport::{self, Transport, TransportType};
 
 /// The Role and Transport types that a Node knows.
@@ -75,11 +77,25 @@ impl Types {
         }
     }
 
-    /// A Transport as configured, if its type is known.
-    pub(super) fn transport(&self, transport: &TransportConfig) -> Option<Arc<dyn Transport>> {
-        let wanted = &transport.transport_type;
-        let known = self.transports.iter().find(|known| known.schema().name == *wanted)?;
-        Some(known.build(transport))
+    /// A Transport of this Node as configured, if its type is known. That of a program which is missing is one that has
+    /// failed.
+    pub(super) fn transport(
+        &self,
+        transport: &TransportConfig,
+        local: &LocalNode,
+    ) -> Option<Arc<dyn Transport>> {
+        match &transport.runs {
+            Runs::BuiltIn => {
+                let wanted = &transport.transport_type;
+                let known = self.transports.iter().find(|known| known.schema().name == *wanted)?;
+                Some(known.build(transport))
+            }
+            Runs::Program(program) => {
+                Some(ProgramTransport::new(Setup::new(transport, program, local)))
+            }
+            Runs::Attached => None,
+            Runs::Nothing(why) => Some(Arc::new(Missing { why: why.clone() })),
+        }
     }
 
     /// What a Node wants as far as its configuration tells; everything where it does not.

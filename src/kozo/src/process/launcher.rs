@@ -103,7 +103,7 @@ impl Launcher {
             state,
             import_path: options.import_path.clone(),
             hidden: hidden(system, node),
-            granted: [&*options.import_path, &options.role_path].concat(),
+            granted: [&*options.import_path, &options.role_path, &options.transport_path].concat(),
             budget: StderrBudget::default(),
         }
     }
@@ -151,6 +151,21 @@ impl Launcher {
         self
     }
 
+    /// The folder that belongs to the Role or Transport, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
+    /// Makes that folder if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_folder(&self) -> Result<(), LaunchError> {
+        let Some(folder) = &self.state else { return Ok(()) };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })
+    }
+
     /// Starts a program. What it writes to standard error is logged in the name of the Role or Transport. Takes a runtime, on whose
     /// own thread this is to be called: the program is killed when the thread ends that has started it.
     ///
@@ -167,10 +182,7 @@ impl Launcher {
         static GAP: Once = Once::new();
         GAP.call_once(tell_gap);
         let failed = |source| LaunchError::Start { program: launch.program.clone().into(), source };
-        if let Some(folder) = &self.state {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })?;
-        }
+        self.make_folder()?;
         let run = run();
         let mut command = self.command(launch, &run).map_err(failed)?;
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());

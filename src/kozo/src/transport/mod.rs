@@ -6,6 +6,7 @@
 //! itself. `tcp` is built in.
 
 pub mod inherited;
+pub mod missing;
 pub mod network;
 pub mod program;
 pub mod stream;

@@ -48,7 +48,7 @@ pub(super) struct SaidTraits {
 }
 
 /// Seconds that an attempt to connect may take, unless a description says otherwise.
-const CONNECT: f64 = 30.0;
+const CONNECT: u64 = 30;
 
 /// The most seconds that it may say.
 const LONGEST_CONNECT: f64 = 600.0;
@@ -68,23 +68,40 @@ impl SaidTraits {
     /// # Errors
     /// What makes no sense, for people.
     pub(super) fn read(self) -> Result<TransportTraits, String> {
-        let seconds = self.connect_timeout.unwrap_or(CONNECT);
-        if !(seconds > 0.0 && seconds <= LONGEST_CONNECT) {
-            return Err(format!(
-                "`connectTimeout`: {seconds} is not a number of seconds above 0, at most {LONGEST_CONNECT}"
-            ));
-        }
+        let usual = TransportTraits::usual();
+        let connect_timeout = match self.connect_timeout {
+            None => usual.connect_timeout,
+            Some(seconds) if seconds > 0.0 && seconds <= LONGEST_CONNECT => {
+                Duration::from_secs_f64(seconds)
+            }
+            Some(seconds) => {
+                return Err(format!(
+                    "`connectTimeout`: {seconds} is not a number of seconds above 0, at most {LONGEST_CONNECT}"
+                ));
+            }
+        };
         Ok(TransportTraits {
-            priority: self.priority.unwrap_or_default(),
-            can_accept: self.can_accept.unwrap_or(true),
-            authenticates: self.authenticates.unwrap_or(false),
+            priority: self.priority.unwrap_or(usual.priority),
+            can_accept: self.can_accept.unwrap_or(usual.can_accept),
+            authenticates: self.authenticates.unwrap_or(usual.authenticates),
             connects_to: self.connects_to,
-            connect_timeout: Duration::from_secs_f64(seconds),
+            connect_timeout,
         })
     }
 }
 
 impl TransportTraits {
+    /// What holds where nothing is said.
+    pub fn usual() -> TransportTraits {
+        TransportTraits {
+            priority: Priority::default(),
+            can_accept: true,
+            authenticates: false,
+            connects_to: None,
+            connect_timeout: Duration::from_secs(CONNECT),
+        }
+    }
+
     /// Whether a Transport of the type `own` can connect to one of the type `other`.
     pub fn connects(&self, own: &str, other: &str) -> bool {
         match &self.connects_to {

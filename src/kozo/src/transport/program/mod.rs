@@ -13,6 +13,7 @@ mod proxy;
 mod reading;
 mod requests;
 mod session;
+mod setup;
 mod shared;
 mod socket;
 mod supervision;
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 
 use super::{Connection, Found, Listener, Priority, Target, Transport};
 use crate::BoxFuture;
+use crate::config::programs::TransportTraits;
 use crate::config::{System, TransportConfig};
 use crate::process::Launcher;
 use crate::rpc::output::object;

@@ -67,6 +67,7 @@ pub(super) async fn run(
     // Nobody who speaks to that socket could be told from a stranger.
     let accept = setup.accept.as_ref().filter(|_| setup.can_accept && !setup.authenticates);
     if let Some(path) = accept {
+        setup.launcher.make_folder().map_err(|error| error.to_string())?;
         let socket = AcceptSocket::bind(path)
             .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
         tasks.spawn(socket.accept(Arc::clone(shared)));
