@@ -24,5 +24,6 @@ mod handles;
 mod keys;
 mod signals;
 mod support;
+mod transports;
 mod trouble;
 mod walls;

@@ -36,8 +36,12 @@ struct Node {
     address: String,
     public_key: String,
     roles: String,
+    transports: String,
     more: String,
 }
+
+/// The Transports of a Node that has no others.
+const TCP: &str = "tcp: {address: ADDRESS, bindAddress: ADDRESS}";
 
 /// A System in a folder of its own, which goes when this is dropped.
 pub struct SystemFolder {
@@ -66,6 +70,7 @@ impl SystemFolder {
             address: address(),
             public_key,
             roles: roles.to_owned(),
+            transports: TCP.to_owned(),
             more: more.to_owned(),
         });
         fs::create_dir_all(self.storage(name)).unwrap();
@@ -76,8 +81,14 @@ impl SystemFolder {
     pub fn unreachable_node(mut self, name: &str, address: &str) -> SystemFolder {
         let public_key = fresh_key(&self.key(name));
         let [name, address] = [name, address].map(str::to_owned);
-        let [roles, more] = [String::new(), String::new()];
-        self.nodes.push(Node { name, address, public_key, roles, more });
+        let [roles, transports, more] = ["", TCP, ""].map(str::to_owned);
+        self.nodes.push(Node { name, address, public_key, roles, transports, more });
+        self
+    }
+
+    /// Gives the Node that was added last these Transports, written as Roles are.
+    pub fn over(mut self, transports: &str) -> SystemFolder {
+        transports.clone_into(&mut self.nodes.last_mut().unwrap().transports);
         self
     }
 
@@ -92,15 +103,14 @@ impl SystemFolder {
     pub fn write(self) -> SystemFolder {
         let mut text = "system:\n".to_owned();
         for node in &self.nodes {
-            let Node { name, address, public_key, roles, more } = node;
-            let roles = roles.replace("ADDRESS", address);
+            let Node { name, address, public_key, roles, transports, more } = node;
+            let [roles, transports] = [roles, transports].map(|it| it.replace("ADDRESS", address));
             let (key, storage) = (self.key(name), self.storage(name));
             let (key, storage) = (key.display(), storage.display());
             write!(
                 text,
                 "  {name}:\n    privateKey: {key}\n    publicKey: {public_key}\n    roleStorage: \
-                 {storage}\n    roles: {{{roles}}}\n    transports:\n      tcp: {{address: \
-                 {address}, bindAddress: {address}}}\n"
+                 {storage}\n    roles: {{{roles}}}\n    transports: {{{transports}}}\n"
             )
             .unwrap();
             if !more.is_empty() {

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::sessions::OpenSession;
 use crate::class;
 use crate::session::SessionError;
+use crate::status::LinkState;
 
 /// Says what becomes of one link.
 pub(super) struct Report {
@@ -68,8 +69,13 @@ impl Report {
 
     /// The Messages of this side go on this session from now on.
     pub(super) fn carried_by(&self, open: &OpenSession) {
-        if self.peer.set_carrier(&open.transport, &open.address) {
-            self.dispatch.link_changed(&self.peer);
+        let OpenSession { transport, address, .. } = open;
+        if !self.peer.set_carrier(transport, address) {
+            return;
+        }
+        self.dispatch.link_changed(&self.peer);
+        if self.peer.status().state == LinkState::Up {
+            info!(peer = self.peer.name(), transport, address, "link moved");
         }
     }
 
