@@ -15,8 +15,9 @@ machine() { # NAME: one is the board
 
 prepare
 [ "$(at one uname -m)" = aarch64 ]
-boot_time one
+echo "measured: boot: $(boot_time one)"
 scenario_start_returns_when_the_node_is_ready
+echo "measured: memory of a Node: $(at one awk '/^VmRSS/ { print $2, $3 }' "/proc/$(of clock ExecMainPID)/status")"
 scenario_the_sandbox_is_tight_and_the_node_works_in_it
 
 clock_at=one scribe_at=two
