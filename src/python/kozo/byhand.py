@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from .attaching import Attached
     from .conversation import Conversation
     from .message import Message, Pattern
     from .settings import Declared
@@ -54,13 +53,12 @@ class ProgramNode(Node):
         super().__init__(node, name or _type(), PATIENCE, details)
         print(f"kozo: attached to the Node '{self.name}' as the Role '{self.role}'; Ctrl-C ends it", file=sys.stderr)
 
-    def _converse(self, attached: Attached) -> Conversation:
-        conversation = super()._converse(attached)
-        if self._is_stopped:
-            print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
+    def _say_again(self, conversation: Conversation) -> None:
+        super()._say_again(conversation)
         if self._program.wants_peers():
             conversation.subscribe("peers")
-        return conversation
+        if self._is_stopped:
+            print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
 
     def _deliver(self, message: Message) -> None:
         self._program.deliver(message)

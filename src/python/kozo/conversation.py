@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Seconds that the Node may take for an answer.
 PATIENCE = 60.0
+#: Seconds of one wait: the system takes no more than 24 days.
+_LONGEST_WAIT = 86_400.0
 #: Data of more bytes is confirmed, as it may be more than a queue holds.
 LARGE = 64 * 1024
 #: Bytes of the longest line that the Node takes.
@@ -228,24 +230,23 @@ class Conversation:
             DisconnectedError: The conversation has ended, and it is not there.
         """
         deadline = None if timeout is None else monotonic() + timeout
+        has_read = False
         while True:
             with self._changed:
                 while not is_there():
                     if self.ended is not None:
                         raise DisconnectedError(self.ended)
+                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), _LONGEST_WAIT)
+                    # What has come already is read, however late it is.
+                    if left == 0 and (has_read or self._is_reading):
+                        return False
                     if not self._is_reading:
                         break
-                    left = None if deadline is None else deadline - monotonic()
-                    if left is not None and left <= 0:
-                        return False
                     self._changed.wait(left)
                 else:
                     return True
                 self._is_reading = True
             try:
-                left = None if deadline is None else deadline - monotonic()
-                if left is not None and left < 0:
-                    return False
                 self._read(left)
             finally:
                 with self._changed:
@@ -253,6 +254,7 @@ class Conversation:
                     self._changed.notify_all()
                     if self._is_closing:
                         self._stream.close()
+            has_read = True
 
     def _read(self, timeout: float | None) -> None:
         try:
@@ -281,13 +283,6 @@ class Conversation:
         elif "error" in line and line.get("id") is None:
             # It closes after this.
             self.ended = f"the Node does not understand this program: {line['error']['message']}"
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            raise DisconnectedError(f"the Node reads no more: {error}") from None
 
     def close(self, why: str = "it is closed") -> None:
         """End the conversation, also for those who wait in other threads."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,6 +72,15 @@ class Node:
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
         conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
+        try:
+            self._say_again(conversation)
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+    def _say_again(self, conversation: Conversation) -> None:
+        """Say what a Node that has just started does not know."""
         conversation.ready()
         if self._status is not None:
             conversation.status(self._status)
@@ -81,7 +89,6 @@ class Node:
             conversation.subscribe("peers")
         if self._queues:
             conversation.interest(self._patterns())
-        return conversation
 
     # Sending.
 
@@ -248,23 +255,31 @@ class Node:
             KozoError: It cannot be done, however long it is tried.
         """
         with self._lock:
-            if self._conversation is not conversation:
-                return True
-            self._check_open(conversation)
-            if self._is_stopped and self._process.outlives_a_stop():
-                self._is_closed = True
-            while True:
+            is_last, process = self._conversation is conversation, self._process
+        if is_last and self._is_stopped and process.outlives_a_stop():
+            self._is_closed = True
+        while True:
+            with self._lock:
+                if self._conversation is not conversation:
+                    return True
                 self._check_open(conversation)
                 try:
-                    self._conversation = self._converse(attach(self._asked, self.role, self._details))
+                    made = self._converse(attach(self._asked, self.role, self._details))
                 except (NoNodeError, NameTakenError, DisconnectedError):
-                    if deadline is not None and monotonic() >= deadline:
-                        return False
-                    sleep(PAUSE)
+                    # Other threads may have less time, so the lock is not held from one attempt to the next.
+                    pass
                 else:
+                    self._conversation = made
                     self._is_stopped = False
                     conversation.close()
+                    if self._is_closed:
+                        # It was closed meanwhile, when this conversation was not known.
+                        made.close("it was closed by this program")
+                        self._check_open(made)
                     return True
+            if deadline is not None and monotonic() >= deadline:
+                return False
+            sleep(PAUSE)
 
     def _check_open(self, conversation: Conversation) -> None:
         if self._is_closed:
@@ -273,11 +288,6 @@ class Node:
     def subscribe(self, *facts: str) -> None:
         """Have the Node tell of what changes."""
         self._with(lambda talk: talk.subscribe(*facts))
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        with suppress(DisconnectedError):
-            self._conversation.flush()
 
     def close(self) -> None:
         """Detach from the Node; iterations over what it receives end."""

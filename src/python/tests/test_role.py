@@ -329,6 +329,31 @@ def test_timers_moments_and_a_stop(system: Any, roles: pathlib.Path) -> None:
                     pass
 
 
+SLOW = """
+import time, kozo
+
+@kozo.every("1ms")
+def beat():
+    time.sleep(0.02)
+
+@kozo.on("order", "ask")
+def ask(message):
+    message.reply("heard")
+
+kozo.run()
+"""
+
+
+def test_a_timer_that_is_always_late_keeps_nothing_waiting(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "slow", SLOW)
+    node = start(system, "slow")
+    with kozo.attach() as script, script.receive("reply", "ask") as replies:
+        script.send("order", "ask")
+        assert getattr(replies.get(10), "data", None) == "heard"
+    node.kozoctl("role", "slow", "stop")
+    assert "signal" not in (node.kozoctl("role", "slow")["last_exit"] or "")
+
+
 def test_a_handler_that_blocks_is_stopped_all_the_same(system: Any, roles: pathlib.Path) -> None:
     put(roles, "timed", TIMED)
     node = start(system, "timed", "period: 1h")
