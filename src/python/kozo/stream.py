@@ -106,8 +106,10 @@ class Stream:
         try:
             # What other threads add meanwhile stays.
             taken = self._gathered[:]
+            count = len(taken)
+            # Between these two the interpreter calls no handlers of signals, as nothing is called.
             data = b"".join(taken)
-            del self._gathered[: len(taken)]
+            del self._gathered[:count]
             self._size = 0
             while (written := sum(counts)) < len(data):
                 # `extend` takes the count before the interpreter calls handlers of signals, which may raise.
