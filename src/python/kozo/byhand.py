@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     class Program(Protocol):
         """A Role that can be run by hand."""
 
+        #: What runs its file.
+        interpreter: str
+
         @property
         def declared(self) -> Declared:
             """Its options."""
@@ -57,8 +60,12 @@ class ProgramNode(Node):
         super()._say_again(conversation)
         if self._program.wants_peers():
             conversation.subscribe("peers")
-        if self._is_stopped:
+
+    def _attach_again(self, conversation: Conversation) -> bool:
+        is_there = super()._attach_again(conversation)
+        if is_there:
             print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
+        return is_there
 
     def _deliver(self, message: Message) -> None:
         self._program.deliver(message)
@@ -83,7 +90,7 @@ def run(program: Program, node: str | None, name: str | None, arguments: Sequenc
 
     own = os.path.basename(sys.argv[0])
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(usage(own, program.describe()))
+        print(usage(f"{program.interpreter} {own}", program.describe()))
         raise SystemExit(0)
     try:
         node, name, options = _read(program.declared, node, name, list(arguments))

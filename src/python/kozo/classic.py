@@ -30,15 +30,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import stdio
-from .conversation import Conversation, Start, read_start
+from .conversation import LONGEST_WAIT, Conversation, Start, read_start
 from .errors import DisconnectedError, KozoError, KozoStopError
 from .messages import RoleMessage, of
-from .values import tuples
+from .values import pack, tuples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +72,14 @@ class SystemNode:
         return self._is_self
 
     def getPublicKey(self) -> list[str]:
-        """Give the parts of its public key: its type, and the key."""
-        key: str = _told("keys")[self._name]
+        """Give the parts of its public key: its type, and the key.
+
+        Raises:
+            KozoError: It is a Node of the System no more.
+        """
+        key: str | None = _told("keys").get(self._name)
+        if key is None:
+            raise KozoError(f"the System has no Node '{self._name}'")
         return key.split(" ", 2)
 
     def __str__(self) -> str:
@@ -142,7 +147,9 @@ _start: Start | None = None
 
 
 def _told(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = (_start.said.get(name) or {}) if _start else {}
+    if _start is None:
+        raise KozoError("what the Node tells of the System is known from `localInit` on, not before")
+    found: dict[str, Any] = _start.said.get(name) or {}
     return found
 
 
@@ -285,6 +292,9 @@ class Role:
 class Running:
     """A Role that runs: `run` is called in this thread, and another one reads what the Node says."""
 
+    #: What runs such a file.
+    interpreter = "python3 -m kozo"
+
     def __init__(self, info: Mapping[str, Any]) -> None:
         """Make nothing of it yet."""
         self.info = info
@@ -295,6 +305,7 @@ class Running:
         self._changed = threading.Condition()
         self._messages: deque[RoleMessage] = deque()
         self._is_stopping = False
+        self._has_failed = False
         self._has_ended = threading.Event()
 
     def go(self) -> None:
@@ -337,7 +348,7 @@ class Running:
         from .byhand import ProgramNode
 
         peer = ProgramNode(self, node, name, options)
-        self._begin(peer, Start(peer.name, peer.role, peer.role, options, None, [], {}))
+        self._begin(peer, peer.start)
         self._run(peer)
 
     @property
@@ -375,12 +386,15 @@ class Running:
         role = self._role
         peer.subscribe("peers")
         reader = threading.Thread(target=self._read, args=[peer], name="kozo-reader", daemon=True)
+        step = "init"
         try:
             role.init()
+            step = "localInit"
             role.localInit()
             if isinstance(peer, Conversation):
                 peer.ready()
             reader.start()
+            step = "run"
             self._call(role)
         except KozoStopError:
             pass
@@ -388,13 +402,18 @@ class Running:
             if not self._is_stopping:
                 raise
         except Exception as error:  # noqa: BLE001 - it fails, and the Node starts it again
-            from .failing import report
-
-            report(error, "run", peer)
-            raise SystemExit(1) from None
+            self._fail(error, step, peer)
         finally:
             self._has_ended.set()
             peer.close()
+        if self._has_failed:
+            raise SystemExit(1)
+
+    def _fail(self, error: Exception, step: str, peer: Conversation | Node) -> None:
+        from .failing import report
+
+        report(error, step, peer)
+        self._has_failed = True
 
     def _call(self, role: Role) -> None:
         while not self._is_stopping:
@@ -418,7 +437,7 @@ class Running:
                 left = None if deadline is None else deadline - monotonic()
                 if left is not None and left <= 0:
                     return None
-                self._changed.wait(left)
+                self._changed.wait(None if left is None else min(left, LONGEST_WAIT))
             self._check()
             return self._messages.popleft()
 
@@ -428,7 +447,7 @@ class Running:
         with self._changed:
             while (left := deadline - monotonic()) > 0:
                 self._check()
-                self._changed.wait(left)
+                self._changed.wait(min(left, LONGEST_WAIT))
             self._check()
 
     def _check(self) -> None:
@@ -439,7 +458,7 @@ class Running:
         """Have a value kept, and wait until it is."""
         peer = self.peer
         if isinstance(peer, Conversation):
-            number = peer.store(value)
+            number = peer.store(pack(value, "storage"))
             peer.wait(lambda: peer.is_answered(number))
             peer.answer(number)
         # What a Role that is run by hand stores is there until it ends.
@@ -448,15 +467,19 @@ class Running:
     # What the Node says.
 
     def _read(self, peer: Conversation | Node) -> None:
-        with suppress(DisconnectedError):
+        try:
             peer.wait(lambda: self._is_stopping)
+        except DisconnectedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the Role decides here what it is interested in
+            self._fail(error, "isInterestedIn", peer)
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
         # One that waits for something else than the Node does not see it.
         if not self._has_ended.wait(_ENDING):
             peer.close()
-            os._exit(0)
+            os._exit(int(self._has_failed))
 
     def deliver(self, message: Message) -> None:
         """Keep a Message for `getMessage`, if the Role is interested."""

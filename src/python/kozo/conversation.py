@@ -8,31 +8,28 @@ program that waits for nothing costs nothing.
 from __future__ import annotations
 
 import threading
+from binascii import b2a_base64
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DisconnectedError, RefusedError
-from .lines import Cutter, Sender, notification, request, with_value
-from .message import Message, Pattern, message_from
+from .lines import Cutter, Sender, check_length, log_line, notification, request, status_line
+from .message import Message, Pattern, message_class, message_from
 from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .lines import Line
-    from .message import Speaker
+    from .node import Node
     from .stream import Stream
 
 #: Seconds that the Node may take for an answer.
 PATIENCE = 60.0
 #: Seconds of one wait: the system takes no more than 24 days.
-_LONGEST_WAIT = 86_400.0
+LONGEST_WAIT = 86_400.0
 #: Data of more bytes is confirmed, as it may be more than a queue holds.
 LARGE = 64 * 1024
-#: Bytes of the longest line that the Node takes.
-_LONGEST_LINE = 22_435_156
-#: Characters of a text for the journal or of a status. The Node shows far fewer.
-_LONGEST_TEXT = 64 * 1024
 
 
 class Sent(NamedTuple):
@@ -101,7 +98,7 @@ class Conversation:
         deliver: Callable[[Message], object],
         notice: Callable[[str, dict[str, Any]], object],
         cutter: Cutter | None = None,
-        speaker: Speaker | None = None,
+        speaker: Node | None = None,
     ) -> None:
         """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
         self._stream = stream
@@ -116,7 +113,7 @@ class Conversation:
         #: Why the conversation is over, once it is.
         self.ended: str | None = None
         # The Messages that come here, which reply here.
-        self._message_class: type[Message] = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
+        self._message_class = message_class(speaker or self)
 
     # What the program says.
 
@@ -148,20 +145,19 @@ class Conversation:
         """Do the same, without waiting until the Node has heeded it."""
         self.write(notification("interest", {"patterns": list(patterns)}))
 
-    def store(self, value: object) -> int:
-        """Have a value kept, and give the number by which `is_answered` tells that it is on disk."""
-        line = with_value("value", value)
+    def store(self, packed: bytes) -> int:
+        """Have a value kept, as `pack` gives it; return the number by which `is_answered` tells that it is on disk."""
         number = self._expect()
-        self.write(b'{"jsonrpc":"2.0","id":%d,"method":"store","params":{%b}}\n' % (number, line))
+        self.write(request(number, "store", {"msgpack": b2a_base64(packed, newline=False).decode()}))
         return number
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal."""
-        self.write(notification("log", {"level": level, "text": _text(text)}))
+        self.write(log_line(text, level))
 
     def status(self, text: str | None) -> None:
         """Set what `kozoctl role` shows of this Role."""
-        self.write(notification("status", {"text": None if text is None else _text(text)}))
+        self.write(status_line(text))
 
     def ready(self) -> None:
         """Say that Messages may come."""
@@ -173,8 +169,7 @@ class Conversation:
 
     def write(self, line: bytes) -> None:
         """Write a line."""
-        if len(line) > _LONGEST_LINE:
-            raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+        check_length(line)
         try:
             self._stream.write(line)
         except (OSError, ValueError) as error:
@@ -182,11 +177,8 @@ class Conversation:
 
     def _farewell(self, error: Exception) -> str:
         # The Node may have said why it does not read any more.
-        try:
-            self.wait(lambda: self.ended is not None, 1.0)
-        except DisconnectedError as ended:
-            return str(ended)
-        return f"the Node reads no more: {error}"
+        self.wait(lambda: self.ended is not None, 1.0)
+        return self.ended or f"the Node reads no more: {error}"
 
     # What the Node answers.
 
@@ -236,7 +228,7 @@ class Conversation:
                 while not is_there():
                     if self.ended is not None:
                         raise DisconnectedError(self.ended)
-                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), _LONGEST_WAIT)
+                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
                     # What has come already is read, however late it is.
                     if left == 0 and (has_read or self._is_reading):
                         return False
@@ -295,8 +287,3 @@ class Conversation:
                 self._stream.interrupt()
             else:
                 self._stream.close()
-
-
-def _text(text: object) -> str:
-    shown = str(text)[:_LONGEST_TEXT]
-    return shown.encode(errors="backslashreplace").decode()

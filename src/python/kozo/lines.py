@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .errors import KozoError
+from .errors import KozoError, RefusedError
 from .values import UnsendableError, is_plain, pack_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ _MUCH = 256 * 1024
 
 # As the Node has them, in bytes.
 LONGEST_NAME = 255
+_LONGEST_LINE = 22_435_156
+#: Characters of a text for the journal or of a status. The Node shows far fewer.
+_LONGEST_TEXT = 64 * 1024
 KINDS = ("event", "order", "log", "reply")
 
 
@@ -140,22 +143,47 @@ def notification(method: str, params: dict[str, object] | None = None) -> bytes:
     return codec.dump(line) + b"\n"
 
 
+def log_line(text: object, level: str) -> bytes:
+    """Write a line for the journal."""
+    return notification("log", {"level": level, "text": _shown(text)})
+
+
+def status_line(text: object) -> bytes:
+    """Write what is shown of the Role."""
+    return notification("status", {"text": None if text is None else _shown(text)})
+
+
+def _shown(text: object) -> str:
+    shown = str(text)[:_LONGEST_TEXT]
+    return shown.encode(errors="backslashreplace").decode()
+
+
+def check_length(line: bytes) -> None:
+    """Refuse a line that the Node would not read.
+
+    Raises:
+        RefusedError: It is too long.
+    """
+    if len(line) > _LONGEST_LINE:
+        raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+
+
 def request(number: int, method: str, params: dict[str, object]) -> bytes:
     """Write something that is answered."""
     return codec.dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
 
 
-def with_value(name: str, value: object) -> bytes:
-    r"""Write the member of an object that has a value: by this name, or as `msgpack` where JSON cannot say it.
+def data_member(value: object) -> bytes:
+    r"""Write the member of an object that has the data of a Message: `data`, or `msgpack` where JSON cannot say it.
 
-    >>> with_value("data", {"open": True}), with_value("data", b"\x00")
+    >>> data_member({"open": True}), data_member(b"\x00")
     (b'"data":{"open":true}', b'"msgpack":"xAEA"')
     """
     if is_plain(value):
         try:
-            return b'"' + name.encode() + b'":' + codec.dump(value)
+            return b'"data":' + codec.dump(value)
         except UnicodeEncodeError:
-            raise UnsendableError(f"{name} has a text in it that is no valid Unicode") from None
+            raise UnsendableError("data has a text in it that is no valid Unicode") from None
     return b'"msgpack":"%b"' % pack_text(value)
 
 
@@ -173,7 +201,7 @@ class Sender:
             begun = self._begin(kind, message_type, channel)
         if number:
             begun = b'{"id":%d,%b' % (number, begun[1:])
-        line = begun + with_value("data", data) + b"}}\n"
+        line = begun + data_member(data) + b"}}\n"
         codec.count(len(line))
         return line
 

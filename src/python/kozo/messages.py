@@ -1,10 +1,12 @@
 """Messages as the API of 2014 has them.
 
-from kozo.messages import Event
+    from kozo.messages import Event
 
-class Cuckoo(Role):
-def isInterestedIn(self, message):
-return isinstance(message, Event) and message.getEventType() == "tick"
+    class Cuckoo(Role):
+        def isInterestedIn(self, message):
+            return isinstance(message, Event) and message.getEventType() == "tick"
+
+They are views of a `kozo.Message`.
 """
 
 from __future__ import annotations

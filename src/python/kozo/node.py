@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .attaching import Attached, NameTakenError, attach
-from .conversation import Conversation, Sent, read_start
+from .conversation import LONGEST_WAIT, Conversation, Sent, read_start
 from .errors import DisconnectedError, NoNodeError
-from .message import Message, Pattern, matcher, pattern
+from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .stream import Stream
 
@@ -24,9 +23,6 @@ PATIENCE = 30.0
 #: Seconds between two attempts to reach a Node that has gone.
 PAUSE = 0.1
 T = TypeVar("T")
-
-#: Messages that a `Receiver` keeps for a program that does not take them; then the oldest are dropped.
-MOST_WAITING = 100_000
 
 
 class Node:
@@ -48,27 +44,28 @@ class Node:
     def __init__(self, node: str | None, name: str | None, patience: float, details: dict[str, Any]) -> None:
         """Attach; see `kozo.attach`, which is what to call. `details` are what the Node is told besides the name."""
         self._patience, self._details = patience, details
-        self._lock = threading.RLock()
-        self._queues: list[_Queue] = []
+        self._lock = threading.Lock()
+        # Held while it attaches again, which takes long where a Node hangs.
+        self._attaching = threading.Lock()
+        self._queues: list[Queue] = []
         self._has_left = False
         self._states: dict[str, str] = {}
         self._wants_peers = False
         self._is_closed = False
-        self._is_stopped = False
         self._status: str | None = None
         node = asked(node)
         attached = attach(node, name, details)
-        start = read_start(attached.start)
+        #: What the Node has said first.
+        self.start = read_start(attached.start)
         #: The name of the Role that this program is.
-        self.role = start.role
+        self.role = self.start.role
         #: The name of the Node.
-        self.name = start.node
+        self.name = self.start.node
         # That of another Node could be the only one there is later.
         self._asked = node or self.name
         self._conversation = self._converse(attached)
 
     def _converse(self, attached: Attached) -> Conversation:
-        self._process = attached.process
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
         conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
@@ -166,7 +163,7 @@ class Node:
             node: A pattern of the name of its Node.
             timeout: Seconds after which the iteration ends if no Message has come.
         """
-        queue = _Queue(pattern(kind, type, channel, role, node))
+        queue = Queue(pattern(kind, type, channel, role, node))
         # What came for a pattern that was wanted before is not for this one.
         self._say_interest(queue.pattern)
         with self._lock:
@@ -196,7 +193,7 @@ class Node:
             self._queues = [queue for queue in self._queues if not queue.is_closed]
         self._with(lambda talk: talk.interest([*self._patterns(), *more]))
 
-    def _leave(self, queue: _Queue) -> None:
+    def _leave(self, queue: Queue) -> None:
         # This may come from the garbage collector, so what it leads to is said later.
         queue.is_closed = True
         self._has_left = True
@@ -218,7 +215,8 @@ class Node:
             else:
                 self._states[params["name"]] = params["state"]
         elif method == "stop":
-            self._is_stopped = True
+            # A Node that ends may come back, and a Role that it has stopped does not.
+            self._is_closed = self._is_closed or params.get("ends") == "role"
             self._conversation.close("the Node has stopped this Role")
 
     # A Node that goes and comes back.
@@ -254,32 +252,36 @@ class Node:
             DisconnectedError: It is closed.
             KozoError: It cannot be done, however long it is tried.
         """
-        with self._lock:
-            is_last, process = self._conversation is conversation, self._process
-        if is_last and self._is_stopped and process.outlives_a_stop():
-            self._is_closed = True
-        while True:
-            with self._lock:
-                if self._conversation is not conversation:
+        while self._conversation is conversation:
+            self._check_open(conversation)
+            # Who has less time than the thread that tries it gives up in time.
+            left = -1 if deadline is None else max(0.0, deadline - monotonic())
+            if not self._attaching.acquire(timeout=min(left, LONGEST_WAIT)):
+                return False
+            try:
+                if self._conversation is conversation and self._attach_again(conversation):
                     return True
-                self._check_open(conversation)
-                try:
-                    made = self._converse(attach(self._asked, self.role, self._details))
-                except (NoNodeError, NameTakenError, DisconnectedError):
-                    # Other threads may have less time, so the lock is not held from one attempt to the next.
-                    pass
-                else:
-                    self._conversation = made
-                    self._is_stopped = False
-                    conversation.close()
-                    if self._is_closed:
-                        # It was closed meanwhile, when this conversation was not known.
-                        made.close("it was closed by this program")
-                        self._check_open(made)
-                    return True
+            finally:
+                self._attaching.release()
             if deadline is not None and monotonic() >= deadline:
                 return False
             sleep(PAUSE)
+        return True
+
+    def _attach_again(self, conversation: Conversation) -> bool:
+        """Attach once, in place of a conversation that has ended; say whether the Node is there."""
+        self._check_open(conversation)
+        try:
+            made = self._converse(attach(self._asked, self.role, self._details))
+        except (NoNodeError, NameTakenError, DisconnectedError):
+            return False
+        self._conversation = made
+        conversation.close()
+        if self._is_closed:
+            # It was closed meanwhile, when this conversation was not known.
+            made.close("it was closed by this program")
+            self._check_open(made)
+        return True
 
     def _check_open(self, conversation: Conversation) -> None:
         if self._is_closed:
@@ -308,20 +310,6 @@ class Node:
         return f"<Node {self.name!r}, {state}>"
 
 
-class _Queue:
-    """Messages that wait to be taken."""
-
-    def __init__(self, words: Pattern) -> None:
-        self.pattern = words
-        self.matches = matcher([words])
-        self.messages: deque[Message] = deque(maxlen=MOST_WAITING)
-        self.is_closed = False
-
-    def is_ready(self) -> bool:
-        """Tell whether there is something to learn."""
-        return bool(self.messages) or self.is_closed
-
-
 class Receiver:
     """The Messages that match a pattern, one after the other.
 
@@ -330,7 +318,7 @@ class Receiver:
     Message goes to one of them.
     """
 
-    def __init__(self, node: Node, queue: _Queue, timeout: float | None) -> None:
+    def __init__(self, node: Node, queue: Queue, timeout: float | None) -> None:
         """Take what comes into the queue."""
         self._node, self._queue, self._timeout = node, queue, timeout
 

@@ -73,6 +73,9 @@ class _Timer:
 class Program:
     """What a file has declared, and the conversation with the Node while it runs."""
 
+    #: What runs such a file.
+    interpreter = "python3"
+
     def __init__(self) -> None:
         self.declared = Declared()
         self.handlers: list[_Handler] = []
@@ -185,9 +188,9 @@ class Program:
                 if self._waiting:
                     self._handle(self._waiting.popleft())
                     continue
-                if keeper is not None and isinstance(peer, Conversation):
-                    self._keep(keeper, peer)
                 try:
+                    if keeper is not None and isinstance(peer, Conversation):
+                        self._keep(keeper.keep, peer)
                     peer.wait(self._is_called, self._left())
                 except DisconnectedError:
                     if not self._waiting:
@@ -208,17 +211,19 @@ class Program:
             for call in self.moments["stop"]:
                 self._call(call, None, "stop")
             if keeper is not None and isinstance(peer, Conversation):
-                keeper.finish(peer)
+                self._keep(keeper.finish, peer)
         except DisconnectedError:
-            # It is gone; there is nobody to tell.
+            # It is gone, and hears nothing.
             pass
         finally:
             self._peer = None
             peer.close()
 
-    def _keep(self, keeper: Keeper, conversation: Conversation) -> None:
+    def _keep(self, keep: Callable[[Conversation], None], conversation: Conversation) -> None:
         try:
-            keeper.keep(conversation)
+            keep(conversation)
+        except DisconnectedError:
+            raise
         except KozoError as error:
             conversation.log(str(error), "warning")
 

@@ -56,8 +56,8 @@ def is_plain(value: object, depth: int = DEEPEST) -> bool:
     return False
 
 
-def pack(value: object) -> bytes:
-    r"""Encode a value as MessagePack.
+def pack(value: object, place: str = "data") -> bytes:
+    r"""Encode a value as MessagePack; `place` is what it is called in an error.
 
     >>> pack({1: b"\x00"})
     b'\x81\x01\xc4\x01\x00'
@@ -66,7 +66,7 @@ def pack(value: object) -> bytes:
         UnsendableError: No Message can carry it; the text says where in the data it is.
     """
     out = bytearray()
-    _pack(out, value, "data", 127)
+    _pack(out, value, place, 127)
     return bytes(out)
 
 
@@ -158,7 +158,7 @@ def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
         out += struct.pack(">b", number) + data
     elif isinstance(value, (list, tuple, dict)):
         if depth == 0:
-            raise UnsendableError("data is nested too deeply: 127 levels are the most")
+            raise UnsendableError(f"{place[:100]} is nested too deeply: 127 levels are the most")
         if isinstance(value, dict):
             _pack_head(out, len(value), (0x80, 16), (None, 0xDE, 0xDF))
             for key, item in value.items():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,8 @@ from helping import running, stop_role
 from kit import until
 
 import kozo
+import kozo.attaching
+import kozo.places
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -267,9 +270,30 @@ def test_one_that_waits_for_the_node_does_not_keep_others_waiting(clock: Any) ->
         assert not thread.is_alive()
 
 
+def test_a_node_that_hangs_keeps_each_waiting_for_its_own_time(clock: Any) -> None:
+    with kozo.attach(patience=0.3) as node, node.receive("event") as events:
+        clock.process.kill()
+        clock.process.wait()
+        clock.start()
+        clock.process.send_signal(signal.SIGSTOP)
+        thread = threading.Thread(target=lambda: list(events))
+        thread.start()
+        until("the other thread attaches", node._attaching.locked)
+        began = time.monotonic()
+        with pytest.raises(kozo.DisconnectedError, match=r"did not come back within 0\.3 s"):
+            node.send("event", "door")
+        took = time.monotonic() - began
+        clock.process.send_signal(signal.SIGCONT)
+        # It waits ten times as long for a Node that hangs.
+        assert took < kozo.places.ANSWER / 2
+        node.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_one_that_is_closed_while_it_attaches_again_is_gone(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     node = kozo.attach(name="porter")
-    attach = kozo.node.attach
+    attach = kozo.attaching.attach
 
     def close_then(*arguments: Any) -> Any:
         attached = attach(*arguments)
