@@ -21,11 +21,12 @@ from . import attaching
 from .conversation import LARGE, PATIENCE, Sent, sent
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
-from .message import Message, Pattern, Queue, message_class, message_from, pattern
+from .message import Message, Pattern, Queue, pattern
 from .places import asked
+from .reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from typing import Self
 
     from .lines import Line
@@ -71,9 +72,8 @@ class Node:
         self._queues: list[_Queue] = []
         self._status: str | None = None
         self._is_closed = False
-        self._message_class = message_class(self)
         #: What is said with the Node now.
-        self.talk = _Talk(self._deliver, attached)
+        self.talk = _Talk(self, attached)
 
     async def converse(self, talk: _Talk) -> None:
         """Speak over this connection from now on."""
@@ -110,7 +110,7 @@ class Node:
         if self._is_closed:
             attached.connection.close()
         else:
-            await self.converse(_Talk(self._deliver, attached))
+            await self.converse(_Talk(self, attached))
 
     async def _with(self, say: Callable[[_Talk], Awaitable[T]]) -> T:
         try:
@@ -179,11 +179,11 @@ class Node:
             if not self._is_closed:
                 await self._say_interest()
 
-    def _deliver(self, params: dict[str, Any], has_bytes: bool) -> None:  # noqa: FBT001 - for each Message
-        message = message_from(self._message_class(), params, has_bytes)
+    def deliver(self, messages: list[Message]) -> None:
+        """Take what has come."""
         for queue in self._queues:
-            if len(self._queues) == 1 or queue.matches(message):
-                queue.put(message)
+            # One alone has only what the Node found to match.
+            queue.put(messages if len(self._queues) == 1 else filter(queue.matches, messages))
 
     async def close(self) -> None:
         """Detach from the Node; iterations over what it receives end."""
@@ -213,8 +213,8 @@ class _Queue(Queue):
         super().__init__(words)
         self._changed = asyncio.Event()
 
-    def put(self, message: Message) -> None:
-        self.messages.append(message)
+    def put(self, messages: Iterable[Message]) -> None:
+        self.messages += messages
         self._changed.set()
 
     def close(self) -> None:
@@ -265,9 +265,9 @@ class Receiver:
 class _Talk(asyncio.Protocol):
     """What is said with one Node over one connection."""
 
-    def __init__(self, deliver: Callable[[dict[str, Any], bool], None], attached: attaching.Attached) -> None:
-        self._deliver = deliver
-        self._cutter, self.connection = attached.cutter, attached.connection
+    def __init__(self, node: Node, attached: attaching.Attached) -> None:
+        self._deliver = node.deliver
+        self._reader, self.connection = Reader(node, attached.cutter), attached.connection
         self._sender = Sender()
         self._transport: asyncio.Transport | None = None
         self._gathered: list[bytes] = []
@@ -300,21 +300,24 @@ class _Talk(asyncio.Protocol):
         self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
-        for line in self._cutter.lines(data):
-            method = line.get("method")
-            if method == "message":
-                self._deliver(line["params"], self._cutter.has_bytes)
-            elif method == "stop":
-                # A Node that ends may come back, and a Role that it has stopped does not.
-                self.is_stopped = line["params"].get("ends") == "role"
-                self.why = "the Node has stopped this Role"
-                self.close()
-            elif line.get("id") in self._answers:
-                answer = self._answers.pop(line["id"])
-                if not answer.done():
-                    answer.set_result(line)
-            elif "error" in line:
-                self.why = f"the Node does not understand this program: {line['error']['message']}"
+        for part in self._reader.read(data):
+            if isinstance(part, list):
+                self._deliver(part)
+            else:
+                self._heed(part)
+
+    def _heed(self, line: Line) -> None:
+        if line.get("method") == "stop":
+            # A Node that ends may come back, and a Role that it has stopped does not.
+            self.is_stopped = line["params"].get("ends") == "role"
+            self.why = "the Node has stopped this Role"
+            self.close()
+        elif line.get("id") in self._answers:
+            answer = self._answers.pop(line["id"])
+            if not answer.done():
+                answer.set_result(line)
+        elif "error" in line:
+            self.why = f"the Node does not understand this program: {line['error']['message']}"
 
     def write(self, line: bytes) -> None:
         """Write a line, with what else is said in this turn of the event loop."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import places
 from .errors import DisconnectedError, KozoError, RefusedError
-from .lines import Cutter, request
+from .lines import Cutter, codec, request
 
 if TYPE_CHECKING:
     import socket
@@ -103,7 +103,8 @@ class Attached:
             data = self.connection.recv(64 * 1024)
             if not data:
                 raise DisconnectedError(f"the Node at {self.path} has closed the connection")
-            self._lines = self.cutter.lines(data)
+            whole = self.cutter.cut(data)
+            self._lines = codec.read(whole) if whole else []
         return self._lines.pop(0)
 
 

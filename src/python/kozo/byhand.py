@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         def wants_peers(self) -> bool:
             """Tell whether it is to be told of Peers."""
 
-        def deliver(self, message: Message) -> None:
-            """Take a Message."""
+        def deliver(self, messages: list[Message]) -> None:
+            """Take Messages."""
 
         def notice(self, method: str, params: dict[str, Any]) -> None:
             """Take what else the Node says."""
@@ -67,8 +67,8 @@ class ProgramNode(Node):
             print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
         return is_there
 
-    def _deliver(self, message: Message) -> None:
-        self._program.deliver(message)
+    def _deliver(self, messages: list[Message]) -> None:
+        self._program.deliver(messages)
 
     def _notice(self, method: str, params: dict[str, Any]) -> None:
         if method == "stop":

@@ -481,13 +481,14 @@ class Running:
             peer.close()
             os._exit(int(self._has_failed))
 
-    def deliver(self, message: Message) -> None:
-        """Keep a Message for `getMessage`, if the Role is interested."""
-        shown = of(message)
-        if self._role.isInterestedIn(shown):
-            with self._changed:
-                self._messages.append(shown)
-                self._changed.notify()
+    def deliver(self, messages: list[Message]) -> None:
+        """Keep Messages for `getMessage`, if the Role is interested."""
+        for message in messages:
+            shown = of(message)
+            if self._role.isInterestedIn(shown):
+                with self._changed:
+                    self._messages.append(shown)
+                    self._changed.notify()
 
     def notice(self, method: str, params: dict[str, Any]) -> None:
         """Heed what else the Node says."""

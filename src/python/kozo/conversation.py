@@ -13,14 +13,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DisconnectedError, RefusedError
-from .lines import Cutter, Sender, check_length, log_line, notification, request, status_line
-from .message import Message, Pattern, message_class, message_from
+from .lines import Sender, check_length, log_line, notification, request, status_line
+from .reading import Reader
 from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .lines import Line
+    from .lines import Cutter, Line
+    from .message import Message, Pattern
     from .node import Node
     from .stream import Stream
 
@@ -95,7 +96,7 @@ class Conversation:
     def __init__(
         self,
         stream: Stream,
-        deliver: Callable[[Message], object],
+        deliver: Callable[[list[Message]], object],
         notice: Callable[[str, dict[str, Any]], object],
         cutter: Cutter | None = None,
         speaker: Node | None = None,
@@ -103,7 +104,8 @@ class Conversation:
         """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
         self._stream = stream
         self._deliver, self._notice = deliver, notice
-        self._cutter = cutter or Cutter()
+        # The Messages that come here reply here.
+        self._reader = Reader(speaker or self, cutter)
         self._sender = Sender()
         self._changed = threading.Condition(threading.Lock())
         self._is_reading = False
@@ -112,8 +114,6 @@ class Conversation:
         self._number = 0
         #: Why the conversation is over, once it is.
         self.ended: str | None = None
-        # The Messages that come here, which reply here.
-        self._message_class = message_class(speaker or self)
 
     # What the program says.
 
@@ -255,14 +255,11 @@ class Conversation:
             data = b""
             self.ended = self.ended or f"the Node has gone: {error}"
         if data:
-            # Most of what comes are Messages, so nothing is looked up for each.
-            make, deliver = self._message_class, self._deliver
-            lines, has_bytes = self._cutter.lines(data), self._cutter.has_bytes
-            for line in lines:
-                if line.get("method") == "message":
-                    deliver(message_from(make(), line["params"], has_bytes))
+            for part in self._reader.read(data):
+                if isinstance(part, list):
+                    self._deliver(part)
                 else:
-                    self._heed(line)
+                    self._heed(part)
         elif data is not None:
             self.ended = self.ended or "the Node has closed the connection"
 

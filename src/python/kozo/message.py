@@ -38,6 +38,8 @@ class Message:
     >>> node.close()
     """
 
+    __slots__ = ()
+
     #: When it was sent: microseconds since 1970, by the clock of its Node.
     time: int
     #: The Node that sent it.
@@ -57,7 +59,7 @@ class Message:
     #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
     data: Any
 
-    _speaker: ClassVar[Conversation | Node | aio.Node | None] = None
+    _speaker: ClassVar[Any] = None
 
     def reply(self, data: object = None, *, type: str | None = None) -> Any:
         """Send a Reply to it: of the same type and channel, unless another type is given. With `kozo.aio` this is awaited."""
@@ -73,7 +75,7 @@ class Message:
 
 def message_class(speaker: Conversation | Node | aio.Node) -> type[Message]:
     """Give the class of the Messages that come from a Node, which reply by this."""
-    return type("Message", (Message,), {"__slots__": (), "_speaker": speaker})
+    return type("Message", (Message,), {"_speaker": speaker})
 
 
 def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> Message:  # noqa: FBT001 - for each Message
@@ -83,7 +85,7 @@ def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> M
     elif has_bytes:
         params["data"] = with_bytes(params["data"])
     # Names are those of the protocol, so nothing has to be copied.
-    message.__dict__ = params
+    message.__dict__ = params  # type: ignore[misc] # classes derived from it have one
     return message
 
 
@@ -135,12 +137,11 @@ def _test(words: Pattern) -> Callable[[Message], bool]:
             literals.append((name, text))
 
     def is_wanted(message: Message) -> bool:
-        said = message.__dict__
         for name, text in literals:
-            if said[name] != text:
+            if getattr(message, name) != text:
                 return False
         for name, matches in globs:
-            text = said[name]
+            text = getattr(message, name)
             if text is None or not matches(text):
                 return False
         return True

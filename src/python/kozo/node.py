@@ -198,15 +198,11 @@ class Node:
         queue.is_closed = True
         self._has_left = True
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, messages: list[Message]) -> None:
         queues = self._queues
-        if len(queues) == 1:
-            # The Node has looked whether it matches.
-            queues[0].messages.append(message)
-            return
         for queue in queues:
-            if queue.matches(message):
-                queue.messages.append(message)
+            # One alone has only what the Node found to match.
+            queue.messages += messages if len(queues) == 1 else filter(queue.matches, messages)
 
     def _notice(self, method: str, params: dict[str, Any]) -> None:
         if method == "peer":

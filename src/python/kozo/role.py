@@ -122,9 +122,9 @@ class Program:
 
     # What it is told.
 
-    def deliver(self, message: Message) -> None:
-        """Keep a Message until it is its turn."""
-        self._waiting.append(message)
+    def deliver(self, messages: list[Message]) -> None:
+        """Keep Messages until it is their turn."""
+        self._waiting += messages
 
     def notice(self, method: str, params: dict[str, Any]) -> None:
         """Keep something else that the Node has said until it is its turn."""
@@ -229,8 +229,7 @@ class Program:
 
     def _handle(self, item: Message | tuple[str, dict[str, Any]]) -> None:
         if isinstance(item, Message):
-            said = item.__dict__
-            about = (said["kind"], said["type"], said["channel"], said["role"], said["node"])
+            about = (item.kind, item.type, item.channel, item.role, item.node)
             calls = self._known.get(about)
             if calls is None:
                 calls = self._find(about, item)

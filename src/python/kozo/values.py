@@ -25,6 +25,8 @@ _BASE64_KEY = "$base64"
 
 
 _BYTES = (bytes, bytearray, memoryview)
+# What MessagePack has in front of so many bytes.
+_SHORT_HEADS = [bytes((0xC4, length)) for length in range(256)]
 
 
 class UnsendableError(TypeError, ValueError):
@@ -74,7 +76,7 @@ def pack_text(value: object) -> bytes:
     """Encode a value as MessagePack in Base64, as the Node takes it in JSON."""
     if type(value) is bytes and len(value) < 256:
         # Most of what JSON cannot say.
-        return b2a_base64(b"\xc4%c%b" % (len(value), value), newline=False)
+        return b2a_base64(_SHORT_HEADS[len(value)] + value, newline=False)
     return b2a_base64(pack(value), newline=False)
 
 
@@ -85,10 +87,8 @@ def with_bytes(value: object) -> object:
     [b'\x00\x01', {'$base64': 1}]
     """
     if type(value) is dict:
-        if len(value) == 1:
-            text = value.get(_BASE64_KEY)
-            if type(text) is str:
-                return a2b_base64(text)
+        if len(value) == 1 and type(text := value.get(_BASE64_KEY)) is str:
+            return a2b_base64(text)
         return {key: with_bytes(item) for key, item in value.items()}
     if type(value) is list:
         return [with_bytes(item) for item in value]
