@@ -122,14 +122,13 @@ class Conversation:
         kind: str,
         type: str | None = None,
         data: object = None,
-        *,
         channel: str | None = None,
-        confirm: bool = False,
+        confirm: bool = False,  # noqa: FBT001, FBT002 - by place it is called faster
     ) -> Sent | None:
         """Send a Message; what became of it is known only if that is asked for."""
         line = self._sender.line(kind, type, channel, data)
         if not confirm and len(line) < LARGE:
-            self.write(line)
+            self._write(line)
             return None
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
@@ -170,6 +169,9 @@ class Conversation:
     def write(self, line: bytes) -> None:
         """Write a line."""
         check_length(line)
+        self._write(line)
+
+    def _write(self, line: bytes) -> None:
         try:
             self._stream.write(line)
         except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from .places import asked
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -114,12 +114,15 @@ class Node:
         if self._has_left:
             self._say_interest()
         try:
-            return self._conversation.send(kind, type, data, channel=channel, confirm=confirm)
+            return self._conversation.send(kind, type, data, channel, confirm)
         except DisconnectedError:
             # Whether it was sent is not known then, and who asks wants to know.
             if confirm:
                 raise
-        return self._with(lambda talk: talk.send(kind, type, data, channel=channel))
+        return self._send_later(kind, type, data, channel)
+
+    def _send_later(self, kind: str, type: str | None, data: object, channel: str | None) -> Sent | None:
+        return self._with(lambda talk: talk.send(kind, type, data, channel))
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
@@ -332,9 +335,19 @@ class Receiver:
         except DisconnectedError:
             return None
 
-    def __iter__(self) -> Self:
-        """Give itself."""
-        return self
+    def __iter__(self) -> Iterator[Message]:
+        """Give the next Message, again and again."""
+        # Faster than a call of `__next__` for each.
+        take = self._queue.messages.popleft
+        while True:
+            try:
+                message = take()
+            except IndexError:
+                late = self.get(self._timeout)
+                if late is None:
+                    return
+                message = late
+            yield message
 
     def __next__(self) -> Message:
         """Wait for the next Message."""
