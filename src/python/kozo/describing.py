@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import stdio
 
 if TYPE_CHECKING:
-    from .role import Program
+    from .program import Program
 
 
 def description(program: Program) -> dict[str, Any]:
