@@ -29,28 +29,7 @@ if TYPE_CHECKING:
     from . import helpers as helpers
     from . import messages as messages
     from .classic import (
-        NODE_NAME as NODE_NAME,
-    )
-    from .classic import (
-        ROLE_NAME as ROLE_NAME,
-    )
-    from .classic import (
-        ROLENODE_NAME as ROLENODE_NAME,
-    )
-    from .classic import (
-        KozoSystem as KozoSystem,
-    )
-    from .classic import (
         Role as Role,
-    )
-    from .classic import (
-        SystemNode as SystemNode,
-    )
-    from .classic import (
-        kozoConfig as kozoConfig,
-    )
-    from .classic import (
-        kozoSystem as kozoSystem,
     )
     from .conversation import Sent as Sent
     from .errors import (
@@ -104,22 +83,34 @@ if TYPE_CHECKING:
     from .role import (
         when as when,
     )
+    from .roleinfo import (
+        NODE_NAME as NODE_NAME,
+    )
+    from .roleinfo import (
+        ROLE_NAME as ROLE_NAME,
+    )
+    from .roleinfo import (
+        ROLENODE_NAME as ROLENODE_NAME,
+    )
     from .settings import option as option
+    from .system import (
+        KozoSystem as KozoSystem,
+    )
+    from .system import (
+        SystemNode as SystemNode,
+    )
+    from .system import (
+        kozoConfig as kozoConfig,
+    )
+    from .system import (
+        kozoSystem as kozoSystem,
+    )
 
 __version__ = "0.1.0"
 
 # Where each name is. A Role that starts reads only the modules that it needs.
 _PLACES = {
-    "classic": (
-        "NODE_NAME",
-        "ROLE_NAME",
-        "ROLENODE_NAME",
-        "KozoSystem",
-        "Role",
-        "SystemNode",
-        "kozoConfig",
-        "kozoSystem",
-    ),
+    "classic": ("Role",),
     "conversation": ("Sent",),
     "errors": (
         "DisconnectedError",
@@ -132,7 +123,9 @@ _PLACES = {
     ),
     "message": ("Message",),
     "node": ("Node", "Receiver"),
+    "roleinfo": ("NODE_NAME", "ROLE_NAME", "ROLENODE_NAME"),
     "settings": ("option",),
+    "system": ("KozoSystem", "SystemNode", "kozoConfig", "kozoSystem"),
     "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

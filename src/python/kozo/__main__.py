@@ -50,7 +50,8 @@ def run_file(file: str) -> None:
 
 def _run_classic(info: dict[str, Any]) -> None:
     from . import stdio
-    from .classic import Running, description
+    from .classic_running import Running
+    from .roleinfo import description
 
     if stdio.is_described():
         from .describing import print_description

@@ -15,18 +15,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import attaching
 from .conversation import LARGE, PATIENCE, Sent, sent
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
-from .lines import Sender, notification, request
-from .message import Message, Pattern, matcher, message_from, pattern
+from .lines import Sender, check_length, log_line, notification, request, status_line
+from .message import Message, Pattern, Queue, pattern
 from .places import asked
+from .reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from typing import Self
 
     from .lines import Line
@@ -47,70 +47,78 @@ async def attach(
     """Take part in a Node of this machine; see `kozo.attach`, which takes and raises the same."""
     node, details = asked(node), {"messageQueueLength": queue_length}
     attached = await asyncio.to_thread(attaching.attach, node, name, details)
-    made = Node(node, patience, details)
-    await made.converse(attached)
+    made = Node(node, patience, details, attached)
+    try:
+        await made.converse(made.talk)
+    except BaseException:
+        await made.close()
+        raise
     return made
 
 
 class Node:
     """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop."""
 
-    def __init__(self, node: str | None, patience: float, details: dict[str, Any]) -> None:
+    def __init__(
+        self, node: str | None, patience: float, details: dict[str, Any], attached: attaching.Attached
+    ) -> None:
         """See `attach`, which is what to call."""
         self._details = details
         #: The name of the Role that this program is.
-        self.role = ""
+        self.role: str = attached.start["role"]
         #: The name of the Node.
-        self.name = ""
-        self._asked, self._patience = node, patience
+        self.name: str = attached.start["node"]
+        self._asked, self._patience = node or self.name, patience
         self._queues: list[_Queue] = []
-        self._talk: _Talk
+        self._status: str | None = None
         self._is_closed = False
-        self._again = asyncio.Lock()
+        #: What is said with the Node now.
+        self.talk = _Talk(self, attached)
 
-    async def converse(self, attached: attaching.Attached) -> None:
+    async def converse(self, talk: _Talk) -> None:
         """Speak over this connection from now on."""
-        self.role, self.name = attached.start["role"], attached.start["node"]
-        self._asked = self._asked or self.name
         loop = asyncio.get_running_loop()
-        talk = _Talk(self._deliver, attached)
-        await loop.create_unix_connection(lambda: talk, sock=attached.connection)
-        self._talk = talk
+        await loop.create_unix_connection(lambda: talk, sock=talk.connection)
+        if self._is_closed:
+            talk.close()
+            return
+        self.talk = talk
+        # What follows may fail, and is tried again then.
+        talk.keep(loop.create_task(self._look_after(talk)))
         talk.write(notification("ready"))
+        if self._status is not None:
+            talk.write(status_line(self._status))
         if self._queues:
             await talk.ask("interest", {"patterns": self._patterns()})
-        # Who receives may have to notice that it goes on, or goes wrong again.
-        task = loop.create_task(self._look_after(talk))
-        talk.keep(task)
 
     async def _look_after(self, talk: _Talk) -> None:
+        """Attach again when the Node has gone, and comes back."""
         await talk.ended.wait()
-        if self._is_closed:
-            return
-        if talk.is_stopped and await asyncio.to_thread(talk.process.outlives_a_stop):
+        if talk.is_stopped:
             await self.close()
-            return
         # It is tried for as long as anything is waited for.
-        while not self._is_closed and self._talk is talk:
+        while not self._is_closed and self.talk is talk:
             try:
-                await self._reconnect(talk)
+                await self._reconnect()
             except (NoNodeError, attaching.NameTakenError, DisconnectedError):
                 await asyncio.sleep(PAUSE)
             except KozoError:
                 await self.close()
 
-    async def _reconnect(self, talk: _Talk) -> None:
-        async with self._again:
-            if self._talk is talk and not self._is_closed:
-                await self.converse(await asyncio.to_thread(attaching.attach, self._asked, self.role, self._details))
+    async def _reconnect(self) -> None:
+        attached = await asyncio.to_thread(attaching.attach, self._asked, self.role, self._details)
+        if self._is_closed:
+            attached.connection.close()
+        else:
+            await self.converse(_Talk(self, attached))
 
     async def _with(self, say: Callable[[_Talk], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self._patience):
                 while True:
                     if self._is_closed:
-                        raise DisconnectedError(self._talk.why or "it was closed by this program")
-                    talk = self._talk
+                        raise DisconnectedError(self.talk.why or "it was closed by this program")
+                    talk = self.talk
                     try:
                         return await say(talk)
                     except DisconnectedError:
@@ -130,16 +138,17 @@ class Node:
     ) -> Sent | None:
         """Send a Message; see `kozo.Node.send`. It waits while the Node does not take what was sent before."""
         if confirm:
-            return await self._talk.send_confirmed(kind, type, data, channel)
+            return await self.talk.send_confirmed(kind, type, data, channel)
         return await self._with(lambda talk: talk.send(kind, type, data, channel))
 
     async def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
-        await self._with(lambda talk: talk.say("log", {"level": level, "text": text}))
+        await self._with(lambda talk: talk.say(log_line(text, level)))
 
     async def status(self, text: str | None) -> None:
         """Set what `kozoctl role` shows of this program; None takes it away."""
-        await self._with(lambda talk: talk.say("status", {"text": text}))
+        self._status = text
+        await self._with(lambda talk: talk.say(status_line(text)))
 
     async def receive(
         self,
@@ -170,16 +179,16 @@ class Node:
             if not self._is_closed:
                 await self._say_interest()
 
-    def _deliver(self, params: dict[str, Any], has_bytes: bool) -> None:  # noqa: FBT001 - for each Message
-        message = message_from(Message(), params, has_bytes)
+    def deliver(self, messages: list[Message]) -> None:
+        """Take what has come."""
         for queue in self._queues:
-            if len(self._queues) == 1 or queue.matches(message):
-                queue.put(message)
+            # One alone has only what the Node found to match.
+            queue.put(messages if len(self._queues) == 1 else filter(queue.matches, messages))
 
     async def close(self) -> None:
         """Detach from the Node; iterations over what it receives end."""
         self._is_closed = True
-        self._talk.close()
+        self.talk.close()
         for queue in self._queues:
             queue.close()
 
@@ -197,32 +206,29 @@ class Node:
         return f"<Node {self.name!r}, {state}>"
 
 
-class _Queue:
-    """Messages that wait to be taken."""
+class _Queue(Queue):
+    """A queue of which a task can wait for the next Message."""
 
     def __init__(self, words: Pattern) -> None:
-        self.pattern = words
-        self.matches = matcher([words])
-        self._messages: deque[Message] = deque()
+        super().__init__(words)
         self._changed = asyncio.Event()
-        self._is_closed = False
 
-    def put(self, message: Message) -> None:
-        self._messages.append(message)
+    def put(self, messages: Iterable[Message]) -> None:
+        self.messages += messages
         self._changed.set()
 
     def close(self) -> None:
-        self._is_closed = True
+        self.is_closed = True
         self._changed.set()
 
     async def take(self) -> Message | None:
         """Wait for a Message; None once it is closed and all are taken."""
-        while not self._messages:
-            if self._is_closed:
+        while not self.messages:
+            if self.is_closed:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        return self._messages.popleft()
+        return self.messages.popleft()
 
 
 class Receiver:
@@ -259,9 +265,9 @@ class Receiver:
 class _Talk(asyncio.Protocol):
     """What is said with one Node over one connection."""
 
-    def __init__(self, deliver: Callable[[dict[str, Any], bool], None], attached: attaching.Attached) -> None:
-        self._deliver = deliver
-        self._cutter, self.process = attached.cutter, attached.process
+    def __init__(self, node: Node, attached: attaching.Attached) -> None:
+        self._deliver = node.deliver
+        self._reader, self.connection = Reader(node, attached.cutter), attached.connection
         self._sender = Sender()
         self._transport: asyncio.Transport | None = None
         self._gathered: list[bytes] = []
@@ -294,23 +300,28 @@ class _Talk(asyncio.Protocol):
         self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
-        for line in self._cutter.lines(data):
-            method = line.get("method")
-            if method == "message":
-                self._deliver(line["params"], self._cutter.has_bytes)
-            elif method == "stop":
-                self.is_stopped = True
-                self.why = "the Node has stopped this Role"
-                self.close()
-            elif line.get("id") in self._answers:
-                answer = self._answers.pop(line["id"])
-                if not answer.done():
-                    answer.set_result(line)
-            elif "error" in line:
-                self.why = f"the Node does not understand this program: {line['error']['message']}"
+        for part in self._reader.read(data):
+            if isinstance(part, list):
+                self._deliver(part)
+            else:
+                self._heed(part)
+
+    def _heed(self, line: Line) -> None:
+        if line.get("method") == "stop":
+            # A Node that ends may come back, and a Role that it has stopped does not.
+            self.is_stopped = line["params"].get("ends") == "role"
+            self.why = "the Node has stopped this Role"
+            self.close()
+        elif line.get("id") in self._answers:
+            answer = self._answers.pop(line["id"])
+            if not answer.done():
+                answer.set_result(line)
+        elif "error" in line:
+            self.why = f"the Node does not understand this program: {line['error']['message']}"
 
     def write(self, line: bytes) -> None:
         """Write a line, with what else is said in this turn of the event loop."""
+        check_length(line)
         if self.ended.is_set():
             raise DisconnectedError(self.why)
         if not self._gathered:
@@ -323,9 +334,9 @@ class _Talk(asyncio.Protocol):
         if self._transport is not None and data and not self.ended.is_set():
             self._transport.write(data)
 
-    async def say(self, method: str, params: dict[str, object]) -> None:
+    async def say(self, line: bytes) -> None:
         """Say something that is not answered."""
-        self.write(notification(method, params))
+        self.write(line)
 
     async def send(self, kind: str, message_type: str | None, data: object, channel: str | None) -> None:
         """Send a Message."""
@@ -381,3 +392,5 @@ class _Talk(asyncio.Protocol):
         self._end("it was closed by this program")
         if self._transport is not None:
             self._transport.close()
+        else:
+            self.connection.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import places
 from .errors import DisconnectedError, KozoError, RefusedError
-from .lines import Cutter, request
+from .lines import Cutter, codec, request
 
 if TYPE_CHECKING:
     import socket
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .lines import Line
-
-#: Seconds that a Node may go on after it has told its Roles to stop.
-_ENDING = 5.0
 
 #: Names that are tried when a program did not ask for one.
 _MOST_NAMES = 1000
@@ -76,36 +73,6 @@ def check(answer: Line) -> None:
     raise RefusedError(f"the Node refuses: {text}")
 
 
-class NodeProcess:
-    """The process of a Node, so far as it is known."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        """Look who is at the other end of a connection."""
-        import socket
-        import struct
-
-        said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        self._pid: int = struct.unpack("3i", said)[0]
-
-    def outlives_a_stop(self) -> bool:
-        """Tell whether it goes on although it has told this Role to stop: then the Role alone was meant.
-
-        If its socket is one of systemd's, the process is not known, and it is taken to restart.
-        """
-        if self._pid <= 1:
-            return False
-        import select
-
-        try:
-            process = os.pidfd_open(self._pid)
-        except OSError:
-            return False
-        try:
-            return not select.select([process], [], [], _ENDING)[0]
-        finally:
-            os.close(process)
-
-
 class Attached:
     """A connection to a Node that has taken this program in, and what the Node has said so far."""
 
@@ -119,7 +86,6 @@ class Attached:
             connection.sendall(introduction(name, details))
             check(self.next())
             self.start: dict[str, Any] = self.next()["params"]
-            self.process = NodeProcess(connection)
             connection.settimeout(None)
         except TimeoutError:
             connection.close()
@@ -137,7 +103,8 @@ class Attached:
             data = self.connection.recv(64 * 1024)
             if not data:
                 raise DisconnectedError(f"the Node at {self.path} has closed the connection")
-            self._lines = self.cutter.lines(data)
+            whole = self.cutter.cut(data)
+            self._lines = codec.read(whole) if whole else []
         return self._lines.pop(0)
 
 

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from .attaching import Attached
     from .conversation import Conversation
     from .message import Message, Pattern
     from .settings import Declared
 
     class Program(Protocol):
         """A Role that can be run by hand."""
+
+        #: What runs its file.
+        interpreter: str
 
         @property
         def declared(self) -> Declared:
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
         def wants_peers(self) -> bool:
             """Tell whether it is to be told of Peers."""
 
-        def deliver(self, message: Message) -> None:
-            """Take a Message."""
+        def deliver(self, messages: list[Message]) -> None:
+            """Take Messages."""
 
         def notice(self, method: str, params: dict[str, Any]) -> None:
             """Take what else the Node says."""
@@ -54,16 +56,19 @@ class ProgramNode(Node):
         super().__init__(node, name or _type(), PATIENCE, details)
         print(f"kozo: attached to the Node '{self.name}' as the Role '{self.role}'; Ctrl-C ends it", file=sys.stderr)
 
-    def _converse(self, attached: Attached) -> Conversation:
-        conversation = super()._converse(attached)
-        if self._is_stopped:
-            print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
+    def _say_again(self, conversation: Conversation) -> None:
+        super()._say_again(conversation)
         if self._program.wants_peers():
             conversation.subscribe("peers")
-        return conversation
 
-    def _deliver(self, message: Message) -> None:
-        self._program.deliver(message)
+    def _attach_again(self, conversation: Conversation) -> bool:
+        is_there = super()._attach_again(conversation)
+        if is_there:
+            print(f"kozo: attached again to the Node '{self.name}'", file=sys.stderr)
+        return is_there
+
+    def _deliver(self, messages: list[Message]) -> None:
+        self._program.deliver(messages)
 
     def _notice(self, method: str, params: dict[str, Any]) -> None:
         if method == "stop":
@@ -85,7 +90,7 @@ def run(program: Program, node: str | None, name: str | None, arguments: Sequenc
 
     own = os.path.basename(sys.argv[0])
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(usage(own, program.describe()))
+        print(usage(f"{program.interpreter} {own}", program.describe()))
         raise SystemExit(0)
     try:
         node, name, options = _read(program.declared, node, name, list(arguments))

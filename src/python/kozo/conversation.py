@@ -8,29 +8,29 @@ program that waits for nothing costs nothing.
 from __future__ import annotations
 
 import threading
+from binascii import b2a_base64
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DisconnectedError, RefusedError
-from .lines import Cutter, Sender, notification, request, with_value
-from .message import Message, Pattern, message_from
+from .lines import Sender, check_length, log_line, notification, request, status_line
+from .reading import Reader
 from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .lines import Line
-    from .message import Speaker
+    from .lines import Cutter, Line
+    from .message import Message, Pattern
+    from .node import Node
     from .stream import Stream
 
 #: Seconds that the Node may take for an answer.
 PATIENCE = 60.0
+#: Seconds of one wait: the system takes no more than 24 days.
+LONGEST_WAIT = 86_400.0
 #: Data of more bytes is confirmed, as it may be more than a queue holds.
 LARGE = 64 * 1024
-#: Bytes of the longest line that the Node takes.
-_LONGEST_LINE = 22_435_156
-#: Characters of a text for the journal or of a status. The Node shows far fewer.
-_LONGEST_TEXT = 64 * 1024
 
 
 class Sent(NamedTuple):
@@ -96,15 +96,16 @@ class Conversation:
     def __init__(
         self,
         stream: Stream,
-        deliver: Callable[[Message], object],
+        deliver: Callable[[list[Message]], object],
         notice: Callable[[str, dict[str, Any]], object],
         cutter: Cutter | None = None,
-        speaker: Speaker | None = None,
+        speaker: Node | None = None,
     ) -> None:
         """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
         self._stream = stream
         self._deliver, self._notice = deliver, notice
-        self._cutter = cutter or Cutter()
+        # The Messages that come here reply here.
+        self._reader = Reader(speaker or self, cutter)
         self._sender = Sender()
         self._changed = threading.Condition(threading.Lock())
         self._is_reading = False
@@ -113,8 +114,6 @@ class Conversation:
         self._number = 0
         #: Why the conversation is over, once it is.
         self.ended: str | None = None
-        # The Messages that come here, which reply here.
-        self._message_class: type[Message] = type("Message", (Message,), {"__slots__": (), "_speaker": speaker or self})
 
     # What the program says.
 
@@ -123,14 +122,13 @@ class Conversation:
         kind: str,
         type: str | None = None,
         data: object = None,
-        *,
         channel: str | None = None,
-        confirm: bool = False,
+        confirm: bool = False,  # noqa: FBT001, FBT002 - by place it is called faster
     ) -> Sent | None:
         """Send a Message; what became of it is known only if that is asked for."""
         line = self._sender.line(kind, type, channel, data)
         if not confirm and len(line) < LARGE:
-            self.write(line)
+            self._write(line)
             return None
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
@@ -146,20 +144,19 @@ class Conversation:
         """Do the same, without waiting until the Node has heeded it."""
         self.write(notification("interest", {"patterns": list(patterns)}))
 
-    def store(self, value: object) -> int:
-        """Have a value kept, and give the number by which `is_answered` tells that it is on disk."""
-        line = with_value("value", value)
+    def store(self, packed: bytes) -> int:
+        """Have a value kept, as `pack` gives it; return the number by which `is_answered` tells that it is on disk."""
         number = self._expect()
-        self.write(b'{"jsonrpc":"2.0","id":%d,"method":"store","params":{%b}}\n' % (number, line))
+        self.write(request(number, "store", {"msgpack": b2a_base64(packed, newline=False).decode()}))
         return number
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal."""
-        self.write(notification("log", {"level": level, "text": _text(text)}))
+        self.write(log_line(text, level))
 
     def status(self, text: str | None) -> None:
         """Set what `kozoctl role` shows of this Role."""
-        self.write(notification("status", {"text": None if text is None else _text(text)}))
+        self.write(status_line(text))
 
     def ready(self) -> None:
         """Say that Messages may come."""
@@ -171,8 +168,10 @@ class Conversation:
 
     def write(self, line: bytes) -> None:
         """Write a line."""
-        if len(line) > _LONGEST_LINE:
-            raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+        check_length(line)
+        self._write(line)
+
+    def _write(self, line: bytes) -> None:
         try:
             self._stream.write(line)
         except (OSError, ValueError) as error:
@@ -180,11 +179,8 @@ class Conversation:
 
     def _farewell(self, error: Exception) -> str:
         # The Node may have said why it does not read any more.
-        try:
-            self.wait(lambda: self.ended is not None, 1.0)
-        except DisconnectedError as ended:
-            return str(ended)
-        return f"the Node reads no more: {error}"
+        self.wait(lambda: self.ended is not None, 1.0)
+        return self.ended or f"the Node reads no more: {error}"
 
     # What the Node answers.
 
@@ -228,24 +224,23 @@ class Conversation:
             DisconnectedError: The conversation has ended, and it is not there.
         """
         deadline = None if timeout is None else monotonic() + timeout
+        has_read = False
         while True:
             with self._changed:
                 while not is_there():
                     if self.ended is not None:
                         raise DisconnectedError(self.ended)
+                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
+                    # What has come already is read, however late it is.
+                    if left == 0 and (has_read or self._is_reading):
+                        return False
                     if not self._is_reading:
                         break
-                    left = None if deadline is None else deadline - monotonic()
-                    if left is not None and left <= 0:
-                        return False
                     self._changed.wait(left)
                 else:
                     return True
                 self._is_reading = True
             try:
-                left = None if deadline is None else deadline - monotonic()
-                if left is not None and left < 0:
-                    return False
                 self._read(left)
             finally:
                 with self._changed:
@@ -253,6 +248,7 @@ class Conversation:
                     self._changed.notify_all()
                     if self._is_closing:
                         self._stream.close()
+            has_read = True
 
     def _read(self, timeout: float | None) -> None:
         try:
@@ -261,14 +257,11 @@ class Conversation:
             data = b""
             self.ended = self.ended or f"the Node has gone: {error}"
         if data:
-            # Most of what comes are Messages, so nothing is looked up for each.
-            make, deliver = self._message_class, self._deliver
-            lines, has_bytes = self._cutter.lines(data), self._cutter.has_bytes
-            for line in lines:
-                if line.get("method") == "message":
-                    deliver(message_from(make(), line["params"], has_bytes))
+            for part in self._reader.read(data):
+                if isinstance(part, list):
+                    self._deliver(part)
                 else:
-                    self._heed(line)
+                    self._heed(part)
         elif data is not None:
             self.ended = self.ended or "the Node has closed the connection"
 
@@ -282,13 +275,6 @@ class Conversation:
             # It closes after this.
             self.ended = f"the Node does not understand this program: {line['error']['message']}"
 
-    def flush(self) -> None:
-        """Write what has gathered."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            raise DisconnectedError(f"the Node reads no more: {error}") from None
-
     def close(self, why: str = "it is closed") -> None:
         """End the conversation, also for those who wait in other threads."""
         with self._changed:
@@ -300,8 +286,3 @@ class Conversation:
                 self._stream.interrupt()
             else:
                 self._stream.close()
-
-
-def _text(text: object) -> str:
-    shown = str(text)[:_LONGEST_TEXT]
-    return shown.encode(errors="backslashreplace").decode()

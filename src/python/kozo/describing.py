@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import stdio
 
 if TYPE_CHECKING:
-    from .role import Program
+    from .program import Program
 
 
 def description(program: Program) -> dict[str, Any]:
@@ -35,16 +35,16 @@ def print_description(said: dict[str, Any]) -> NoReturn:
     """Print a description where the program's own `print()` does not reach, and end."""
     _, output = stdio.claim()
     text = json.dumps(said, indent=4, ensure_ascii=False) + "\n"
-    sys.stdout.flush()
     with os.fdopen(output, "w", encoding="utf-8") as out:
         out.write(text)
     raise SystemExit(0)
 
 
-def usage(name: str, said: dict[str, Any]) -> str:
+def usage(command: str, said: dict[str, Any]) -> str:
     """Give what `--help` prints.
 
-    >>> print(usage("bell.py", {"description": "Rings.", "config": {"pin": {"description": "Where it is.", "default": 7}}}))
+    >>> pin = {"description": "Where it is.", "default": 7}
+    >>> print(usage("python3 bell.py", {"description": "Rings.", "config": {"pin": pin}}))
     Rings.
     <BLANKLINE>
     Usage: python3 bell.py [--node NODE] [--name ROLE] [--set OPTION=VALUE]...
@@ -58,8 +58,8 @@ def usage(name: str, said: dict[str, Any]) -> str:
     lines = [
         said.get("description") or "A Role of Kōzō.",
         "",
-        f"Usage: python3 {name} [--node NODE] [--name ROLE] [--set OPTION=VALUE]...",
-        f"       python3 {name} --describe",
+        f"Usage: {command} [--node NODE] [--name ROLE] [--set OPTION=VALUE]...",
+        f"       {command} --describe",
         "",
         "Attaches to a Node of this machine as a Role. In a folder of rolePath, the Node starts it.",
     ]

@@ -26,9 +26,7 @@ def report(error: BaseException, about: object, peer: Conversation | Node | None
     summary = _summary(error, frames, about)
     if stdio.is_spoken_to():
         # Levels as sd-daemon(3) has them. The last line is the one that `kozoctl role` shows of a Role that has failed.
-        text = "".join(f"<3>{line}\n" for line in [*lines, summary])
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        sys.stderr.write("".join(f"<3>{line}\n" for line in [*lines, summary]))
         return
     sys.stderr.write("\n".join(lines) + "\n")
     if peer is not None:
@@ -42,4 +40,5 @@ def _summary(error: BaseException, frames: list[traceback.FrameSummary], about: 
     if not frames:
         return f"{what} (for {reason})"
     last = frames[-1]
-    return f"{os.path.basename(last.filename)}:{last.lineno}: {what} (in {last.name}, for {reason})"
+    place = last.name if last.name == reason else f"{last.name}, for {reason}"
+    return f"{os.path.basename(last.filename)}:{last.lineno}: {what} (in {place})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import KozoError, RefusedError
-from .values import pack
+from .values import UnsendableError, pack
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -47,34 +47,48 @@ class Keeper:
         # The write that is not known to be done, as the number of a request.
         self._number: int | None = None
         self._conversation: Conversation | None = None
+        # Why it cannot be kept as it is now.
+        self._problem = ""
 
     def take(self, stored: object) -> None:
         """Take over what the Node has kept."""
         if isinstance(stored, dict):
             self._kept.update({str(name): value for name, value in stored.items()})
-        self._last = pack(self._kept)
+        self._last = pack(self._kept, "storage")
 
     def keep(self, conversation: Conversation) -> None:
         """Have it kept, if it has changed and the last write is done.
 
         Raises:
-            KozoError: The Node could not write it.
+            KozoError: The Node could not write it, or there is something in it that cannot be kept, which is said once.
         """
         self._conversation = conversation
         if self.is_done():
             self._look(conversation)
         if self._number is None:
-            packed = pack(self._kept)
-            if packed != self._last:
-                self._number = conversation.store(dict(self._kept))
-                self._last = packed
+            self._number = self._store(conversation)
 
     def finish(self, conversation: Conversation) -> None:
-        """Have it kept, whether the last write is done or not: it is the last chance."""
-        packed = pack(self._kept)
-        if packed != self._last:
-            conversation.store(dict(self._kept))
-            self._last = packed
+        """Have it kept, whether the last write is done or not: it is the last chance.
+
+        Raises:
+            KozoError: There is something in it that cannot be kept.
+        """
+        self._store(conversation)
+
+    def _store(self, conversation: Conversation) -> int | None:
+        try:
+            packed = pack(self._kept, "storage")
+        except UnsendableError as error:
+            if str(error) == self._problem:
+                return None
+            self._problem = str(error)
+            raise KozoError(f"what it stores is not kept: {error}") from None
+        self._problem = ""
+        if packed == self._last:
+            return None
+        self._last = packed
+        return conversation.store(packed)
 
     def is_done(self) -> bool:
         """Tell whether a write is done that `keep` has not looked at."""

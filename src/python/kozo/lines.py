@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .errors import KozoError
+from .errors import KozoError, RefusedError
 from .values import UnsendableError, is_plain, pack_text
 
 if TYPE_CHECKING:
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     Line = dict[str, Any]
 
-# What stands in a line in which an object stands for bytes.
-_BYTES_MARK = b'"$base64"'
+#: What stands in a line in which an object stands for bytes.
+BYTES_MARK = b'"$base64"'
 
 #: Bytes that are much.
 _MUCH = 256 * 1024
 
 # As the Node has them, in bytes.
 LONGEST_NAME = 255
+_LONGEST_LINE = 22_435_156
+#: Characters of a text for the journal or of a status. The Node shows far fewer.
+_LONGEST_TEXT = 64 * 1024
 KINDS = ("event", "order", "log", "reply")
 
 
@@ -80,25 +83,42 @@ class Codec:
     dump: Callable[[object], bytes]
 
     def __init__(self) -> None:
-        self.read, self.dump = _standard()
+        self._read, self._dump = _standard()
+        #: Whether msgspec reads and writes.
+        self.has_msgspec = False
+        # Bytes until there is much to do.
+        self._left = _MUCH
+        self.read, self.dump = self._read_first, self._dump_first
         # For tests and measurements: `standard`, whatever is installed, or `fast`, from the first line on.
         wish = os.environ.get("KOZO_PYTHON_JSON")
-        #: Bytes until there is much to do.
-        self.left: float = _MUCH if wish != "standard" else float("inf")
-        if wish == "fast":
-            self.count(_MUCH + 1)
+        if wish == "standard":
+            self.read, self.dump = self._read, self._dump
+        elif wish == "fast":
+            self._hurry()
 
-    def count(self, size: int) -> None:
-        """Count bytes that were read or written."""
-        self.left -= size
-        if self.left < 0:
-            self.left = float("inf")
-            for library in (_msgspec, _orjson):
-                try:
-                    self.read, self.dump = library()
-                except ImportError:
-                    continue
-                break
+    def _read_first(self, whole: bytes) -> list[Line]:
+        self._count(len(whole))
+        return self._read(whole)
+
+    def _dump_first(self, value: object) -> bytes:
+        data = self._dump(value)
+        self._count(len(data))
+        return data
+
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        self.read, self.dump = self._read, self._dump
+        for library in (_msgspec, _orjson):
+            try:
+                self.read, self.dump = library()
+            except ImportError:
+                continue
+            self.has_msgspec = library is _msgspec
+            break
 
 
 #: That of this process.
@@ -110,26 +130,20 @@ class Cutter:
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
-        #: Whether there may be bytes in the lines that were given last.
-        self.has_bytes = False
 
-    def lines(self, data: bytes) -> list[Line]:
+    def cut(self, data: bytes) -> bytes:
         """Give the lines that are whole now that this has come too."""
         end = data.rfind(b"\n") + 1
         if not end:
             self._rest.append(data)
-            return []
-        codec.count(end)
+            return b""
+        whole = data if end == len(data) else data[:end]
         if self._rest:
-            self._rest.append(data[:end])
-            whole = b"".join(self._rest)
+            whole = b"".join((*self._rest, whole))
             self._rest = []
-        else:
-            whole = data if end == len(data) else data[:end]
         if end < len(data):
             self._rest.append(data[end:])
-        self.has_bytes = _BYTES_MARK in whole
-        return codec.read(whole)
+        return whole
 
 
 def notification(method: str, params: dict[str, object] | None = None) -> bytes:
@@ -140,23 +154,48 @@ def notification(method: str, params: dict[str, object] | None = None) -> bytes:
     return codec.dump(line) + b"\n"
 
 
+def log_line(text: object, level: str) -> bytes:
+    """Write a line for the journal."""
+    return notification("log", {"level": level, "text": _shown(text)})
+
+
+def status_line(text: object) -> bytes:
+    """Write what is shown of the Role."""
+    return notification("status", {"text": None if text is None else _shown(text)})
+
+
+def _shown(text: object) -> str:
+    shown = str(text)[:_LONGEST_TEXT]
+    return shown.encode(errors="backslashreplace").decode()
+
+
+def check_length(line: bytes) -> None:
+    """Refuse a line that the Node would not read.
+
+    Raises:
+        RefusedError: It is too long.
+    """
+    if len(line) > _LONGEST_LINE:
+        raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+
+
 def request(number: int, method: str, params: dict[str, object]) -> bytes:
     """Write something that is answered."""
     return codec.dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
 
 
-def with_value(name: str, value: object) -> bytes:
-    r"""Write the member of an object that has a value: by this name, or as `msgpack` where JSON cannot say it.
+def data_member(value: object) -> bytes:
+    r"""Write the member of an object that has the data of a Message: `data`, or `msgpack` where JSON cannot say it.
 
-    >>> with_value("data", {"open": True}), with_value("data", b"\x00")
+    >>> data_member({"open": True}), data_member(b"\x00")
     (b'"data":{"open":true}', b'"msgpack":"xAEA"')
     """
-    if is_plain(value):
+    if type(value) is not bytes and is_plain(value):
         try:
-            return b'"' + name.encode() + b'":' + codec.dump(value)
+            return b'"data":' + codec.dump(value)
         except UnicodeEncodeError:
-            raise UnsendableError(f"{name} has a text in it that is no valid Unicode") from None
-    return b'"msgpack":"%b"' % pack_text(value)
+            raise UnsendableError("data has a text in it that is no valid Unicode") from None
+    return b'"msgpack":"' + pack_text(value) + b'"'
 
 
 class Sender:
@@ -173,9 +212,7 @@ class Sender:
             begun = self._begin(kind, message_type, channel)
         if number:
             begun = b'{"id":%d,%b' % (number, begun[1:])
-        line = begun + with_value("data", data) + b"}}\n"
-        codec.count(len(line))
-        return line
+        return begun + data_member(data) + b"}}\n"
 
     def _begin(self, kind: str, message_type: str | None, channel: str | None) -> bytes:
         if kind not in KINDS:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Protocol
 
-    class Speaker(Protocol):
-        """What sends Messages."""
+    from . import aio
+    from .conversation import Conversation
+    from .node import Node
 
-        def send(
-            self,
-            kind: str,
-            type: str | None = None,
-            data: object = None,
-            *,
-            channel: str | None = None,
-        ) -> object:
-            """Send one."""
+#: Messages that a queue keeps for a program that does not take them; then the oldest are dropped.
+MOST_WAITING = 100_000
 
 
 #: Patterns of `kind`, `type`, `channel`, `role` and `node`, of which some may be missing.
@@ -44,6 +38,8 @@ class Message:
     >>> node.close()
     """
 
+    __slots__ = ()
+
     #: When it was sent: microseconds since 1970, by the clock of its Node.
     time: int
     #: The Node that sent it.
@@ -63,18 +59,23 @@ class Message:
     #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
     data: Any
 
-    _speaker: ClassVar[Speaker | None] = None
+    _speaker: ClassVar[Any] = None
 
-    def reply(self, data: object = None, *, type: str | None = None) -> None:
-        """Send a Reply to it: of the same type and channel, unless another type is given."""
+    def reply(self, data: object = None, *, type: str | None = None) -> Any:
+        """Send a Reply to it: of the same type and channel, unless another type is given. With `kozo.aio` this is awaited."""
         if self._speaker is None:
             raise TypeError("only a Message that came from a Node can be replied to")
-        self._speaker.send("reply", type or self.type, data, channel=self.channel)
+        return self._speaker.send("reply", type or self.type, data, channel=self.channel)
 
     def __repr__(self) -> str:
         """Show what it is about."""
         channel = "" if self.channel is None else f" channel={self.channel!r}"
         return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
+
+
+def message_class(speaker: Conversation | Node | aio.Node) -> type[Message]:
+    """Give the class of the Messages that come from a Node, which reply by this."""
+    return type("Message", (Message,), {"_speaker": speaker})
 
 
 def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> Message:  # noqa: FBT001 - for each Message
@@ -84,7 +85,7 @@ def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> M
     elif has_bytes:
         params["data"] = with_bytes(params["data"])
     # Names are those of the protocol, so nothing has to be copied.
-    message.__dict__ = params
+    message.__dict__ = params  # type: ignore[misc] # classes derived from it have one
     return message
 
 
@@ -98,6 +99,21 @@ def pattern(
     """Give the pattern with those of these words that are there."""
     words = zip(_WORDS, (kind, type, channel, role, node), strict=True)
     return {name: text for name, text in words if text is not None}
+
+
+class Queue:
+    """Messages that match a pattern, until they are taken."""
+
+    def __init__(self, words: Pattern) -> None:
+        """Take what matches these words."""
+        self.pattern = words
+        self.matches = matcher([words])
+        self.messages: deque[Message] = deque(maxlen=MOST_WAITING)
+        self.is_closed = False
+
+    def is_ready(self) -> bool:
+        """Tell whether there is something to learn."""
+        return bool(self.messages) or self.is_closed
 
 
 def matcher(patterns: Iterable[Pattern]) -> Callable[[Message], bool]:
@@ -121,12 +137,11 @@ def _test(words: Pattern) -> Callable[[Message], bool]:
             literals.append((name, text))
 
     def is_wanted(message: Message) -> bool:
-        said = message.__dict__
         for name, text in literals:
-            if said[name] != text:
+            if getattr(message, name) != text:
                 return False
         for name, matches in globs:
-            text = said[name]
+            text = getattr(message, name)
             if text is None or not matches(text):
                 return False
         return True

@@ -1,10 +1,12 @@
 """Messages as the API of 2014 has them.
 
-from kozo.messages import Event
+    from kozo.messages import Event
 
-class Cuckoo(Role):
-def isInterestedIn(self, message):
-return isinstance(message, Event) and message.getEventType() == "tick"
+    class Cuckoo(Role):
+        def isInterestedIn(self, message):
+            return isinstance(message, Event) and message.getEventType() == "tick"
+
+They are views of a `kozo.Message`.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .values import tuples
 
 if TYPE_CHECKING:
-    from .classic import SenderRole, SystemNode
     from .message import Message
+    from .system import SenderRole, SystemNode
 
 
 class RoleMessage:
@@ -48,7 +50,7 @@ class RoleMessage:
 
     def getSender(self) -> SystemNode:
         """Give the Node that sent it."""
-        from .classic import kozoSystem
+        from .system import kozoSystem
 
         return kozoSystem().known(self._message.node)
 
@@ -58,7 +60,7 @@ class RoleMessage:
 
     def getSenderRole(self) -> SenderRole:
         """Give the Role that sent it: its name, and its Node."""
-        from .classic import SenderRole
+        from .system import SenderRole
 
         return SenderRole(self._message.role, self.getSender())
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .attaching import Attached, NameTakenError, attach
-from .conversation import Conversation, Sent, read_start
+from .conversation import LONGEST_WAIT, Conversation, Sent, read_start
 from .errors import DisconnectedError, NoNodeError
-from .message import Message, Pattern, matcher, pattern
+from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -25,9 +23,6 @@ PATIENCE = 30.0
 #: Seconds between two attempts to reach a Node that has gone.
 PAUSE = 0.1
 T = TypeVar("T")
-
-#: Messages that a `Receiver` keeps for a program that does not take them; then the oldest are dropped.
-MOST_WAITING = 100_000
 
 
 class Node:
@@ -49,30 +44,40 @@ class Node:
     def __init__(self, node: str | None, name: str | None, patience: float, details: dict[str, Any]) -> None:
         """Attach; see `kozo.attach`, which is what to call. `details` are what the Node is told besides the name."""
         self._patience, self._details = patience, details
-        self._lock = threading.RLock()
-        self._queues: list[_Queue] = []
+        self._lock = threading.Lock()
+        # Held while it attaches again, which takes long where a Node hangs.
+        self._attaching = threading.Lock()
+        self._queues: list[Queue] = []
         self._has_left = False
         self._states: dict[str, str] = {}
         self._wants_peers = False
         self._is_closed = False
-        self._is_stopped = False
         self._status: str | None = None
         node = asked(node)
         attached = attach(node, name, details)
-        start = read_start(attached.start)
+        #: What the Node has said first.
+        self.start = read_start(attached.start)
         #: The name of the Role that this program is.
-        self.role = start.role
+        self.role = self.start.role
         #: The name of the Node.
-        self.name = start.node
+        self.name = self.start.node
         # That of another Node could be the only one there is later.
         self._asked = node or self.name
         self._conversation = self._converse(attached)
 
     def _converse(self, attached: Attached) -> Conversation:
-        self._process = attached.process
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
         conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
+        try:
+            self._say_again(conversation)
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+    def _say_again(self, conversation: Conversation) -> None:
+        """Say what a Node that has just started does not know."""
         conversation.ready()
         if self._status is not None:
             conversation.status(self._status)
@@ -81,7 +86,6 @@ class Node:
             conversation.subscribe("peers")
         if self._queues:
             conversation.interest(self._patterns())
-        return conversation
 
     # Sending.
 
@@ -110,12 +114,15 @@ class Node:
         if self._has_left:
             self._say_interest()
         try:
-            return self._conversation.send(kind, type, data, channel=channel, confirm=confirm)
+            return self._conversation.send(kind, type, data, channel, confirm)
         except DisconnectedError:
             # Whether it was sent is not known then, and who asks wants to know.
             if confirm:
                 raise
-        return self._with(lambda talk: talk.send(kind, type, data, channel=channel))
+        return self._send_later(kind, type, data, channel)
+
+    def _send_later(self, kind: str, type: str | None, data: object, channel: str | None) -> Sent | None:
+        return self._with(lambda talk: talk.send(kind, type, data, channel))
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
@@ -159,7 +166,7 @@ class Node:
             node: A pattern of the name of its Node.
             timeout: Seconds after which the iteration ends if no Message has come.
         """
-        queue = _Queue(pattern(kind, type, channel, role, node))
+        queue = Queue(pattern(kind, type, channel, role, node))
         # What came for a pattern that was wanted before is not for this one.
         self._say_interest(queue.pattern)
         with self._lock:
@@ -189,20 +196,16 @@ class Node:
             self._queues = [queue for queue in self._queues if not queue.is_closed]
         self._with(lambda talk: talk.interest([*self._patterns(), *more]))
 
-    def _leave(self, queue: _Queue) -> None:
+    def _leave(self, queue: Queue) -> None:
         # This may come from the garbage collector, so what it leads to is said later.
         queue.is_closed = True
         self._has_left = True
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, messages: list[Message]) -> None:
         queues = self._queues
-        if len(queues) == 1:
-            # The Node has looked whether it matches.
-            queues[0].messages.append(message)
-            return
         for queue in queues:
-            if queue.matches(message):
-                queue.messages.append(message)
+            # One alone has only what the Node found to match.
+            queue.messages += messages if len(queues) == 1 else filter(queue.matches, messages)
 
     def _notice(self, method: str, params: dict[str, Any]) -> None:
         if method == "peer":
@@ -211,7 +214,8 @@ class Node:
             else:
                 self._states[params["name"]] = params["state"]
         elif method == "stop":
-            self._is_stopped = True
+            # A Node that ends may come back, and a Role that it has stopped does not.
+            self._is_closed = self._is_closed or params.get("ends") == "role"
             self._conversation.close("the Node has stopped this Role")
 
     # A Node that goes and comes back.
@@ -247,24 +251,36 @@ class Node:
             DisconnectedError: It is closed.
             KozoError: It cannot be done, however long it is tried.
         """
-        with self._lock:
-            if self._conversation is not conversation:
-                return True
+        while self._conversation is conversation:
             self._check_open(conversation)
-            if self._is_stopped and self._process.outlives_a_stop():
-                self._is_closed = True
-            while True:
-                self._check_open(conversation)
-                try:
-                    self._conversation = self._converse(attach(self._asked, self.role, self._details))
-                except (NoNodeError, NameTakenError, DisconnectedError):
-                    if deadline is not None and monotonic() >= deadline:
-                        return False
-                    sleep(PAUSE)
-                else:
-                    self._is_stopped = False
-                    conversation.close()
+            # Who has less time than the thread that tries it gives up in time.
+            left = -1 if deadline is None else max(0.0, deadline - monotonic())
+            if not self._attaching.acquire(timeout=min(left, LONGEST_WAIT)):
+                return False
+            try:
+                if self._conversation is conversation and self._attach_again(conversation):
                     return True
+            finally:
+                self._attaching.release()
+            if deadline is not None and monotonic() >= deadline:
+                return False
+            sleep(PAUSE)
+        return True
+
+    def _attach_again(self, conversation: Conversation) -> bool:
+        """Attach once, in place of a conversation that has ended; say whether the Node is there."""
+        self._check_open(conversation)
+        try:
+            made = self._converse(attach(self._asked, self.role, self._details))
+        except (NoNodeError, NameTakenError, DisconnectedError):
+            return False
+        self._conversation = made
+        conversation.close()
+        if self._is_closed:
+            # It was closed meanwhile, when this conversation was not known.
+            made.close("it was closed by this program")
+            self._check_open(made)
+        return True
 
     def _check_open(self, conversation: Conversation) -> None:
         if self._is_closed:
@@ -273,11 +289,6 @@ class Node:
     def subscribe(self, *facts: str) -> None:
         """Have the Node tell of what changes."""
         self._with(lambda talk: talk.subscribe(*facts))
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        with suppress(DisconnectedError):
-            self._conversation.flush()
 
     def close(self) -> None:
         """Detach from the Node; iterations over what it receives end."""
@@ -298,20 +309,6 @@ class Node:
         return f"<Node {self.name!r}, {state}>"
 
 
-class _Queue:
-    """Messages that wait to be taken."""
-
-    def __init__(self, words: Pattern) -> None:
-        self.pattern = words
-        self.matches = matcher([words])
-        self.messages: deque[Message] = deque(maxlen=MOST_WAITING)
-        self.is_closed = False
-
-    def is_ready(self) -> bool:
-        """Tell whether there is something to learn."""
-        return bool(self.messages) or self.is_closed
-
-
 class Receiver:
     """The Messages that match a pattern, one after the other.
 
@@ -320,7 +317,7 @@ class Receiver:
     Message goes to one of them.
     """
 
-    def __init__(self, node: Node, queue: _Queue, timeout: float | None) -> None:
+    def __init__(self, node: Node, queue: Queue, timeout: float | None) -> None:
         """Take what comes into the queue."""
         self._node, self._queue, self._timeout = node, queue, timeout
 
@@ -338,9 +335,19 @@ class Receiver:
         except DisconnectedError:
             return None
 
-    def __iter__(self) -> Self:
-        """Give itself."""
-        return self
+    def __iter__(self) -> Iterator[Message]:
+        """Give the next Message, again and again."""
+        # Faster than a call of `__next__` for each.
+        take = self._queue.messages.popleft
+        while True:
+            try:
+                message = take()
+            except IndexError:
+                late = self.get(self._timeout)
+                if late is None:
+                    return
+                message = late
+            yield message
 
     def __next__(self) -> Message:
         """Wait for the next Message."""

@@ -1,23 +1,19 @@
 """Bytes to and from a Node, over two file descriptors.
 
 A write is done at once by who writes, unless another one was just before it: then it waits in memory for the next of a
-handful of occasions (the reader is about to wait, much has gathered, a thread that does nothing else gets its turn), so
-that a flood of Messages takes few calls of the system and a lone one is not late.
+handful of occasions (the reader is about to wait, much has gathered, a thread that does nothing else gets its turn, the
+program ends), so that a flood of Messages takes few calls of the system and a lone one is not late.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import threading
-from collections import deque
 from contextlib import suppress
 from stat import S_ISSOCK
 from time import monotonic
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Bytes that are read at once: more than a pipe holds, and less than what memory is mapped anew for.
 READ = 120 * 1024
@@ -36,17 +32,24 @@ class Stream:
         self._poll: select.poll | None = None
         # Held while the system is called, so that what is written stays in order.
         self._turn = threading.Lock()
-        self._gathered: deque[bytes] = deque()
+        self._gathered: list[bytes] = []
         # About how many bytes have gathered: threads that add to it at once may lose one of the sums.
         self._size = 0
+        # Whether a thread is about to take what has gathered. Who adds looks at it afterwards, and who takes clears it before,
+        # so nothing is left behind. A lock in its place would more than double the time that a write in a flood takes.
+        self._is_seen_to = False
         self._last = -1.0
-        self._wake: threading.Event | None = None
+        self._wake = threading.Event()
+        self._making_writer = threading.Lock()
+        self._has_writer = False
         self._broken: OSError | None = None
         self._is_closed = False
 
     def read(self, timeout: float | None = None) -> bytes | None:
         """Wait for bytes. None if none came within so many seconds, nothing once the other side has closed."""
-        self.flush()
+        # What the other side has said before it stopped reading is still to be read; the next one who writes is told.
+        with suppress(OSError):
+            self.flush()
         if timeout is not None:
             if self._poll is None:
                 self._poll = select.poll()
@@ -69,13 +72,12 @@ class Stream:
         """
         if self._broken is not None:
             raise self._broken
-        gathered = self._gathered
-        gathered.append(data)
+        self._gathered.append(data)
         self._size += len(data)
         if self._size < GATHERED:
-            if len(gathered) > 1:
-                # Who brought the first of them has seen to it that they are written.
+            if self._is_seen_to:
                 return
+            self._is_seen_to = True
             now = monotonic()
             is_flood = now - self._last < FLOOD
             self._last = now
@@ -85,39 +87,56 @@ class Stream:
         self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered."""
-        if not self._gathered:
-            return
-        with self._turn:
-            data = b"".join(self._take())
-            self._size = 0
-            self._write_all(data)
+        """Write what has gathered.
 
-    def _take(self) -> Iterator[bytes]:
-        # One by one, so that nothing is lost of what other threads add meanwhile.
-        with suppress(IndexError):
-            while True:
-                yield self._gathered.popleft()
+        Raises:
+            OSError: The other side reads no more.
+        """
+        self._is_seen_to = False
+        if self._gathered:
+            with self._turn:
+                self._write_gathered()
 
-    def _write_all(self, data: bytes) -> None:
+    def _write_gathered(self) -> None:
+        if self._broken is not None:
+            # Behind `close` the number of the descriptor may be that of another file.
+            raise self._broken
+        data = b""
+        counts: list[int] = []
         try:
-            written = os.write(self._writing, data) if data else 0
-            if written < len(data):
-                rest = memoryview(data)[written:]
-                while rest:
-                    rest = rest[os.write(self._writing, rest) :]
+            # What other threads add meanwhile stays.
+            taken = self._gathered[:]
+            count = len(taken)
+            # Between these two the interpreter calls no handlers of signals, as nothing is called.
+            data = b"".join(taken)
+            del self._gathered[:count]
+            self._size = 0
+            while (written := sum(counts)) < len(data):
+                # `extend` takes the count before the interpreter calls handlers of signals, which may raise.
+                counts.extend(map(os.write, (self._writing,), (memoryview(data)[written:],)))
         except OSError as error:
             self._broken = error
             raise
+        except BaseException:
+            self._put_back(data[sum(counts) :])
+            raise
+
+    def _put_back(self, rest: bytes) -> None:
+        """Have the rest of what a signal has interrupted written later: half a line would end the conversation."""
+        if rest:
+            self._gathered.insert(0, rest)
+            self._wake_writer()
 
     def _wake_writer(self) -> None:
-        if self._wake is None:
-            self._wake = threading.Event()
-            threading.Thread(target=self._write_when_woken, name="kozo-writer", daemon=True).start()
+        if not self._has_writer:
+            with self._making_writer:
+                if not self._has_writer:
+                    threading.Thread(target=self._write_when_woken, name="kozo-writer", daemon=True).start()
+                    self._has_writer = True
+                    atexit.register(self._flush_at_exit, os.getpid())
         self._wake.set()
 
     def _write_when_woken(self) -> None:
-        assert self._wake is not None  # noqa: S101 - it is made just before the thread
         while not self._is_closed:
             self._wake.wait()
             self._wake.clear()
@@ -126,6 +145,12 @@ class Stream:
             except OSError:
                 # The next one who writes is told.
                 return
+
+    def _flush_at_exit(self, process: int) -> None:
+        # A fork has a copy of what this process writes.
+        if os.getpid() == process:
+            with suppress(OSError):
+                self.flush()
 
     def interrupt(self) -> None:
         """Have who reads a socket in another thread see its end."""
@@ -139,15 +164,17 @@ class Stream:
 
     def close(self) -> None:
         """Write what has gathered, and close."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        # Who is closed to may have gone already.
-        with suppress(OSError):
-            self.flush()
-        self._broken = BrokenPipeError("it is closed")
-        if self._wake is not None:
-            self._wake.set()
         with self._turn:
-            for descriptor in {self._reading, self._writing}:
-                os.close(descriptor)
+            if self._is_closed:
+                return
+            self._is_closed = True
+            try:
+                # The other side may have gone already.
+                with suppress(OSError):
+                    self._write_gathered()
+            finally:
+                self._broken = BrokenPipeError("it is closed")
+                for descriptor in {self._reading, self._writing}:
+                    os.close(descriptor)
+        atexit.unregister(self._flush_at_exit)
+        self._wake.set()

@@ -25,6 +25,8 @@ _BASE64_KEY = "$base64"
 
 
 _BYTES = (bytes, bytearray, memoryview)
+# What MessagePack has in front of so many bytes.
+_SHORT_HEADS = [bytes((0xC4, length)) for length in range(256)]
 
 
 class UnsendableError(TypeError, ValueError):
@@ -56,8 +58,8 @@ def is_plain(value: object, depth: int = DEEPEST) -> bool:
     return False
 
 
-def pack(value: object) -> bytes:
-    r"""Encode a value as MessagePack.
+def pack(value: object, place: str = "data") -> bytes:
+    r"""Encode a value as MessagePack; `place` is what it is called in an error.
 
     >>> pack({1: b"\x00"})
     b'\x81\x01\xc4\x01\x00'
@@ -66,7 +68,7 @@ def pack(value: object) -> bytes:
         UnsendableError: No Message can carry it; the text says where in the data it is.
     """
     out = bytearray()
-    _pack(out, value, "data", 127)
+    _pack(out, value, place, 127)
     return bytes(out)
 
 
@@ -74,7 +76,7 @@ def pack_text(value: object) -> bytes:
     """Encode a value as MessagePack in Base64, as the Node takes it in JSON."""
     if type(value) is bytes and len(value) < 256:
         # Most of what JSON cannot say.
-        return b2a_base64(b"\xc4%c%b" % (len(value), value), newline=False)
+        return b2a_base64(_SHORT_HEADS[len(value)] + value, newline=False)
     return b2a_base64(pack(value), newline=False)
 
 
@@ -85,10 +87,8 @@ def with_bytes(value: object) -> object:
     [b'\x00\x01', {'$base64': 1}]
     """
     if type(value) is dict:
-        if len(value) == 1:
-            text = value.get(_BASE64_KEY)
-            if type(text) is str:
-                return a2b_base64(text)
+        if len(value) == 1 and type(text := value.get(_BASE64_KEY)) is str:
+            return a2b_base64(text)
         return {key: with_bytes(item) for key, item in value.items()}
     if type(value) is list:
         return [with_bytes(item) for item in value]
@@ -158,7 +158,7 @@ def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
         out += struct.pack(">b", number) + data
     elif isinstance(value, (list, tuple, dict)):
         if depth == 0:
-            raise UnsendableError("data is nested too deeply: 127 levels are the most")
+            raise UnsendableError(f"{place[:100]} is nested too deeply: 127 levels are the most")
         if isinstance(value, dict):
             _pack_head(out, len(value), (0x80, 16), (None, 0xDE, 0xDF))
             for key, item in value.items():

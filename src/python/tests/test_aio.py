@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helping import stop_role
+from kit import until
 
 import kozo
-from kozo import aio
+from kozo import aio, attaching
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -28,17 +32,29 @@ def test_what_is_sent_is_received(clock: Any) -> None:
             await doors.close()
             assert [message async for message in doors] == []
             await node.status("here")
-            await node.log("a line")
+            await node.log("a line\ud800")
             with pytest.raises(kozo.KozoError, match="no kind of a Message"):
                 await node.send("evnt", "door")
             with pytest.raises(kozo.RefusedError):
                 await node.send("event", "large", "x" * (17 << 20))
+            with pytest.raises(kozo.RefusedError, match="the most is 16 MiB"):
+                await node.send("event", "large", "x" * (23 << 20))
+            replies = await node.receive("reply")
+            await node.send("event", "window", channel="c")
+            await (await anext(windows)).reply("seen")
+            assert [(reply.type, reply.channel, reply.data) async for reply in _one(replies)] == [
+                ("window", "c", "seen")
+            ]
         with pytest.raises(kozo.DisconnectedError, match="closed by this program"):
             await node.send("event", "door")
         assert [message async for message in windows] == []
 
     asyncio.run(main())
-    clock.log.wait_for("INFO a line")
+    clock.log.wait_for("INFO a line\\ud800")
+
+
+async def _one(receiver: aio.Receiver) -> AsyncIterator[kozo.Message]:
+    yield await anext(receiver)
 
 
 def test_a_flood(clock: Any) -> None:
@@ -63,6 +79,7 @@ def test_a_flood(clock: Any) -> None:
 def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
     async def main() -> None:
         async with await aio.attach(name="porter") as node, await node.receive("event", "door") as doors:
+            await node.status("watches the door")
             for end in ("kill", "terminate"):
                 getattr(clock.process, end)()
                 await asyncio.to_thread(clock.process.wait)
@@ -72,6 +89,60 @@ def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
                 clock.start()
                 await sending
                 assert (await anext(doors)).data == {"open": True}
+                assert clock.kozoctl("role", "porter")["status"] == "watches the door"
+
+    asyncio.run(main())
+
+
+def test_a_node_that_goes_again_at_once_is_attached_to_again(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach = attaching.attach
+
+    killed: list[Any] = []
+
+    def attach_and_kill(*arguments: Any) -> Any:
+        attached = attach(*arguments)
+        if not killed:
+            killed.append(clock.process)
+            clock.process.kill()
+            clock.process.wait()
+        return attached
+
+    async def main() -> None:
+        async with await aio.attach() as node, await node.receive("event", "door") as doors:
+            monkeypatch.setattr("kozo.attaching.attach", attach_and_kill)
+            clock.process.kill()
+            clock.process.wait()
+            clock.start()
+            await asyncio.to_thread(until, "it has gone again", lambda: killed)
+            await asyncio.to_thread(killed[0].wait)
+            clock.start()
+            await node.send("event", "door", 1)
+            async with asyncio.timeout(10):
+                assert (await anext(doors)).data == 1
+
+    asyncio.run(main())
+
+
+def test_one_that_is_closed_while_it_attaches_again_is_gone(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach = attaching.attach
+
+    async def main() -> None:
+        node = await aio.attach(name="porter")
+        attached: asyncio.Queue[Any] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def attach_and_close(*arguments: Any) -> Any:
+            found = attach(*arguments)
+            asyncio.run_coroutine_threadsafe(node.close(), loop).result()
+            loop.call_soon_threadsafe(attached.put_nowait, found)
+            return found
+
+        monkeypatch.setattr("kozo.attaching.attach", attach_and_close)
+        clock.process.kill()
+        clock.process.wait()
+        clock.start()
+        connection = (await attached.get()).connection
+        await asyncio.to_thread(until, "its connection is closed", lambda: connection.fileno() == -1)
 
     asyncio.run(main())
 

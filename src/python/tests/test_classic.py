@@ -85,7 +85,7 @@ def test_timer_and_cuckoo_behave_like_the_built_in_ones(system: Any, roles: path
 
 EVERYTHING = """
 import socket
-from kozo import (KozoError, NODE_NAME, ROLE_NAME, ROLENODE_NAME, Role, kozoConfig, kozoSystem)
+from kozo import (KozoError, NODE_NAME, ROLE_NAME, ROLENODE_NAME, Role, SystemNode, kozoConfig, kozoSystem)
 from kozo.messages import Event, Log, Order
 
 class Everything(Role):
@@ -94,6 +94,8 @@ class Everything(Role):
         self.getNode().getName()
 
     def isInterestedIn(self, message):
+        if message.getChannel() == "odd":
+            raise KozoError("what is this?")
         return isinstance(message, Order) and message.getOrderType() == "ask"
 
     def run(self):
@@ -120,9 +122,15 @@ class Everything(Role):
             try:
                 kozoConfig("beat")
             except KozoError as error:
-                return (kozoConfig("heartbeat"), self.getNode().getPublicKey(), str(error))
+                problem = str(error)
+            try:
+                SystemNode("cellar", is_self=False).getPublicKey()
+            except KozoError as error:
+                return (kozoConfig("heartbeat"), self.getNode().getPublicKey(), problem, str(error))
+        if what in ("sleep", "accept"):
+            self.sendEvent("blocks")
         if what == "sleep":
-            self.sleep(1000)
+            self.sleep(float("inf"))
         if what == "accept":
             self._socket.accept()
         if what == "raise":
@@ -182,18 +190,24 @@ def test_all_that_a_role_can_call(everything: Any) -> None:
 
 
 def test_what_a_node_does_not_tell_is_said(everything: Any) -> None:
-    heartbeat, key, problem = ask("system")
+    check_system(ask("system"))
+
+
+def check_system(told: Any) -> None:
+    heartbeat, key, *problems = told
     assert heartbeat > 0
     assert key[0] == "ssh-ed25519"
     assert key[1].startswith("AAAA")
-    assert problem.startswith("the configuration has no option 'beat'")
+    assert problems[0].startswith("the configuration has no option 'beat'")
+    assert problems[1] == "the System has no Node 'cellar'"
 
 
 @pytest.mark.parametrize("what", ["sleep", "accept"])
 def test_one_that_blocks_is_stopped(everything: Any, what: str) -> None:
     ask("tuple")
-    with kozo.attach() as node:
+    with kozo.attach() as node, node.receive("event", "blocks") as blocks:
         node.send("order", "ask", (what,))
+        next(blocks)
         everything.kozoctl("role", "everything", "stop")
     assert everything.kozoctl("role", "everything")["state"] == "stopped"
     assert "signal" not in (everything.kozoctl("role", "everything")["last_exit"] or "")
@@ -206,6 +220,23 @@ def test_one_that_raises_fails_with_its_line(everything: Any) -> None:
         line = EVERYTHING[: EVERYTHING.index('KozoError("no", 7)')].count("\n") + 1
         everything.log.wait_for(f"everything.py:{line}: KozoError: no 7 (in tell, for run)")
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
+
+
+def test_one_that_cannot_say_what_it_wants_fails(everything: Any) -> None:
+    ask("tuple")
+    with kozo.attach() as node:
+        node.send("order", "ask", channel="odd")
+        line = EVERYTHING[: EVERYTHING.index('KozoError("what')].count("\n") + 1
+        said = f"everything.py:{line}: KozoError: what is this? (in isInterestedIn)"
+        everything.log.wait_for(said)
+        until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
+
+
+def test_one_that_cannot_begin_says_where(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "everything", EVERYTHING.replace('socket.create_server(("127.0.0.1", 0))', "socket.missing"))
+    node = system.node("clock", "everything: {required: 8}")
+    system.start("clock")
+    node.log.wait_for("AttributeError", "missing", "(in localInit)")
 
 
 def test_interest_as_data(system: Any, roles: pathlib.Path) -> None:
@@ -237,6 +268,14 @@ def test_by_hand(clock: Any) -> None:
     assert clock.runs()
 
 
+def test_by_hand_it_knows_the_system(clock: Any, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "everything.py"
+    file.write_text(EVERYTHING)
+    command = [sys.executable, "-m", "kozo", file, "--set=required=8"]
+    with running(command, stderr=subprocess.PIPE):
+        check_system(ask("system"))
+
+
 def test_it_says_what_it_is() -> None:
     command = [sys.executable, "-m", "kozo", str(HERE / "timer.py")]
     done = subprocess.run([*command, "--describe"], capture_output=True, text=True, check=True)
@@ -248,6 +287,7 @@ def test_it_says_what_it_is() -> None:
     }
     assert described["interest"] == []
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: python3 -m kozo timer.py [--node NODE]" in done.stdout
     assert "tick (default 1): Number of seconds between each message." in done.stdout
 
 

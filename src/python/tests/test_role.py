@@ -114,6 +114,35 @@ def test_a_flood_is_kept_once_it_is_over(system: Any, bell: Any) -> None:
         assert next(rung).data["rings"] == 101
 
 
+ODD = """
+import kozo
+state = kozo.storage(rings=0)
+
+@kozo.on("order", "ring")
+def ring():
+    state.rings = {state.rings} if isinstance(state.rings, int) else 7
+    kozo.send("event", "rung", str(state.rings))
+
+kozo.run()
+"""
+
+
+def test_what_cannot_be_kept_is_said_and_the_role_goes_on(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "odd", ODD)
+    node = start(system, "odd")
+    with kozo.attach() as script, script.receive("event", "rung") as rung:
+        for stored in ("{0}", "7"):
+            script.send("order", "ring")
+            assert next(rung).data == stored
+        node.log.wait_for(
+            "WARN what it stores is not kept: storage['rings'] is of type set, which no Message can carry"
+        )
+        node.kozoctl("role", "odd", "restart")
+        node.kozoctl("wait", "role=odd:running", "--timeout", "30s")
+        script.send("order", "ring")
+        assert next(rung).data == "{7}"
+
+
 def test_an_exception_is_in_the_journal_with_its_line_and_the_role_goes_on(bell: Any) -> None:
     with kozo.attach() as node:
         node.send("order", "fail")
@@ -302,6 +331,7 @@ def changed(peer):
 
 @kozo.on("order", "block")
 def block():
+    kozo.send("event", "blocks")
     time.sleep(1000)
 
 @kozo.when("stop")
@@ -329,13 +359,43 @@ def test_timers_moments_and_a_stop(system: Any, roles: pathlib.Path) -> None:
                     pass
 
 
+SLOW = """
+import time, kozo
+
+@kozo.every("1ms")
+def beat():
+    time.sleep(0.02)
+
+@kozo.on("order", "ask")
+def ask(message):
+    message.reply("heard")
+
+kozo.run()
+"""
+
+
+def test_a_timer_that_is_always_late_keeps_nothing_waiting(system: Any, roles: pathlib.Path) -> None:
+    put(roles, "slow", SLOW)
+    node = start(system, "slow")
+    with kozo.attach() as script, script.receive("reply", "ask") as replies:
+        script.send("order", "ask")
+        assert getattr(replies.get(10), "data", None) == "heard"
+    node.kozoctl("role", "slow", "stop")
+    assert "signal" not in (node.kozoctl("role", "slow")["last_exit"] or "")
+
+
 def test_a_handler_that_blocks_is_stopped_all_the_same(system: Any, roles: pathlib.Path) -> None:
     put(roles, "timed", TIMED)
     node = start(system, "timed", "period: 1h")
-    with kozo.attach() as script, script.receive("event", "ended") as ended:
+    with (
+        kozo.attach() as script,
+        script.receive("event", "ended") as ended,
+        script.receive("event", "blocks") as blocks,
+    ):
         # It has begun once it shows its status.
         until("it has begun", lambda: node.kozoctl("role", "timed")["status"])
         script.send("order", "block")
+        next(blocks)
         node.kozoctl("role", "timed", "stop")
         assert next(ended)
 

@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import islice
 from typing import Any
 
 import pytest
 from helping import running, stop_role
+from kit import until
 
 import kozo
+import kozo.attaching
+import kozo.places
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -243,12 +247,95 @@ def test_what_waits_for_a_node_waits_for_so_long(clock: Any) -> None:
     node = kozo.attach(patience=0.3)
     clock.process.kill()
     clock.process.wait()
-    for confirm in (False, True):
-        with pytest.raises(kozo.DisconnectedError, match=r"has gone, and did not come back within 0\.3 s|the Node .*"):
-            node.send("event", "door", confirm=confirm)
+    # Whether a Message that is to be confirmed was sent is not known, so it is not sent again.
+    with pytest.raises(kozo.DisconnectedError, match="the Node has closed the connection"):
+        node.send("event", "door", confirm=True)
+    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' has gone, and did not come back within 0\.3 s"):
+        node.send("event", "door")
     with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' has gone, and did not come back within 0\.3 s"):
         node.receive("event")
     node.close()
+
+
+def test_one_that_waits_for_the_node_does_not_keep_others_waiting(clock: Any) -> None:
+    with kozo.attach(patience=0.3) as node, node.receive("event") as events:
+        thread = threading.Thread(target=lambda: list(events))
+        thread.start()
+        clock.process.kill()
+        clock.process.wait()
+        with pytest.raises(kozo.DisconnectedError, match=r"did not come back within 0\.3 s"):
+            node.send("event", "door")
+        node.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_node_that_hangs_keeps_each_waiting_for_its_own_time(clock: Any) -> None:
+    with kozo.attach(patience=0.3) as node, node.receive("event") as events:
+        clock.process.kill()
+        clock.process.wait()
+        clock.start()
+        clock.process.send_signal(signal.SIGSTOP)
+        thread = threading.Thread(target=lambda: list(events))
+        thread.start()
+        until("the other thread attaches", node._attaching.locked)
+        began = time.monotonic()
+        with pytest.raises(kozo.DisconnectedError, match=r"did not come back within 0\.3 s"):
+            node.send("event", "door")
+        took = time.monotonic() - began
+        clock.process.send_signal(signal.SIGCONT)
+        # It waits ten times as long for a Node that hangs.
+        assert took < kozo.places.ANSWER / 2
+        node.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_one_that_is_closed_while_it_attaches_again_is_gone(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = kozo.attach(name="porter")
+    attach = kozo.attaching.attach
+
+    def close_then(*arguments: Any) -> Any:
+        attached = attach(*arguments)
+        node.close()
+        return attached
+
+    monkeypatch.setattr("kozo.node.attach", close_then)
+    clock.process.kill()
+    clock.process.wait()
+    clock.start()
+    with pytest.raises(kozo.DisconnectedError, match="closed by this program"):
+        node.receive("event")
+    monkeypatch.undo()
+    assert "porter" not in [role["name"] for role in clock.kozoctl("roles")]
+
+
+def test_what_has_come_is_there_without_waiting(clock: Any) -> None:
+    with kozo.attach() as node, node.receive("event") as events:
+        node.send("event", "door", 1, confirm=True)
+        assert [getattr(until("it is there", lambda: events.get(0)), "data", None)] == [1]
+        assert events.get(0) is None
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 30 * 86_400.0])
+def test_a_wait_may_be_long(clock: Any, timeout: float) -> None:
+    with kozo.attach() as node, node.receive("event") as events:
+        thread = threading.Timer(0.1, node.send, args=["event", "door", 1])
+        thread.start()
+        message = events.get(timeout)
+        assert message is not None
+        assert message.data == 1
+        # While another thread reads.
+        taken: list[object] = []
+        threads = [threading.Thread(target=lambda: taken.append(events.get(timeout))) for _ in range(2)]
+        for taker in threads:
+            taker.start()
+        for _ in threads:
+            node.send("event", "door")
+        for taker in threads:
+            taker.join(10)
+        assert len(taken) == 2
+        thread.join()
 
 
 def test_a_role_that_is_stopped_ends(clock: Any) -> None:

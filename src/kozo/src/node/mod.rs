@@ -16,7 +16,7 @@ mod supervisor;
 mod types;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -143,6 +143,7 @@ struct Shared {
     reopen: watch::Sender<u64>,
     ready: watch::Sender<bool>,
     numbers: AtomicU64,
+    is_stopping: AtomicBool,
     /// Held while Roles or links are exchanged: one after the other.
     operations: tokio::sync::Mutex<()>,
     live: Mutex<Live>,
@@ -194,6 +195,7 @@ impl Node {
                 reopen: watch::Sender::new(0),
                 ready: watch::Sender::new(false),
                 numbers: AtomicU64::new(1),
+                is_stopping: AtomicBool::new(false),
                 operations: tokio::sync::Mutex::default(),
                 live: Mutex::new(Live {
                     local,
@@ -297,6 +299,7 @@ impl Node {
     /// Takes no longer than about six seconds, whatever hangs.
     pub async fn stop(&self) {
         let _one_at_a_time = self.shared.operations.lock().await;
+        self.shared.is_stopping.store(true, Ordering::Release);
         let acceptors = std::mem::take(&mut self.live().acceptors);
         join_all(acceptors.into_iter().map(LiveAcceptor::end)).await;
         let roles: Vec<_> = self.live().roles.keys().cloned().collect();
@@ -349,6 +352,10 @@ impl Host for Node {
             transports: live.transports.iter().map(Built::status).collect(),
             peers: live.links.values().map(|link| link.peer.status()).collect(),
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.is_stopping.load(Ordering::Acquire)
     }
 
     fn peers(&self) -> Vec<PeerStatus> {

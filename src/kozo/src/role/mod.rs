@@ -150,6 +150,9 @@ pub trait Host: Send + Sync {
     /// The Node at this moment.
     fn status(&self) -> NodeStatus;
 
+    /// Whether the Node stops, and all of its Roles with it.
+    fn is_stopping(&self) -> bool;
+
     /// The Peers at this moment, in the order of the configuration.
     fn peers(&self) -> Vec<PeerStatus>;
 

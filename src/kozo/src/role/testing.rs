@@ -297,6 +297,10 @@ impl Host for TestHost {
         }
     }
 
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
     fn peers(&self) -> Vec<PeerStatus> {
         self.seen(|seen| seen.peers.clone())
     }

@@ -31,7 +31,8 @@ pub(super) async fn write(
         let last = wanted.nothing || *context.stop.borrow();
         if last {
             if !wanted.nothing {
-                encoding.notify(&mut out, "stop", &object([]));
+                let ends = if context.host.is_stopping() { "node" } else { "role" };
+                encoding.notify(&mut out, "stop", &object([("ends", ends.into())]));
             }
             outbox.close();
         } else {

@@ -1,0 +1,53 @@
+"""What a Node says, read in batches: Messages, and lines of other kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .lines import BYTES_MARK, Cutter, codec
+from .message import Message, message_class, message_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from . import aio
+    from .conversation import Conversation
+    from .lines import Line
+    from .node import Node
+
+
+class Reader:
+    """Reads what comes over one connection. The Messages reply by `speaker`."""
+
+    def __init__(self, speaker: Conversation | Node | aio.Node, cutter: Cutter | None = None) -> None:
+        """Read what is behind the lines that `cutter` has cut."""
+        self._speaker, self._cutter = speaker, cutter or Cutter()
+        self._class = message_class(speaker)
+        self._fast: Callable[[bytes], list[Message] | None] | None = None
+
+    def read(self, data: bytes) -> list[list[Message] | Line]:
+        """Give what is whole now that this has come too: Messages in a row as a list, and other lines as they are."""
+        whole = self._cutter.cut(data)
+        if not whole:
+            return []
+        if codec.has_msgspec:
+            if self._fast is None:
+                from .fast import reader
+
+                self._fast = reader(self._speaker)
+            messages = self._fast(whole)
+            if messages is not None:
+                return [messages]
+        return self._sort(codec.read(whole), BYTES_MARK in whole)
+
+    def _sort(self, lines: list[Line], has_bytes: bool) -> list[list[Message] | Line]:  # noqa: FBT001 - it is internal
+        make = self._class
+        messages: list[Message] = []
+        parts: list[list[Message] | Line] = [messages]
+        for line in lines:
+            if line.get("method") == "message":
+                messages.append(message_from(make(), line["params"], has_bytes))
+            else:
+                messages = []
+                parts += [line, messages]
+        return parts
