@@ -90,6 +90,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=262_144))]
     pub(crate) size: u32,
 
+    /// A program that is the Transport between them in place of `tcp`. Its type has the options `host` and `port`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transport: Option<PathBuf>,
+
     /// Messages of a flood, or round trips.
     #[arg(long, default_value_t = 20_000)]
     pub(crate) count: u64,

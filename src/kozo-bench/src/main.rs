@@ -49,7 +49,7 @@ use kozo::node::{Node, NodeDeps, Types};
 use kozo::output::Output;
 use kozo::role::Host as _;
 use kozo::status::LinkState;
-use kozo::{config, daemon, log};
+use kozo::{config, daemon, log, process};
 use tokio::sync::{broadcast, watch};
 
 use crate::arguments::{Arguments, Part};
@@ -69,7 +69,13 @@ const NO_BUS: &str = "unix:path=/nonexistent";
 /// Looks at the links at least this often while waiting for them.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Modes of `kozo` that the Node in here starts this program in, for the programs that it runs.
+const MODES: [&str; 2] = ["launch", "guard"];
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| MODES.contains(&&*word)) {
+        return kozo::cli::run();
+    }
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -104,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<(), BenchError> {
         lines,
         node: Arc::clone(&started),
     };
-    let mut types = Types::built_in();
+    let mut types = Types::installed(|kind| process::installed(kind, true));
     for &part in Part::value_variants() {
         types.roles.push(Arc::new(PartType { part, work: work.clone() }));
     }

@@ -4,7 +4,6 @@
 //! the sender is `a`, and the receivers are `r0`, `r1`…: they are all started alike, so the sender makes
 //! a key for each, and each receiver takes one that is still free.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -33,26 +32,30 @@ pub(super) struct Setup {
 /// # Errors
 /// When a key is missing or cannot be read.
 pub(super) fn prepare(arguments: &Arguments) -> Result<Setup, BenchError> {
-    let Arguments { part, addr, ref certs, queue, .. } = *arguments;
+    let Arguments { part, addr, ref certs, ref transport, queue, .. } = *arguments;
     let a = certificate::public_key(&certs.join("a.crt"))?;
-    let mut text =
-        format!("outgoingQueueLength: {queue}\noutgoingQueueSize: {QUEUE_SIZE}\nsystem:\n");
+    let transport = transport.as_deref();
+    let mut text = format!("outgoingQueueLength: {queue}\noutgoingQueueSize: {QUEUE_SIZE}\n");
+    if let Some(folder) = transport.and_then(Path::parent) {
+        text.push_str(&format!("transportPath: {}\n", quoted(folder)));
+    }
+    text.push_str("system:\n");
     let sends = if arguments.listens() { part } else { part.other() };
-    write_node(&mut text, "a", &certs.join("a.key"), &a, sends, Some(addr))?;
+    write_node(&mut text, "a", &certs.join("a.key"), &a, sends, way(transport, Some(addr)))?;
     let other = sends.other();
     let mut node = "a".to_owned();
     // Only the process itself knows where a Node that connects could be reached.
     let own = if arguments.listens() { None } else { Some(free_address(addr)?) };
     if arguments.fanout == 1 {
         let b = certificate::public_key(&certs.join("b.crt"))?;
-        write_node(&mut text, "b", &certs.join("b.key"), &b, other, own)?;
+        write_node(&mut text, "b", &certs.join("b.key"), &b, other, way(transport, own))?;
         if own.is_some() {
             node = "b".to_owned();
         }
     } else if own.is_some() {
         let (name, path) = take_key(certs, addr, arguments.fanout)?;
         let key = read_public(&path)?;
-        write_node(&mut text, &name, &path, &key, other, own)?;
+        write_node(&mut text, &name, &path, &key, other, way(transport, own))?;
         node = name;
     } else {
         for number in 0..arguments.fanout {
@@ -62,7 +65,7 @@ pub(super) fn prepare(arguments: &Arguments) -> Result<Setup, BenchError> {
                 let _ = fs::remove_file(old);
             }
             let key = keygen::generate(&path, "")?;
-            write_node(&mut text, &format!("r{number}"), &path, &key, other, None)?;
+            write_node(&mut text, &format!("r{number}"), &path, &key, other, String::new())?;
         }
     }
     Ok(Setup { text, node })
@@ -74,25 +77,30 @@ fn write_node(
     private: &Path,
     public: &PublicKey,
     part: Part,
-    address: Option<SocketAddr>,
+    transports: String,
 ) -> Result<(), BenchError> {
-    let private = serde_json::to_string(&private.to_string_lossy()).unwrap_or_default();
-    let (public, role) = (public.to_openssh()?, part.name());
-    let mut node = format!(
+    let (private, public, role) = (quoted(private), public.to_openssh()?, part.name());
+    text.push_str(&format!(
         "    {name}:\n        privateKey: {private}\n        publicKey: {public}\n        roles:\n            \
-         {role}:\n                messageQueueLength: {QUEUE}\n                messageQueueSize: {QUEUE_SIZE}\n"
-    );
-    if let Some(address) = address {
-        let (ip, port) = (address.ip(), address.port());
-        // Writing to a String cannot fail.
-        let _ = write!(
-            node,
-            "        transports:\n            tcp:\n                address: '{ip}'\n                \
-             bindAddress: '{ip}'\n                port: {port}\n"
-        );
-    }
-    text.push_str(&node);
+         {role}:\n                messageQueueLength: {QUEUE}\n                messageQueueSize: {QUEUE_SIZE}\n{transports}"
+    ));
     Ok(())
+}
+
+/// How a Node at this address is reached, if it has one.
+fn way(transport: Option<&Path>, address: Option<SocketAddr>) -> String {
+    let Some(address) = address else { return String::new() };
+    let (ip, port) = (address.ip(), address.port());
+    let transport = match transport.and_then(Path::file_stem) {
+        Some(name) => format!("{}: {{host: '{ip}', port: {port}}}", quoted(Path::new(name))),
+        None => format!("tcp: {{address: '{ip}', bindAddress: '{ip}', port: {port}}}"),
+    };
+    format!("        transports:\n            {transport}\n")
+}
+
+/// A path as a text of YAML.
+fn quoted(path: &Path) -> String {
+    serde_json::to_string(&path.to_string_lossy()).unwrap_or_default()
 }
 
 /// An address that is free: a Node has one even if, as here, no other is told of it.
