@@ -1,10 +1,13 @@
 //! What a program finds, and what it cannot reach.
 
 use std::fs;
+use std::process::Stdio;
 
 use kozo::process::Exit;
 
-use super::support::{Place, run, shell};
+use super::support::{PATIENCE, Place, run, shell};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_program_reaches_neither_keys_nor_what_others_keep() {
@@ -99,4 +102,26 @@ async fn memory_is_limited() {
     assert!(!exit.is_success(), "{exit}");
     let (_, exit) = place.run("exec head -c 100M /dev/zero | tail -c 100M > /dev/null").await;
     assert_eq!(exit, Exit::Code(0), "what is below the limit works");
+}
+
+#[tokio::test]
+async fn a_channel_is_descriptor_3_and_nothing_else_leads_to_the_node() {
+    let place = Place::new();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut ours = tokio::net::UnixStream::from_std(ours).unwrap();
+    let mut launch = shell(
+        "ls /proc/self/fd >&3; readlink /proc/self/fd/0 >&3; echo $$ printed; read line <&3; echo $line >&3",
+    );
+    launch.channel = true;
+    let stdin = Stdio::from(std::os::fd::OwnedFd::from(theirs));
+    let mut process = place.launcher().start(&launch, stdin, Stdio::null()).unwrap();
+    ours.write_all(b"heard\n").await.unwrap();
+    let mut said = String::new();
+    timeout(PATIENCE, ours.read_to_string(&mut said)).await.unwrap().unwrap();
+    // The last one is the list itself.
+    assert_eq!(said, "0\n1\n2\n3\n4\n/dev/null\nheard\n");
+    let printed = format!("{} printed", process.pid());
+    assert!(process.wait().await.is_success());
+    assert_eq!(process.last_line(), printed);
 }

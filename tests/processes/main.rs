@@ -5,3 +5,4 @@
 mod confined;
 mod ends;
 mod support;
+mod transports;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kozo::config;
+use kozo::config::{self, System};
 use kozo::process::{Exit, Launch, Launcher, Owner, Process};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -36,17 +37,25 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// What starts the programs of the Role `bell`.
-    pub(super) fn launcher(&self) -> Launcher {
+    /// The System of one Node, `clock`, which has this public key.
+    pub(super) fn system(&self, public_key: &str) -> Arc<System> {
         let folder = self.folder.path().display();
         let text = format!(
             "importPath: {folder}/import\nsystem:\n  clock:\n    privateKey: {folder}/clock.key\n    \
-             publicKey: {KEY}\n    roleStorage: {folder}/storage\n"
+             publicKey: {public_key}\n    roleStorage: {folder}/storage\n"
         );
-        let loaded = config::check("test", &text, None, &kozo_core::types::built_in()).unwrap();
-        let node = loaded.system.node("clock").unwrap();
-        let bell = Owner::Role("bell".into());
-        Launcher::new(&loaded.system, node, bell).through(Path::new(env!("CARGO_BIN_EXE_kozo")))
+        config::check("test", &text, None, &kozo_core::types::built_in()).unwrap().system
+    }
+
+    /// What starts the programs of a Role or Transport of it.
+    pub(super) fn launcher_of(&self, system: &System, owner: Owner) -> Launcher {
+        let node = system.node("clock").unwrap();
+        Launcher::new(system, node, owner).through(Path::new(env!("CARGO_BIN_EXE_kozo")))
+    }
+
+    /// What starts the programs of the Role `bell`.
+    pub(super) fn launcher(&self) -> Launcher {
+        self.launcher_of(&self.system(KEY), Owner::Role("bell".into()))
     }
 
     /// Starts a script of the shell.

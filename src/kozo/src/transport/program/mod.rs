@@ -17,8 +17,6 @@ mod setup;
 mod shared;
 mod socket;
 mod supervision;
-#[cfg(test)]
-mod tests;
 
 use std::ffi::OsString;
 use std::io;
@@ -83,7 +81,7 @@ pub struct Setup {
     pub key: Arc<PrivateKey>,
     /// The System, for the keys of other Nodes.
     pub system: Arc<System>,
-    /// Where its accept socket is made, if it is to have one: the path of a file that is not there.
+    /// Where its accept socket is made, if there is a place for it and it can be used.
     pub accept: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -64,9 +65,7 @@ pub(super) async fn run(
     let setup = &shared.setup;
     // They end with the run.
     let mut tasks = JoinSet::new();
-    // Nobody who speaks to that socket could be told from a stranger.
-    let accept = setup.accept.as_ref().filter(|_| setup.can_accept && !setup.authenticates);
-    if let Some(path) = accept {
+    if let Some(path) = setup.accept() {
         setup.launcher.make_folder().map_err(|error| error.to_string())?;
         let socket = AcceptSocket::bind(path)
             .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
@@ -132,6 +131,13 @@ pub(super) async fn run(
     Err(problem(said, exit, &process))
 }
 
+impl Setup {
+    /// The path of the accept socket, if there is to be one: a stream that comes over it does not say who the Peer is.
+    fn accept(&self) -> Option<&Path> {
+        self.accept.as_deref().filter(|_| self.can_accept && !self.authenticates)
+    }
+}
+
 fn problem(said: Result<(), String>, exit: Exit, process: &Process) -> String {
     match said {
         // What it was about to say when it crashed does not say why.
@@ -184,7 +190,7 @@ fn start(setup: &Setup) -> Result<Vec<u8>, String> {
     let mut said = setup.start.clone();
     said.insert("protocol".to_owned(), PROTOCOL.into());
     said.insert("features".to_owned(), serde_json::Value::Array(Vec::new()));
-    let accept = setup.accept.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let accept = setup.accept().map(|path| path.to_string_lossy().into_owned());
     said.insert("accept".to_owned(), accept.into());
     let said = rmpv::ext::to_value(said)
         .map_err(|error| format!("the configuration cannot be encoded: {error}"))?;
@@ -194,11 +200,11 @@ fn start(setup: &Setup) -> Result<Vec<u8>, String> {
 }
 
 fn launch(setup: &Setup) -> Launch {
-    let accept = setup.accept.as_ref().map(|path| (ACCEPT.into(), path.clone().into_os_string()));
+    let accept = setup.accept().map(|path| (ACCEPT.into(), path.as_os_str().to_owned()));
     Launch {
         environment: setup.environment.iter().cloned().chain(accept).collect(),
         limits: Limits { memory: setup.memory_limit, ..Limits::default() },
-        granted: setup.accept.iter().cloned().collect(),
+        granted: setup.accept().map(Path::to_owned).into_iter().collect(),
         channel: true,
         ..Launch::of(setup.command.iter().cloned())
     }
