@@ -17,7 +17,7 @@
 # what $KOZO_LAB_SUITE says, for instance trixie.
 
 # What is in the root file system; another list is another file system.
-lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2,openssh-client
+lab_packages=systemd,systemd-sysv,dbus,polkitd,procps,iproute2,openssh-client,python3,jq,socat
 lab_suite=${KOZO_LAB_SUITE:-bookworm}
 lab_cache=${KOZO_LAB_CACHE:-/var/cache/kozo-lab}
 
