@@ -90,7 +90,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=262_144))]
     pub(crate) size: u32,
 
-    /// A program that is the Transport between them in place of `tcp`. Its type has the options `host` and `port`.
+    /// A program that is the Transport between them in place of `tcp`. Its type has the
+    /// options `address`, `bindAddress` and `port`.
     #[arg(long, value_name = "FILE")]
     pub(crate) transport: Option<PathBuf>,
 

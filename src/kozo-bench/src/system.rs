@@ -91,10 +91,9 @@ fn write_node(
 fn way(transport: Option<&Path>, address: Option<SocketAddr>) -> String {
     let Some(address) = address else { return String::new() };
     let (ip, port) = (address.ip(), address.port());
-    let transport = match transport.and_then(Path::file_stem) {
-        Some(name) => format!("{}: {{host: '{ip}', port: {port}}}", quoted(Path::new(name))),
-        None => format!("tcp: {{address: '{ip}', bindAddress: '{ip}', port: {port}}}"),
-    };
+    let name = transport.and_then(Path::file_stem).unwrap_or("tcp".as_ref());
+    let options = format!("address: '{ip}', bindAddress: '{ip}', port: {port}");
+    let transport = format!("{}: {{{options}}}", quoted(Path::new(name)));
     format!("        transports:\n            {transport}\n")
 }
 
