@@ -1,8 +1,8 @@
-//! The transcript in kozo-role(7), to be replayed.
+//! Transcripts in manual pages, to be replayed.
 
 use serde_json::Value;
 
-/// The page.
+/// The page of Roles.
 const PAGE: &str = include_str!("../../packaging/man/kozo-role.7");
 
 /// What differs from run to run.
@@ -15,9 +15,15 @@ pub enum Speaker {
     Program,
 }
 
-/// What is said, in its order. A line of the page that is indented goes on with the one before it.
+/// What is said in kozo-role(7), in its order.
 pub fn lines() -> Vec<(Speaker, String)> {
-    let (_, transcript) = PAGE.split_once("\n.EX\n").expect("the page has no transcript");
+    lines_of(PAGE)
+}
+
+/// What is said in a page, in its order. A line of the page that is indented goes on with the one before it.
+pub fn lines_of(page: &str) -> Vec<(Speaker, String)> {
+    let (_, transcript) = page.split_once("\n.EX\n<").expect("the page has no transcript");
+    let transcript = format!("<{transcript}");
     let (transcript, _) = transcript.split_once("\n.EE\n").expect("the transcript has no end");
     let mut lines: Vec<(Speaker, String)> = Vec::new();
     for line in transcript.replace("\\-", "-").lines() {

@@ -3,14 +3,15 @@
 mod hostile;
 mod keys;
 mod streams;
+mod transcript;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kozo::config::{OptionValue, Options, TransportConfig};
+use kozo::config::{OptionValue, Options, Runs, TransportConfig};
 use kozo::process::Owner;
 use kozo::status::{TransportState, TransportStatus};
-use kozo::transport::program::{ProgramTransport, Setup};
+use kozo::transport::program::{Knowledge, ProgramTransport, Setup};
 use kozo::transport::{Connection, Listener, Priority, Target, Transport};
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -86,9 +87,7 @@ impl Tried {
             environment: Vec::new(),
             memory_limit: u64::MAX,
             launcher: place.launcher_of(&system, Owner::Transport("air".into())),
-            start: serde_json::Map::from_iter([("node".to_owned(), "clock".into())]),
-            key: Arc::new(key),
-            system,
+            knowledge: Knowledge { start: serde_json::Map::new(), key: Arc::new(key), system },
             accept: Some(place.path("accept")),
         };
         change(&mut setup);
@@ -134,13 +133,15 @@ impl Tried {
 fn target(options: &[(&str, &str)]) -> Target {
     let option =
         |(name, text): &(&str, &str)| ((*name).to_owned(), OptionValue::Text((*text).to_owned()));
-    let transport = TransportConfig {
-        name: "air".to_owned(),
-        transport_type: "air".to_owned(),
-        options: Options(options.iter().map(option).collect()),
-    };
+    let transport = transport_named("air", Options(options.iter().map(option).collect()));
     let (peer, address) = ("scribe".to_owned(), "air".to_owned());
     Target { peer, transport: Arc::new(transport), address }
+}
+
+/// A Transport of this name and type.
+fn transport_named(name: &str, options: Options) -> TransportConfig {
+    let name = name.to_owned();
+    TransportConfig { transport_type: name.clone(), name, options, runs: Runs::Attached }
 }
 
 async fn say(connection: &mut Connection, text: &str) {

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
+use kozo::config::{LocalNode, NodeConfig, Options};
 use kozo::status::TransportState;
 use kozo::transport::Transport as _;
+use russh::keys::{Algorithm, PrivateKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::super::support::{PATIENCE, lives, until};
-use super::{Tried, accept, expect, say};
+use super::{Tried, accept, expect, say, transport_named};
 
 /// Answers with a stream that brings back what is written to it.
 const ECHO: &str = r"
@@ -257,4 +260,31 @@ open('stopped', 'w').write('by itself')
     let second = tried.status().process.unwrap();
     drop(tried);
     until("gone", || !lives(second)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_knows_another_system_begins_anew() {
+    let tried = Tried::new(
+        r"
+answer(hear(), {})
+status('knows %s' % list(start.get('nodes', {})))
+hear()
+",
+        |_| {},
+    );
+    let _listener = tried.listen().await;
+    tried.until_said("knows []").await;
+    let first = tried.status().process;
+    let system = tried.place.system(&tried.public_key);
+    let mut config = NodeConfig::clone(system.node("clock").unwrap());
+    config.transports = vec![transport_named("air", Options::default())];
+    let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
+    let local = LocalNode { system, config: Arc::new(config), private_key: Arc::new(key) };
+    tried.transport.renew(&local).await;
+    tried.until_said("knows ['clock']").await;
+    let second = tried.status().process;
+    assert_ne!(first, second);
+    tried.transport.renew(&local).await;
+    assert_eq!(tried.status().process, second, "that is no news");
+    assert_eq!(tried.status().restarts, 0);
 }

@@ -59,6 +59,8 @@ impl Node {
             (live.transports, live.handshaker) = (transports, handshaker);
         }
         self.live().local = local.clone();
+        let transports = self.live().transports.clone();
+        join_all(transports.iter().map(|built| built.transport.renew(&local))).await;
         self.exchange_links(&before, &local, same_self, &mut done);
         self.exchange_roles(&old, &new, &mut done).await?;
         self.shared.router.changed(Change::Configuration);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::BoxFuture;
 pub use crate::config::programs::Priority;
-use crate::config::{Schema, TransportConfig};
+use crate::config::{LocalNode, Schema, TransportConfig};
 use crate::status::TransportStatus;
 pub use inherited::InheritedSockets;
 pub use stream::BoxStream;
@@ -92,6 +92,12 @@ pub trait Transport: Send + Sync {
 
     /// What it does at this moment, for people.
     fn status(&self) -> TransportStatus;
+
+    /// Lets it know the System as it is now, when another configuration holds in which it is the same itself. If that
+    /// is news to what it runs, that begins anew; streams go on.
+    fn renew<'a>(&'a self, _local: &'a LocalNode) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
 
     /// Ends what it runs, when the Node stops or a reload has another in its place. Streams go on. If it is used again, it
     /// begins anew.

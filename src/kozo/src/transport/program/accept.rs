@@ -1,13 +1,15 @@
 //! The socket at which a program that hands over no descriptors gives the streams that come in: each connection is one.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kozo_core::pauses::Pauses;
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 use tokio::time::sleep;
 use tracing::warn;
@@ -17,6 +19,9 @@ use crate::transport::Connection;
 
 /// Pauses after failed accepts, for instance when there are no file descriptors left.
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(10), Duration::from_secs(1));
+
+/// Connections that wait to be taken.
+const BACKLOG: i32 = 128;
 
 /// The socket. Dropped, its file is gone.
 pub(super) struct AcceptSocket {
@@ -31,9 +36,14 @@ impl AcceptSocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = AcceptSocket { listener: UnixListener::bind(path)?, path: path.to_owned() };
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(socket)
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // The file gets the mode of the socket: so it is never there with another one.
+        fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(OwnedFd::from(socket).into())?;
+        Ok(AcceptSocket { listener, path: path.to_owned() })
     }
 
     /// Takes what comes.

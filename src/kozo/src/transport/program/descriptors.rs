@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -12,6 +11,8 @@ use rustix::cmsg_space;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::UnixStream;
+
+use super::handed::Descriptor;
 
 /// Descriptors that may have come and not been taken.
 pub(super) const MOST: usize = 16;
@@ -23,7 +24,7 @@ pub(super) struct Descriptors(Arc<Mutex<Received>>);
 #[derive(Debug, Default)]
 struct Received {
     /// In the order in which they came, each with how many bytes had come before those that it came with.
-    untaken: VecDeque<(u64, OwnedFd)>,
+    untaken: VecDeque<(u64, Descriptor)>,
     /// How many bytes have come.
     position: u64,
 }
@@ -31,7 +32,7 @@ struct Received {
 impl Descriptors {
     /// Takes the first one, if it came before the stream had so many bytes: what belongs to a line came with its bytes, or with
     /// those of an earlier one.
-    pub(super) fn take(&self, position: u64) -> Option<OwnedFd> {
+    pub(super) fn take(&self, position: u64) -> Option<Descriptor> {
         let mut received = self.lock();
         let (before, _) = received.untaken.front()?;
         if *before >= position {
@@ -41,7 +42,7 @@ impl Descriptors {
     }
 
     /// Keeps what came with so many bytes.
-    fn put(&self, bytes: usize, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    fn put(&self, bytes: usize, descriptors: Vec<Descriptor>) -> io::Result<()> {
         let mut received = self.lock();
         let position = received.position;
         received.position += bytes as u64;
@@ -98,7 +99,7 @@ impl<S: AsRef<UnixStream> + Unpin> AsyncRead for Receiver<S> {
     }
 }
 
-fn receive(socket: &UnixStream, space: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+fn receive(socket: &UnixStream, space: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
     let mut control = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut control);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -106,7 +107,7 @@ fn receive(socket: &UnixStream, space: &mut [u8]) -> io::Result<(usize, Vec<Owne
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
+            descriptors.extend(rights.map(Descriptor::from));
         }
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {

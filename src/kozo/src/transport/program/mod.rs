@@ -2,12 +2,13 @@
 //!
 //! A [`ProgramTransport`] has one process, from the first time that it is used on. [`supervision`] starts it, again and again
 //! with pauses; [`session`] is one run of it: what the Node asks ([`requests`]), what the program says ([`reading`]), with the
-//! descriptors that come with that ([`descriptors`]). Streams are handed over as sockets ([`socket`]), come in over a socket of
+//! descriptors that come with that ([`descriptors`]). Streams are handed over as sockets ([`socket`], [`handed`]), come in over a socket of
 //! the Node ([`accept`]), or are made by a command ([`proxy`]); the Node reads and writes them itself, so they go on when the
 //! program ends.
 
 mod accept;
 mod descriptors;
+mod handed;
 mod keys;
 mod proxy;
 mod reading;
@@ -32,7 +33,7 @@ use tokio::sync::mpsc;
 use super::{Connection, Found, Listener, Priority, Target, Transport};
 use crate::BoxFuture;
 use crate::config::programs::TransportTraits;
-use crate::config::{System, TransportConfig};
+use crate::config::{LocalNode, System, TransportConfig};
 use crate::process::Launcher;
 use crate::rpc::output::object;
 use crate::status::TransportStatus;
@@ -75,14 +76,28 @@ pub struct Setup {
     pub memory_limit: u64,
     /// What starts it.
     pub launcher: Launcher,
-    /// What `start` says, as an object, but for `accept`, `protocol` and `features`.
+    /// What it knows of the System.
+    pub knowledge: Knowledge,
+    /// Where its accept socket is made, if there is a place for it and it can be used.
+    pub accept: Option<PathBuf>,
+}
+
+/// What a Transport knows of the System, as it is configured now.
+#[derive(Clone, Debug)]
+pub struct Knowledge {
+    /// What `start` says, but for `accept`, `protocol` and `features`.
     pub start: serde_json::Map<String, serde_json::Value>,
     /// The Node's key, for signatures.
     pub key: Arc<PrivateKey>,
     /// The System, for the keys of other Nodes.
     pub system: Arc<System>,
-    /// Where its accept socket is made, if there is a place for it and it can be used.
-    pub accept: Option<PathBuf>,
+}
+
+impl Knowledge {
+    /// Whether a program that knows this knows that too. All that it can ask about the System is in `start`.
+    fn is_same(&self, other: &Knowledge) -> bool {
+        self.start == other.start && self.key.public_key() == other.key.public_key()
+    }
 }
 
 /// A Transport that is a program. Dropped, it ends the program at once.
@@ -104,6 +119,14 @@ impl ProgramTransport {
         if supervisor.is_none() {
             *supervisor = Some(Supervisor::begin(&self.shared));
         }
+    }
+
+    /// Ends the program, and says whether there was one.
+    async fn halt(&self) -> bool {
+        let supervisor = self.lock().take();
+        let Some(supervisor) = supervisor else { return false };
+        supervisor.stop().await;
+        true
     }
 
     /// The program, once it runs.
@@ -232,12 +255,20 @@ impl Transport for ProgramTransport {
         self.shared.status()
     }
 
+    fn renew<'a>(&'a self, local: &'a LocalNode) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let named = |config: &&TransportConfig| config.name == self.shared.setup.name;
+            let Some(config) = local.config.transports.iter().find(named) else { return };
+            let is_news = self.shared.learn(Knowledge::of(config, local));
+            if is_news && self.halt().await {
+                self.begin();
+            }
+        })
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let supervisor = self.lock().take();
-            if let Some(supervisor) = supervisor {
-                supervisor.stop().await;
-            }
+            self.halt().await;
             self.shared.stopped();
         })
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
@@ -12,6 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::descriptors::Receiver;
+use super::handed::Descriptor;
 use super::requests::{Described, ProxyCommand};
 use super::session::pair;
 use super::shared::Shared;
@@ -46,7 +46,7 @@ pub(super) async fn connect(
 }
 
 /// The descriptor that the command sends. What else it has to do it may do then, but not for long.
-async fn receive(socket: UnixStream, mut process: Process) -> io::Result<OwnedFd> {
+async fn receive(socket: UnixStream, mut process: Process) -> io::Result<Descriptor> {
     let (mut receiver, descriptors) = Receiver::new(Socket(socket));
     let mut byte = [0];
     while receiver.read(&mut byte).await? > 0 {

@@ -1,6 +1,5 @@
 //! What the program says: answers, streams that came in, and what it asks for.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rmpv::Value;
@@ -10,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::descriptors::{Descriptors, Receiver};
+use super::handed::Descriptor;
 use super::keys;
 use super::requests::{Answer, Connected, Described, ProxyCommand, Refusal, Requests, Waiting};
 use super::shared::{Shared, shown};
@@ -110,7 +110,7 @@ impl<'s> Reading<'s> {
                 None
             }
             Done::ToSign(task) => match id {
-                // Nobody would hear of it.
+                // There is no answer to it.
                 None => return,
                 Some(id) => match self.to_sign.try_send(keys::Request { id, task }) {
                     Ok(()) => return,
@@ -259,7 +259,7 @@ fn outcome<'a>(answered: &Answered<'a>) -> Result<Answer<Part<'a>>, Fault> {
 /// What came of `connect`.
 fn connected(
     result: &Part<'_>,
-    take: impl FnOnce() -> Option<OwnedFd>,
+    take: impl FnOnce() -> Option<Descriptor>,
 ) -> Result<Answer<Connected>, Fault> {
     const NAMES: [&str; 4] = ["address", "peer", "proxyCommand", "proxyUseFdpass"];
     let [address, peer, command, passes] = result.pick(NAMES, code::INVALID_PARAMS)?;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use rmpv::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::handed::Descriptor;
 use crate::rpc::Encoding;
 use crate::rpc::output::object;
 
@@ -63,7 +63,7 @@ pub(super) enum Connected {
 /// A stream, and what is said of it.
 #[derive(Debug)]
 pub(super) struct Described {
-    pub(super) descriptor: OwnedFd,
+    pub(super) descriptor: Descriptor,
     pub(super) address: Option<String>,
     pub(super) peer: Option<String>,
 }

@@ -22,7 +22,7 @@ use super::keys;
 use super::reading::Reading;
 use super::requests::{LINES, Requests};
 use super::shared::Shared;
-use super::{PROTOCOL, Setup};
+use super::{Knowledge, PROTOCOL, Setup};
 use crate::process::{Exit, Launch, Limits, Process};
 use crate::rpc::Encoding;
 use crate::rpc::output::object;
@@ -62,7 +62,7 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
-    let setup = &shared.setup;
+    let (setup, knowledge) = (&shared.setup, shared.knowledge());
     // They end with the run.
     let mut tasks = JoinSet::new();
     if let Some(path) = setup.accept() {
@@ -82,15 +82,15 @@ pub(super) async fn run(
     let (last, is_last) = oneshot::channel();
     let (tasks_of_keys, to_sign) = mpsc::channel(keys::WAITING);
     tasks.spawn(keys::work(
-        Arc::clone(&setup.key),
-        Arc::clone(&setup.system),
+        Arc::clone(&knowledge.key),
+        Arc::clone(&knowledge.system),
         to_sign,
         lines.clone(),
     ));
     let mut writing = JoinSet::new();
     writing.spawn(write(output, waiting, is_last));
     // There is room: it is the first.
-    let _ = lines.try_send(start(setup)?);
+    let _ = lines.try_send(start(setup, knowledge)?);
     let requests = Arc::new(Requests::new(lines.clone()));
     let reading = Reading::new(shared, &requests, lines, tasks_of_keys, input);
     let mut reading = pin!(reading.read());
@@ -186,8 +186,8 @@ async fn write(
 }
 
 /// The first line.
-fn start(setup: &Setup) -> Result<Vec<u8>, String> {
-    let mut said = setup.start.clone();
+fn start(setup: &Setup, knowledge: Knowledge) -> Result<Vec<u8>, String> {
+    let mut said = knowledge.start;
     said.insert("protocol".to_owned(), PROTOCOL.into());
     said.insert("features".to_owned(), serde_json::Value::Array(Vec::new()));
     let accept = setup.accept().map(|path| path.to_string_lossy().into_owned());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Setup, TransportTraits};
+use super::{Knowledge, Setup, TransportTraits};
 use crate::config::programs::find;
 use crate::config::{LocalNode, ProgramConfig, TransportConfig};
 use crate::process::{Launcher, Owner};
@@ -35,10 +35,19 @@ impl Setup {
             environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
             memory_limit: program.memory_limit,
             launcher,
+            knowledge: Knowledge::of(transport, local),
+            accept: accept.filter(|path| path.as_os_str().len() <= LONGEST_PATH),
+        }
+    }
+}
+
+impl Knowledge {
+    /// Of a Transport of this Node.
+    pub fn of(transport: &TransportConfig, local: &LocalNode) -> Knowledge {
+        Knowledge {
             start: start(transport, local),
             key: local.private_key.clone(),
             system: local.system.clone(),
-            accept: accept.filter(|path| path.as_os_str().len() <= LONGEST_PATH),
         }
     }
 }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
-use super::Setup;
 use super::requests::{Described, Requests};
 use super::socket::{self, Handed};
+use super::{Knowledge, Setup};
 use crate::rate_limiter::RateLimiter;
 use crate::status::{TransportState, TransportStatus};
 use crate::transport::Connection;
@@ -35,6 +35,7 @@ pub(super) enum Run {
 /// What the parts of one Transport share.
 pub(super) struct Shared {
     pub(super) setup: Setup,
+    knowledge: Mutex<Knowledge>,
     pub(super) run: watch::Sender<Run>,
     status: Mutex<TransportStatus>,
     incoming: Mutex<Option<mpsc::Sender<Connection>>>,
@@ -46,12 +47,26 @@ impl Shared {
         let stopped =
             TransportStatus { state: TransportState::Stopped, ..TransportStatus::default() };
         Shared {
+            knowledge: Mutex::new(setup.knowledge.clone()),
             setup,
             run: watch::Sender::new(Run::Stopped),
             status: Mutex::new(stopped),
             incoming: Mutex::default(),
             complaints: Mutex::default(),
         }
+    }
+
+    /// What the program is to know of the System when it starts.
+    pub(super) fn knowledge(&self) -> Knowledge {
+        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what the program is to know from its next start on, and says whether it is news to one that runs.
+    pub(super) fn learn(&self, knowledge: Knowledge) -> bool {
+        let mut known = self.knowledge.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = !known.is_same(&knowledge);
+        *known = knowledge;
+        is_news
     }
 
     /// How it does.

@@ -1,12 +1,11 @@
 //! The sockets that a program hands over: only what can carry a stream becomes one.
 
 use std::io;
-use std::net::TcpStream as StdTcpStream;
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockRef, Type};
-use tokio::net::TcpStream;
 
+use super::handed::{Descriptor, HandedStream};
 use crate::transport::{BoxStream, tcp};
 
 /// Families of sockets beside those that `socket2` names.
@@ -24,7 +23,7 @@ pub(super) struct Handed {
 ///
 /// # Errors
 /// When it is no connected stream socket; the descriptor is closed then.
-pub(super) fn stream(descriptor: OwnedFd) -> io::Result<Handed> {
+pub(super) fn stream(descriptor: Descriptor) -> io::Result<Handed> {
     let socket = SockRef::from(&descriptor);
     let unfit = |what: &str| io::Error::other(format!("the descriptor {what}"));
     let kind = socket.r#type().map_err(|_| unfit("is no socket"))?;
@@ -37,23 +36,20 @@ pub(super) fn stream(descriptor: OwnedFd) -> io::Result<Handed> {
         return Err(unfit("is a socket of a family that carries no streams here"));
     }
     let peer = socket.peer_addr().map_err(|_| unfit("is a socket that is not connected"))?;
-    socket.set_nonblocking(true)?;
     let is_tcp = peer.as_socket().is_some() && socket.protocol()? == Some(Protocol::TCP);
-    // Reading and writing are the same for all stream sockets.
-    let stream = TcpStream::from_std(StdTcpStream::from(descriptor))?;
-    let ip = |address: std::net::SocketAddr| {
-        std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-    };
-    let address = peer.as_socket().map(ip);
     if is_tcp {
-        tcp::prepare(&stream)?;
+        tcp::prepare(&descriptor)?;
     }
-    Ok(Handed { stream: Box::new(stream), address })
+    let address = peer
+        .as_socket()
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
+    Ok(Handed { stream: Box::new(HandedStream::new(descriptor)?), address })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,7 +57,11 @@ mod tests {
     use super::*;
 
     fn refusal(descriptor: impl Into<OwnedFd>) -> String {
-        stream(descriptor.into()).err().unwrap().to_string()
+        handed(descriptor).err().unwrap().to_string()
+    }
+
+    fn handed(descriptor: impl Into<OwnedFd>) -> io::Result<Handed> {
+        stream(Descriptor::from(descriptor.into()))
     }
 
     #[tokio::test]
@@ -83,12 +83,12 @@ mod tests {
 
         let tcp = std::net::TcpStream::connect(there).unwrap();
         let copy = tcp.try_clone().unwrap();
-        let handed = stream(tcp.into()).unwrap();
-        assert_eq!(handed.address, Some(there.to_string()));
+        let stream = handed(tcp).unwrap();
+        assert_eq!(stream.address, Some(there.to_string()));
         assert!(copy.nodelay().unwrap());
 
         let (one, other) = UnixStream::pair().unwrap();
-        let (one, other) = (stream(one.into()).unwrap(), stream(other.into()).unwrap());
+        let (one, other) = (handed(one).unwrap(), handed(other).unwrap());
         assert_eq!(one.address, None);
         let (mut one, mut other) = (one.stream, other.stream);
         one.write_all(b"hello").await.unwrap();
