@@ -45,10 +45,18 @@ impl Limits {
         ] {
             // What the Node has got itself is all that there is to give.
             let (_, most) = nix::sys::resource::getrlimit(resource)?;
-            let limit = limit.min(most);
+            let limit = at_most(limit, most);
             setrlimit(resource, limit, limit)?;
         }
         Ok(())
+    }
+}
+
+/// The lower of two limits, in what the system counts limits in: 32 bits on armhf, 64 elsewhere.
+fn at_most<L: Ord + TryFrom<u64>>(limit: u64, most: L) -> L {
+    match L::try_from(limit) {
+        Ok(limit) => limit.min(most),
+        Err(_) => most,
     }
 }
 
@@ -78,6 +86,12 @@ fn threads_of(status: &str, user: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_fit_what_the_system_counts_in() {
+        assert_eq!((at_most(5, 7_u64), at_most(9, 7_u64)), (5, 7));
+        assert_eq!((at_most(5, 7_u32), at_most(1 << 40, 7_u32)), (5, 7));
+    }
 
     #[test]
     fn threads_of_one_user_are_counted() {
