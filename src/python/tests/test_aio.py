@@ -76,6 +76,37 @@ def test_a_flood(clock: Any) -> None:
     assert asyncio.run(main()) == list(range(count))
 
 
+def test_one_that_only_sends_waits_for_the_node(clock: Any) -> None:
+    async def main() -> None:
+        async with await aio.attach() as node:
+            waited = False
+
+            async def look() -> None:
+                nonlocal waited
+                waited = True
+
+            task = asyncio.create_task(look())
+            # More than is kept for a Node that reads more slowly.
+            for _ in range(5000):
+                await node.send("event", "door", "x" * 1000)
+            assert waited
+            await task
+
+    asyncio.run(main())
+
+
+def test_what_was_sent_last_is_not_lost(clock: Any) -> None:
+    async def main() -> None:
+        async with await aio.attach() as node:
+            for number in range(3000):
+                await node.send("event", "number", {"number": number, "text": "x" * 1000})
+
+    with kozo.attach(queue_length=5000) as node, node.receive("event", "number") as numbers:
+        asyncio.run(main())
+        received = [getattr(numbers.get(5), "data", {}).get("number") for _ in range(3000)]
+        assert received == list(range(3000))
+
+
 def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
     async def main() -> None:
         async with await aio.attach(name="porter") as node, await node.receive("event", "door") as doors:
