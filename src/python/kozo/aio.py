@@ -24,6 +24,7 @@ from .lines import Sender, check_length, log_line, notification, request, status
 from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .reading import Reader
+from .stream import GATHERED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 #: Seconds between two attempts to reach a Node that has gone.
 PAUSE = 0.1
+#: Seconds that a Node may take to read the last that a program has said.
+_ENDING = 5.0
 
 
 async def attach(
@@ -139,7 +142,9 @@ class Node:
         """Send a Message; see `kozo.Node.send`. It waits while the Node does not take what was sent before."""
         if confirm:
             return await self.talk.send_confirmed(kind, type, data, channel)
-        return await self._with(lambda talk: talk.send(kind, type, data, channel))
+        if not self.talk.send_now(kind, type, data, channel):
+            await self._with(lambda talk: talk.send(kind, type, data, channel))
+        return None
 
     async def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal of the Node; the level is `error`, `warning`, `info` or `debug`."""
@@ -191,6 +196,7 @@ class Node:
         self.talk.close()
         for queue in self._queues:
             queue.close()
+        await self.talk.wait_until_closed()
 
     async def __aenter__(self) -> Self:
         """Detach at the end of the block."""
@@ -271,12 +277,14 @@ class _Talk(asyncio.Protocol):
         self._sender = Sender()
         self._transport: asyncio.Transport | None = None
         self._gathered: list[bytes] = []
+        self._size = 0
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._answers: dict[int, asyncio.Future[Line]] = {}
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
+        self._is_gone = asyncio.Event()
         self.is_stopped = False
         self.why = ""
 
@@ -289,6 +297,7 @@ class _Talk(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"the Node has gone: {exc}" if exc else "the Node has closed the connection")
+        self._is_gone.set()
 
     def eof_received(self) -> bool:
         return False
@@ -327,16 +336,29 @@ class _Talk(asyncio.Protocol):
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self._flush)
         self._gathered.append(line)
+        self._size += len(line)
+        if self._size >= GATHERED:
+            # A task that only sends gives the event loop no turn until it has to wait.
+            self._flush()
 
     def _flush(self) -> None:
         data = b"".join(self._gathered)
         self._gathered.clear()
+        self._size = 0
         if self._transport is not None and data and not self.ended.is_set():
             self._transport.write(data)
 
     async def say(self, line: bytes) -> None:
         """Say something that is not answered."""
         self.write(line)
+
+    def send_now(self, kind: str, message_type: str | None, data: object, channel: str | None) -> bool:
+        """Send a Message, if nothing has to be waited for."""
+        line = self._sender.line(kind, message_type, channel, data)
+        is_possible = len(line) < LARGE and self._may_write.is_set() and not self.ended.is_set()
+        if is_possible:
+            self.write(line)
+        return is_possible
 
     async def send(self, kind: str, message_type: str | None, data: object, channel: str | None) -> None:
         """Send a Message."""
@@ -394,3 +416,12 @@ class _Talk(asyncio.Protocol):
             self._transport.close()
         else:
             self.connection.close()
+
+    async def wait_until_closed(self) -> None:
+        """Wait until the Node has read what was said: it would be lost when the event loop ends."""
+        if self._transport is not None:
+            try:
+                async with asyncio.timeout(_ENDING):
+                    await self._is_gone.wait()
+            except TimeoutError:
+                self._transport.abort()

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .lines import BYTES_MARK
+from .lines import is_all_said
 from .message import Message
-from .values import unpack_text, with_bytes
+from .values import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# What stands in a line with data that JSON cannot say.
-_PACKED_MARK = b'"msgpack":"'
 
 
 # Told apart by identity and open to further attributes, as Messages that are read otherwise.
@@ -47,12 +44,9 @@ def reader(speaker: object) -> Callable[[bytes], list[Message] | None]:
         messages = [line.params for line in lines if line.method == "message"]
         if len(messages) < len(lines):
             return None
-        if BYTES_MARK in whole or _PACKED_MARK in whole:
+        if not is_all_said(whole):
             for message in messages:
-                if message.msgpack is not None:
-                    message.data = unpack_text(message.msgpack)
-                else:
-                    message.data = with_bytes(message.data)
+                message.data = data_of(message.data, message.msgpack)
         return messages
 
     return read

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Line = dict[str, Any]
 
-#: What stands in a line in which an object stands for bytes.
-BYTES_MARK = b'"$base64"'
+# What stands in a line in which an object stands for bytes, or with what JSON cannot say.
+_MARKS = (b'"$base64"', b'"msgpack":')
 
 #: Bytes that are much.
 _MUCH = 256 * 1024
@@ -144,6 +144,11 @@ class Cutter:
         if end < len(data):
             self._rest.append(data[end:])
         return whole
+
+
+def is_all_said(whole: bytes) -> bool:
+    """Tell whether the data in these lines is what their JSON says."""
+    return not any(mark in whole for mark in _MARKS)
 
 
 def notification(method: str, params: dict[str, object] | None = None) -> bytes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .values import unpack_text, with_bytes
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -76,17 +74,6 @@ class Message:
 def message_class(speaker: Conversation | Node | aio.Node) -> type[Message]:
     """Give the class of the Messages that come from a Node, which reply by this."""
     return type("Message", (Message,), {"_speaker": speaker})
-
-
-def message_from(message: Message, params: dict[str, Any], has_bytes: bool) -> Message:  # noqa: FBT001 - for each Message
-    """Make a Message of what the Node says of it, in which there may be bytes."""
-    if "msgpack" in params:
-        params["data"] = unpack_text(params.pop("msgpack"))
-    elif has_bytes:
-        params["data"] = with_bytes(params["data"])
-    # Names are those of the protocol, so nothing has to be copied.
-    message.__dict__ = params  # type: ignore[misc] # classes derived from it have one
-    return message
 
 
 def pattern(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .lines import BYTES_MARK, Cutter, codec
-from .message import Message, message_class, message_from
+from .lines import Cutter, codec, is_all_said
+from .message import Message, message_class
+from .values import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +39,21 @@ class Reader:
             messages = self._fast(whole)
             if messages is not None:
                 return [messages]
-        return self._sort(codec.read(whole), BYTES_MARK in whole)
+        return self._sort(codec.read(whole), is_all_said(whole))
 
-    def _sort(self, lines: list[Line], has_bytes: bool) -> list[list[Message] | Line]:  # noqa: FBT001 - it is internal
+    def _sort(self, lines: list[Line], is_said: bool) -> list[list[Message] | Line]:  # noqa: FBT001 - it is internal
         make = self._class
         messages: list[Message] = []
         parts: list[list[Message] | Line] = [messages]
         for line in lines:
             if line.get("method") == "message":
-                messages.append(message_from(make(), line["params"], has_bytes))
+                params = line["params"]
+                if not is_said:
+                    params["data"] = data_of(params["data"], params.pop("msgpack", None))
+                message: Any = make()
+                # Names are those of the protocol, so nothing has to be copied.
+                message.__dict__ = params
+                messages.append(message)
             else:
                 messages = []
                 parts += [line, messages]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,6 +77,42 @@ def test_a_flood(clock: Any) -> None:
             return taken
 
     assert asyncio.run(main()) == list(range(count))
+
+
+def test_one_that_only_sends_waits_for_the_node(clock: Any) -> None:
+    async def main() -> None:
+        async with await aio.attach() as node:
+            waited = False
+
+            async def look() -> None:
+                nonlocal waited
+                waited = True
+
+            task = asyncio.create_task(look())
+            # More than is kept for a Node that reads more slowly.
+            for _ in range(5000):
+                await node.send("event", "door", "x" * 1000)
+            assert waited
+            await task
+
+    asyncio.run(main())
+
+
+def test_what_was_sent_last_is_not_lost(clock: Any) -> None:
+    async def main() -> int:
+        count = 0
+        async with await aio.attach() as node:
+            clock.process.send_signal(signal.SIGSTOP)
+            # Until neither the connection nor the event loop takes more.
+            while node.talk._may_write.is_set():
+                await node.send("event", "number", {"number": count, "text": "x" * 1000})
+                count += 1
+            threading.Timer(0.2, clock.process.send_signal, [signal.SIGCONT]).start()
+        return count
+
+    with kozo.attach(queue_length=5000) as node, node.receive("event", "number", timeout=5) as numbers:
+        count = asyncio.run(main())
+        assert [message.data["number"] for message in islice(numbers, count)] == list(range(count))
 
 
 def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
