@@ -61,13 +61,24 @@ impl Client {
         key: Arc<PrivateKey>,
         to: &str,
     ) -> Result<Client, SessionError> {
-        let stream = system.transport(name).connect(to, &|_| {}).await?.stream;
-        let ssh = Ssh::new(name, key, &RootOptions::default())?;
         let (sender, frames) = mpsc::unbounded_channel();
         let sink = Frames { decoder: Decoder::default(), sender };
-        let host_key = system.key(to).public_key().clone();
-        let session = ssh::connect(&ssh, stream, to, &host_key, Box::new(sink)).await?;
+        let session = Client::session(system, name, key, to, Box::new(sink)).await?;
         Ok(Client { session, frames })
+    }
+
+    /// A session with a Node as the Node of that name, with that key. What is said there goes to the sink.
+    pub async fn session(
+        system: &TestSystem,
+        name: &str,
+        key: Arc<PrivateKey>,
+        to: &str,
+        sink: Box<dyn Sink>,
+    ) -> Result<Session, SessionError> {
+        let stream = system.connect(name, to).await?.stream;
+        let ssh = Ssh::new(name, key, &RootOptions::default())?;
+        let host_key = system.key(to).public_key().clone();
+        ssh::connect(&ssh, stream, to, &host_key, sink).await
     }
 
     /// Connects with the name and key of this Node, and greets. A Node that decides says so too.

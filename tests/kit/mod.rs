@@ -17,10 +17,10 @@ pub mod roles;
 pub mod transcript;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kozo::config::programs::Programs;
 use kozo::config::{
     ConnectPolicy, LocalNode, NodeConfig, OptionValue, Options, RoleConfig, RootOptions, Runs,
     System, TransportConfig,
@@ -30,10 +30,9 @@ use kozo::link::DialLimiter;
 use kozo::message::{Draft, Message};
 use kozo::node::{Node, NodeDeps, Types};
 use kozo::queue::Limits;
-use kozo::role::conversation::LineBudget;
 use kozo::role::{Host, RoleType, SendError, Sent};
 use kozo::status::{LinkState, PeerStatus, RoleStatus};
-use kozo::transport::{Priority, Transport};
+use kozo::transport::{Connection, Priority, Target, Transport};
 use rmpv::Value;
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::sync::mpsc;
@@ -42,7 +41,7 @@ use tokio::time::Instant;
 use self::memory::Network;
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a System of the kit is like.
 #[derive(Clone)]
@@ -185,16 +184,25 @@ impl TestSystem {
         Types {
             roles: [roles::types(&self.plan.interests, received), self.plan.types.clone()].concat(),
             transports: memory.chain(kozo::transport::built_in()).collect(),
-            programs: Programs::default(),
-            lines: LineBudget::default(),
+            ..Types::built_in()
         }
     }
 
-    /// A Transport of this Node, for a test that connects by itself.
+    /// A Transport of this Node, for a test that connects or listens by itself.
     pub fn transport(&self, node: &str) -> Arc<dyn Transport> {
         let (name, priority) = self.plan.transports[0];
-        let config = &self.config.node(node).unwrap().transports[0];
-        self.network.transport_type(name, priority, node).build(config)
+        self.network.transport_type(name, priority, node).build(&self.transport_config(node))
+    }
+
+    fn transport_config(&self, node: &str) -> TransportConfig {
+        self.config.node(node).unwrap().transports[0].clone()
+    }
+
+    /// A stream from this Node to another one, for a test that connects by itself.
+    pub async fn connect(&self, node: &str, to: &str) -> io::Result<Connection> {
+        let (peer, address) = (to.to_owned(), to.to_owned());
+        let target = Target { peer, transport: Arc::new(self.transport_config(to)), address };
+        self.transport(node).connect(&target, &|_| {}).await
     }
 
     /// Starts two Nodes and waits until both say that they are joined.
@@ -219,6 +227,7 @@ fn node_config(name: &str, plan: &Plan, key: &PrivateKey) -> NodeConfig {
     let transport = |(transport, _): &(&str, Priority)| TransportConfig {
         name: transport.to_string(),
         transport_type: transport.to_string(),
+        runs: Runs::BuiltIn,
         options: Options([("address".to_owned(), OptionValue::List(vec![name.to_owned()]))].into()),
     };
     NodeConfig {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::BytesMut;
-use kozo::config::{OptionValue, Options, TransportConfig};
+use kozo::config::{OptionValue, Options, Runs, TransportConfig};
 use kozo::interest::Interest;
 use kozo::wire::{self, Control, Decoder, Echo, Frame, Heartbeat};
 use russh::keys::ssh_key::LineEnding;
@@ -37,6 +37,7 @@ impl SshTarget {
         let tcp = TransportConfig {
             name: "tcp".to_owned(),
             transport_type,
+            runs: Runs::BuiltIn,
             options: Options(options.into()),
         };
         system.set_transports("scribe", vec![tcp]);

@@ -25,6 +25,7 @@ mod reload;
 mod revoked;
 mod servers;
 mod sessions;
+mod skew;
 mod slow;
 mod strangers;
 mod unlinked;

@@ -68,7 +68,7 @@ async fn who_came_with_it_is_out_in_every_stage() {
     let mut scribe = system.start("scribe").await;
 
     let authenticated = Said::default();
-    let stream = system.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
+    let stream = system.connect("clock", "scribe").await.unwrap().stream;
     let config = Arc::default();
     let mut handle = client::connect_stream(config, stream, authenticated.clone()).await.unwrap();
     let key = PrivateKeyWithHashAlg::new(system.key("clock"), None);

@@ -45,7 +45,7 @@ async fn stranger(
     system: &TestSystem,
     preferred: Preferred,
 ) -> Result<client::Handle<Anybody>, russh::Error> {
-    let stream = system.transport("clock").connect("scribe", &|_| {}).await.unwrap().stream;
+    let stream = system.connect("clock", "scribe").await.unwrap().stream;
     let config = client::Config { preferred, ..Default::default() };
     client::connect_stream(Arc::new(config), stream, Anybody).await
 }

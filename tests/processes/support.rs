@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use kozo::config;
-use kozo::process::{Exit, Launch, Launcher, Process};
+use kozo::process::{Exit, Launch, Launcher, Owner, Process};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
@@ -45,7 +45,8 @@ impl Place {
         );
         let loaded = config::check("test", &text, None, &kozo_core::types::built_in()).unwrap();
         let node = loaded.system.node("clock").unwrap();
-        Launcher::new(&loaded.system, node, "bell").through(Path::new(env!("CARGO_BIN_EXE_kozo")))
+        let bell = Owner::Role("bell".into());
+        Launcher::new(&loaded.system, node, bell).through(Path::new(env!("CARGO_BIN_EXE_kozo")))
     }
 
     /// Starts a script of the shell.

@@ -64,6 +64,20 @@ states! {
 }
 
 states! {
+    /// What a Transport does.
+    TransportState {
+        /// Its program has been started and is not ready yet.
+        Starting = "starting",
+        /// It can be used.
+        Running = "running",
+        /// It failed, and is started again after a pause.
+        Failed = "failed",
+        /// It does nothing: it was not needed yet, or was stopped.
+        Stopped = "stopped",
+    }
+}
+
+states! {
     /// What a link is to people: this stays the same however often a Peer that is away is tried.
     LinkState {
         /// This side does not connect, see [`LinkSubState::Disabled`].
@@ -162,6 +176,8 @@ pub struct NodeStatus {
     pub refused: BTreeMap<String, u64>,
     /// Its Roles, in the order of the configuration.
     pub roles: Vec<RoleStatus>,
+    /// Its Transports, in the order of the configuration.
+    pub transports: Vec<TransportStatus>,
     /// The other Nodes of the System, in the order of the configuration.
     pub peers: Vec<PeerStatus>,
 }
@@ -201,6 +217,29 @@ pub struct RoleStatus {
     pub queue_length: usize,
     /// Bytes in its queue now.
     pub queue_size: usize,
+}
+
+/// A Transport of this Node at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TransportStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub transport_type: String,
+    /// What it does.
+    pub state: TransportState,
+    /// Where it accepts streams, for people.
+    pub address: Option<String>,
+    /// What it says of itself, while it runs.
+    pub status: Option<String>,
+    /// Why it failed last, if it did.
+    pub last_error: Option<String>,
+    /// How often it was started again after failing.
+    pub restarts: u64,
+    /// The process id of its program, if it is one and runs now.
+    pub process: Option<u32>,
 }
 
 /// A program of a Role at one moment.
@@ -275,6 +314,9 @@ mod tests {
             assert_eq!(RoleState::from_name(state.name()), Some(*state));
         }
         assert_eq!(RoleState::from_name("unknown"), None);
+        for state in TransportState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
     }
 
     #[test]

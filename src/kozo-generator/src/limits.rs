@@ -17,7 +17,7 @@ const PEER: u64 = MIB;
 /// Bytes for each Role besides what waits for it: what it is at work on, a logger's lines above all.
 const ROLE: u64 = 8 * MIB;
 
-/// Bytes for each Role that runs programs: as many as one process of a program may have, unless its options say.
+/// Bytes for each Role or Transport that runs programs: as many as one process of a program may have, unless its options say.
 pub(super) const PROGRAM: u64 = 512 * MIB;
 
 /// Processes and threads of programs. They are held back at about half of it, by a limit that the Node itself does not
@@ -34,7 +34,7 @@ const FILES: [u64; 3] = [1024, 16, 96];
 /// Threads besides those for what blocks.
 const THREADS: usize = 16;
 
-/// The limits of a Node whose programs may have so many bytes, a number for each Role that runs some, as lines of the
+/// The limits of a Node whose programs may have so many bytes, a number for each Role or Transport that runs some, as lines of the
 /// section `[Service]`.
 pub(super) fn of_node(node: &NodeConfig, system: &System, programs: &[u64]) -> String {
     let peers = count(system.nodes.len().saturating_sub(1));

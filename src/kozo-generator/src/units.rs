@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use kozo_core::config::{
-    NodeConfig, OptionValue, Options, Registry, RoleConfig, Runs, Schema, System, TransportConfig,
+    NodeConfig, OptionValue, Options, Registry, Runs, Schema, System, TransportConfig,
 };
 use kozo_core::names::socket_name;
 use kozo_core::places::{LOGS, STATE};
@@ -18,7 +18,7 @@ use crate::limits;
 /// around that of a unit, for its private folder below /tmp.
 const LONGEST_UNIT_NAME: usize = 255 - 56;
 
-/// The drop-in of Nodes whose Roles run programs.
+/// The drop-in of Nodes whose Roles or Transports run programs.
 const PROGRAMS: &str = "programs.conf";
 
 /// A link to a private key, for systemd to read it by.
@@ -85,14 +85,18 @@ pub(super) fn of_node(
     }
 }
 
-/// What one process of each Role may have that runs programs, in bytes: of some built-in ones, and of all others.
+/// What one process of each Role and Transport may have that runs programs, in bytes: of some built-in ones, and of all
+/// others.
 fn programs(node: &NodeConfig, types: &Registry) -> Vec<u64> {
-    let may_have = |role: &RoleConfig| match (&role.runs, types.role(&role.role_type)) {
+    let may_have = |(runs, schema): (&Runs, Option<&Schema>)| match (runs, schema) {
         (Runs::Program(program), _) => Some(program.memory_limit),
         (_, Some(schema)) if !schema.runs_programs => None,
         _ => Some(limits::PROGRAM),
     };
-    node.roles.iter().filter_map(may_have).collect()
+    let roles = node.roles.iter().map(|role| (&role.runs, types.role(&role.role_type)));
+    let transports =
+        node.transports.iter().map(|it| (&it.runs, types.transport(&it.transport_type)));
+    roles.chain(transports).filter_map(may_have).collect()
 }
 
 /// The name of the drop-in of a type; none for a type whose name is not one of a file.

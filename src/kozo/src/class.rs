@@ -59,6 +59,8 @@ classes! {
     ACCEPT_FAILED = "accept-failed", "feb48818bac34a3eb7bafd690cdab75d";
     /// A Role failed and is started again.
     ROLE_FAILED = "role-failed", "29b4b8a37da74fdca95ff603f4be8278";
+    /// The program of a Transport failed.
+    TRANSPORT_FAILED = "transport-failed", "19f3dbca1c0f4a7e82ec64e3241a6620";
     /// A Role did not stop when asked to.
     ROLE_STUCK = "role-stuck", "38b23e44879d48c7a2dcf42baf173cb6";
     /// A Role cannot write its file.

@@ -74,11 +74,13 @@ fn run_node(arguments: &Arguments) -> ExitCode {
     let file = arguments.config.clone().unwrap_or_default();
     if !arguments.check {
         let name = arguments.node.as_deref().unwrap_or_default();
-        let programs = Programs { may_be_missing: true, ..process::installed(true) };
-        let types = Types { programs, ..Types::built_in() };
+        let types = Types::installed(|kind| Programs {
+            may_be_missing: true,
+            ..process::installed(kind, true)
+        });
         return start(&file, name, types, &arguments.log.filter());
     }
-    let types = Types { programs: process::installed(arguments.run), ..Types::built_in() };
+    let types = Types::installed(|kind| process::installed(kind, arguments.run));
     let loaded = match config::load(&file, arguments.node.as_deref(), &types.registry()) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -22,6 +22,7 @@ pub mod queue;
 pub(crate) mod rate_limiter;
 pub mod role;
 pub mod roles;
+pub mod rpc;
 pub mod service;
 pub mod session;
 pub mod signals;

@@ -1,9 +1,10 @@
 //! `kozoctl types`: the types of Roles and Transports of this machine. Needs no daemon, and runs no program.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use kozo_core::config::programs::{Description, Unknown, find};
-use kozo_core::config::{self, OptionSpec, Presence, Registry, Schema};
+use kozo_core::config::programs::{Description, TypeKind, Unknown, find};
+use kozo_core::config::{self, NodeConfig, OptionSpec, Presence, Registry, Schema};
 use kozo_core::{places, types};
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use crate::table::{Cell, Table};
 /// A type, and where it is from.
 struct Known {
     name: String,
-    is_role: bool,
+    kind: TypeKind,
     from: Option<PathBuf>,
     /// What it does and takes, or why that is not known.
     schema: Result<Schema, String>,
@@ -46,29 +47,24 @@ pub(crate) fn run(name: Option<&str>, file: &Path, output: Output) -> Result<(),
 /// All types of this machine, those that are built in first.
 fn all(file: &Path) -> Vec<Known> {
     let registry = types::built_in();
-    let built_in = |is_role: bool| {
-        move |schema: &Schema| Known {
+    let kinds = [TypeKind::Role, TypeKind::Transport];
+    let built_in = kinds.into_iter().flat_map(|kind| {
+        registry.built_in(kind).iter().map(move |schema| Known {
             name: schema.name.to_string(),
-            is_role,
+            kind,
             from: None,
             schema: Ok(schema.clone()),
             author: None,
             version: None,
-        }
-    };
-    let roles = registry.roles.iter().map(built_in(true));
-    let mut known: Vec<_> = roles.chain(registry.transports.iter().map(built_in(false))).collect();
-    let named = role_path(file, &registry);
-    let mut programs: Vec<_> = registry.programs.folders(&named).flat_map(find::types_in).collect();
-    programs.sort();
-    programs.dedup();
-    programs.retain(|name| registry.role(name).is_none());
-    known.extend(programs.into_iter().map(|name| program(name, &named, &registry)));
-    known
+        })
+    });
+    let nodes = nodes(file, &registry);
+    let programs = kinds.into_iter().flat_map(|kind| programs(kind, &nodes, &registry));
+    built_in.chain(programs).collect()
 }
 
-/// The folders that the configuration names. One that is wrong is named, and has none.
-fn role_path(file: &Path, registry: &Registry) -> Vec<PathBuf> {
+/// The Nodes of the configuration, which name more folders. One that is wrong is named, and has none.
+fn nodes(file: &Path, registry: &Registry) -> Vec<Arc<NodeConfig>> {
     let loaded = config::load(file, None, registry).ok();
     if loaded.is_none() && (file != Path::new(places::CONFIG) || file.exists()) {
         let file = file.display();
@@ -76,34 +72,41 @@ fn role_path(file: &Path, registry: &Registry) -> Vec<PathBuf> {
             "{file} cannot be read, so folders that it names are left out: kozoctl config check {file} says why"
         ));
     }
-    let nodes = loaded.iter().flat_map(|loaded| &loaded.system.nodes);
-    let mut folders: Vec<_> = nodes.flat_map(|node| node.options.role_path.clone()).collect();
-    folders.dedup();
-    folders
+    loaded.map(|loaded| loaded.system.nodes.clone()).unwrap_or_default()
 }
 
-fn program(name: String, named: &[PathBuf], registry: &Registry) -> Known {
-    let found = registry.programs.find(&name, named, None);
-    let (from, described) = match found {
-        Ok(program) => (Some(program.path), Ok(program.description)),
-        Err(Unknown::NotAsked(path)) => {
-            (Some(path), Err("only the Node that runs it asks it what it is".to_owned()))
-        }
-        Err(Unknown::Bad(problem)) => (None, Err(problem)),
-        Err(Unknown::Nowhere) => (None, Err("it has gone".to_owned())),
+/// The types of a kind that are programs, in the folders of this machine and in those that Nodes name.
+fn programs(kind: TypeKind, nodes: &[Arc<NodeConfig>], registry: &Registry) -> Vec<Known> {
+    let path = |node: &Arc<NodeConfig>| match kind {
+        TypeKind::Role => node.options.role_path.clone(),
+        TypeKind::Transport => node.options.transport_path.clone(),
     };
-    let (schema, author, version) = match described {
-        Ok(Description { schema, author, version, .. }) => (Ok(schema), author, version),
-        Err(problem) => (Err(problem), None, None),
+    let mut named: Vec<_> = nodes.iter().flat_map(path).collect();
+    named.dedup();
+    let known = registry.programs(kind);
+    let mut names: Vec<_> = known.folders(&named).flat_map(find::types_in).collect();
+    names.sort();
+    names.dedup();
+    names.retain(|name| !registry.built_in(kind).iter().any(|schema| *schema.name == **name));
+    let program = |name: String| {
+        let (from, described) = match known.find(&name, &named, None) {
+            Ok(program) => (Some(program.path), Ok(program.description)),
+            Err(Unknown::NotAsked(path)) => {
+                (Some(path), Err("only the Node that runs it asks it what it is".to_owned()))
+            }
+            Err(Unknown::Bad(problem)) => (None, Err(problem)),
+            Err(Unknown::Nowhere) => (None, Err("it has gone".to_owned())),
+        };
+        let (schema, author, version) = match described {
+            Ok(Description { schema, author, version, .. }) => (Ok(schema), author, version),
+            Err(problem) => (Err(problem), None, None),
+        };
+        Known { name, kind, from, schema, author, version }
     };
-    Known { name, is_role: true, from, schema, author, version }
+    names.into_iter().map(program).collect()
 }
 
 impl Known {
-    fn kind(&self) -> &'static str {
-        if self.is_role { "role" } else { "transport" }
-    }
-
     fn from(&self) -> String {
         match (&self.from, &self.schema) {
             (Some(path), _) => path.display().to_string(),
@@ -140,7 +143,7 @@ impl Known {
         });
         json!({
             "type": self.name,
-            "kind": self.kind(),
+            "kind": self.kind.name(),
             "builtIn": self.from.is_none() && self.schema.is_ok(),
             "file": self.from,
             "description": self.schema.as_ref().ok().map(Schema::summary),
@@ -154,7 +157,7 @@ impl Known {
     /// All of it, for people.
     fn text(&self, output: Output) -> String {
         let mut lines = vec![
-            format!("{}  {}, {}", output.paint(BOLD, &self.name), self.kind(), self.from()),
+            format!("{}  {}, {}", output.paint(BOLD, &self.name), self.kind.name(), self.from()),
             format!("  {}", self.summary()),
         ];
         let by = [("by", &self.author), ("version", &self.version)];
@@ -180,7 +183,8 @@ impl Known {
 fn table(known: &[Known]) -> Table {
     let mut table = Table::new(&["TYPE", "KIND", "FROM", "DESCRIPTION"]);
     for known in known {
-        let cells = [known.name.clone(), known.kind().to_owned(), known.from(), known.summary()];
+        let cells =
+            [known.name.clone(), known.kind.name().to_owned(), known.from(), known.summary()];
         table.row(cells.map(Cell::from));
     }
     table

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstyle::Style;
-use kozo_client::status::{LinkState, LinkSubState, NodeStatus, PeerStatus, RoleState, RoleStatus};
+use kozo_client::status::{
+    LinkState, LinkSubState, NodeStatus, PeerStatus, RoleState, RoleStatus, TransportState,
+    TransportStatus,
+};
 use kozo_core::value::show::one_line;
 use serde_json::Value;
 
@@ -97,9 +100,11 @@ fn whole(node: &NodeStatus, output: Output) -> String {
     ] {
         text.push_str(&format!("{key:>7}: {value}\n"));
     }
-    for (known, table) in
-        [(node.roles.len(), roles(&node.roles)), (node.peers.len(), peers(&node.peers))]
-    {
+    for (known, table) in [
+        (node.roles.len(), roles(&node.roles)),
+        (node.transports.len(), transports(&node.transports)),
+        (node.peers.len(), peers(&node.peers)),
+    ] {
         if known > 0 {
             text.push('\n');
             text.push_str(&table.show(output));
@@ -146,6 +151,27 @@ fn roles(roles: &[RoleStatus]) -> Table {
             alarming(role.dropped),
             role.queue_length.into(),
             one_line(problem.map_or("", String::as_str)).into(),
+        ]);
+    }
+    table
+}
+
+fn transports(transports: &[TransportStatus]) -> Table {
+    let mut table = Table::new(&["TRANSPORT", "TYPE", "STATE", "ADDRESS", "STATUS"]);
+    for transport in transports {
+        let is_well = transport.state == TransportState::Running;
+        let said = if is_well { &transport.status } else { &transport.last_error };
+        let style = match transport.state {
+            TransportState::Running => GOOD,
+            TransportState::Failed => BAD,
+            _ => FAINT,
+        };
+        table.row([
+            transport.name.as_str().into(),
+            transport.transport_type.as_str().into(),
+            Cell::new(transport.state.name(), style),
+            dash(transport.address.as_deref()),
+            one_line(said.as_deref().unwrap_or_default()).into(),
         ]);
     }
     table

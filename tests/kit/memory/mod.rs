@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use kozo::BoxFuture;
 use kozo::config::{OptionKind, OptionSpec, Presence, Schema, TransportConfig};
+use kozo::status::{TransportState, TransportStatus};
 use kozo::transport::stream::{AbortHandle, Abortable};
-use kozo::transport::{Connection, Found, Listener, Priority, Transport, TransportType};
+use kozo::transport::{Connection, Found, Listener, Priority, Target, Transport, TransportType};
 use tokio::sync::mpsc;
 
 use self::ice::{Freezing, Ice};
@@ -228,10 +229,10 @@ impl Transport for Memory {
 
     fn connect<'a>(
         &'a self,
-        address: &'a str,
+        target: &'a Target,
         _: &'a Found,
     ) -> BoxFuture<'a, io::Result<Connection>> {
-        Box::pin(self.network.connect(&self.name, &self.node, address))
+        Box::pin(self.network.connect(&self.name, &self.node, &target.address))
     }
 
     fn can_accept(&self) -> bool {
@@ -243,10 +244,26 @@ impl Transport for Memory {
             let (sender, receiver) = mpsc::channel(BACKLOG);
             let place = (self.name.clone(), self.node.clone());
             self.network.lock().listening.insert(place, sender);
-            let address = format!("{}/{}", self.name, self.node);
+            let address = self.address();
             let listener = MemoryListener { address, receiver };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
+    }
+
+    fn status(&self) -> TransportStatus {
+        let place = (self.name.clone(), self.node.clone());
+        let listens = self.network.lock().listening.contains_key(&place);
+        TransportStatus {
+            state: if listens { TransportState::Running } else { TransportState::Stopped },
+            address: listens.then(|| self.address()),
+            ..TransportStatus::default()
+        }
+    }
+}
+
+impl Memory {
+    fn address(&self) -> String {
+        format!("{}/{}", self.name, self.node)
     }
 }
 

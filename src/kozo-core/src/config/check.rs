@@ -8,7 +8,7 @@ use super::report::{Problem, Span, list, quoted};
 use super::suggest::nearest;
 use super::system::NodeConfig;
 use super::tables;
-use super::tree::{Tree, Value};
+use super::tree::{Entry, Tree, Value};
 
 /// Names of missing Roles and Nodes that are looked at: each is compared with all that exist.
 const MOST_WANTED: usize = 200;
@@ -38,6 +38,8 @@ impl Checker<'_> {
             self.problems.push(problem.help("`system` has a block for each Node, by name"));
         }
         self.nodes = nodes.iter().map(|node| node.name.as_ref().to_owned()).collect();
+        let local = nodes.iter().find(|node| self.local == Some(&*node.name));
+        self.local_transports = local.map(transport_types).unwrap_or_default();
         let configs = nodes.iter().filter_map(|node| self.node(node, &options)).collect();
         self.shared_keys();
         self.shared_addresses();
@@ -68,6 +70,23 @@ impl Checker<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+/// The types of a Node's Transports, as they are written.
+fn transport_types(node: &Entry) -> HashSet<String> {
+    let part = |within: &Entry, name: &str| match &within.value.value {
+        Value::Block(entries) => entry(entries, name).cloned(),
+        _ => None,
+    };
+    let transports = part(node, "transports");
+    let Some(Value::Block(blocks)) = transports.as_ref().map(|entry| &entry.value.value) else {
+        return HashSet::new();
+    };
+    let type_of = |block: &Entry| match part(block, "type").map(|entry| entry.value.value) {
+        Some(Value::Scalar(text)) => text.as_ref().to_owned(),
+        _ => block.name.as_ref().to_owned(),
+    };
+    blocks.iter().map(type_of).collect()
 }
 
 /// A Role that an option names, but that no Node has.

@@ -1,27 +1,25 @@
 //! One Node's block: its options, its Roles, its Transports.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ssh_key::PublicKey;
 
 use super::address::endpoint;
-use super::check_program::RoleType;
+use super::check_program::TypeFound;
 use super::checker::{Addresses, Checker};
 use super::keys::{self, Named};
 use super::options::{Owner, entry, unchecked};
 use super::policy::ConnectPolicy;
+use super::programs::TypeKind;
 use super::report::{Problem, Span, list, quoted};
 use super::schema::{Listens, OptionSpec, Options, Registry, Schema, with_defaults};
 use super::suggest::nearest;
-use super::system::{
-    NodeConfig, ProgramConfig, RoleConfig, RootOptions, Runs, TransportConfig, limits,
-};
+use super::system::{NodeConfig, RoleConfig, RootOptions, TransportConfig, limits};
 use super::tables;
 use super::tree::{Entry, Value};
 use crate::names::{LONGEST_NAME, NoNodeName, check_node_name};
 
-impl Checker<'_> {
+impl<'r> Checker<'r> {
     /// Checks a Node's block. Without a result, there is a problem.
     pub(super) fn node(&mut self, node: &Entry, for_all: &Options) -> Option<NodeConfig> {
         let name = node.name.as_ref();
@@ -53,6 +51,7 @@ impl Checker<'_> {
             node: name,
             storage,
             role_path: &root.role_path,
+            transport_path: &root.transport_path,
             import_path: &root.import_path,
         };
         let roles = roles.iter().filter_map(|role| self.role(role, &here)).collect();
@@ -60,8 +59,10 @@ impl Checker<'_> {
             Some(block) => self.block(block, "Transports, by name").unwrap_or(&[]),
             None => &[],
         };
-        let transports =
-            transports.iter().filter_map(|transport| self.transport(transport, node)).collect();
+        let transports = transports
+            .iter()
+            .filter_map(|transport| self.transport(transport, node, &here))
+            .collect();
 
         Some(NodeConfig {
             name: name.to_owned(),
@@ -120,24 +121,9 @@ impl Checker<'_> {
     /// Checks a Role's block.
     fn role(&mut self, role: &Entry, here: &Surroundings<'_>) -> Option<RoleConfig> {
         self.block_name(role, "Role");
-        let typed = self.typed(role, "Role", tables::every_role())?;
-        let found = self.role_type(&typed, here);
-        let every = tables::every_role();
-        let (schema, common) = match &found {
-            RoleType::BuiltIn(schema) => (Some(*schema), vec![every]),
-            RoleType::Program(program) => {
-                (Some(&program.description.schema), vec![every, tables::every_program()])
-            }
-            RoleType::Unknown(_) => (None, vec![every]),
-        };
-        let part = self.part(role, &typed, "Role", schema, &common);
-        let runs = match &found {
-            RoleType::BuiltIn(_) => Runs::BuiltIn,
-            RoleType::Program(program) => {
-                Runs::Program(ProgramConfig::new(Arc::clone(program), &part.common))
-            }
-            RoleType::Unknown(why) => Runs::Nothing(why.clone()),
-        };
+        let checked = self.checked(TypeKind::Role, role, tables::every_role(), here)?;
+        let Checked { typed, found, part } = checked;
+        let schema = found.schema();
         let name = role.name.as_ref().to_owned();
         self.roles.push((here.node.to_owned(), name.clone(), typed.name.clone()));
         if let Some(schema) = schema
@@ -160,24 +146,23 @@ impl Checker<'_> {
             role_type: typed.name,
             description: part.common.text("description").map(str::to_owned),
             queue: limits(&part.common, "messageQueueLength", "messageQueueSize"),
-            runs,
+            runs: found.runs(&part.common),
             options: part.own,
         })
     }
 
     /// Checks a Transport's block.
-    fn transport(&mut self, transport: &Entry, node: &Entry) -> Option<TransportConfig> {
+    fn transport(
+        &mut self,
+        transport: &Entry,
+        node: &Entry,
+        here: &Surroundings<'_>,
+    ) -> Option<TransportConfig> {
         self.block_name(transport, "Transport");
-        let common = tables::every_transport();
-        let typed = self.typed(transport, "Transport", common)?;
-        let registry = self.registry;
-        let schema = registry.transport(&typed.name);
-        if schema.is_none() {
-            let names = registry.transports.iter().map(|schema| schema.name.to_string()).collect();
-            self.unknown_type(&typed, &node.name, "Transport", names);
-        }
-        let part = self.part(transport, &typed, "Transport", schema, &[common]);
-        if let Some(listens) = schema.and_then(|schema| schema.listens.as_ref())
+        let checked =
+            self.checked(TypeKind::Transport, transport, tables::every_transport(), here)?;
+        let Checked { typed, found, part } = checked;
+        if let Some(listens) = found.schema().and_then(|schema| schema.listens.as_ref())
             && let Value::Block(entries) = &transport.value.value
             && let Some(entry) = entry(entries, &listens.address)
         {
@@ -187,8 +172,27 @@ impl Checker<'_> {
         Some(TransportConfig {
             name: transport.name.as_ref().to_owned(),
             transport_type: typed.name,
+            runs: found.runs(&part.common),
             options: part.own,
         })
+    }
+
+    /// Checks the options of a block that has a type, those of `every` such block among them.
+    fn checked<'t>(
+        &mut self,
+        kind: TypeKind,
+        block: &'t Entry,
+        every: &[OptionSpec],
+        here: &Surroundings<'_>,
+    ) -> Option<Checked<'t, 'r>> {
+        let typed = self.typed(block, kind.title(), every)?;
+        let found = self.find_type(kind, &typed, here);
+        let common = match &found {
+            TypeFound::Program(_) => vec![every, tables::every_program()],
+            TypeFound::BuiltIn(_) | TypeFound::Unknown(_) => vec![every],
+        };
+        let part = self.part(block, &typed, kind.title(), found.schema(), &common);
+        Some(Checked { typed, found, part })
     }
 
     /// The entries of a block with a type, and which type that is.
@@ -295,15 +299,34 @@ impl Checker<'_> {
     }
 }
 
-/// What surrounds a Role.
+/// What surrounds a Role or Transport.
 pub(super) struct Surroundings<'a> {
     /// Its Node.
     pub(super) node: &'a str,
     /// Whether the Node has a `roleStorage`.
     storage: bool,
-    /// Folders with programs.
-    pub(super) role_path: &'a [PathBuf],
+    /// Folders with programs that are Roles.
+    role_path: &'a [PathBuf],
+    /// Folders with programs that are Transports.
+    transport_path: &'a [PathBuf],
     pub(super) import_path: &'a [PathBuf],
+}
+
+impl Surroundings<'_> {
+    /// Folders with programs of a kind.
+    pub(super) fn path(&self, kind: TypeKind) -> &[PathBuf] {
+        match kind {
+            TypeKind::Role => self.role_path,
+            TypeKind::Transport => self.transport_path,
+        }
+    }
+}
+
+/// A block that has a type, and its options.
+struct Checked<'t, 'r> {
+    typed: Typed<'t>,
+    found: TypeFound<'r>,
+    part: Part,
 }
 
 /// A block that has a type.

@@ -1,52 +1,89 @@
-//! Which type a Role is of: one that is built in, a program, or one that cannot be used here.
+//! Which type a Role or Transport is of: one that is built in, a program, or one that cannot be used here.
 
 use std::sync::Arc;
 
 use super::check_node::{Surroundings, Typed};
 use super::checker::{Checker, Sought};
-use super::programs::{self, Program, Unknown, find};
+use super::programs::{Program, TypeKind, Unknown, find};
 use super::report::{Problem, quoted};
-use super::schema::Schema;
+use super::schema::{Options, Schema};
+use super::system::{ProgramConfig, Runs};
 
-/// The type of a Role, as far as it is known here.
-pub(super) enum RoleType<'r> {
+/// A type, as far as it is known here.
+pub(super) enum TypeFound<'r> {
     BuiltIn(&'r Schema),
     Program(Arc<Program>),
     /// Why it is not, for people.
     Unknown(String),
 }
 
-impl<'r> Checker<'r> {
-    /// The type that a Role says it is of. There is a problem or a warning where it cannot be used.
-    pub(super) fn role_type(&mut self, typed: &Typed<'_>, here: &Surroundings<'_>) -> RoleType<'r> {
-        if let Some(schema) = self.registry.role(&typed.name) {
-            return RoleType::BuiltIn(schema);
-        }
-        match self.program(&typed.name, here) {
-            Ok(program) => RoleType::Program(program),
-            Err(unknown) => RoleType::Unknown(self.no_program(&unknown, typed, here)),
+impl TypeFound<'_> {
+    /// What it takes.
+    pub(super) fn schema(&self) -> Option<&Schema> {
+        match self {
+            TypeFound::BuiltIn(schema) => Some(schema),
+            TypeFound::Program(program) => Some(&program.description.schema),
+            TypeFound::Unknown(_) => None,
         }
     }
 
-    /// The program of a type. Only one of the Node that is to run here may be run.
-    fn program(&mut self, name: &str, here: &Surroundings<'_>) -> Result<Arc<Program>, Unknown> {
-        let may_run = self.local == Some(here.node);
-        let folders = here.role_path.to_vec();
-        let sought = Sought { type_name: name.to_owned(), folders, may_run };
+    /// What runs it, given the options of every program.
+    pub(super) fn runs(&self, options: &Options) -> Runs {
+        match self {
+            TypeFound::BuiltIn(_) => Runs::BuiltIn,
+            TypeFound::Program(program) => {
+                Runs::Program(ProgramConfig::new(Arc::clone(program), options))
+            }
+            TypeFound::Unknown(why) => Runs::Nothing(why.clone()),
+        }
+    }
+}
+
+impl<'r> Checker<'r> {
+    /// The type that a Role or Transport says it is of. There is a problem or a warning where it cannot be used.
+    pub(super) fn find_type(
+        &mut self,
+        kind: TypeKind,
+        typed: &Typed<'_>,
+        here: &Surroundings<'_>,
+    ) -> TypeFound<'r> {
+        let mut built_in = self.registry.built_in(kind).iter();
+        if let Some(schema) = built_in.find(|schema| *schema.name == *typed.name) {
+            return TypeFound::BuiltIn(schema);
+        }
+        match self.program(kind, &typed.name, here) {
+            Ok(program) => TypeFound::Program(program),
+            Err(unknown) => TypeFound::Unknown(self.no_program(kind, &unknown, typed, here)),
+        }
+    }
+
+    /// The program of a type. Only one that the Node which is to run here runs may be run.
+    fn program(
+        &mut self,
+        kind: TypeKind,
+        name: &str,
+        here: &Surroundings<'_>,
+    ) -> Result<Arc<Program>, Unknown> {
+        let is_ours = kind == TypeKind::Transport && self.local_transports.contains(name);
+        let may_run = self.local == Some(here.node) || is_ours;
+        let named = here.path(kind);
+        let sought = Sought { kind, type_name: name.to_owned(), folders: named.to_vec(), may_run };
         let import_path = may_run.then_some(here.import_path);
-        let find = || self.registry.programs.find(name, here.role_path, import_path).map(Arc::new);
+        let programs = self.registry.programs(kind);
+        let find = || programs.find(name, named, import_path).map(Arc::new);
         self.programs.entry(sought).or_insert_with(find).clone()
     }
 
-    /// Says that a program cannot be used, and what the Role shows of that.
+    /// Says that a program cannot be used, and what is shown of that.
     fn no_program(
         &mut self,
+        kind: TypeKind,
         unknown: &Unknown,
         typed: &Typed<'_>,
         here: &Surroundings<'_>,
     ) -> String {
-        let known = &self.registry.programs;
-        let package = programs::package(&typed.name);
+        let known = self.registry.programs(kind);
+        let package = kind.package(&typed.name);
         let title = match unknown {
             Unknown::NotAsked(path) => {
                 let title = format!("the program `{}` was not run", path.display());
@@ -57,10 +94,11 @@ impl<'r> Checker<'r> {
                 return title;
             }
             Unknown::Nowhere if !known.was_seen(&typed.name) => {
-                let programs = known.folders(here.role_path).flat_map(find::types_in);
-                let built_in = self.registry.roles.iter().map(|schema| schema.name.to_string());
-                let names = built_in.chain(programs).collect();
-                self.unknown_type(typed, here.node, "Role", names);
+                let programs = known.folders(here.path(kind)).flat_map(find::types_in);
+                let built_in = self.registry.built_in(kind).iter();
+                let names =
+                    built_in.map(|schema| schema.name.to_string()).chain(programs).collect();
+                self.unknown_type(typed, here.node, kind.title(), names);
                 return format!("there is no program of type {}", quoted(&typed.name));
             }
             Unknown::Nowhere => {
@@ -132,7 +170,11 @@ mod tests {
             describe: Some(Arc::clone(&asked) as _),
             ..Programs::default()
         };
-        Machine { folder, registry: Registry { programs, ..Registry::default() }, asked }
+        Machine {
+            folder,
+            registry: Registry { role_programs: programs, ..Registry::default() },
+            asked,
+        }
     }
 
     impl Machine {
@@ -198,6 +240,64 @@ mod tests {
         assert_eq!(machine.asked.1.load(Ordering::Relaxed), 2);
     }
 
+    /// A System of two Nodes with Transports of type `radio`, whose program says what it is when it is asked.
+    fn with_radio(
+        transports: [&str; 2],
+        local: Option<&str>,
+    ) -> (Result<Loaded, ConfigError>, usize) {
+        const OTHER: &str =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJrgCCAXztxnxCpXGCjPGHDfHl6UBWMm5BrEpV7CQCEL";
+        let mut machine = machine(
+            r#"{"format": 1, "kind": "transport", "config": {"band": {"kind": "integer", "default": 2, "max": 9}}}"#,
+        );
+        fs::rename(machine.folder.path().join("bell"), machine.folder.path().join("radio"))
+            .unwrap();
+        let programs = std::mem::take(&mut machine.registry.role_programs);
+        machine.registry.transport_programs = Programs { kind: TypeKind::Transport, ..programs };
+        let node = |name: &str, key: &str, transports: &str| {
+            format!(
+                "  {name}:\n    privateKey: /nowhere\n    publicKey: {key}\n    transports:\n      {transports}\n"
+            )
+        };
+        let [clock, scribe] = transports;
+        let text = format!(
+            "transportPath: {}\nsystem:\n{}{}",
+            machine.folder.path().display(),
+            node("clock", PUBLIC, clock),
+            node("scribe", OTHER, scribe)
+        );
+        let checked = config::check("kozo.yml", &text, local, &machine.registry);
+        (checked, machine.asked.1.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_transport_is_a_program_too_and_checks_those_of_others_that_it_connects_to() {
+        // The key of the Node is not there, which is told besides.
+        let refused = |transports, local| {
+            let (checked, asked) = with_radio(transports, local);
+            (checked.unwrap_err().render(false), asked)
+        };
+        let (text, asked) =
+            refused(["radio: {band: 3}", "near: {type: radio, band: 10}"], Some("clock"));
+        assert!(text.contains("`10` is not a value for `band`"), "{text}");
+        assert_eq!(asked, 1);
+        // Nothing of this machine connects to it.
+        let (text, asked) = refused(["tcp: {}", "radio: {band: 10}"], Some("clock"));
+        assert!(!text.contains("band"), "{text}");
+        assert_eq!(asked, 0);
+        let (text, _) = refused(["radoi: {}", "radio: {}"], Some("clock"));
+        assert!(
+            text.contains("there is no Transport type `radoi`") && text.contains("`radio`"),
+            "{text}"
+        );
+        let (checked, asked) = with_radio(["radio: {}", "radio: {band: 10}"], None);
+        let loaded = checked.unwrap();
+        assert!(loaded.warnings.concat().contains("was not run"), "{:?}", loaded.warnings);
+        assert_eq!(asked, 0);
+        let transport = &loaded.system.nodes.first().unwrap().transports.first().unwrap().runs;
+        assert!(matches!(transport, Runs::Nothing(_)), "{transport:?}");
+    }
+
     #[test]
     fn a_program_that_says_nothing_or_nonsense_is_refused_by_name() {
         let text = machine("").refused("bell: {}");
@@ -213,7 +313,7 @@ mod tests {
         fs::remove_file(machine.folder.path().join("bell")).unwrap();
         let missing = "the program of type `bell` is not there";
         assert!(machine.refused("bell: {}").contains(missing));
-        machine.registry.programs.may_be_missing = true;
+        machine.registry.role_programs.may_be_missing = true;
         let text = machine.refused("bell: {}");
         assert!(!text.contains(missing), "{text}");
         assert!(machine.refused("bel: {}").contains("there is no Role type `bel`"));

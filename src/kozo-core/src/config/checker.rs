@@ -1,12 +1,12 @@
 //! What a check of a file has found so far; the checks of its parts, each in a module of its own, add to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ssh_key::{PrivateKey, PublicKey};
 
-use super::programs::{Program, Unknown};
+use super::programs::{Program, TypeKind, Unknown};
 use super::report::{Problem, Span, quoted};
 use super::schema::Registry;
 use super::tree::{Entry, Value};
@@ -25,6 +25,7 @@ pub(super) struct Addresses {
 /// A program that was looked for.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Sought {
+    pub(super) kind: TypeKind,
     pub(super) type_name: String,
     /// Folders that the configuration names.
     pub(super) folders: Vec<PathBuf>,
@@ -54,6 +55,8 @@ pub(super) struct Checker<'a> {
     pub(super) wanted_roles: Vec<(Span, String, String)>,
     /// Nodes that options name: where, name.
     pub(super) wanted_nodes: Vec<(Span, String)>,
+    /// Types of the Transports of the Node that is to run here: it connects to those of others.
+    pub(super) local_transports: HashSet<String>,
     /// Programs that were looked for already.
     pub(super) programs: HashMap<Sought, Result<Arc<Program>, Unknown>>,
     /// The private key of the Node that is to run here.
@@ -73,6 +76,7 @@ impl<'a> Checker<'a> {
             roles: Vec::new(),
             wanted_roles: Vec::new(),
             wanted_nodes: Vec::new(),
+            local_transports: HashSet::new(),
             programs: HashMap::new(),
             private_key: None,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::programs::Programs;
+use super::programs::{Programs, TypeKind};
 use super::value;
 
 /// What values an option takes.
@@ -285,10 +285,12 @@ impl Schema {
 pub struct Registry {
     /// Types of Roles that are built in.
     pub roles: Vec<Schema>,
-    /// Types of Transports.
+    /// Types of Transports that are built in.
     pub transports: Vec<Schema>,
     /// Types of Roles that are programs.
-    pub programs: Programs,
+    pub role_programs: Programs,
+    /// Types of Transports that are programs.
+    pub transport_programs: Programs,
 }
 
 impl Registry {
@@ -297,9 +299,25 @@ impl Registry {
         self.roles.iter().find(|schema| schema.name == name)
     }
 
-    /// The type of Transports of this name.
+    /// The built-in type of Transports of this name.
     pub fn transport(&self, name: &str) -> Option<&Schema> {
         self.transports.iter().find(|schema| schema.name == name)
+    }
+
+    /// The built-in types of a kind.
+    pub fn built_in(&self, kind: TypeKind) -> &[Schema] {
+        match kind {
+            TypeKind::Role => &self.roles,
+            TypeKind::Transport => &self.transports,
+        }
+    }
+
+    /// The types of a kind that are programs.
+    pub fn programs(&self, kind: TypeKind) -> &Programs {
+        match kind {
+            TypeKind::Role => &self.role_programs,
+            TypeKind::Transport => &self.transport_programs,
+        }
     }
 }
 

@@ -103,10 +103,11 @@ pub struct RoleConfig {
     pub options: Options,
 }
 
-/// What runs a Role.
-#[derive(Clone, Debug, PartialEq)]
+/// What runs a Role or Transport.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Runs {
     /// The daemon itself.
+    #[default]
     BuiltIn,
     /// A program.
     Program(ProgramConfig),
@@ -116,7 +117,7 @@ pub enum Runs {
     Nothing(String),
 }
 
-/// How a Role runs its program.
+/// How a Role or Transport runs its program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramConfig {
     /// The program.
@@ -146,8 +147,17 @@ pub struct TransportConfig {
     pub name: String,
     /// The type of Transport it is.
     pub transport_type: String,
+    /// What runs it, or would if it were one of this Node.
+    pub runs: Runs,
     /// The options of its type, defaults filled in. Unchecked text for a type unknown here.
     pub options: Options,
+}
+
+impl TransportConfig {
+    /// As a program is told of it: its type and its options.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "type": self.transport_type, "options": self.options.to_json() })
+    }
 }
 
 /// A Node of the System, as configured.
@@ -173,6 +183,14 @@ pub struct NodeConfig {
     pub transports: Vec<TransportConfig>,
 }
 
+impl NodeConfig {
+    /// Its public key, as OpenSSH writes it.
+    fn key_line(&self) -> String {
+        // One that was read can be written.
+        self.public_key.to_openssh().unwrap_or_default()
+    }
+}
+
 /// Everything that the file describes, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct System {
@@ -186,13 +204,22 @@ impl System {
         self.nodes.iter().find(|node| node.name == name)
     }
 
+    /// All Nodes, as a program is told of them: the public key of each and its Transports, by their names.
+    pub fn to_json(&self) -> serde_json::Value {
+        let node = |node: &Arc<NodeConfig>| {
+            let transport =
+                |transport: &TransportConfig| (transport.name.clone(), transport.to_json());
+            let transports: serde_json::Map<_, _> = node.transports.iter().map(transport).collect();
+            let said =
+                serde_json::json!({ "publicKey": node.key_line(), "transports": transports });
+            (node.name.clone(), said)
+        };
+        self.nodes.iter().map(node).collect::<serde_json::Map<_, _>>().into()
+    }
+
     /// The public key of each Node, as OpenSSH writes it.
     pub fn keys(&self) -> serde_json::Map<String, serde_json::Value> {
-        let key = |node: &Arc<NodeConfig>| {
-            // One that was read can be written.
-            (node.name.clone(), node.public_key.to_openssh().unwrap_or_default().into())
-        };
-        self.nodes.iter().map(key).collect()
+        self.nodes.iter().map(|node| (node.name.clone(), node.key_line().into())).collect()
     }
 }
 

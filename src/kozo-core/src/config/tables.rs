@@ -102,7 +102,8 @@ pub fn overridable() -> &'static [OptionSpec] {
             optional(
                 "transportPath",
                 OptionKind::Paths,
-                "Folders with custom Transports. Nothing is loaded from them yet.",
+                "Folders with programs that are Transports, looked at after /usr/lib/kozo/transports and those in \
+                 KOZOTRANSPORTPATH.",
             ),
             optional(
                 "importPath",
@@ -183,7 +184,7 @@ pub fn every_role() -> &'static [OptionSpec] {
     &TABLE
 }
 
-/// Options of every Role that is a program, besides those and the ones of its type.
+/// Options of every Role or Transport that is a program, besides those and the ones of its type.
 pub fn every_program() -> &'static [OptionSpec] {
     static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
         vec![

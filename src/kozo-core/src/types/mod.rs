@@ -14,7 +14,7 @@ pub mod timer;
 
 use std::borrow::Cow;
 
-use crate::config::programs::Programs;
+use crate::config::programs::{Programs, TypeKind};
 use crate::config::schema::with_default;
 use crate::config::{OptionKind, OptionSpec, OptionValue, Registry, SampleOption};
 
@@ -37,7 +37,8 @@ pub fn built_in() -> Registry {
             exec::schema(),
         ],
         transports: vec![tcp::schema()],
-        programs: Programs::installed(),
+        role_programs: Programs::installed(TypeKind::Role),
+        transport_programs: Programs::installed(TypeKind::Transport),
     }
 }
 

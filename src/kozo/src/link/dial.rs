@@ -16,7 +16,7 @@ use super::handshake::Handshaker;
 use super::peer::Peer;
 use crate::BoxFuture;
 use crate::session::SessionError;
-use crate::transport::{Found, Priority, Transport};
+use crate::transport::{Found, Priority, Target, Transport};
 
 /// Pause before the next address of the same priority is tried beside those under way.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ pub struct Candidate {
     /// Its type.
     pub transport_type: String,
     /// Where it leads.
-    pub address: String,
+    pub target: Target,
     /// Told which addresses of IP those are.
     pub found: Arc<Found>,
 }
@@ -103,7 +103,7 @@ fn summary(failures: Vec<SessionError>) -> SessionError {
 async fn connect(candidate: &Candidate) -> Result<Carrier, SessionError> {
     let transport = &candidate.transport;
     let limit = transport.connect_timeout();
-    let connecting = transport.connect(&candidate.address, &*candidate.found);
+    let connecting = transport.connect(&candidate.target, &*candidate.found);
     match timeout(limit, connecting).await {
         Ok(Ok(connection)) => Ok(Carrier {
             connection,
@@ -111,7 +111,8 @@ async fn connect(candidate: &Candidate) -> Result<Carrier, SessionError> {
             priority: transport.priority(),
         }),
         Ok(Err(error)) => {
-            let problem = format!("{} {}: {error}", candidate.transport_type, candidate.address);
+            let (transport_type, address) = (&candidate.transport_type, &candidate.target.address);
+            let problem = format!("{transport_type} {address}: {error}");
             Err(SessionError::Stream(problem))
         }
         Err(_) => Err(SessionError::Timeout(limit.as_secs())),

@@ -12,7 +12,7 @@ use super::{Admission, ControlError, Live, Node, STOP};
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::link::task::Link;
 use crate::link::{Candidate, End, LinkCommand, Peer};
-use crate::transport::Found;
+use crate::transport::{Found, Target};
 
 /// How long a Peer has to answer a question for the round-trip time.
 const PING: Duration = Duration::from_secs(5);
@@ -180,7 +180,7 @@ impl Node {
     ) -> Link {
         live.handshaker.peers.insert(Arc::clone(peer));
         let candidates = candidates(&live.transports, peer, &self.shared.admission);
-        let addresses = candidates.iter().map(|candidate| candidate.address.as_str());
+        let addresses = candidates.iter().map(|candidate| candidate.target.address.as_str());
         self.shared.admission.expect(peer.name(), addresses);
         Link {
             peer: Arc::clone(peer),
@@ -206,15 +206,21 @@ fn candidates(transports: &[Built], peer: &Peer, admission: &Arc<Admission>) -> 
             if !built.transport.can_connect(other) {
                 continue;
             }
+            let to = Arc::new(other.clone());
             for address in built.transport.addresses(other) {
                 let transport_type = built.config.transport_type.clone();
                 let known = |known: &Candidate| {
-                    known.transport_type == transport_type && known.address == address
+                    known.transport_type == transport_type && known.target.address == address
                 };
                 if !found.iter().any(known) {
                     let transport = Arc::clone(&built.transport);
                     let leads = leads(admission, peer.name(), &address);
-                    found.push(Candidate { transport, transport_type, address, found: leads });
+                    let target = Target {
+                        peer: peer.name().to_owned(),
+                        transport: Arc::clone(&to),
+                        address,
+                    };
+                    found.push(Candidate { transport, transport_type, target, found: leads });
                 }
             }
         }
@@ -234,7 +240,7 @@ fn leads(admission: &Arc<Admission>, peer: &str, address: &str) -> Arc<Found> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::config::{OptionValue, Options, TransportConfig};
+    use crate::config::{OptionValue, Options, Runs, TransportConfig};
     use crate::transport::{TransportType, tcp::TcpType};
 
     /// Whether it answers there or not, for then it is the Peer that will come in.
@@ -244,13 +250,16 @@ mod tests {
         let config = TransportConfig {
             name: "tcp".to_owned(),
             transport_type: "tcp".to_owned(),
+            runs: Runs::BuiltIn,
             options: Options([("address".to_owned(), OptionValue::List(Vec::new()))].into()),
         };
         let (admission, address) = (Arc::<Admission>::default(), format!("localhost:{port}"));
         admission.expect("scribe", std::iter::once(address.as_str()));
         assert!(!admission.is_known("127.0.0.1:50000"));
         let found = leads(&admission, "scribe", &address);
-        assert!(TcpType.build(&config).connect(&address, &*found).await.is_err());
+        let transport = TcpType.build(&config);
+        let target = Target { peer: "scribe".to_owned(), transport: Arc::new(config), address };
+        assert!(transport.connect(&target, &*found).await.is_err());
         assert!(admission.is_known("127.0.0.1:50000"));
     }
 }

@@ -7,7 +7,8 @@ use tracing::info;
 
 use super::acceptor::Acceptor;
 use super::{Node, StartError};
-use crate::config::TransportConfig;
+use crate::config::{LocalNode, TransportConfig};
+use crate::status::TransportStatus;
 use crate::transport::{Listener, Transport};
 
 /// A Transport of this Node.
@@ -15,6 +16,15 @@ use crate::transport::{Listener, Transport};
 pub(super) struct Built {
     pub(super) config: TransportConfig,
     pub(super) transport: Arc<dyn Transport>,
+}
+
+impl Built {
+    /// How it does.
+    pub(super) fn status(&self) -> TransportStatus {
+        let TransportConfig { name, transport_type, .. } = &self.config;
+        let (name, transport_type) = (name.clone(), transport_type.clone());
+        TransportStatus { name, transport_type, ..self.transport.status() }
+    }
 }
 
 /// A Transport that listens.
@@ -39,10 +49,18 @@ pub(super) struct Listening {
 }
 
 impl Node {
-    /// Makes Transports, not yet listening.
-    pub(super) fn build(&self, configs: &[TransportConfig]) -> Result<Vec<Built>, StartError> {
+    /// Makes Transports, not yet listening. Those that are there already, as they are configured, stay.
+    pub(super) fn build(
+        &self,
+        configs: &[TransportConfig],
+        local: &LocalNode,
+    ) -> Result<Vec<Built>, StartError> {
+        let there = self.live().transports.clone();
         let build = |config: &TransportConfig| {
-            let transport = self.shared.deps.types.transport(config).ok_or_else(|| {
+            if let Some(built) = there.iter().find(|built| built.config == *config) {
+                return Ok(built.clone());
+            }
+            let transport = self.shared.deps.types.transport(config, local).ok_or_else(|| {
                 let what = format!("transport '{}'", config.name);
                 StartError::UnknownType(what, config.transport_type.clone())
             })?;

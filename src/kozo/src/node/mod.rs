@@ -30,7 +30,7 @@ use crate::config::{LONGEST_NAME, LocalNode};
 use crate::interest::Interest;
 use crate::link::{DialLimiter, Handshaker, Peers};
 use crate::message::{Draft, Origin};
-use crate::process::Launcher;
+use crate::process::{Launcher, Owner};
 use crate::role::conversation::LineBudget;
 use crate::role::{Host, Inbox, Offered, SendError, Sent, SystemFacts};
 use crate::session::SessionError;
@@ -182,6 +182,7 @@ impl Node {
         let origin = Arc::new(Origin { node: config.name.clone(), boot: rand::random() });
         let router = Arc::new(Router::new(origin));
         let handshaker = handshaker(&local, &router, &deps)?;
+        let own = local.clone();
         let others: Vec<_> =
             local.system.nodes.iter().filter(|node| node.name != config.name).cloned().collect();
         let node = Node {
@@ -209,7 +210,7 @@ impl Node {
         for role in &config.roles {
             node.add_role(role)?;
         }
-        let transports = node.build(&config.transports)?;
+        let transports = node.build(&config.transports, &own)?;
         let mut listening = Vec::new();
         for built in &transports {
             listening.extend(node.listen(built).await?);
@@ -295,7 +296,7 @@ impl Node {
     }
 
     /// Stops: no new connections, then the Roles, then the links once they have sent what was queued.
-    /// Takes no longer than about four seconds, whatever hangs.
+    /// Takes no longer than about six seconds, whatever hangs.
     pub async fn stop(&self) {
         let _one_at_a_time = self.shared.operations.lock().await;
         self.shared.is_stopping.store(true, Ordering::Release);
@@ -305,6 +306,8 @@ impl Node {
         self.halt_roles(&roles).await;
         let links: Vec<_> = self.live().links.keys().cloned().collect();
         join_all(links.iter().map(|link| self.end_link(link))).await;
+        let transports = self.live().transports.clone();
+        join_all(transports.iter().map(|built| built.transport.stop())).await;
         info!("stopped");
     }
 
@@ -346,6 +349,7 @@ impl Host for Node {
             sent: router.sent(),
             refused: refused.map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             roles: live.roles.values().map(of_role).collect(),
+            transports: live.transports.iter().map(Built::status).collect(),
             peers: live.links.values().map(|link| link.peer.status()).collect(),
         }
     }
@@ -375,7 +379,7 @@ impl Host for Node {
 
     fn launcher(&self, role: &str) -> Launcher {
         let live = self.live();
-        Launcher::new(&live.local.system, &live.local.config, role)
+        Launcher::new(&live.local.system, &live.local.config, Owner::Role(role.into()))
     }
 
     fn print(&self, role: &str, line: &str) {

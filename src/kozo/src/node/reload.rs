@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tracing::info;
 
 use super::listening::Built;
@@ -51,9 +52,9 @@ impl Node {
             && new.self_to_others == old.self_to_others
             && new.others_to_self == old.others_to_self;
         if !same_self {
-            let transports = self.build(&new.transports)?;
+            let transports = self.build(&new.transports, &local)?;
             let handshaker = handshaker(&local, &self.shared.router, &self.shared.deps)?;
-            self.exchange_listeners(&transports, &mut done).await?;
+            self.exchange_listeners(&transports, &before, &mut done).await?;
             let mut live = self.live();
             (live.transports, live.handshaker) = (transports, handshaker);
         }
@@ -80,6 +81,7 @@ impl Node {
     async fn exchange_listeners(
         &self,
         transports: &[Built],
+        before: &LocalNode,
         done: &mut Reloaded,
     ) -> Result<(), StartError> {
         let wanted = |config: &TransportConfig| transports.iter().any(|new| new.config == *config);
@@ -92,6 +94,9 @@ impl Node {
             old.push(acceptor.config.clone());
             acceptor.end().await;
         }
+        let there = self.live().transports.clone();
+        let gone = there.iter().filter(|built| !wanted(&built.config));
+        join_all(gone.map(|built| built.transport.stop())).await;
         let listens = |built: &&Built| {
             !self.live().acceptors.iter().any(|acceptor| acceptor.config == built.config)
         };
@@ -102,7 +107,7 @@ impl Node {
                 Ok(listens) => listening.extend(listens),
                 Err(error) => {
                     drop(listening);
-                    for built in self.build(&old)? {
+                    for built in self.build(&old, before)? {
                         self.listen(&built).await?.into_iter().for_each(|old| self.accept(old));
                     }
                     return Err(error);

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::config::programs::Programs;
-use crate::config::{NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
+use crate::config::programs::{Programs, TypeKind};
+use crate::config::{LocalNode, NodeConfig, Registry, RoleConfig, Runs, TransportConfig};
 use crate::interest::Interest;
 use crate::role::conversation::LineBudget;
 use crate::role::{self, RoleType};
 use crate::roles;
+use crate::transport::missing::Missing;
+use crate::transport::program::{ProgramTransport, Setup};
 use crate::transport::{self, Transport, TransportType};
 
 /// The Role and Transport types that a Node knows.
@@ -18,7 +20,9 @@ pub struct Types {
     /// Types of Transports.
     pub transports: Vec<Arc<dyn TransportType>>,
     /// Where types of Roles that are programs are looked for.
-    pub programs: Programs,
+    pub role_programs: Programs,
+    /// Where types of Transports that are programs are looked for.
+    pub transport_programs: Programs,
     /// What the lines of programs may take of memory, all together.
     pub lines: LineBudget,
 }
@@ -27,7 +31,22 @@ impl Types {
     /// Those that are part of the daemon, and no programs.
     pub fn built_in() -> Types {
         let (roles, transports) = (roles::built_in(), transport::built_in());
-        Types { roles, transports, programs: Programs::default(), lines: LineBudget::default() }
+        Types {
+            roles,
+            transports,
+            role_programs: Programs::default(),
+            transport_programs: Programs { kind: TypeKind::Transport, ..Programs::default() },
+            lines: LineBudget::default(),
+        }
+    }
+
+    /// Those that are part of the daemon, and these programs of each kind.
+    pub fn installed(programs: impl Fn(TypeKind) -> Programs) -> Types {
+        Types {
+            role_programs: programs(TypeKind::Role),
+            transport_programs: programs(TypeKind::Transport),
+            ..Types::built_in()
+        }
     }
 
     /// Their options, for the configuration.
@@ -35,7 +54,8 @@ impl Types {
         Registry {
             roles: role::schemas(&self.roles),
             transports: self.transports.iter().map(|transport| transport.schema()).collect(),
-            programs: self.programs.clone(),
+            role_programs: self.role_programs.clone(),
+            transport_programs: self.transport_programs.clone(),
         }
     }
 
@@ -57,11 +77,25 @@ impl Types {
         }
     }
 
-    /// A Transport as configured, if its type is known.
-    pub(super) fn transport(&self, transport: &TransportConfig) -> Option<Arc<dyn Transport>> {
-        let wanted = &transport.transport_type;
-        let known = self.transports.iter().find(|known| known.schema().name == *wanted)?;
-        Some(known.build(transport))
+    /// A Transport of this Node as configured, if its type is known. That of a program which is missing is one that has
+    /// failed.
+    pub(super) fn transport(
+        &self,
+        transport: &TransportConfig,
+        local: &LocalNode,
+    ) -> Option<Arc<dyn Transport>> {
+        match &transport.runs {
+            Runs::BuiltIn => {
+                let wanted = &transport.transport_type;
+                let known = self.transports.iter().find(|known| known.schema().name == *wanted)?;
+                Some(known.build(transport))
+            }
+            Runs::Program(program) => {
+                Some(ProgramTransport::new(Setup::new(transport, program, local)))
+            }
+            Runs::Attached => None,
+            Runs::Nothing(why) => Some(Arc::new(Missing { why: why.clone() })),
+        }
     }
 
     /// What a Node wants as far as its configuration tells; everything where it does not.

@@ -29,11 +29,12 @@ const LONGEST: u64 = 256 * 1024;
 /// What is read of standard error, in bytes.
 const LONGEST_COMPLAINT: u64 = 4096;
 
-/// The programs of this machine. They are run to be asked what they are only if they may be.
-pub fn installed(may_run: bool) -> types::Programs {
-    let installed = types::Programs::installed();
+/// The programs of a kind on this machine. They are run to be asked what they are only if they may be.
+pub fn installed(kind: types::TypeKind, may_run: bool) -> types::Programs {
+    let installed = types::Programs::installed(kind);
     let describe = may_run.then(|| Arc::new(Asked) as Arc<dyn Describe>);
-    let cache = places::own_descriptions().map(Cache::new).or(installed.cache);
+    let own = places::own_descriptions().map(|all| Cache::new(kind.cache_in(&all)));
+    let cache = own.or(installed.cache);
     types::Programs { cache, describe, ..installed }
 }
 

@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::Owner;
+
 /// Where programs are looked for if the Node does not know.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -16,10 +18,10 @@ pub(super) const RUN: &str = "KOZO_RUN";
 /// What is taken over from the environment of the Node besides `LC_*`.
 const KEPT: &[&str] = &["PATH", "LANG", "LANGUAGE", "TZ"];
 
-/// The variables of a program of this Role.
+/// The variables of a program of this Role or Transport.
 pub(super) fn of(
     node: &str,
-    role: &str,
+    owner: &Owner,
     run: &str,
     state: Option<&Path>,
     import_path: &[PathBuf],
@@ -37,7 +39,8 @@ pub(super) fn of(
         set("TMPDIR", state.as_os_str());
     }
     set("KOZO_NODE", node.as_ref());
-    set("KOZO_ROLE", role.as_ref());
+    let (variable, name) = owner.variable();
+    set(variable, name.as_ref());
     set(RUN, run.as_ref());
     let import_path = import_path.iter().map(|path| path.as_os_str().to_owned());
     let more = [IMPORT_PATH, "PYTHONPATH"].map(env::var_os).into_iter().flatten();
@@ -55,7 +58,8 @@ mod tests {
 
     #[test]
     fn the_environment_is_small_and_says_where_the_program_is() {
-        let variables = of("clock", "bell", "7.1", Some(Path::new("/s/bell")), &["/lib/a".into()]);
+        let bell = Owner::Role("bell".into());
+        let variables = of("clock", &bell, "7.1", Some(Path::new("/s/bell")), &["/lib/a".into()]);
         let value = |name: &str| {
             let found = variables.iter().rfind(|(known, _)| known == name);
             found.map(|(_, value)| value.to_str().unwrap())
@@ -73,7 +77,10 @@ mod tests {
                 "{name}"
             );
         }
-        let bare = of("clock", "bell", "7.2", None, &[]);
+        let transport = Owner::Transport("tor".into());
+        let bare = of("clock", &transport, "7.2", None, &[]);
+        assert!(bare.contains(&("KOZO_TRANSPORT".into(), "tor".into())));
+        assert!(!bare.iter().any(|(name, _)| name == "KOZO_ROLE"));
         assert!(bare.contains(&("HOME".into(), "/".into())));
         assert!(!bare.iter().any(|(name, _)| name == "STATE_DIRECTORY" || name == "TMPDIR"));
     }

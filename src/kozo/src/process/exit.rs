@@ -25,6 +25,15 @@ impl Exit {
         self == Exit::Code(0)
     }
 
+    /// What it is to people that a program ended so which was to go on, with the last line that it wrote to standard
+    /// error, if it wrote one.
+    pub fn as_failure(self, last_line: &str) -> String {
+        match last_line {
+            "" => format!("the program {self}"),
+            line => format!("the program {self}: {line}"),
+        }
+    }
+
     /// Whether it was a signal that ended it, and none of those by which programs are ended.
     pub fn is_crash(self) -> bool {
         let ending = [Signal::SIGTERM as i32, Signal::SIGKILL as i32];

@@ -4,15 +4,16 @@
 //! sets is inherited by all that descends from the program, and none of it can be undone there.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{close, getppid, setsid};
+use nix::unistd::{close, dup2_stdin, dup2_stdout, getppid, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
@@ -20,6 +21,9 @@ use super::sandbox;
 
 /// Its exit code when there is no program, after a line on standard error that says why.
 pub const NOT_STARTED: i32 = 125;
+
+/// The descriptor of a program's channel to the Node.
+pub const CHANNEL: i32 = 3;
 
 /// What the Node says of a program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub(super) struct Spec {
     pub(super) hidden: Vec<PathBuf>,
     /// What it may reach although it is below one of those.
     pub(super) granted: Vec<PathBuf>,
+    /// Whether standard input is a channel to the Node, which the program is to have as descriptor [`CHANNEL`].
+    pub(super) channel: bool,
 }
 
 /// Becomes the program; returns only if that cannot be.
@@ -68,11 +74,27 @@ fn give_up(spec: &Spec) -> Result<(), String> {
         return Err("the Node has gone".to_owned());
     }
     close_what_is_open();
+    if spec.channel {
+        move_channel()?;
+    }
     // The first to go when memory is short. Without a writable /proc it is as likely to go as others.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     spec.limits.apply(spec.processes).map_err(failed("setrlimit"))?;
     prctl::set_no_new_privs().map_err(failed("PR_SET_NO_NEW_PRIVS"))?;
     sandbox::enter(&spec.hidden, &spec.granted).map_err(|problem| problem.to_string())
+}
+
+/// Makes standard input descriptor [`CHANNEL`]. In its place is nothing to read, and what the program prints goes where
+/// its errors go: neither is anything that the Node listens to.
+fn move_channel() -> Result<(), String> {
+    let failed = |what: &'static str| move |problem: nix::Error| format!("{what}: {problem}");
+    let number = fcntl(io::stdin(), FcntlArg::F_DUPFD(CHANNEL)).map_err(failed("F_DUPFD"))?;
+    if number != CHANNEL {
+        return Err(format!("descriptor {CHANNEL} is in use"));
+    }
+    let null = File::open("/dev/null").map_err(|problem| format!("/dev/null: {problem}"))?;
+    dup2_stdin(null).map_err(failed("dup2"))?;
+    dup2_stdout(io::stderr()).map_err(failed("dup2"))
 }
 
 /// Closes all but the standard streams: what the Node was started with may be open here.

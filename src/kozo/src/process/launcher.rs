@@ -1,4 +1,4 @@
-//! Starting the programs of a Role.
+//! Starting the programs of a Role or Transport.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -19,9 +19,8 @@ use super::limits::{self, Limits};
 use super::running::Process;
 use super::sandbox::{self, Gap};
 use super::stderr::{LastLine, Lines, StderrBudget};
-use super::{environment, registry};
+use super::{Owner, environment, registry};
 use crate::config::{NodeConfig, System};
-use crate::role::storage;
 
 /// The program that this process runs, whatever has taken its place on disk since.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -39,6 +38,11 @@ pub struct Launch {
     pub without: Vec<&'static str>,
     /// How much of the machine it may take.
     pub limits: Limits,
+    /// What it may reach although it would be hidden from it.
+    pub granted: Vec<PathBuf>,
+    /// Whether its standard input is a channel to the Node: then it has that as descriptor
+    /// [`CHANNEL`](super::launch::CHANNEL) instead, and no input or output.
+    pub channel: bool,
 }
 
 impl Launch {
@@ -71,14 +75,14 @@ pub enum LaunchError {
     },
 }
 
-/// Starts the programs of one Role.
+/// Starts the programs of one Role or Transport.
 #[derive(Debug)]
 pub struct Launcher {
     node: String,
-    role: Arc<str>,
+    owner: Owner,
     /// The program that has the mode `launch`.
     kozo: PathBuf,
-    /// The folder that belongs to the Role.
+    /// The folder that belongs to the Role or Transport.
     state: Option<PathBuf>,
     import_path: Vec<PathBuf>,
     hidden: Vec<PathBuf>,
@@ -88,18 +92,18 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Of this Role of a Node.
-    pub fn new(system: &System, node: &NodeConfig, role: &str) -> Launcher {
+    /// Of this Role or Transport of a Node.
+    pub fn new(system: &System, node: &NodeConfig, owner: Owner) -> Launcher {
         let options = &node.options;
-        let state = state(node).map(|folder| folder.join(folder_name(role)));
+        let state = state(node).map(|folder| folder.join(owner.folder_name()));
         Launcher {
             node: node.name.clone(),
-            role: role.into(),
+            owner,
             kozo: OWN_PROGRAM.into(),
             state,
             import_path: options.import_path.clone(),
             hidden: hidden(system, node),
-            granted: [&*options.import_path, &options.role_path].concat(),
+            granted: [&*options.import_path, &options.role_path, &options.transport_path].concat(),
             budget: StderrBudget::default(),
         }
     }
@@ -110,7 +114,7 @@ impl Launcher {
         let hidden = usually_hidden().chain(Path::new(places::CONFIG).parent().map(PathBuf::from));
         Launcher {
             node: String::new(),
-            role: "".into(),
+            owner: Owner::Role("".into()),
             kozo: OWN_PROGRAM.into(),
             state: None,
             import_path: import_path.to_vec(),
@@ -120,14 +124,14 @@ impl Launcher {
         }
     }
 
-    /// Of a Role of a Node that hides nothing.
+    /// Of a Role or Transport of a Node that hides nothing.
     #[cfg(test)]
-    pub(crate) fn of_nothing(node: &str, role: &str, storage: Option<PathBuf>) -> Launcher {
+    pub(crate) fn of_nothing(node: &str, owner: Owner, storage: Option<PathBuf>) -> Launcher {
         Launcher {
             node: node.to_owned(),
-            role: role.into(),
             kozo: OWN_PROGRAM.into(),
-            state: storage.map(|folder| folder.join(folder_name(role))),
+            state: storage.map(|folder| folder.join(owner.folder_name())),
+            owner,
             import_path: Vec::new(),
             hidden: Vec::new(),
             granted: Vec::new(),
@@ -141,13 +145,28 @@ impl Launcher {
         self
     }
 
-    /// Lets its programs write to standard error what others of the Role have left.
+    /// Lets its programs write to standard error what others of the same Role have left.
     pub(crate) fn with_budget(mut self, budget: StderrBudget) -> Launcher {
         self.budget = budget;
         self
     }
 
-    /// Starts a program. What it writes to standard error is logged in the name of the Role. Takes a runtime, on whose
+    /// The folder that belongs to the Role or Transport, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
+    /// Makes that folder if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_folder(&self) -> Result<(), LaunchError> {
+        let Some(folder) = &self.state else { return Ok(()) };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })
+    }
+
+    /// Starts a program. What it writes to standard error is logged in the name of the Role or Transport. Takes a runtime, on whose
     /// own thread this is to be called: the program is killed when the thread ends that has started it.
     ///
     /// That the program itself cannot be run shows when it ends, see [`super::Exit`].
@@ -163,10 +182,7 @@ impl Launcher {
         static GAP: Once = Once::new();
         GAP.call_once(tell_gap);
         let failed = |source| LaunchError::Start { program: launch.program.clone().into(), source };
-        if let Some(folder) = &self.state {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|source| LaunchError::Folder { path: folder.clone(), source })?;
-        }
+        self.make_folder()?;
         let run = run();
         let mut command = self.command(launch, &run).map_err(failed)?;
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
@@ -178,7 +194,7 @@ impl Launcher {
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let last_line = LastLine::default();
         let lines = Lines {
-            role: Arc::clone(&self.role),
+            owner: self.owner.clone(),
             budget: self.budget.clone(),
             last: Arc::clone(&last_line),
         };
@@ -202,7 +218,7 @@ impl Launcher {
         command.args(["launch", &spec, "--"]);
         command.arg(&launch.program).args(&launch.arguments);
         let state = self.state.as_deref();
-        let usual = environment::of(&self.node, &self.role, run, state, &self.import_path);
+        let usual = environment::of(&self.node, &self.owner, run, state, &self.import_path);
         command.env_clear().envs(usual);
         launch.without.iter().for_each(|name| {
             command.env_remove(name);
@@ -216,6 +232,7 @@ impl Launcher {
         static PROCESSES: OnceLock<u64> = OnceLock::new();
         let of_program = Path::new(&launch.program).is_absolute().then_some(&launch.program);
         let granted = self.granted.iter().cloned().chain(of_program.map(PathBuf::from));
+        let own = self.state.iter().chain(&launch.granted).cloned();
         // What has something hidden in it is not granted as a whole.
         let is_sound = |path: &PathBuf| !self.hidden.iter().any(|hidden| hidden.starts_with(path));
         Spec {
@@ -223,7 +240,8 @@ impl Launcher {
             limits: launch.limits,
             processes: *PROCESSES.get_or_init(limits::processes),
             hidden: self.hidden.clone(),
-            granted: granted.filter(is_sound).chain(self.state.clone()).collect(),
+            granted: granted.filter(is_sound).chain(own).collect(),
+            channel: launch.channel,
         }
     }
 }
@@ -264,11 +282,6 @@ fn state(node: &NodeConfig) -> Option<PathBuf> {
     node.role_storage.clone().or_else(usual).and_then(|path| std::path::absolute(path).ok())
 }
 
-/// The name of a Role's own folder: no other file of its Node's has it.
-fn folder_name(role: &str) -> String {
-    format!("{}.files", storage::file_name(role))
-}
-
 /// A path that the environment says. Of several, the first.
 fn variable(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name)?;
@@ -290,15 +303,15 @@ pub(super) fn runs_of(node: u32) -> String {
 fn tell_gap() {
     match sandbox::gap() {
         Some(Gap::NoLandlock) => warn!(
-            "there is no Landlock here, so programs of Roles can read whatever the user of this node \
+            "there is no Landlock here, so programs of Roles and Transports can read whatever the user of this node \
              can: private keys, and what other Roles keep"
         ),
         Some(Gap::Signals) => warn!(
-            "this kernel cannot keep programs of Roles from sending signals to other processes of their \
+            "this kernel cannot keep programs of Roles and Transports from sending signals to other processes of their \
              user, this node among them; Linux 6.12 can"
         ),
         Some(Gap::Sockets) => info!(
-            "this kernel does not keep programs of Roles from connecting to sockets, as Linux 7.1 does; \
+            "this kernel does not keep programs of Roles and Transports from connecting to sockets, as Linux 7.1 does; \
              this node itself turns them away from its own"
         ),
         None => {}
@@ -310,9 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_of_a_role_is_no_file_of_another() {
-        assert_eq!(folder_name("bell"), "bell.files");
-        assert_eq!(storage::file_name("bell.files"), "bell%2Efiles");
+    fn each_run_has_a_name_of_its_own() {
         assert_ne!(run(), run());
     }
 }

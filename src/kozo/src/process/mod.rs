@@ -1,6 +1,6 @@
 //! Programs of the Node: how they are started, what they may reach, how they end.
 //!
-//! [`Launcher`] starts a [`Process`] of a Role through `kozo launch` ([`launch`]), a hidden mode of the daemon's program,
+//! [`Launcher`] starts a [`Process`] of a Role or Transport through `kozo launch` ([`launch`]), a hidden mode of the daemon's program,
 //! which takes rights away from itself ([`sandbox`]) and then becomes the program. So the daemon never runs code of
 //! its own between a fork and an exec.
 //!
@@ -17,6 +17,7 @@ pub mod launch;
 mod launcher;
 mod limits;
 pub mod orphans;
+mod owner;
 mod registry;
 mod running;
 mod sandbox;
@@ -27,6 +28,7 @@ pub use describe::installed;
 pub use exit::Exit;
 pub use launcher::{Launch, LaunchError, Launcher};
 pub use limits::Limits;
+pub use owner::Owner;
 pub use running::Process;
 pub use stderr::StderrBudget;
 pub use usage::{Usage, usage};

@@ -8,16 +8,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use super::Owner;
+
 /// Bytes of a line that are logged.
 const LONGEST: usize = 2048;
 
-/// Lines and bytes that the programs of a Role may write in [`WINDOW`]. More lines are counted instead of being
+/// Lines and bytes that the programs of a Role or Transport may write in [`WINDOW`]. More lines are counted instead of being
 /// logged; for who writes more bytes the Node reads no further until the window is over.
 const LINES: u64 = 200;
 const BYTES: usize = 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What the programs of one Role may still write, all together.
+/// What the programs of one Role or Transport may still write, all together.
 #[derive(Clone, Debug, Default)]
 pub struct StderrBudget(Arc<Mutex<Budget>>);
 
@@ -65,7 +67,7 @@ pub(super) type LastLine = Arc<Mutex<String>>;
 
 /// The lines of one program.
 pub(super) struct Lines {
-    pub(super) role: Arc<str>,
+    pub(super) owner: Owner,
     pub(super) budget: StderrBudget,
     pub(super) last: LastLine,
 }
@@ -102,9 +104,12 @@ impl Lines {
 
     fn log(&self, line: &str) {
         let (may_log, left_out) = self.with_budget(Budget::line);
-        let role = &*self.role;
+        let (role, transport) = (self.owner.role(), self.owner.transport());
         if left_out > 0 {
-            warn!(role, "wrote {left_out} more lines to standard error, which were left out");
+            warn!(
+                role,
+                transport, "wrote {left_out} more lines to standard error, which were left out"
+            );
         }
         let (level, text) = level(line);
         if !text.trim().is_empty() {
@@ -112,10 +117,10 @@ impl Lines {
         }
         match level {
             _ if !may_log => {}
-            ..=3 => error!(role, "{text}"),
-            4 => warn!(role, "{text}"),
-            5..=6 => info!(role, "{text}"),
-            _ => debug!(role, "{text}"),
+            ..=3 => error!(role, transport, "{text}"),
+            4 => warn!(role, transport, "{text}"),
+            5..=6 => info!(role, transport, "{text}"),
+            _ => debug!(role, transport, "{text}"),
         }
     }
 }
@@ -167,6 +172,11 @@ fn level(line: &str) -> (u8, &str) {
 mod tests {
     use super::*;
 
+    fn lines() -> Lines {
+        let owner = Owner::Role("r".into());
+        Lines { owner, budget: StderrBudget::default(), last: LastLine::default() }
+    }
+
     #[test]
     fn levels_as_systemd_knows_them() {
         assert_eq!(level("<3>broken"), (3, "broken"));
@@ -188,8 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_counted_instead_of_logged_and_slows_who_makes_it() {
-        let lines =
-            Lines { role: "r".into(), budget: StderrBudget::default(), last: Arc::default() };
+        let lines = lines();
         let budget = lines.budget.clone();
         let last = Arc::clone(&lines.last);
         let flood = [b"spam\n".repeat(BYTES / 4), b"end\n".to_vec()].concat();
@@ -202,8 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_without_lines_is_slowed_for_as_long_as_it_lasts() {
-        let lines =
-            Lines { role: "r".into(), budget: StderrBudget::default(), last: LastLine::default() };
+        let lines = lines();
         let started = Instant::now();
         lines.read(&*vec![b'x'; 4 * BYTES]).await;
         assert!(started.elapsed() >= 3 * WINDOW, "{:?}", started.elapsed());

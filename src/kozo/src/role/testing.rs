@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::{Limits, OptionValue, Options, Presence, Runs};
 use crate::message::{Kind, Origin};
+use crate::process::Owner;
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -327,7 +328,7 @@ impl Host for TestHost {
         let tests = std::env::current_exe().unwrap();
         let launcher = tests.ancestors().nth(2).unwrap().join("kozo");
         let storage = self.storage.clone();
-        Launcher::of_nothing(&self.name, role, storage).through(&launcher)
+        Launcher::of_nothing(&self.name, Owner::Role(role.into()), storage).through(&launcher)
     }
 
     fn print(&self, _role: &str, line: &str) {

@@ -99,10 +99,10 @@ impl ProgramRole {
         }
         match said {
             // What it was about to say when it crashed does not say why.
-            Err(_) if exit.is_crash() => Err(failed(exit, &process.last_line())),
+            Err(_) if exit.is_crash() => Err(RoleError(exit.as_failure(&process.last_line()))),
             Err(said) => Err(said),
             Ok(()) if exit.is_success() => Ok(()),
-            Ok(()) => Err(failed(exit, &process.last_line())),
+            Ok(()) => Err(RoleError(exit.as_failure(&process.last_line()))),
         }
     }
 
@@ -123,11 +123,4 @@ async fn end(process: &mut Process, context: &RoleContext) -> Exit {
         () = context.stopped() => {}
     }
     process.stop().await
-}
-
-fn failed(exit: Exit, last_line: &str) -> RoleError {
-    RoleError(match last_line {
-        "" => format!("the program {exit}"),
-        line => format!("the program {exit}: {line}"),
-    })
 }

@@ -6,7 +6,9 @@
 //! itself. `tcp` is built in.
 
 pub mod inherited;
+pub mod missing;
 pub mod network;
+pub mod program;
 pub mod stream;
 pub mod tcp;
 
@@ -17,24 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::BoxFuture;
+pub use crate::config::programs::Priority;
 use crate::config::{Schema, TransportConfig};
+use crate::status::TransportStatus;
 pub use inherited::InheritedSockets;
 pub use stream::BoxStream;
-
-/// Which Transport to prefer where several reach a Peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Only when nothing else works.
-    Worst,
-    /// Slow or unreliable, as Bluetooth.
-    Bad,
-    /// Neither good nor bad, as Tor.
-    Meh,
-    /// Good.
-    Good,
-    /// Fast and reliable, as TCP.
-    Best,
-}
 
 /// A stream to or from another Node.
 pub struct Connection {
@@ -44,6 +33,17 @@ pub struct Connection {
     pub address: String,
     /// The Peer at its other end, where the Transport itself has authenticated it and encrypts.
     pub peer: Option<String>,
+}
+
+/// Where a Transport is to connect to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The Peer.
+    pub peer: String,
+    /// The Peer's Transport.
+    pub transport: Arc<TransportConfig>,
+    /// One of its [`addresses`](Transport::addresses).
+    pub address: String,
 }
 
 /// Told where an address leads.
@@ -63,17 +63,18 @@ pub trait Transport: Send + Sync {
     /// How much it is to be preferred.
     fn priority(&self) -> Priority;
 
-    /// Whether it can be used to connect to this Transport of a Peer.
+    /// Whether it can be used to connect to this Transport of a Peer, as far as its type tells.
     fn can_connect(&self, other: &TransportConfig) -> bool;
 
-    /// The addresses at which this Transport of a Peer can be tried, in order of preference.
+    /// The addresses at which this Transport of a Peer can be tried, in order of preference. Transports of one type that
+    /// have the same address lead to the same place.
     fn addresses(&self, other: &TransportConfig) -> Vec<String>;
 
-    /// Opens a stream to one of these addresses. Says to `found` which those of IP are that it leads to, as
+    /// Opens a stream to this target. Says to `found` which those of IP are that it leads to, as
     /// soon as that is known, whether one of them answers or not. Cancel safe.
     fn connect<'a>(
         &'a self,
-        address: &'a str,
+        target: &'a Target,
         found: &'a Found,
     ) -> BoxFuture<'a, io::Result<Connection>>;
 
@@ -88,6 +89,15 @@ pub trait Transport: Send + Sync {
     /// Starts to accept streams: on these sockets, which others have opened for it, as far as they
     /// are what it would open itself.
     fn listen(&self, inherited: Vec<OwnedFd>) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+
+    /// What it does at this moment, for people.
+    fn status(&self) -> TransportStatus;
+
+    /// Ends what it runs, when the Node stops or a reload has another in its place. Streams go on. If it is used again, it
+    /// begins anew.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// The accepting end of a Transport.

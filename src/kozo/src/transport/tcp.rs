@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -14,10 +14,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Connection, Found, Listener, Priority, Transport, TransportType};
+use super::{Connection, Found, Listener, Priority, Target, Transport, TransportType};
 use crate::BoxFuture;
 use crate::class;
 use crate::config::{Options, Schema, TransportConfig, address};
+use crate::status::{TransportState, TransportStatus};
 use kozo_core::types::{self, tcp::LOOKUPS};
 
 /// How long a name and then its addresses may take together. Systems ask their second name server
@@ -50,6 +51,7 @@ impl TransportType for TcpType {
             bind: config.options.text("bindAddress").unwrap_or_default().to_owned(),
             port: port(&config.options),
             backlog: u32::try_from(backlog).unwrap_or_default(),
+            listens: Mutex::default(),
         })
     }
 }
@@ -59,6 +61,8 @@ struct Tcp {
     bind: String,
     port: u16,
     backlog: u32,
+    /// Where it listens, as long as its listener is there.
+    listens: Mutex<Weak<String>>,
 }
 
 impl Transport for Tcp {
@@ -77,11 +81,11 @@ impl Transport for Tcp {
 
     fn connect<'a>(
         &'a self,
-        address: &'a str,
+        target: &'a Target,
         found: &'a Found,
     ) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let stream = connect(address, found).await?;
+            let stream = connect(&target.address, found).await?;
             let address = stream.peer_addr()?.to_string();
             connection(stream, address)
         })
@@ -121,12 +125,26 @@ impl Transport for Tcp {
                     found
                 }
             };
-            Ok(Box::new(Listeners(listeners)) as Box<dyn Listener>)
+            let texts: Vec<_> = addresses(&listeners)?.iter().map(SocketAddr::to_string).collect();
+            let address = Arc::new(texts.join(", "));
+            *self.listens() = Arc::downgrade(&address);
+            Ok(Box::new(Listeners { listeners, address }) as Box<dyn Listener>)
         })
+    }
+
+    fn status(&self) -> TransportStatus {
+        let address = self.listens().upgrade().map(|address| address.to_string());
+        let state =
+            if address.is_some() { TransportState::Running } else { TransportState::Stopped };
+        TransportStatus { state, address, ..TransportStatus::default() }
     }
 }
 
 impl Tcp {
+    fn listens(&self) -> MutexGuard<'_, Weak<String>> {
+        self.listens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Those of the passed sockets that are where the configuration says.
     fn choose(
         &self,
@@ -268,18 +286,26 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 fn connection(stream: TcpStream, address: String) -> io::Result<Connection> {
-    // Messages are coalesced before they are written: waiting for more would only delay them.
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+    prepare(&stream)?;
     Ok(Connection { stream: Box::new(stream), address, peer: None })
 }
 
-struct Listeners(Vec<TcpListener>);
+/// Makes a connection of TCP fit for a link.
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Messages are coalesced before they are written: waiting for more would only delay them.
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)
+}
+
+struct Listeners {
+    listeners: Vec<TcpListener>,
+    address: Arc<String>,
+}
 
 impl Listener for Listeners {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
         Box::pin(async move {
-            let accepts = self.0.iter().map(|listener| Box::pin(listener.accept()));
+            let accepts = self.listeners.iter().map(|listener| Box::pin(listener.accept()));
             let (accepted, ..) = futures_util::future::select_all(accepts).await;
             let (stream, address) = accepted?;
             let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -288,8 +314,7 @@ impl Listener for Listeners {
     }
 
     fn address(&self) -> String {
-        let addresses = self.0.iter().filter_map(|listener| listener.local_addr().ok());
-        addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+        self.address.to_string()
     }
 }
 
@@ -320,7 +345,13 @@ mod tests {
     }
 
     fn tcp(bind: &str, port: u16) -> Tcp {
-        Tcp { name: "tcp".to_owned(), bind: bind.to_owned(), port, backlog: 16 }
+        Tcp {
+            name: "tcp".to_owned(),
+            bind: bind.to_owned(),
+            port,
+            backlog: 16,
+            listens: Mutex::default(),
+        }
     }
 
     #[tokio::test]
@@ -329,11 +360,17 @@ mod tests {
         let port = passed.local_addr().unwrap().port();
         let copy = || vec![OwnedFd::from(passed.try_clone().unwrap())];
         // A second socket could not be opened at this address.
-        let mut listener = tcp("127.0.0.1", port).listen(copy()).await.unwrap();
+        let transport = tcp("127.0.0.1", port);
+        assert_eq!(transport.status().state, TransportState::Stopped);
+        let mut listener = transport.listen(copy()).await.unwrap();
         assert_eq!(listener.address(), format!("127.0.0.1:{port}"));
+        assert_eq!(transport.status().address, Some(listener.address()));
+        assert_eq!(transport.status().state, TransportState::Running);
         let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let accepted = listener.accept().await.unwrap();
         assert_eq!(accepted.address, client.local_addr().unwrap().to_string());
+        drop(listener);
+        assert_eq!(transport.status().state, TransportState::Stopped);
 
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let other_port = other.local_addr().unwrap().port();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kozo_core::config::programs::{Description, Encoding, find};
+use kozo_core::config::programs::{Description, Encoding, TypeKind, find};
 use kozo_core::config::{OptionSpec, Presence};
 use serde_json::{Map, Value};
 
@@ -111,5 +111,5 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
         }
     };
     let bad = |problem| Failure::failed(format_args!("its description is wrong: {problem}"));
-    Description::read(type_name, &text).map(Some).map_err(bad)
+    Description::read(TypeKind::Role, type_name, &text).map(Some).map_err(bad)
 }

@@ -24,6 +24,9 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::TypeKind;
+use super::transport::SaidTraits;
+pub use super::transport::{Priority, TransportTraits};
 use crate::config::schema::{OptionKind, OptionSpec, OptionValue, Presence, Schema, WrittenFile};
 use crate::config::{tables, value as values};
 use crate::interest::Interest;
@@ -62,6 +65,8 @@ pub struct Description {
     pub interest: Option<Vec<Interest>>,
     /// How it speaks.
     pub encoding: Encoding,
+    /// How it is to be used, if it is a Transport.
+    pub transport: Option<TransportTraits>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +88,8 @@ struct Said {
     writes: Vec<String>,
     #[serde(default)]
     encoding: Encoding,
+    #[serde(flatten)]
+    traits: SaidTraits,
 }
 
 /// The original's `'1.0'`, or the number.
@@ -120,28 +127,34 @@ fn there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Json>, D::
 }
 
 impl Description {
-    /// Reads the description of a type of Roles.
+    /// Reads the description of a type of this kind.
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn read(type_name: &str, text: &str) -> Result<Description, String> {
+    pub fn read(kind: TypeKind, type_name: &str, text: &str) -> Result<Description, String> {
         let said: Said = serde_json::from_str(text).map_err(|error| error.to_string())?;
         match &said.format {
             Format::Number(number) if *number == 1.0 => {}
             Format::Text(text) if matches!(text.as_str(), "1" | "1.0") => {}
             _ => return Err("its `format` is not known here: 1.0 is".to_owned()),
         }
-        match said.kind.as_deref() {
-            None | Some("role") => {}
-            Some(other) => return Err(format!("it describes a {other:?}, not a `role`")),
+        let described = said.kind.as_deref().unwrap_or(TypeKind::Role.name());
+        if described != kind.name() {
+            return Err(format!("it describes a {described:?}, not a `{}`", kind.name()));
         }
+        said.check(kind)?;
         if said.config.len() > MOST_OPTIONS {
             return Err(format!("it has more than {MOST_OPTIONS} options"));
         }
         let option = |(name, said): (String, SaidOption)| {
-            let mut taken = tables::every_role().iter().chain(tables::every_program());
+            let every = match kind {
+                TypeKind::Role => tables::every_role(),
+                TypeKind::Transport => tables::every_transport(),
+            };
+            let mut taken = every.iter().chain(tables::every_program());
             if taken.any(|spec| *spec.name == *name) {
-                return Err(format!("option `{name}`: every such Role has this option already"));
+                let title = kind.title();
+                return Err(format!("option `{name}`: every such {title} has this option already"));
             }
             said.spec(&name).map_err(|problem| format!("option `{name}`: {problem}"))
         };
@@ -171,7 +184,33 @@ impl Description {
             }),
             interest: said.interest.as_deref().map(interests).transpose()?,
             encoding: said.encoding,
+            transport: match kind {
+                TypeKind::Role => None,
+                TypeKind::Transport => Some(said.traits.read()?),
+            },
         })
+    }
+}
+
+impl Said {
+    /// Looks that nothing is said which only the other kind has.
+    fn check(&self, kind: TypeKind) -> Result<(), String> {
+        let wrong = match kind {
+            TypeKind::Role => !self.traits.is_empty(),
+            TypeKind::Transport => {
+                self.interest.is_some()
+                    || self.needs_storage
+                    || !self.writes.is_empty()
+                    || self.encoding != Encoding::Json
+            }
+        };
+        let only = match kind {
+            TypeKind::Role => {
+                "priority, canAccept, authenticates, connectsTo and connectTimeout are for a `transport`"
+            }
+            TypeKind::Transport => "interest, needsStorage, writes and encoding are for a `role`",
+        };
+        if wrong { Err(only.to_owned()) } else { Ok(()) }
     }
 }
 
@@ -327,7 +366,11 @@ mod tests {
     use crate::message::Kind;
 
     fn read(config: &str) -> Result<Description, String> {
-        Description::read("bell", &format!("{{\"format\": \"1.0\", \"config\": {{{config}}}}}"))
+        Description::read(
+            TypeKind::Role,
+            "bell",
+            &format!("{{\"format\": \"1.0\", \"config\": {{{config}}}}}"),
+        )
     }
 
     fn only(config: &str) -> (OptionKind, Presence) {
@@ -412,8 +455,60 @@ mod tests {
                 "`interest`, pattern 2: 'colour' is nothing to filter by: it is kind, type, channel, role or node",
             ),
         ] {
-            assert_eq!(Description::read("bell", text).unwrap_err(), problem, "{text}");
+            assert_eq!(
+                Description::read(TypeKind::Role, "bell", text).unwrap_err(),
+                problem,
+                "{text}"
+            );
         }
+    }
+
+    #[test]
+    fn a_transport_says_how_it_is_to_be_used() {
+        let read = |more: &str| {
+            let text = format!(r#"{{"format": 1, "kind": "transport"{more}}}"#);
+            Description::read(TypeKind::Transport, "radio", &text)
+        };
+        let usual = read("").unwrap().transport.unwrap();
+        assert_eq!(
+            (usual.priority, usual.can_accept, usual.authenticates),
+            (Priority::Meh, true, false)
+        );
+        assert_eq!(usual.connect_timeout, Duration::from_secs(30));
+        assert!(usual.connects("radio", "radio") && !usual.connects("radio", "tcp"));
+        let said = r#", "priority": "worst", "canAccept": false, "authenticates": true,
+            "connectsTo": ["tcp", "onion"], "connectTimeout": 0.5"#;
+        let said = read(said).unwrap().transport.unwrap();
+        assert_eq!(
+            (said.priority, said.can_accept, said.authenticates),
+            (Priority::Worst, false, true)
+        );
+        assert_eq!(said.connect_timeout, Duration::from_millis(500));
+        assert!(said.connects("radio", "tcp") && !said.connects("radio", "radio"));
+        let all = read(r#", "connectsTo": ["*"]"#).unwrap().transport.unwrap();
+        assert!(all.connects("radio", "tcp"));
+        for (more, problem) in [
+            (
+                r#", "connectTimeout": 0"#,
+                "`connectTimeout`: 0 is not a number of seconds above 0, at most 600",
+            ),
+            (
+                r#", "connectTimeout": 601"#,
+                "`connectTimeout`: 601 is not a number of seconds above 0, at most 600",
+            ),
+            (r#", "interest": []"#, "interest, needsStorage, writes and encoding are for a `role`"),
+            (
+                r#", "config": {"type": {}}"#,
+                "option `type`: every such Transport has this option already",
+            ),
+        ] {
+            assert_eq!(read(more).unwrap_err(), problem, "{more}");
+        }
+        let error = read(r#", "priority": "superb""#).unwrap_err();
+        assert!(error.starts_with("unknown variant `superb`"), "{error}");
+        let role = r#"{"format": 1, "canAccept": true}"#;
+        let error = Description::read(TypeKind::Role, "bell", role).unwrap_err();
+        assert!(error.ends_with("are for a `transport`"), "{error}");
     }
 
     #[test]
@@ -424,7 +519,7 @@ mod tests {
             "interest": [{"kind": "order", "type": "ring*"}], "needsStorage": true,
             "writes": ["file"], "encoding": "msgpack", "calls": ["later"]
         }"#;
-        let read = Description::read("bell", text).unwrap();
+        let read = Description::read(TypeKind::Role, "bell", text).unwrap();
         assert_eq!(read.version.as_deref(), Some("1.5"));
         assert_eq!(read.encoding, Encoding::MessagePack);
         assert_eq!(read.schema.summary(), "Rings. Its Node needs a roleStorage.");

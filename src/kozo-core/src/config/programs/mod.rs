@@ -1,12 +1,14 @@
-//! Types of Roles that are not built in: programs in folders, each with a description of what it does and takes.
+//! Types of Roles and Transports that are not built in: programs in folders, each with a description of what it does
+//! and takes.
 //!
 //! [`find`] says which file a type is. Its [`Description`] is in a file `TYPE.json` beside it, or is what the program
 //! prints when it is run with `--describe`; that is kept in a [`cache`], as a file is run only by the Node that is
-//! to run it as a Role. To look for programs and to read descriptions executes nothing.
+//! to run it as a Role or a Transport. To look for programs and to read descriptions executes nothing.
 
 pub mod cache;
 pub mod description;
 pub mod find;
+mod transport;
 
 use std::fmt;
 use std::fs;
@@ -15,32 +17,85 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use cache::Cache;
-pub use description::{Description, Encoding};
+pub use description::{Description, Encoding, Priority, TransportTraits};
 use find::NotFound;
 
 use crate::places::{DESCRIPTIONS, STATE};
 
-/// Where packages put programs that are Roles.
-pub const ROLES: &str = "/usr/lib/kozo/roles";
+/// What a program is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TypeKind {
+    /// A Role.
+    #[default]
+    Role,
+    /// A Transport.
+    Transport,
+}
 
-/// Folders with more of them, separated by colons.
-pub const ROLE_PATH: &str = "KOZOROLEPATH";
+impl TypeKind {
+    /// As a description says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TypeKind::Role => "role",
+            TypeKind::Transport => "transport",
+        }
+    }
+
+    /// As people are told.
+    pub fn title(self) -> &'static str {
+        match self {
+            TypeKind::Role => "Role",
+            TypeKind::Transport => "Transport",
+        }
+    }
+
+    /// Where packages put programs of this kind.
+    pub fn folder(self) -> &'static str {
+        match self {
+            TypeKind::Role => "/usr/lib/kozo/roles",
+            TypeKind::Transport => "/usr/lib/kozo/transports",
+        }
+    }
+
+    /// The variable with folders that have more of them, separated by colons.
+    pub fn variable(self) -> &'static str {
+        match self {
+            TypeKind::Role => "KOZOROLEPATH",
+            TypeKind::Transport => "KOZOTRANSPORTPATH",
+        }
+    }
+
+    /// Our own types of this kind that are packages of their own: the type, and the package.
+    fn packaged(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            TypeKind::Role => &[
+                ("motion_detect", "kozo-role-motion-detect"),
+                ("bluetooth_discover", "kozo-role-bluetooth-discover"),
+            ],
+            TypeKind::Transport => {
+                &[("bluetooth", "kozo-transport-bluetooth"), ("onion", "kozo-transport-onion")]
+            }
+        }
+    }
+
+    /// The package that has this type, if it is one of ours.
+    pub fn package(self, type_name: &str) -> Option<&'static str> {
+        self.packaged().iter().find(|(name, _)| *name == type_name).map(|(_, package)| *package)
+    }
+
+    /// The folder for what programs of this kind said of themselves, in that for all kinds.
+    pub fn cache_in(self, all: &Path) -> PathBuf {
+        match self {
+            TypeKind::Role => all.to_owned(),
+            TypeKind::Transport => all.join("transports"),
+        }
+    }
+}
 
 /// Larger files are not taken for descriptions.
 const LARGEST_DESCRIPTION: u64 = 256 * 1024;
 
-/// Our own types that are packages of their own: the type, and the package.
-const PACKAGED: &[(&str, &str)] = &[
-    ("motion_detect", "kozo-role-motion-detect"),
-    ("bluetooth_discover", "kozo-role-bluetooth-discover"),
-];
-
-/// The package that has this type, if it is one of ours.
-pub fn package(type_name: &str) -> Option<&'static str> {
-    PACKAGED.iter().find(|(name, _)| *name == type_name).map(|(_, package)| *package)
-}
-
-/// A program that is a type of Roles. Another one, if its file has changed.
+/// A program that is a type of Roles or Transports. Another one, if its file has changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     /// The file.
@@ -82,9 +137,11 @@ pub trait Describe: Send + Sync {
     fn describe(&self, program: &Path, import_path: &[PathBuf]) -> Result<String, String>;
 }
 
-/// Where programs are looked for, and how their descriptions are come by.
+/// Where programs of one kind are looked for, and how their descriptions are come by.
 #[derive(Clone, Default)]
 pub struct Programs {
+    /// Which kind.
+    pub kind: TypeKind,
     /// The folders before those that a configuration names.
     pub folders: Vec<PathBuf>,
     /// What programs said when they were run.
@@ -115,13 +172,14 @@ pub enum Unknown {
 impl Programs {
     /// Those that are installed on this machine, and those in the folders that the environment names. None of them
     /// is run.
-    pub fn installed() -> Programs {
-        let more = std::env::var_os(ROLE_PATH).unwrap_or_default();
-        let folders = std::iter::once(PathBuf::from(ROLES)).chain(std::env::split_paths(&more));
+    pub fn installed(kind: TypeKind) -> Programs {
+        let more = std::env::var_os(kind.variable()).unwrap_or_default();
+        let folders =
+            std::iter::once(PathBuf::from(kind.folder())).chain(std::env::split_paths(&more));
         // An empty one would be the folder in which somebody happens to be.
         let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
-        let cache = Cache::new(Path::new(STATE).join(DESCRIPTIONS));
-        Programs { folders: folders.collect(), cache: Some(cache), ..Programs::default() }
+        let cache = Cache::new(kind.cache_in(&Path::new(STATE).join(DESCRIPTIONS)));
+        Programs { kind, folders: folders.collect(), cache: Some(cache), ..Programs::default() }
     }
 
     /// All folders, with those that a configuration names.
@@ -163,14 +221,14 @@ impl Programs {
                 }
             },
         };
-        let description = Description::read(type_name, &text)
+        let description = Description::read(self.kind, type_name, &text)
             .map_err(|problem| Unknown::Bad(format!("{from}: {problem}")))?;
         Ok(Program { path, file, description })
     }
 
     /// Whether there was a program of this type on this machine before.
     pub fn was_seen(&self, type_name: &str) -> bool {
-        package(type_name).is_some()
+        self.kind.package(type_name).is_some()
             || self.cache.as_ref().is_some_and(|cache| cache.has(type_name))
     }
 }

@@ -1,31 +1,22 @@
 //! Doing what a program asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kozo_core::value::show;
 use rmpv::Value;
 use tokio::time::timeout;
 
 use super::Encoding;
-use super::call::{self, Call, Level, Request, Sending};
-use super::fault::{Fault, code};
+use super::call::{self, Call, Request, Sending};
 use super::outbox::Outbox;
-use super::output::object;
-use super::part::Part;
-use crate::rate_limiter::Allowance;
+use crate::process::Owner;
 use crate::role::RoleContext;
+use crate::rpc::journal::Journal;
+use crate::rpc::output::object;
+use crate::rpc::{Fault, Part, code};
 
 /// How long a program is not read because others are slow to take a Message of it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Longest line for the journal, in bytes.
-const LONGEST_LOG: usize = 4096;
-
-/// Longest status, in bytes.
-const LONGEST_STATUS: usize = 256;
-
-/// Lines for the journal that a program may write in a minute.
-const LOG_LINES: u32 = 600;
 
 /// Does what one program asks for.
 pub(super) struct Acting<'c> {
@@ -34,7 +25,7 @@ pub(super) struct Acting<'c> {
     encoding: Encoding,
     is_ready: bool,
     has_interest: bool,
-    log_lines: Allowance,
+    journal: Journal,
 }
 
 impl<'c> Acting<'c> {
@@ -43,8 +34,8 @@ impl<'c> Acting<'c> {
         outbox: &'c Outbox,
         encoding: Encoding,
     ) -> Acting<'c> {
-        let log_lines = Allowance::new(LOG_LINES);
-        Acting { context, outbox, encoding, is_ready: false, has_interest: false, log_lines }
+        let journal = Journal::new(Owner::Role(Arc::clone(&context.name)));
+        Acting { context, outbox, encoding, is_ready: false, has_interest: false, journal }
     }
 
     /// Whether the program has said that it is ready.
@@ -94,12 +85,8 @@ impl<'c> Acting<'c> {
             }
             Call::Send(sending) => return self.send(&sending).await,
             Call::Store(value) => self.store(&value).await?,
-            Call::Log(level, text) => self.log(level, text),
-            Call::Status(text) => {
-                let text = text.filter(|text| !text.is_empty());
-                let shown = text.map(|text| show::shown(&Value::from(text), LONGEST_STATUS));
-                self.context.set_status(shown);
-            }
+            Call::Log(level, text) => self.journal.write(level, text),
+            Call::Status(text) => self.context.set_status(text),
             Call::Subscribe => self.outbox.want(|wanted| wanted.peers = true),
         }
         Ok(object([]))
@@ -127,20 +114,5 @@ impl<'c> Acting<'c> {
             return Err(not_stored("the Node has no roleStorage to store anything in".to_owned()));
         };
         storage.save(value).await.map_err(|error| not_stored(error.to_string()))
-    }
-
-    fn log(&mut self, level: Level, text: String) {
-        let role = &self.context.name;
-        let Some(suppressed) = self.log_lines.take() else { return };
-        if suppressed > 0 {
-            tracing::warn!(role = %role, "{suppressed} more lines were not logged: too many in a minute");
-        }
-        let text = show::shown(&Value::from(text), LONGEST_LOG);
-        match level {
-            Level::Error => tracing::error!(role = %role, "{text}"),
-            Level::Warning => tracing::warn!(role = %role, "{text}"),
-            Level::Info => tracing::info!(role = %role, "{text}"),
-            Level::Debug => tracing::debug!(role = %role, "{text}"),
-        }
     }
 }

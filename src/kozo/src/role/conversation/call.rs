@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use kozo_core::value::show;
 use rmpv::Value;
 
-use super::fault::{Fault, code};
-use super::part::Part;
 use crate::interest::Interest;
 use crate::message::{Draft, Kind, MAX_NAME};
+use crate::rpc::journal::{self, Level};
+use crate::rpc::request::{self, Asked, Said};
+use crate::rpc::{Fault, Part, code};
 
 /// Patterns that a program may have as its interest.
 pub(super) const MOST_PATTERNS: usize = 256;
@@ -65,95 +66,27 @@ impl Sending<'_> {
     }
 }
 
-/// How grave a line for the journal is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    /// Something failed.
-    Error,
-    /// Something will.
-    Warning,
-    /// Something happened.
-    Info,
-    /// Something that helps to find errors.
-    Debug,
-}
-
 /// Reads what a program said. An answer asks for nothing: the Node has given no id.
 pub(super) fn read<'a>(line: &Part<'a>) -> Result<Option<Request<'a>>, Fault> {
-    let names = ["jsonrpc", "method", "id", "params", "result", "error"];
-    let [version, method, id, params, result, error] = line.pick(names, code::INVALID_REQUEST)?;
-    let Some(method) = method else {
-        if result.is_some() || error.is_some() {
-            return Ok(None);
-        }
-        let text = "this has no method, and is no answer either";
-        return Err(line.fault(code::INVALID_REQUEST, text));
-    };
-    let id = id.map(|id| id.id()).transpose()?;
-    let request = || {
-        if let Some(version) = version
-            && version.text("jsonrpc")? != "2.0"
-        {
-            return Err(version.fault(code::INVALID_REQUEST, "jsonrpc is \"2.0\""));
-        }
-        Ok(Request { id, call: call(&method, params)? })
-    };
-    request().map(Some).map_err(|fault| Fault { id: id.map(<[u8]>::to_vec), ..fault })
+    let Said::Asked(asked) = request::read(line)? else { return Ok(None) };
+    let call = call(&asked).map_err(|fault| asked.blame(fault))?;
+    Ok(Some(Request { id: asked.id, call }))
 }
 
-fn call<'a>(method: &Part<'a>, params: Option<Part<'a>>) -> Result<Call<'a>, Fault> {
-    let Ok(name) = method.text("the method") else {
-        return Err(method.fault(code::INVALID_REQUEST, "the method is a text"));
-    };
-    let params = Params { method, params };
-    match &*name {
+fn call<'a>(params: &Asked<'a>) -> Result<Call<'a>, Fault> {
+    match &*params.method()? {
         "ready" => params.pick([]).map(|[]| Call::Ready),
-        "interest" => interest(&params).map(Call::Interest),
-        "send" => send(&params).map(Call::Send),
-        "store" => store(&params).map(Call::Store),
-        "log" => log(&params),
-        "status" => {
-            let [text] = params.pick(["text"])?;
-            let text = text.and_then(Part::some).map(|text| text.text("text")).transpose()?;
-            Ok(Call::Status(text.map(Cow::into_owned)))
-        }
-        "subscribe" => subscribe(&params).map(|()| Call::Subscribe),
-        unknown => {
-            let unknown = show::shown(&Value::from(unknown), 64);
-            let text = format!("there is no method '{unknown}': there are {METHODS}");
-            Err(method.fault(code::NO_METHOD, text))
-        }
+        "interest" => interest(params).map(Call::Interest),
+        "send" => send(params).map(Call::Send),
+        "store" => store(params).map(Call::Store),
+        "log" => journal::log(params).map(|(level, text)| Call::Log(level, text)),
+        "status" => journal::status(params).map(Call::Status),
+        "subscribe" => subscribe(params).map(|()| Call::Subscribe),
+        unknown => Err(params.unknown(unknown, METHODS)),
     }
 }
 
-/// The parameters of a method.
-struct Params<'p, 'a> {
-    method: &'p Part<'a>,
-    params: Option<Part<'a>>,
-}
-
-impl<'a> Params<'_, 'a> {
-    fn pick<const N: usize>(
-        &self,
-        names: [&'static str; N],
-    ) -> Result<[Option<Part<'a>>; N], Fault> {
-        match self.params.and_then(Part::some) {
-            Some(params) => params.pick(names, code::INVALID_PARAMS),
-            None => Ok([None; N]),
-        }
-    }
-
-    /// Something that has to be there.
-    fn needed(&self, part: Option<Part<'a>>, name: &str) -> Result<Part<'a>, Fault> {
-        part.ok_or_else(|| {
-            let params = self.params.and_then(Part::some);
-            let place = params.as_ref().unwrap_or(self.method);
-            place.fault(code::INVALID_PARAMS, format!("'{name}' is missing in the params"))
-        })
-    }
-}
-
-fn interest(params: &Params<'_, '_>) -> Result<Vec<Interest>, Fault> {
+fn interest(params: &Asked<'_>) -> Result<Vec<Interest>, Fault> {
     let [patterns] = params.pick(["patterns"])?;
     let patterns = params.needed(patterns, "patterns")?.items("patterns", MOST_PATTERNS)?;
     patterns.iter().map(pattern).collect()
@@ -178,7 +111,7 @@ fn unknown_kind(part: &Part<'_>, error: &dyn std::error::Error) -> Fault {
     part.fault(code::INVALID_PARAMS, show::shown(&Value::from(error.to_string()), 200))
 }
 
-fn send<'a>(params: &Params<'_, 'a>) -> Result<Sending<'a>, Fault> {
+fn send<'a>(params: &Asked<'a>) -> Result<Sending<'a>, Fault> {
     let names = ["kind", "type", "channel", "data", "msgpack"];
     let [kind, message_type, channel, data, msgpack] = params.pick(names)?;
     let kind_part = params.needed(kind, "kind")?;
@@ -192,12 +125,12 @@ fn send<'a>(params: &Params<'_, 'a>) -> Result<Sending<'a>, Fault> {
     let data = match (msgpack.and_then(Part::some), data) {
         (Some(msgpack), _) => msgpack.unpacked("msgpack")?,
         (None, Some(data)) => data.packed()?,
-        (None, None) => Cow::Owned(super::output::packed(&Value::Nil)),
+        (None, None) => Cow::Owned(crate::rpc::output::packed(&Value::Nil)),
     };
     Ok(Sending { kind, message_type, channel: channel.transpose()?, data })
 }
 
-fn store(params: &Params<'_, '_>) -> Result<Value, Fault> {
+fn store(params: &Asked<'_>) -> Result<Value, Fault> {
     let [value, msgpack] = params.pick(["value", "msgpack"])?;
     if let Some(msgpack) = msgpack.and_then(Part::some) {
         let bytes = msgpack.unpacked("msgpack")?;
@@ -207,25 +140,7 @@ fn store(params: &Params<'_, '_>) -> Result<Value, Fault> {
     params.needed(value, "value")?.value()
 }
 
-fn log<'a>(params: &Params<'_, '_>) -> Result<Call<'a>, Fault> {
-    let [level, text] = params.pick(["level", "text"])?;
-    let level = match level.and_then(Part::some) {
-        None => Level::Info,
-        Some(level) => match &*level.text("level")? {
-            "error" => Level::Error,
-            "warning" => Level::Warning,
-            "info" => Level::Info,
-            "debug" => Level::Debug,
-            _ => {
-                let text = "level is one of error, warning, info, debug";
-                return Err(level.fault(code::INVALID_PARAMS, text));
-            }
-        },
-    };
-    Ok(Call::Log(level, params.needed(text, "text")?.text("text")?.into_owned()))
-}
-
-fn subscribe(params: &Params<'_, '_>) -> Result<(), Fault> {
+fn subscribe(params: &Asked<'_>) -> Result<(), Fault> {
     let [facts] = params.pick(["facts"])?;
     for fact in params.needed(facts, "facts")?.items("facts", 16)? {
         if !FACTS.contains(&&*fact.text("a fact")?) {

@@ -3,19 +3,15 @@
 //! [`converse`] is all of it. It does not know which door the program came through; who calls it makes the stream, and
 //! bounds how long a program may take to close it once it is to stop.
 //!
-//! Two halves share one future, and neither waits for what the other one waits for: [`reading`] cuts what comes into lines ([`input`]),
-//! reads them ([`part`], [`call`]) and does what they ask for ([`acting`]); [`writing`] says what there is to say ([`output`]). Answers and
+//! Two halves share one future, and neither waits for what the other one waits for: [`reading`] takes what comes line by line ([`crate::rpc`]),
+//! reads it ([`call`]) and does what they ask for ([`acting`]); [`writing`] says what there is to say ([`output`]). Answers and
 //! wishes pass through the [`outbox`]. Messages stay in the Role's inbox, which drops the oldest, until they can be
 //! written. A conversation in which nothing is said holds no buffer.
 
 mod acting;
-mod budget;
 mod call;
-mod fault;
-mod input;
 mod outbox;
 mod output;
-mod part;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -29,10 +25,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::{RoleContext, RoleError};
-use crate::config::programs::Encoding as Described;
-pub use budget::{LONGEST_LINE, LineBudget};
-pub(crate) use fault::code;
-use input::Input;
+use crate::rpc::Input;
+pub(crate) use crate::rpc::code;
+use crate::rpc::output::object;
+pub use crate::rpc::{Encoding, LONGEST_LINE, LineBudget};
 use outbox::Outbox;
 use reading::Reading;
 
@@ -41,25 +37,6 @@ pub const PROTOCOL: u32 = 1;
 
 /// How long a program may take to read why the conversation is over.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How the two sides encode what they say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// As JSON, an object a line.
-    #[default]
-    Json,
-    /// As values of MessagePack, one behind the other.
-    MessagePack,
-}
-
-impl From<Described> for Encoding {
-    fn from(described: Described) -> Self {
-        match described {
-            Described::Json => Encoding::Json,
-            Described::MessagePack => Encoding::MessagePack,
-        }
-    }
-}
 
 /// What a program is told of itself when it starts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -148,5 +125,5 @@ async fn params(
         ("stored", stored),
     ];
     said.extend(packed.map(|packed| ("storedMsgpack", packed)));
-    Ok(output::object(said))
+    Ok(object(said))
 }

@@ -1,6 +1,5 @@
 //! The half of a conversation that listens to the program, and does what it asks for.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -8,10 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Encoding;
 use super::acting::Acting;
-use super::fault::Fault;
-use super::input::{Broken, Input};
 use super::outbox::Outbox;
 use crate::role::{RoleContext, RoleError};
+use crate::rpc::{Broken, Fault, Input};
 
 /// How long a program has until it is ready.
 pub(super) const READY: Duration = Duration::from_secs(30);
@@ -20,7 +18,6 @@ pub(super) const READY: Duration = Duration::from_secs(30);
 pub(super) struct Reading<'c, R> {
     context: &'c RoleContext,
     outbox: &'c Outbox,
-    encoding: Encoding,
     input: Input<R>,
     acting: Acting<'c>,
     /// When it has to be ready.
@@ -37,7 +34,6 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
         Reading {
             context,
             outbox,
-            encoding,
             input,
             acting: Acting::new(context, outbox, encoding),
             deadline: Instant::now() + READY,
@@ -58,7 +54,7 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = told {
-                let text = self.described(&fault);
+                let text = self.input.described(&fault);
                 self.outbox.refuse(fault.id.as_deref(), fault.code, &text);
                 return Err(RoleError(text));
             }
@@ -92,7 +88,7 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
         match next {
             Ok(is_there) => Ok(Ok(is_there)),
             Err(Broken::Fault(fault)) => Ok(Err(fault)),
-            Err(Broken::Io(error)) if is_end(&error) => Ok(Ok(false)),
+            Err(broken) if broken.is_end() => Ok(Ok(false)),
             Err(Broken::Io(error)) => Err(RoleError(format!("it cannot be read: {error}"))),
         }
     }
@@ -101,26 +97,4 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
     fn is_expected(&self) -> bool {
         !self.acting.is_ready() && !*self.context.stop.borrow()
     }
-
-    /// What is wrong, and where.
-    fn described(&self, fault: &Fault) -> String {
-        let (number, line) = (self.input.number(), self.input.line());
-        let (whole, place) = match self.encoding {
-            Encoding::Json => ("line", "column"),
-            Encoding::MessagePack => ("value", "byte"),
-        };
-        let Some(at) = fault.at else { return format!("{whole} {number}: {}", fault.text) };
-        let before = line.get(..at).unwrap_or(line);
-        let column = match self.encoding {
-            Encoding::Json => String::from_utf8_lossy(before).chars().count(),
-            Encoding::MessagePack => before.len(),
-        };
-        format!("{whole} {number}, {place} {}: {}", column + 1, fault.text)
-    }
-}
-
-/// Whether the program is gone.
-fn is_end(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
 }

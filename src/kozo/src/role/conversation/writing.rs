@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 use super::Encoding;
 use super::outbox::Outbox;
-use super::output::object;
 use crate::message::Message;
 use crate::role::RoleContext;
+use crate::rpc::output::object;
 use crate::status::{LinkState, PeerStatus};
 
 /// Bytes beyond which no more Messages go into one write. The others wait in the inbox, which drops the oldest.

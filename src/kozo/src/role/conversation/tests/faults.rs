@@ -142,7 +142,7 @@ async fn errors_name_line_and_column() {
 #[tokio::test(start_paused = true)]
 async fn errors_name_value_and_byte_in_messagepack() {
     let send = |members: &[(&str, Value)]| {
-        output::packed(&map(&[("method", "send".into()), ("params", map(members))]))
+        packed(&map(&[("method", "send".into()), ("params", map(members))]))
     };
     for (said, code, wanted) in [
         (
@@ -154,7 +154,7 @@ async fn errors_name_value_and_byte_in_messagepack() {
         (vec![0xc3], -32600, "value 2, byte 1: this is true or false instead of an object"),
         (vec![0x80], -32600, "value 2, byte 1: this has no method, and is no answer either"),
         (
-            output::packed(&map(&[("method", "x".into())])),
+            packed(&map(&[("method", "x".into())])),
             -32601,
             "value 2, byte 9: there is no method 'x': there are ready, interest, send, store, log, status and subscribe",
         ),

@@ -18,12 +18,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::output::object;
 use super::*;
 use crate::interest::Interest;
 use crate::message::{Draft, Kind};
 use crate::role::Inbox;
 use crate::role::testing::{Context, TestHost};
+use crate::rpc::output::packed;
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
 
@@ -164,7 +164,7 @@ impl Program {
 fn encoded(encoding: Encoding, value: &Value) -> Vec<u8> {
     match encoding {
         Encoding::Json => serde_json::to_string(value).unwrap().into_bytes().with_end(),
-        Encoding::MessagePack => output::packed(value),
+        Encoding::MessagePack => packed(value),
     }
 }
 

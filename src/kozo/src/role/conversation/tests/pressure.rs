@@ -1,10 +1,10 @@
 //! Programs that say or hear more than the other side takes.
 
-use super::super::budget::FREE;
 use super::super::outbox::MOST_WAITING;
 use super::*;
 use crate::queue::Limits;
 use crate::role::Host;
+use crate::rpc::budget::FREE;
 
 /// A line with so many bytes that is a request.
 fn line(length: usize) -> Vec<u8> {
@@ -60,7 +60,7 @@ async fn the_largest_message_fits_into_a_line() {
         let data = match encoding {
             Encoding::Json => {
                 use base64ct::{Base64, Encoding as _};
-                ("msgpack", Base64::encode_string(&output::packed(&data.into())).into())
+                ("msgpack", Base64::encode_string(&packed(&data.into())).into())
             }
             Encoding::MessagePack => ("data", data.into()),
         };

@@ -54,7 +54,7 @@ fn sorted(value: Value) -> Value {
         Value::Map(members) => {
             let members = members.into_iter().map(|(key, value)| (key, sorted(value)));
             let mut members: Vec<_> = members.collect();
-            members.sort_by_key(|(key, _)| output::packed(key));
+            members.sort_by_key(|(key, _)| packed(key));
             Value::Map(members)
         }
         other => other,
@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn whatever_a_message_carries(value in value()) {
-        let data = output::packed(&value);
+        let data = packed(&value);
         prop_assert_eq!(&run(echoed(Encoding::MessagePack, &data)), &data);
         let echoed = run(echoed(Encoding::Json, &data));
         let echoed = rmpv::decode::read_value(&mut &*echoed).unwrap();
@@ -83,7 +83,7 @@ proptest! {
 #[test]
 fn deep_data_and_large_data() {
     let deep = [&[0x91; 128][..], &[0xc0]].concat();
-    let bytes = output::packed(&Value::Binary(vec![0; 50_000]));
+    let bytes = packed(&Value::Binary(vec![0; 50_000]));
     for data in [deep, bytes] {
         for encoding in BOTH {
             assert_eq!(run(echoed(encoding, &data)), data);

@@ -18,11 +18,11 @@ use super::fault::{Fault, code};
 use crate::message;
 
 /// Nesting of what a program says beyond which it is refused.
-pub(super) const MAX_DEPTH: usize = 256;
+pub(crate) const MAX_DEPTH: usize = 256;
 
 /// A value that is still encoded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     encoded: Encoded<'a>,
     /// Bytes of the line before it.
     at: usize,
@@ -39,7 +39,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When a line is not UTF-8.
-    pub(super) fn new(encoding: Encoding, line: &'a [u8]) -> Result<Part<'a>, Fault> {
+    pub(crate) fn new(encoding: Encoding, line: &'a [u8]) -> Result<Part<'a>, Fault> {
         let encoded = match encoding {
             Encoding::MessagePack => Encoded::Pack(line),
             Encoding::Json => Encoded::Json(std::str::from_utf8(line).map_err(|error| Fault {
@@ -51,12 +51,12 @@ impl<'a> Part<'a> {
     }
 
     /// Whether there is nothing at all.
-    pub(super) fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         matches!(self.encoded, Encoded::Json(text) if text.trim_ascii().is_empty())
     }
 
     /// Something is wrong with it.
-    pub(super) fn fault(&self, code: i32, text: impl Into<String>) -> Fault {
+    pub(crate) fn fault(&self, code: i32, text: impl Into<String>) -> Fault {
         Fault { at: Some(self.at), ..Fault::new(code, text) }
     }
 
@@ -94,7 +94,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When it is no object, or has one of them twice; `code` says what kind of error that is.
-    pub(super) fn pick<const N: usize>(
+    pub(crate) fn pick<const N: usize>(
         &self,
         names: [&'static str; N],
         code: i32,
@@ -135,7 +135,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When it is no list, or has more in it.
-    pub(super) fn items(&self, what: &str, most: usize) -> Result<Vec<Part<'a>>, Fault> {
+    pub(crate) fn items(&self, what: &str, most: usize) -> Result<Vec<Part<'a>>, Fault> {
         if self.type_name() != "a list" {
             return Err(self.mismatch(what, "a list"));
         }
@@ -162,7 +162,7 @@ impl<'a> Part<'a> {
     }
 
     /// Itself, unless it is null.
-    pub(super) fn some(self) -> Option<Part<'a>> {
+    pub(crate) fn some(self) -> Option<Part<'a>> {
         (self.type_name() != "null").then_some(self)
     }
 
@@ -170,7 +170,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When it is none.
-    pub(super) fn text(&self, what: &str) -> Result<Cow<'a, str>, Fault> {
+    pub(crate) fn text(&self, what: &str) -> Result<Cow<'a, str>, Fault> {
         match self.encoded {
             Encoded::Json(text) if self.type_name() == "a text" => {
                 // Most have nothing in them that would have to be copied.
@@ -188,11 +188,27 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Whether it is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.type_name() == "an object"
+    }
+
+    /// True or false.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn truth(&self, what: &str) -> Result<bool, Fault> {
+        match self.value()? {
+            Value::Boolean(truth) => Ok(truth),
+            _ => Err(self.mismatch(what, "true or false")),
+        }
+    }
+
     /// The id of a request, as it is encoded.
     ///
     /// # Errors
     /// When it is something that is no id.
-    pub(super) fn id(&self) -> Result<&'a [u8], Fault> {
+    pub(crate) fn id(&self) -> Result<&'a [u8], Fault> {
         let bytes = match self.encoded {
             Encoded::Json(text) => text.as_bytes(),
             Encoded::Pack(bytes) => bytes,
@@ -215,7 +231,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When it is nested too deeply, has too many values for its size, or a key twice.
-    pub(super) fn value(&self) -> Result<Value, Fault> {
+    pub(crate) fn value(&self) -> Result<Value, Fault> {
         match self.encoded {
             Encoded::Json(text) => json::parse_in_proportion(text)
                 .map_err(|error| self.json_fault(&error, code::INVALID_PARAMS)),
@@ -228,7 +244,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// As [`value`](Self::value).
-    pub(super) fn packed(&self) -> Result<Cow<'a, [u8]>, Fault> {
+    pub(crate) fn packed(&self) -> Result<Cow<'a, [u8]>, Fault> {
         match self.encoded {
             Encoded::Json(_) => Ok(Cow::Owned(super::output::packed(&self.value()?))),
             Encoded::Pack(bytes) => self.checked(bytes).map(Cow::Borrowed),
@@ -239,7 +255,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// When it is something else, or not one value.
-    pub(super) fn unpacked(&self, what: &str) -> Result<Cow<'a, [u8]>, Fault> {
+    pub(crate) fn unpacked(&self, what: &str) -> Result<Cow<'a, [u8]>, Fault> {
         if let Encoded::Pack(mut bytes) = self.encoded
             && self.type_name() == "bytes"
             && rmp::decode::read_bin_len(&mut bytes).is_ok()

@@ -18,10 +18,12 @@ use super::part::MAX_DEPTH;
 const CHUNK: usize = 16 * 1024;
 
 /// Cuts what comes into lines. Holds memory only while a part of one is there.
-pub(super) struct Input<R> {
+pub(crate) struct Input<R> {
     reader: R,
     encoding: Encoding,
     budget: LineBudget,
+    /// Bytes of the longest line.
+    longest: usize,
     buffer: Vec<u8>,
     /// Where in the buffer the next line begins.
     begin: usize,
@@ -34,16 +36,27 @@ pub(super) struct Input<R> {
     room: usize,
     permit: Option<OwnedSemaphorePermit>,
     number: u64,
+    /// Bytes of all lines so far.
+    position: u64,
     ended: bool,
 }
 
 /// Why there is no line.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// It could not be read.
     Io(io::Error),
     /// It makes no sense.
     Fault(Fault),
+}
+
+impl Broken {
+    /// Whether there is no line because the program is gone.
+    pub(crate) fn is_end(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+        let Broken::Io(error) = self else { return false };
+        matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+    }
 }
 
 impl From<Fault> for Broken {
@@ -53,11 +66,12 @@ impl From<Fault> for Broken {
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
-    pub(super) fn new(reader: R, encoding: Encoding, budget: LineBudget) -> Input<R> {
+    pub(crate) fn new(reader: R, encoding: Encoding, budget: LineBudget) -> Input<R> {
         Input {
             reader,
             encoding,
             budget,
+            longest: LONGEST_LINE,
             buffer: Vec::new(),
             begin: 0,
             given: 0,
@@ -66,8 +80,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
             room: FREE,
             permit: None,
             number: 0,
+            position: 0,
             ended: false,
         }
+    }
+
+    /// Of lines of JSON that take no memory of the budget: at most [`FREE`] bytes.
+    pub(crate) fn of_short_lines(reader: R) -> Input<R> {
+        Input { longest: FREE, ..Input::new(reader, Encoding::Json, LineBudget::new(0)) }
     }
 
     /// Goes on to the next line, or the next value; says no once the program has closed. What is behind the last end of a line
@@ -75,7 +95,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     ///
     /// # Errors
     /// When it cannot be read, or is too long.
-    pub(super) async fn next(&mut self) -> Result<bool, Broken> {
+    pub(crate) async fn next(&mut self) -> Result<bool, Broken> {
         self.begin += std::mem::take(&mut self.given);
         self.give_back();
         let (length, end) = loop {
@@ -94,16 +114,22 @@ impl<R: AsyncRead + Unpin> Input<R> {
         self.searched = 0;
         self.scanner = Scanner::default();
         self.given = length + end;
+        self.position += self.given as u64;
         Ok(true)
     }
 
+    /// How many bytes had come when this line was complete.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The how-manieth line it is, or the one that is still coming.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         if self.given > 0 { self.number } else { self.number + 1 }
     }
 
     /// The line without its end; nothing while none is there.
-    pub(super) fn line(&self) -> &[u8] {
+    pub(crate) fn line(&self) -> &[u8] {
         let line = self.buffer.get(self.begin..self.begin + self.given).unwrap_or_default();
         let end = line.strip_suffix(b"\n").filter(|_| self.encoding == Encoding::Json);
         end.unwrap_or(line)
@@ -123,8 +149,8 @@ impl<R: AsyncRead + Unpin> Input<R> {
             Encoding::MessagePack => {
                 let found = self.scanner.scan(waiting, MAX_DEPTH, usize::MAX);
                 let length = found.map_err(|problem| Fault::malformed(&problem))?;
-                if self.scanner.known() > LONGEST_LINE {
-                    return Err(too_long());
+                if self.scanner.known() > self.longest {
+                    return Err(self.too_long());
                 }
                 let Some(length) = length else { return Ok(None) };
                 let most = pack::most_values(length);
@@ -171,10 +197,10 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     /// Makes room for a longer line.
     fn grow(&mut self) -> Result<(), Fault> {
-        if self.room >= LONGEST_LINE {
-            return Err(too_long());
+        if self.room >= self.longest {
+            return Err(self.too_long());
         }
-        let more = self.room.min(LONGEST_LINE - self.room);
+        let more = self.room.min(self.longest - self.room);
         let permit = self.budget.take(more)?;
         match &mut self.permit {
             Some(held) => held.merge(permit),
@@ -183,6 +209,26 @@ impl<R: AsyncRead + Unpin> Input<R> {
         self.room += more;
         self.buffer.reserve_exact(self.room - self.buffer.len());
         Ok(())
+    }
+
+    fn too_long(&self) -> Fault {
+        Fault::new(code::INVALID_REQUEST, format!("it is longer than {} bytes", self.longest))
+    }
+
+    /// What is wrong, and where.
+    pub(crate) fn described(&self, fault: &Fault) -> String {
+        let (number, line) = (self.number(), self.line());
+        let (whole, place) = match self.encoding {
+            Encoding::Json => ("line", "column"),
+            Encoding::MessagePack => ("value", "byte"),
+        };
+        let Some(at) = fault.at else { return format!("{whole} {number}: {}", fault.text) };
+        let before = line.get(..at).unwrap_or(line);
+        let column = match self.encoding {
+            Encoding::Json => String::from_utf8_lossy(before).chars().count(),
+            Encoding::MessagePack => before.len(),
+        };
+        format!("{whole} {number}, {place} {}: {}", column + 1, fault.text)
     }
 
     /// Gives back what was taken for a long line, once it is not needed.
@@ -196,8 +242,4 @@ impl<R: AsyncRead + Unpin> Input<R> {
             self.room = FREE;
         }
     }
-}
-
-fn too_long() -> Fault {
-    Fault::new(code::INVALID_REQUEST, format!("it is longer than {LONGEST_LINE} bytes"))
 }

@@ -20,25 +20,25 @@ pub(crate) mod code {
 
 /// What is wrong with what a program said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Its number, see [`code`].
-    pub(super) code: i32,
+    pub(crate) code: i32,
     /// How many bytes of the line are before it.
-    pub(super) at: Option<usize>,
+    pub(crate) at: Option<usize>,
     /// The id of the request, as it was encoded.
-    pub(super) id: Option<Vec<u8>>,
+    pub(crate) id: Option<Vec<u8>>,
     /// What is wrong.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Fault {
     /// Something about the line as a whole.
-    pub(super) fn new(code: i32, text: impl Into<String>) -> Fault {
+    pub(crate) fn new(code: i32, text: impl Into<String>) -> Fault {
         Fault { code, at: None, id: None, text: text.into() }
     }
 
     /// What [`pack`] found.
-    pub(super) fn malformed(problem: &pack::Problem) -> Fault {
+    pub(crate) fn malformed(problem: &pack::Problem) -> Fault {
         Fault::new(code::PARSE, format!("this is not MessagePack: {problem}"))
     }
 }

@@ -8,7 +8,7 @@ use super::fault::{Fault, code};
 use crate::message::MAX_MESSAGE;
 
 /// Bytes that each conversation may hold of a line without asking.
-pub(super) const FREE: usize = 64 * 1024;
+pub(crate) const FREE: usize = 64 * 1024;
 
 /// Bytes of the longest line: one that sends the largest Message in Base64.
 pub const LONGEST_LINE: usize = MAX_MESSAGE / 3 * 4 + FREE;
@@ -39,7 +39,7 @@ impl LineBudget {
     }
 
     /// Takes room for so many bytes; it is free again when what is given is dropped.
-    pub(super) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
             let all = self.bytes;

@@ -1,0 +1,212 @@
+//! One run of the program: from its start to its end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::pin::pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::accept::AcceptSocket;
+use super::keys;
+use super::reading::Reading;
+use super::requests::{LINES, Requests};
+use super::shared::Shared;
+use super::{PROTOCOL, Setup};
+use crate::process::{Exit, Launch, Limits, Process};
+use crate::rpc::Encoding;
+use crate::rpc::output::object;
+
+/// The variable with the path of the accept socket.
+const ACCEPT: &str = "KOZO_ACCEPT";
+
+/// How long what a program has said may take to be read once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a program may take to read why it is ended.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What ended a run.
+enum Ended {
+    /// The program closed its channel, or said something that makes no sense, or cannot listen.
+    Talk(Result<(), String>),
+    /// The program ended.
+    Process,
+    /// It is to stop.
+    Stop,
+}
+
+/// How the half that writes ends.
+enum Last {
+    /// What waits is written, and `stop`.
+    Stop,
+    /// What waits is written.
+    Nothing,
+}
+
+/// Runs the program until it is to stop.
+///
+/// # Errors
+/// Why it ended otherwise.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let setup = &shared.setup;
+    // They end with the run.
+    let mut tasks = JoinSet::new();
+    // Nobody who speaks to that socket could be told from a stranger.
+    let accept = setup.accept.as_ref().filter(|_| setup.can_accept && !setup.authenticates);
+    if let Some(path) = accept {
+        setup.launcher.make_folder().map_err(|error| error.to_string())?;
+        let socket = AcceptSocket::bind(path)
+            .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
+        tasks.spawn(socket.accept(Arc::clone(shared)));
+    }
+    let (channel, theirs) = pair().map_err(|error| format!("there is no channel: {error}"))?;
+    let mut process = setup
+        .launcher
+        .start(&launch(setup), Stdio::from(theirs), Stdio::null())
+        .map_err(|error| error.to_string())?;
+    shared.set_process(process.pid());
+    let (input, output) = channel.into_split();
+    let (lines, waiting) = mpsc::channel(LINES);
+    let (last, is_last) = oneshot::channel();
+    let (tasks_of_keys, to_sign) = mpsc::channel(keys::WAITING);
+    tasks.spawn(keys::work(
+        Arc::clone(&setup.key),
+        Arc::clone(&setup.system),
+        to_sign,
+        lines.clone(),
+    ));
+    let mut writing = JoinSet::new();
+    writing.spawn(write(output, waiting, is_last));
+    // There is room: it is the first.
+    let _ = lines.try_send(start(setup)?);
+    let requests = Arc::new(Requests::new(lines.clone()));
+    let reading = Reading::new(shared, &requests, lines, tasks_of_keys, input);
+    let mut reading = pin!(reading.read());
+    let ended = tokio::select! {
+        biased;
+        said = &mut reading => Ended::Talk(said),
+        Err(problem) = begin(shared, &requests) => Ended::Talk(Err(problem)),
+        _ = stopping.wait_for(|stopping| *stopping) => Ended::Stop,
+        _ = process.wait() => Ended::Process,
+    };
+    requests.close();
+    let said = match ended {
+        Ended::Talk(said) => said,
+        // What it said before counts, unless something else has its channel and keeps it open.
+        Ended::Process => timeout(LAST_WORDS, reading).await.unwrap_or(Ok(())),
+        Ended::Stop => {
+            let _ = last.send(Last::Stop);
+            // It may have to say something before it ends.
+            let hear_out = async {
+                let _ = reading.await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = process.stop() => {}
+                () = hear_out => {}
+            }
+            return Ok(());
+        }
+    };
+    let _ = last.send(Last::Nothing);
+    let exit = match &said {
+        Ok(()) => process.stop().await,
+        Err(_) => {
+            let _ = timeout(FAREWELL, writing.join_next()).await;
+            process.terminate().await
+        }
+    };
+    Err(problem(said, exit, &process))
+}
+
+fn problem(said: Result<(), String>, exit: Exit, process: &Process) -> String {
+    match said {
+        // What it was about to say when it crashed does not say why.
+        Err(said) if !exit.is_crash() => said,
+        _ => exit.as_failure(&process.last_line()),
+    }
+}
+
+/// Lets the program listen, if it is one that does. Then it runs, and this never ends.
+async fn begin(shared: &Shared, requests: &Arc<Requests>) -> Result<(), String> {
+    let address = match shared.setup.can_accept {
+        true => requests
+            .listen()
+            .await
+            .map_err(|refusal| format!("it cannot listen: {}", refusal.text))?,
+        false => None,
+    };
+    if let Some(address) = &address {
+        info!(transport = shared.setup.name, "its program listens at {address}");
+    }
+    shared.running(requests, address);
+    std::future::pending().await
+}
+
+/// Writes what there is to say to the program, until that is the last.
+async fn write(
+    mut output: OwnedWriteHalf,
+    mut lines: mpsc::Receiver<Vec<u8>>,
+    mut is_last: oneshot::Receiver<Last>,
+) -> io::Result<()> {
+    let last = loop {
+        tokio::select! {
+            Some(line) = lines.recv() => output.write_all(&line).await?,
+            last = &mut is_last => break last,
+        }
+    };
+    while let Ok(line) = lines.try_recv() {
+        output.write_all(&line).await?;
+    }
+    if let Ok(Last::Stop) = last {
+        let mut line = Vec::new();
+        Encoding::Json.notify(&mut line, "stop", &object([]));
+        output.write_all(&line).await?;
+    }
+    output.shutdown().await
+}
+
+/// The first line.
+fn start(setup: &Setup) -> Result<Vec<u8>, String> {
+    let mut said = setup.start.clone();
+    said.insert("protocol".to_owned(), PROTOCOL.into());
+    said.insert("features".to_owned(), serde_json::Value::Array(Vec::new()));
+    let accept = setup.accept.as_ref().map(|path| path.to_string_lossy().into_owned());
+    said.insert("accept".to_owned(), accept.into());
+    let said = rmpv::ext::to_value(said)
+        .map_err(|error| format!("the configuration cannot be encoded: {error}"))?;
+    let mut line = Vec::new();
+    Encoding::Json.notify(&mut line, "start", &said);
+    Ok(line)
+}
+
+fn launch(setup: &Setup) -> Launch {
+    let accept = setup.accept.as_ref().map(|path| (ACCEPT.into(), path.clone().into_os_string()));
+    Launch {
+        environment: setup.environment.iter().cloned().chain(accept).collect(),
+        limits: Limits { memory: setup.memory_limit, ..Limits::default() },
+        granted: setup.accept.iter().cloned().collect(),
+        channel: true,
+        ..Launch::of(setup.command.iter().cloned())
+    }
+}
+
+/// Two sockets that are connected: one for here, and one to be handed over.
+pub(super) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = StdStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
+}
