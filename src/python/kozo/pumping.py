@@ -54,7 +54,7 @@ class Parcel(NamedTuple):
     drop: Callable[[], None]
 
 
-def parcel(connection: SocketLike, report: Callable[[Exception, str], object]) -> Parcel:
+def parcel(connection: SocketLike, report: Callable[[BaseException, str], object]) -> Parcel:
     """Make a socket, or something like one, ready for the Node."""
     if isinstance(connection, socket.socket) and _is_plain(connection):
         return Parcel(connection.detach(), lambda: None, lambda: None)
@@ -64,7 +64,7 @@ def parcel(connection: SocketLike, report: Callable[[Exception, str], object]) -
     return _pumped(_SocketEnd(connection), report)
 
 
-def parcel_of_channel(channel: Channel, report: Callable[[Exception, str], object]) -> Parcel:
+def parcel_of_channel(channel: Channel, report: Callable[[BaseException, str], object]) -> Parcel:
     """Make a Channel ready for the Node."""
     return _pumped(_ChannelEnd(channel), report)
 
@@ -130,11 +130,11 @@ class _ChannelEnd:
         return data
 
     def close(self) -> None:
-        self._channel._is_alive = False  # noqa: SLF001 - the two belong together
+        self._channel._kozo_is_alive = False  # noqa: SLF001 - the two belong together
         self._channel.close()
 
 
-def _pumped(end: End, report: Callable[[Exception, str], object]) -> Parcel:
+def _pumped(end: End, report: Callable[[BaseException, str], object]) -> Parcel:
     own, theirs = socket.socketpair()
     pump = _Pump(end, own, report)
     return Parcel(theirs.detach(), pump.begin, pump.close)
@@ -143,7 +143,7 @@ def _pumped(end: End, report: Callable[[Exception, str], object]) -> Parcel:
 class _Pump:
     """Passes on what comes from either end of a stream, until the Node closes it."""
 
-    def __init__(self, end: End, own: socket.socket, report: Callable[[Exception, str], object]) -> None:
+    def __init__(self, end: End, own: socket.socket, report: Callable[[BaseException, str], object]) -> None:
         self._end, self._own, self._report = end, own, report
         self._is_over = False
         self._inward = threading.Thread(target=self._guard, args=[self._bring_in], name="kozo-inward", daemon=True)

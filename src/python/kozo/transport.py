@@ -79,8 +79,9 @@ class Channel:
 
     def __init__(self, fromNode: SystemNode, toNode: SystemNode) -> None:
         """Be a connection from this Node to that one; one of the two is the Node that this program is on."""
-        self._from_node, self._to_node = fromNode, toNode
-        self._is_alive = True
+        # Names that no class derived from this one takes by chance.
+        self.__from_node, self.__to_node = fromNode, toNode
+        self._kozo_is_alive = True
 
     # To be overridden.
 
@@ -99,15 +100,15 @@ class Channel:
 
     def getFromNode(self) -> SystemNode:
         """Give the Node that has connected."""
-        return self._from_node
+        return self.__from_node
 
     def getToNode(self) -> SystemNode:
         """Give the Node that was connected to."""
-        return self._to_node
+        return self.__to_node
 
     def isAlive(self) -> bool:
         """Tell whether it is still to be used."""
-        return self._is_alive
+        return self._kozo_is_alive
 
 
 class Transport:
@@ -128,8 +129,9 @@ class Transport:
         self, name: str, node: SystemNode, type: str, options: Mapping[str, Any], keys: Keys | None = None
     ) -> None:
         """Be the Transport of this name, Node and type, with these options."""
-        self._name, self._node, self._type = name, node, type
-        self._options, self._keys = options, keys
+        # Names that no class derived from this one takes by chance.
+        self.__name, self.__node, self.__type = name, node, type
+        self.__options, self.__keys = options, keys
 
     # To be overridden.
 
@@ -173,23 +175,23 @@ class Transport:
 
     def __getitem__(self, option: str) -> Any:
         """Give the value of an option; None for one that there is not."""
-        return self._options.get(option)
+        return self.__options.get(option)
 
     def getName(self) -> str:
         """Give its name."""
-        return self._name
+        return self.__name
 
     def getType(self) -> str:
         """Give its type."""
-        return self._type
+        return self.__type
 
     def getNode(self) -> SystemNode:
         """Give its Node."""
-        return self._node
+        return self.__node
 
     def isSelf(self) -> bool:
         """Tell whether its Node is the one that this program is on."""
-        return self._node.isSelf()
+        return self.__node.isSelf()
 
     def sign(self, data: bytes) -> str:
         """Sign up to 16 KiB with the key of this Node.
@@ -216,13 +218,13 @@ class Transport:
         self._with_keys().log(_line(parts), "error")
 
     def _with_keys(self) -> Keys:
-        if self._keys is None:
+        if self.__keys is None:
             raise KozoError("a Transport can do this from `init` on, not before")
-        return self._keys
+        return self.__keys
 
     def __str__(self) -> str:
         """Show where it is."""
-        return f"{self._name}@{self._node}"
+        return f"{self.__name}@{self.__node}"
 
 
 class AuthenticatedTransport(Transport):

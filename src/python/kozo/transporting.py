@@ -40,6 +40,10 @@ _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _SAME = 10.0
 
 
+#: What goes wrong in the code of a Transport, which ends nothing but what it was asked for.
+_WRONG = (Exception, SystemExit)
+
+
 class _Ready(NamedTuple):
     """A connection, and what to say of it."""
 
@@ -67,6 +71,7 @@ class Running:
         self._under_way: set[Any] = set()
         self._cancelled: set[Any] = set()
         self._last_shown: dict[str, float] = {}
+        os.set_inheritable(_CHANNEL, False)  # noqa: FBT003 - it takes no names
         self._talk = Talk(Stream(_CHANNEL, _CHANNEL), self._asked, self._notice)
         self._answers: dict[str, Callable[[dict[str, Any]], object]] = {
             "listen": self._listen,
@@ -109,8 +114,13 @@ class Running:
                 self._under_way.add(number)
         if is_too_much:
             self._talk.refuse(number, f"{_MOST_REQUESTS} requests are under way: does `connect` have a timeout?")
-        else:
+            return
+        try:
             self._spawn(self._answer, number, method, do, params)
+        except RuntimeError as error:
+            # There are too many threads. There may be fewer later.
+            self._done(number)
+            self._talk.refuse(number, str(error))
 
     def _spawn(self, call: Callable[..., None], *args: Any) -> None:
         def guarded() -> None:
@@ -124,7 +134,7 @@ class Running:
         self._has_begun.wait()
         try:
             if self._problem is not None:
-                raise KozoError(self._problem)  # noqa: TRY301 - it is answered as all others are
+                raise KozoError(self._problem)
             result = do(params)
             is_wanted = self._done(number)
             if isinstance(result, _Ready):
@@ -133,7 +143,8 @@ class Running:
                 self._talk.respond(number, result)
         except DisconnectedError:
             raise
-        except Exception as error:  # noqa: BLE001 - the Node is told, and may ask for something else
+        except _WRONG as error:
+            # The Node is told, and may ask for something else.
             self._done(number)
             self._talk.refuse(number, self._blame(error, method))
 
@@ -158,13 +169,13 @@ class Running:
             raise
         ready.parcel.begin()
 
-    def _blame(self, error: Exception, about: str) -> str:
+    def _blame(self, error: BaseException, about: str) -> str:
         """Say what went wrong: in the journal too, unless it is what goes wrong with networks."""
         if isinstance(error, OSError | KozoError) and about == "connect":
             return str(error) or type(error).__name__
         return self._report(error, about)
 
-    def _report(self, error: Exception, about: str) -> str:
+    def _report(self, error: BaseException, about: str) -> str:
         return failing.report(error, about, None)
 
     # The Transports.
@@ -177,7 +188,8 @@ class Running:
             if not self._accepts:
                 # Else when the Node lets it listen.
                 self._own.bind()
-        except Exception as error:  # noqa: BLE001 - each request is answered with it
+        except _WRONG as error:
+            # Each request is answered with it.
             self._problem = self._report(error, "the start")
         finally:
             self._has_begun.set()
@@ -216,7 +228,8 @@ class Running:
     def _init_other(self, key: tuple[str, str]) -> None:
         try:
             self._known[key][0].init()
-        except Exception as error:  # noqa: BLE001 - others can be connected to
+        except _WRONG as error:
+            # Others can be connected to.
             self._report(error, f"the Transport {key[1]}@{key[0]}")
             del self._known[key]
 
@@ -300,7 +313,8 @@ class Running:
                     continue
             except DisconnectedError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the next one may fare better
+            except _WRONG as error:
+                # The next one may fare better.
                 self._complain(error)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             self._is_stopping.wait(pause)
@@ -313,7 +327,7 @@ class Running:
         connection = own.acceptUnauthenticatedConnection()
         return None if connection is None else self._ready(connection, own.getName())
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, error: BaseException) -> None:
         if isinstance(error, TimeoutError) and error.errno is None:
             # It looks from time to time whether it is to do something else.
             return

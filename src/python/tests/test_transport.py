@@ -342,6 +342,8 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
             return None
         if self.count == 3:
             return 7
+        if self.count == 4:
+            sys.exit("enough")
         return connection
 """
     system, file = example(tmp_path, more)
@@ -349,12 +351,13 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
         scribe.ask("listen")
         line = file.read_text()[: file.read_text().index("raise Zero")].count("\n") + 1
         (where,), _ = clock.ask("addresses", **clock.of("scribe"))
-        for _ in range(3):
+        for _ in range(4):
             clock.connect("scribe", address=where, index=0)[1].close()
         scribe.wait_for_error(
             f"<3>example.py:{line}: ZeroDivisionError: on purpose (in acceptUnauthenticatedConnection"
         )
         scribe.wait_for_error("<3>KozoError: 7 is no socket: it has no `send` (for what it accepts)")
+        scribe.wait_for_error("SystemExit: enough (in acceptUnauthenticatedConnection")
         _, out = clock.connect("scribe", address=where, index=0)
         out.settimeout(60)
         exchange(out, scribe.take().connection)

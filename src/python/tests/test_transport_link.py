@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 from typing import Any
@@ -24,11 +23,11 @@ def free_port() -> int:
         return number
 
 
-def start(system: Any, type_name: str) -> tuple[Any, Any]:
+def start_pair(system: Any, type_name: str, text: str | None = None) -> tuple[Any, Any]:
     """Start two Nodes that have no other Transport than one of this type, named `air`."""
     folder = system.folder / "transports"
     folder.mkdir()
-    shutil.copy(HERE / f"{type_name}.py", folder)
+    (folder / f"{type_name}.py").write_text(text or (HERE / f"{type_name}.py").read_text())
     system.options += f"transportPath: {folder}\n"
     for name in ("clock", "scribe"):
         system.node(name)
@@ -71,7 +70,7 @@ def transport(node: Any) -> Any:
 
 
 def test_a_link_outlives_a_program_that_hands_it_over(system: Any) -> None:
-    clock, scribe = start(system, "seed_tcp")
+    clock, scribe = start_pair(system, "seed_tcp")
     clock.wait_for_peer("scribe")
     exchange(system)
     for node in (clock, scribe):
@@ -81,7 +80,7 @@ def test_a_link_outlives_a_program_that_hands_it_over(system: Any) -> None:
 
 
 def test_a_link_of_a_transport_that_authenticates(system: Any) -> None:
-    clock, scribe = start(system, "bare")
+    clock, scribe = start_pair(system, "bare")
     clock.wait_for_peer("scribe")
     exchange(system)
     # The bytes pass through it, so this ends the link, and begins another.
@@ -93,7 +92,7 @@ def test_a_link_of_a_transport_that_authenticates(system: Any) -> None:
 
 
 def test_what_it_raises_is_in_the_journal(system: Any) -> None:
-    clock, _ = start(system, "seed_tcp")
+    clock, _ = start_pair(system, "seed_tcp")
     file = system.folder / "transports/seed_tcp.py"
     text = file.read_text()
     line = text[: text.index("connection.settimeout(10)")].count("\n") + 1

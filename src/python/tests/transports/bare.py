@@ -15,7 +15,7 @@ import socket
 import struct
 import time
 
-from kozo import Channel, Transport, kozoSystem
+from kozo import Channel, KozoError, Transport, kozoSystem
 
 PRIME = int(
     "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
@@ -138,7 +138,7 @@ class Bare(Transport):
             channel = self._introduce(connection, expected)
             connection.settimeout(None)
             return channel
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, KozoError) as error:
             self.warn("no Peer:", error)
             connection.close()
             return None
