@@ -17,7 +17,8 @@ A file is a Role with functions that are called for Messages, and `run()` at its
 
     kozo.run()
 
-`kozo.aio` has the same for asyncio, and `Role`, `kozo.messages` and `kozo.helpers` are the API of 2014.
+`kozo.aio` has the same for asyncio, and `Role`, `Transport`, `kozo.messages` and `kozo.helpers` are the API
+of 2014.
 """
 
 from __future__ import annotations
@@ -53,6 +54,21 @@ if TYPE_CHECKING:
     from .errors import (
         SeveralNodesError as SeveralNodesError,
     )
+    from .info import (
+        NODE_NAME as NODE_NAME,
+    )
+    from .info import (
+        ROLE_NAME as ROLE_NAME,
+    )
+    from .info import (
+        ROLENODE_NAME as ROLENODE_NAME,
+    )
+    from .info import (
+        TRANSPORT_NAME as TRANSPORT_NAME,
+    )
+    from .info import (
+        TRANSPORTNODE_NAME as TRANSPORTNODE_NAME,
+    )
     from .message import Message as Message
     from .node import Node as Node
     from .node import Receiver as Receiver
@@ -83,15 +99,6 @@ if TYPE_CHECKING:
     from .role import (
         when as when,
     )
-    from .roleinfo import (
-        NODE_NAME as NODE_NAME,
-    )
-    from .roleinfo import (
-        ROLE_NAME as ROLE_NAME,
-    )
-    from .roleinfo import (
-        ROLENODE_NAME as ROLENODE_NAME,
-    )
     from .settings import option as option
     from .system import (
         KozoSystem as KozoSystem,
@@ -104,6 +111,15 @@ if TYPE_CHECKING:
     )
     from .system import (
         kozoSystem as kozoSystem,
+    )
+    from .transport import (
+        AuthenticatedTransport as AuthenticatedTransport,
+    )
+    from .transport import (
+        Channel as Channel,
+    )
+    from .transport import (
+        Transport as Transport,
     )
 
 __version__ = "0.1.0"
@@ -121,12 +137,13 @@ _PLACES = {
         "RefusedError",
         "SeveralNodesError",
     ),
+    "info": ("NODE_NAME", "ROLE_NAME", "ROLENODE_NAME", "TRANSPORT_NAME", "TRANSPORTNODE_NAME"),
     "message": ("Message",),
     "node": ("Node", "Receiver"),
-    "roleinfo": ("NODE_NAME", "ROLE_NAME", "ROLENODE_NAME"),
     "settings": ("option",),
     "system": ("KozoSystem", "SystemNode", "kozoConfig", "kozoSystem"),
     "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
+    "transport": ("AuthenticatedTransport", "Channel", "Transport"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

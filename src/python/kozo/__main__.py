@@ -1,6 +1,6 @@
-"""Runs a file as a Role: `python3 -m kozo FILE [ARGUMENT]...`, as a Node does with files that are not executable.
+"""Runs a file as a Role or a Transport: `python3 -m kozo FILE [ARGUMENT]...`, as a Node does with files that are not executable.
 
-The file is one that ends with `kozo.run()`, or one of the API of 2014, with a `roleInfo`.
+The file is one that ends with `kozo.run()`, or one of the API of 2014, with a `roleInfo` or a `transportInfo`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def run_file(file: str) -> None:
-    """Run a file, and the Role that is in it."""
+    """Run a file, and the Role or Transport that is in it."""
     try:
         with open(file, "rb") as source:
             code = compile(source.read(), file, "exec")
@@ -42,9 +42,18 @@ def run_file(file: str) -> None:
     if info is not None:
         _run_classic(info)
         return
+    info = getattr(module, "transportInfo", None)
+    if info is not None:
+        from .transporting import run
+
+        run(info)
+        return
     role = sys.modules.get("kozo.role")
     if role is None or not role.program.has_run:
-        print(f"{file}: it has neither kozo.run() nor a roleInfo, so it is no Role", file=sys.stderr)
+        print(
+            f"{file}: it has neither kozo.run() nor a roleInfo or transportInfo, so it is no Role and no Transport",
+            file=sys.stderr,
+        )
         raise SystemExit(1)
 
 

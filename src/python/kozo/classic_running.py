@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from . import stdio
 from .conversation import LONGEST_WAIT, Conversation, Start
 from .errors import DisconnectedError, KozoStopError
+from .info import options
 from .messages import RoleMessage, of
-from .roleinfo import description, interest, options
+from .roleinfo import description, interest
 from .system import begin, kozoSystem
 from .values import pack, tuples
 
@@ -103,9 +104,9 @@ class Running:
         return description(self.info)
 
     def _begin(self, peer: Conversation | Node, start: Start) -> None:
-        begin(start)
+        begin(start.node, start.said)
         self.peer, self.node, self.stored = peer, start.node, tuples(start.stored)
-        self._role = self.info["class"](start.role, options(self.info, start))
+        self._role = self.info["class"](start.role, options(self.info, start.options, start.role, start.node))
         self._messages = deque(maxlen=max(1, self._role.getMessageQueueLength()))
         self._role._running = self  # noqa: SLF001 - the two belong together
 

@@ -190,7 +190,7 @@ class Conversation:
             self._answers[self._number] = None
             return self._number
 
-    def _ask(self, number: int, line: bytes) -> dict[str, Any]:
+    def _ask(self, number: int, line: bytes) -> Any:
         try:
             self.write(line)
             if not self.wait(lambda: self._answers[number] is not None, PATIENCE):
@@ -203,7 +203,7 @@ class Conversation:
         """Tell whether the answer is there."""
         return self._answers.get(number) is not None
 
-    def answer(self, number: int) -> dict[str, Any]:
+    def answer(self, number: int) -> Any:
         """Give the answer that is there.
 
         Raises:
@@ -212,8 +212,7 @@ class Conversation:
         answer = self._answers.pop(number) or {}
         if "error" in answer:
             raise RefusedError(answer["error"]["message"])
-        result: dict[str, Any] = answer["result"]
-        return result
+        return answer["result"]
 
     # What the Node says.
 

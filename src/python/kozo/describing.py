@@ -63,8 +63,12 @@ def usage(command: str, said: dict[str, Any]) -> str:
         "",
         "Attaches to a Node of this machine as a Role. In a folder of rolePath, the Node starts it.",
     ]
-    if said["config"]:
-        lines += ["", "Options of the Role:"]
+    return "\n".join(lines + option_lines("Role", said))
+
+
+def option_lines(what: str, said: dict[str, Any]) -> list[str]:
+    """Give the part of `--help` that tells of options."""
+    lines = ["", f"Options of the {what}:"] if said["config"] else []
     for option, told in said["config"].items():
         if "default" not in told:
             default = " (required)"
@@ -72,4 +76,4 @@ def usage(command: str, said: dict[str, Any]) -> str:
             default = "" if told["default"] is None else f" (default {json.dumps(told['default'], ensure_ascii=False)})"
         meaning = told.get("description")
         lines.append(f"  {option}{default}: {meaning}" if meaning else f"  {option}{default}")
-    return "\n".join(lines)
+    return lines

@@ -1,4 +1,4 @@
-"""Exceptions in a Role, in the journal with file and line."""
+"""Exceptions in a program, in the journal with file and line."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 _OWN = os.path.dirname(os.path.abspath(__file__))
 
 
-def report(error: BaseException, about: object, peer: Conversation | Node | None) -> None:
-    """Show an exception: to the journal, or to who has started the program by hand as well."""
+def report(error: BaseException, about: object, peer: Conversation | Node | None) -> str:
+    """Show an exception: to the journal, or to who has started the program by hand as well. Give its last line."""
     shown = traceback.TracebackException.from_exception(error)
     # What went on in here would hide what went on there.
     frames = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
     shown.stack = traceback.StackSummary.from_list(frames)
     lines = "".join(shown.format()).splitlines()
     summary = _summary(error, frames, about)
-    if stdio.is_spoken_to():
+    if stdio.is_spoken_to() or stdio.is_transport():
         # Levels as sd-daemon(3) has them. The last line is the one that `kozoctl role` shows of a Role that has failed.
         sys.stderr.write("".join(f"<3>{line}\n" for line in [*lines, summary]))
-        return
+        return summary
     sys.stderr.write("\n".join(lines) + "\n")
     if peer is not None:
         peer.log(summary, "error")
+    return summary
 
 
 def _summary(error: BaseException, frames: list[traceback.FrameSummary], about: object) -> str:

@@ -174,6 +174,16 @@ def _shown(text: object) -> str:
     return shown.encode(errors="backslashreplace").decode()
 
 
+def answer(number: object, result: object) -> bytes:
+    """Write the answer to a request of the Node."""
+    return codec.dump({"jsonrpc": "2.0", "id": number, "result": result}) + b"\n"
+
+
+def refusal(number: object, text: str, code: int) -> bytes:
+    """Write that a request of the Node comes to nothing, and why."""
+    return codec.dump({"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": _shown(text)}}) + b"\n"
+
+
 def check_length(line: bytes) -> None:
     """Refuse a line that the Node would not read.
 

@@ -29,6 +29,11 @@ def is_spoken_to() -> bool:
         return False
 
 
+def is_transport() -> bool:
+    """Tell whether a Node has started this program as a Transport, with which it speaks elsewhere."""
+    return bool(os.environ.get("KOZO_RUN")) and "KOZO_TRANSPORT" in os.environ
+
+
 def is_described() -> bool:
     """Tell whether this program was asked what it is."""
     return sys.argv[1:] == ["--describe"]

@@ -97,6 +97,20 @@ class Stream:
             with self._turn:
                 self._write_gathered()
 
+    def hand_over(self, data: bytes, descriptor: int) -> None:
+        """Write whole lines now, over a Unix socket, and a descriptor with them.
+
+        Raises:
+            OSError: The other side reads no more, or has too many descriptors to take yet.
+        """
+        import socket
+
+        with self._turn:
+            self._write_gathered()
+            with socket.socket(fileno=os.dup(self._writing)) as connection:
+                sent = socket.send_fds(connection, [data], [descriptor])
+                connection.sendall(data[sent:])
+
     def _write_gathered(self) -> None:
         if self._broken is not None:
             # Behind `close` the number of the descriptor may be that of another file.

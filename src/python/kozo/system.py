@@ -9,8 +9,6 @@ from .errors import KozoError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .conversation import Start
-
 
 class SystemNode:
     """A Node of the System."""
@@ -23,7 +21,7 @@ class SystemNode:
         return self._name
 
     def isSelf(self) -> bool:
-        """Tell whether the Role is on it."""
+        """Tell whether this program is on it."""
         return self._is_self
 
     def getPublicKey(self) -> list[str]:
@@ -62,7 +60,7 @@ class SenderRole:
 
 
 class KozoSystem:
-    """The Nodes of the System: the one that the Role is on, and its Peers."""
+    """The Nodes of the System: the one that this program is on, and its Peers."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, SystemNode] = {}
@@ -77,7 +75,7 @@ class KozoSystem:
         return self._nodes.get(name)
 
     def getSelfNode(self) -> SystemNode | None:
-        """Give the Node that the Role is on; None before it runs."""
+        """Give the Node that this program is on; None before it runs."""
         return self._own
 
     def known(self, name: str, *, is_self: bool = False) -> SystemNode:
@@ -98,20 +96,20 @@ class KozoSystem:
 
 
 _system = KozoSystem()
-_start: Start | None = None
+_said: Mapping[str, Any] | None = None
 
 
-def begin(start: Start) -> None:
-    """Know what the Node says first."""
-    global _start  # noqa: PLW0603 - a process is one Role
-    _start = start
-    _system.known(start.node, is_self=True)
+def begin(node: str, said: Mapping[str, Any]) -> None:
+    """Know the Node of this program, and what it says first: `config`, and the `keys` of Nodes by their names."""
+    global _said  # noqa: PLW0603 - a process is one Role or one Transport
+    _said = said
+    _system.known(node, is_self=True)
 
 
 def _told(name: str) -> dict[str, Any]:
-    if _start is None:
+    if _said is None:
         raise KozoError("what the Node tells of the System is known from `localInit` on, not before")
-    found: dict[str, Any] = _start.said.get(name) or {}
+    found: dict[str, Any] = _said.get(name) or {}
     return found
 
 

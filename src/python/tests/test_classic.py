@@ -296,7 +296,8 @@ def test_a_file_that_is_no_role_is_told_so(tmp_path: pathlib.Path) -> None:
     file.write_text("print('hello')")
     done = subprocess.run([sys.executable, "-m", "kozo", file], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"{file}: it has neither kozo.run() nor a roleInfo, so it is no Role\n"
+    said = "it has neither kozo.run() nor a roleInfo or transportInfo, so it is no Role and no Transport"
+    assert done.stderr == f"{file}: {said}\n"
 
 
 def test_rpio_says_what_is_missing() -> None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from test_role import put, start
+from test_transport_link import exchange, start_pair
 
 import kozo
 
@@ -32,7 +33,7 @@ def test_the_script(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_roles(system: Any, roles: pathlib.Path) -> None:
-    short, long, _ = blocks()[1:]
+    short, long, _, _ = blocks()[1:]
     put(roles, "doorbell", short)
     start(system, "doorbell")
     with kozo.attach() as node, node.receive("event", "rung") as rung:
@@ -45,6 +46,12 @@ def test_the_roles(system: Any, roles: pathlib.Path) -> None:
     with kozo.attach() as node, node.receive("reply", "ring") as replies:
         node.send("order", "ring", channel="back door")
         assert next(replies).data == "ding"
+
+
+def test_the_transport(system: Any) -> None:
+    clock, _ = start_pair(system, "air", blocks()[-1])
+    clock.wait_for_peer("scribe")
+    exchange(system)
 
 
 def test_it_is_two_screens_at_most() -> None:

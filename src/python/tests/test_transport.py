@@ -1,0 +1,602 @@
+"""Transports to the text of 2014, towards a Node that the test plays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from kit import until
+from playing import PlayedNode, PlayedSystem, Refused
+
+HERE = pathlib.Path(__file__).parent / "transports"
+
+
+def port() -> int:
+    """Give a port that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
+
+
+def received(connection: socket.socket, size: int) -> bytes:
+    """Read so many bytes."""
+    parts = bytearray()
+    while len(parts) < size and (data := connection.recv(65536)):
+        parts += data
+    return bytes(parts)
+
+
+def described(file: pathlib.Path) -> Any:
+    command: list[str | pathlib.Path] = [sys.executable, "-m", "kozo", file, "--describe"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def exchange(one: socket.socket, other: socket.socket) -> None:
+    """Have each side send a megabyte to the other at once, and compare what arrives."""
+    data = [os.urandom(1024 * 1024) for _ in range(2)]
+    ends = (one, other)
+    senders = [threading.Thread(target=end.sendall, args=[mine]) for end, mine in zip(ends, data, strict=True)]
+    for sender in senders:
+        sender.start()
+    got = [b"", b""]
+
+    def read(number: int) -> None:
+        got[number] = received(ends[number], 1024 * 1024)
+
+    readers = [threading.Thread(target=read, args=[number]) for number in range(2)]
+    for thread in readers:
+        thread.start()
+    for thread in [*senders, *readers]:
+        thread.join()
+    assert got == data[::-1]
+
+
+# The examples.
+
+
+def seed_tcp(folder: pathlib.Path) -> PlayedSystem:
+    options = {"address": "127.0.0.1", "port": port()}
+    return PlayedSystem(folder, "seed_tcp", clock=options, scribe={**options, "port": port()})
+
+
+def test_one_to_the_text_of_2014(tmp_path: pathlib.Path) -> None:
+    system, file = seed_tcp(tmp_path), HERE / "seed_tcp.py"
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        assert scribe.ask("listen") == ({}, None)
+        assert clock.ask("canConnect", **clock.of("scribe")) == (True, None)
+        assert clock.ask("addresses", **clock.of("scribe")) == (["127.0.0.1"], None)
+        result, out = clock.connect("scribe", address="127.0.0.1", index=0)
+        assert result == {"address": f"127.0.0.1:{system.nodes['scribe']['transports']['air']['options']['port']}"}
+        accepted = scribe.take()
+        assert accepted.params == {"address": f"127.0.0.1:{out.getsockname()[1]}"}
+        out.settimeout(60)
+        exchange(out, accepted.connection)
+        # They are the sockets themselves, so they outlive the programs.
+        assert {out.family, accepted.connection.family} == {socket.AF_INET}
+        clock.process.kill()
+        scribe.process.kill()
+        clock.process.wait()
+        scribe.process.wait()
+        exchange(out, accepted.connection)
+
+
+def test_one_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    system, file = seed_tcp(tmp_path), HERE / "seed_tcp.py"
+    with PlayedNode(system, "clock", file) as clock:
+        with pytest.raises(Refused, match=r"127\.0\.0\.1 does not lead to air@scribe now"):
+            clock.connect("scribe", address="127.0.0.1", index=0)
+        # Options of a Peer that have changed.
+        system.nodes["scribe"]["transports"]["air"]["options"] = {"address": "a, b", "port": 1}
+        assert clock.ask("addresses", **clock.of("scribe"))[0] == ["a", "b"]
+        with pytest.raises(Refused) as refused:
+            clock.ask("dance")
+        assert refused.value.code == -32601
+
+
+def bare(folder: pathlib.Path) -> PlayedSystem:
+    options = {"address": "127.0.0.1", "port": port()}
+    return PlayedSystem(folder, "bare", clock=options, scribe={**options, "port": port()})
+
+
+def test_one_that_authenticates(tmp_path: pathlib.Path) -> None:
+    system, file = bare(tmp_path), HERE / "bare.py"
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        with pytest.raises(Refused) as refused:
+            clock.ask("addresses", **clock.of("scribe"))
+        assert refused.value.code == -32601
+        result, out = clock.connect("scribe", address=None, index=0)
+        accepted = scribe.take()
+        assert (result["peer"], accepted.params["peer"]) == ("scribe", "clock")
+        assert accepted.params["address"].startswith("127.0.0.1:")
+        out.settimeout(60)
+        exchange(out, accepted.connection)
+        out.close()
+        assert accepted.connection.recv(1) == b""
+
+
+def test_one_that_authenticates_lets_no_other_in(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "other").mkdir()
+    system, file = bare(tmp_path), HERE / "bare.py"
+    # Its `clock` has another key.
+    other = bare(tmp_path / "other")
+    other.nodes["scribe"] = system.nodes["scribe"]
+    with PlayedNode(other, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        with pytest.raises(Refused, match="`connect` came to nothing for air@scribe"):
+            clock.connect("scribe", address=None, index=0)
+        until("it says why", lambda: [line for line in scribe.said if line.get("method") == "log"])
+        logged = next(line for line in scribe.said if line.get("method") == "log")
+        assert logged["params"] == {"level": "warning", "text": "no Peer: this is not the signature of clock"}
+        assert scribe.accepted.empty()
+
+
+# All that a Transport can override and call.
+
+BASE = """
+import socket, sys, threading, time
+from kozo import *
+from kozo import AuthenticatedTransport, Transport, Channel, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
+from kozo import kozoSystem
+
+def tell(*parts):
+    print(*parts, file=sys.stderr)
+
+class Example(AuthenticatedTransport):
+    def bind(self):
+        AuthenticatedTransport.bind(self)
+        self.listening = socket.create_server(("127.0.0.1", self["port"]))
+
+    def acceptUnauthenticatedConnection(self):
+        return self.listening.accept()[0]
+
+    def getUnauthenticatedConnectAddresses(self, otherTransport):
+        return [("127.0.0.1", otherTransport["port"])]
+
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        return socket.create_connection(address)
+{more}
+
+transportInfo = {{"format": "1.0", "class": Example, "config": {{"port": {{"default": 9001}}, {options}}}}}
+"""
+
+
+def example(folder: pathlib.Path, more: str = "", options: str = "") -> tuple[PlayedSystem, pathlib.Path]:
+    """Give a System with two Nodes, and a file with a Transport that has more methods."""
+    file = folder / "example.py"
+    file.write_text(BASE.format(more=more, options=options))
+    return PlayedSystem(folder, "example", clock={"port": port()}, scribe={"port": port()}), file
+
+
+def pair(clock: PlayedNode, scribe: PlayedNode) -> tuple[socket.socket, socket.socket]:
+    """Connect one to the other, and give both ends."""
+    scribe.ask("listen")
+    (where,), _ = clock.ask("addresses", **clock.of("scribe"))
+    _, out = clock.connect("scribe", address=where, index=0)
+    out.settimeout(60)
+    return out, scribe.take().connection
+
+
+def test_what_is_called_where(tmp_path: pathlib.Path) -> None:
+    more = """
+    def init(self):
+        AuthenticatedTransport.init(self)
+        tell("init", self, self.isSelf(), self.getNode().getName(), self["port"] == 9001, self["name"], self["both"],
+             self["none"])
+
+    def localInit(self):
+        AuthenticatedTransport.localInit(self)
+        tell("localInit", self, kozoConfig("heartbeat"), self.getNode().getPublicKey()[0],
+             sorted(node.getName() for node in kozoSystem().getNodes()))
+
+    def bind(self):
+        tell("bind", self)
+"""
+    options = '"name": {"default": TRANSPORT_NAME}, "both": {"default": TRANSPORTNODE_NAME}'
+    system, file = example(tmp_path, more, options)
+    system.nodes["attic"] = {
+        "publicKey": "ssh-ed25519 AAAA",
+        "transports": {"ground": {"type": "example", "options": {}}},
+    }
+    system.nodes["cellar"] = {"publicKey": "ssh-ed25519 AAAA", "transports": {"air": {"type": "tcp", "options": {}}}}
+    with PlayedNode(system, "clock", file) as clock:
+        clock.wait_for_error("localInit")
+        inits = sorted(line for line in clock.errors if line.startswith("init"))
+        assert inits == [
+            "init air@clock True clock False air air@clock None",
+            "init air@scribe False scribe False air air@scribe None",
+            "init ground@attic False attic True ground ground@attic None",
+        ]
+        local = [line for line in clock.errors if not line.startswith("init")]
+        assert local == ["localInit air@clock 10.0 ssh-ed25519 ['attic', 'cellar', 'clock', 'scribe']"]
+        assert not clock.ask("canConnect", **clock.of("cellar"))[0]
+        clock.notify("stop")
+        assert clock.process.wait(5) == 0
+
+
+def test_addresses_are_anything_and_tried_one_by_one(tmp_path: pathlib.Path) -> None:
+    more = """
+    class Place:
+        def __init__(self, port):
+            self.port = port
+
+    def getUnauthenticatedConnectAddresses(self, otherTransport):
+        yield None
+        yield "raises"
+        yield self.Place(otherTransport["port"])
+
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        if address == "raises":
+            raise ZeroDivisionError("on purpose")
+        if address is None:
+            return None
+        assert addressIndex == 2
+        return socket.create_connection(("127.0.0.1", address.port))
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        where, _ = clock.ask("addresses", **clock.of("scribe"))
+        assert where[:2] == ["None", "raises"]
+        with pytest.raises(Refused, match="None does not lead to air@scribe now"):
+            clock.connect("scribe", address=where[0], index=0)
+        line = file.read_text()[: file.read_text().index("raise Zero")].count("\n") + 1
+        said = f"example.py:{line}: ZeroDivisionError: on purpose (in getUnauthenticatedSocket, for connect)"
+        with pytest.raises(Refused) as refused:
+            clock.connect("scribe", address=where[1], index=1)
+        assert str(refused.value) == said
+        clock.wait_for_error(f"<3>{said}")
+        _, out = clock.connect("scribe", address=where[2], index=2)
+        out.settimeout(60)
+        exchange(out, scribe.take().connection)
+
+
+def test_it_says_what_it_is(tmp_path: pathlib.Path) -> None:
+    _, file = example(tmp_path)
+    said = {"kind": "transport", "priority": "meh", "canAccept": True, "authenticates": False}
+    config = {"port": {"default": 9001, "kind": "number"}}
+    assert described(file) == {"format": "1.0", "config": config, **said}
+    other = tmp_path / "other"
+    other.mkdir()
+    more = """
+    def canConnect(self, otherTransport):
+        return otherTransport.getType() == "tcp" and otherTransport["address"] == "b"
+
+    def canAccept(self):
+        return False
+
+    def getPriority(self):
+        return self.Priority_WORST if self["port"] == 9001 else self.Priority_BEST
+"""
+    system, file = example(other, more)
+    assert described(file) == {
+        "format": "1.0",
+        "config": config,
+        **said,
+        "priority": "worst",
+        "canAccept": False,
+        "connectsTo": ["*"],
+    }
+    with PlayedNode(system, "clock", file) as clock:
+        tcp = {"node": "scribe", "transport": "wire", "type": "tcp"}
+        assert clock.ask("canConnect", **tcp, options={"address": "b"})[0] is True
+        assert clock.ask("canConnect", **tcp, options={"address": "c"})[0] is False
+    # It depends on options, so the Node has to ask.
+    file.write_text(BASE.format(more=more.replace("return False", "return self['port'] == 9002"), options=""))
+    assert described(file)["canAccept"] is True
+    bare = described(HERE / "bare.py")
+    assert (bare["authenticates"], bare["priority"], list(bare["config"]["address"])) == (True, "bad", ["description"])
+
+
+def test_one_that_cannot_accept_is_not_connected_to(tmp_path: pathlib.Path) -> None:
+    more = """
+    def canAccept(self):
+        return self["port"] != 1
+
+    def bind(self):
+        tell("bind")
+        AuthenticatedTransport.bind(self)
+"""
+    system, file = example(tmp_path, more)
+    system.nodes["scribe"]["transports"]["air"]["options"]["port"] = 1
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        assert clock.ask("canConnect", **clock.of("scribe"))[0] is False
+        assert scribe.ask("listen")[0] == {}
+        scribe.wait_for_error("bind")
+        assert scribe.errors == ["bind"]
+        assert not clock.errors
+
+
+def test_several_accept_at_once(tmp_path: pathlib.Path) -> None:
+    more = """
+    meeting = threading.Barrier(3)
+
+    def acceptUnauthenticatedConnection(self):
+        self.meeting.wait()
+        return self.listening.accept()[0]
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        out, come = pair(clock, scribe)
+        exchange(out, come)
+
+
+def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
+    more = """
+    count = 0
+
+    def acceptUnauthenticatedConnection(self):
+        connection = self.listening.accept()[0]
+        self.count += 1
+        if self.count == 1:
+            raise ZeroDivisionError("on purpose")
+        if self.count == 2:
+            return None
+        if self.count == 3:
+            return 7
+        if self.count == 4:
+            sys.exit("enough")
+        return connection
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        line = file.read_text()[: file.read_text().index("raise Zero")].count("\n") + 1
+        (where,), _ = clock.ask("addresses", **clock.of("scribe"))
+        for _ in range(4):
+            clock.connect("scribe", address=where, index=0)[1].close()
+        scribe.wait_for_error(
+            f"<3>example.py:{line}: ZeroDivisionError: on purpose (in acceptUnauthenticatedConnection"
+        )
+        scribe.wait_for_error("<3>KozoError: 7 is no socket: it has no `send` (for what it accepts)")
+        scribe.wait_for_error("SystemExit: enough (in acceptUnauthenticatedConnection")
+        _, out = clock.connect("scribe", address=where, index=0)
+        out.settimeout(60)
+        exchange(out, scribe.take().connection)
+
+
+@pytest.mark.parametrize("step", ["init", "localInit", "bind", "__init__"])
+def test_one_that_cannot_begin_says_where(tmp_path: pathlib.Path, step: str) -> None:
+    more = f"""
+    def {step}(self, *more):
+        raise KozoError("no", 7)
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock:
+        with pytest.raises(Refused, match=rf"example\.py:\d+: KozoError: no 7 \(in {step}") as refused:
+            clock.ask("listen")
+        clock.wait_for_error(f"<3>{refused.value}")
+        assert clock.process.poll() is None
+
+
+# Sockets that are none.
+
+LIKE = '''
+    class Like:
+        """Adds a number to each byte, and is strict."""
+
+        def __init__(self, connection):
+            self.connection, self.is_closed, self.timeout = connection, False, None
+            self.table = bytes((byte ^ 7) for byte in range(256))
+
+        def send(self, data):
+            assert type(data) is bytes and data and not self.is_closed
+            return self.connection.send(data[:10000].translate(self.table))
+
+        def recv(self, size):
+            assert not self.is_closed and size > 0
+            data = self.connection.recv(min(size, 10000))
+            if not data:
+                raise socket.error(104, "Connection reset by peer")
+            return data.translate(self.table)
+
+        def settimeout(self, timeout):
+            assert isinstance(timeout, float)
+            self.connection.settimeout(timeout)
+
+        def close(self):
+            self.is_closed = True
+            self.connection.close()
+            tell("closed")
+
+    def acceptUnauthenticatedConnection(self):
+        return self.Like(self.listening.accept()[0])
+
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        return self.Like(socket.create_connection(address))
+'''
+
+
+@pytest.mark.parametrize("ends_first", ["clock", "scribe"])
+def test_what_is_like_a_socket(tmp_path: pathlib.Path, ends_first: str) -> None:
+    system, file = example(tmp_path, LIKE)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        out, come = pair(clock, scribe)
+        assert out.family == socket.AF_UNIX
+        exchange(out, come)
+        first, second = (out, come) if ends_first == "clock" else (come, out)
+        first.sendall(b"the last words")
+        first.close()
+        assert received(second, 100) == b"the last words"
+        second.close()
+        clock.wait_for_error("closed")
+        scribe.wait_for_error("closed")
+        assert clock.errors == scribe.errors == ["closed"]
+
+
+def fill(connection: socket.socket) -> int:
+    """Send until nothing more is taken for a while, and give how much that was."""
+    connection.settimeout(0.5)
+    sent = 0
+    while True:
+        try:
+            sent += connection.send(bytes(65536))
+        except TimeoutError:
+            return sent
+
+
+def test_who_does_not_read_holds_nothing_up(tmp_path: pathlib.Path) -> None:
+    system, file = example(tmp_path, LIKE)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        out, come = pair(clock, scribe)
+        sent = fill(out)
+        # It waits until there is room again, and loses nothing.
+        out.settimeout(60)
+        waiting = threading.Thread(target=out.sendall, args=[b"x"])
+        waiting.start()
+        assert hashlib.sha256(received(come, sent + 1)).digest() == hashlib.sha256(bytes(sent) + b"x").digest()
+        waiting.join()
+        # One whose other side takes nothing is closed all the same.
+        fill(out)
+        out.close()
+        clock.wait_for_error("closed")
+
+
+def test_a_connection_that_fails_is_shown_and_ends(tmp_path: pathlib.Path) -> None:
+    system, file = example(tmp_path, LIKE.replace("return self.connection.send(data[:10000]", "return None and (data"))
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        out, come = pair(clock, scribe)
+        out.sendall(b"x")
+        assert out.recv(1) == b""
+        clock.wait_for_error("<3>KozoError: `send` returned None: it returns how many bytes it wrote, at least 1")
+        assert come.recv(1) == b""
+
+
+def test_what_comes_too_late_is_closed(tmp_path: pathlib.Path) -> None:
+    more = (
+        LIKE
+        + """
+    is_let_go = threading.Event()
+
+    def canConnect(self, otherTransport):
+        self.is_let_go.set()
+        return True
+
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        if addressIndex == 1:
+            tell("waits")
+            self.is_let_go.wait()
+        return self.Like(socket.create_connection(("127.0.0.1", otherTransport["port"])))
+"""
+    )
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        late = clock.begin("connect", **clock.of("scribe", address="x", index=1))
+        clock.wait_for_error("waits")
+        clock.notify("cancel", id=late)
+        _, out = clock.connect("scribe", address="x", index=0)
+        out.settimeout(60)
+        clock.ask("canConnect", **clock.of("scribe"))
+        clock.wait_for_error("closed")
+        exchange(out, scribe.take().connection)
+        assert late not in [line.get("id") for line in clock.said]
+
+
+def test_tls_is_more_than_its_socket() -> None:
+    import ssl
+
+    from kozo.pumping import _is_plain
+
+    one, other = socket.socketpair()
+    with one, other:
+        assert _is_plain(one)
+        wrapped = ssl.create_default_context().wrap_socket(one, server_hostname="clock", do_handshake_on_connect=False)
+        with wrapped:
+            assert not _is_plain(wrapped)
+
+
+# Channels.
+
+CHANNEL = """
+class Plain(Channel):
+    def __init__(self, fromNode, toNode, connection):
+        Channel.__init__(self, fromNode, toNode)
+        self.connection = connection
+
+    def send(self, bytes):
+        try:
+            return self.connection.send(bytes)
+        except OSError:
+            return None
+
+    def receive(self, bytes, timeout):
+        self.connection.settimeout(timeout)
+        try:
+            return self.connection.recv(bytes) or None
+        except OSError:
+            return None
+
+class Example(Transport):
+    def bind(self):
+        Transport.bind(self)
+        self.listening = socket.create_server(("127.0.0.1", self["port"]))
+
+    def peer(self):
+        return kozoSystem().getNodeByName("scribe" if self.getNode().getName() == "clock" else "clock")
+
+    def accept(self):
+        return Plain(self.peer(), self.getNode(), self.listening.accept()[0])
+
+    def connect(self, otherTransport):
+        if otherTransport["port"] == 1:
+            return Plain(self.getNode(), self.getNode(), None)
+        return Plain(self.getNode(), otherTransport.getNode(), socket.create_connection(("127.0.0.1", otherTransport["port"])))
+
+transportInfo["class"] = Example
+"""
+
+
+def test_a_channel_without_close(tmp_path: pathlib.Path) -> None:
+    system, file = example(tmp_path)
+    file.write_text(file.read_text() + CHANNEL)
+    assert described(file)["authenticates"] is True
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        result, out = clock.connect("scribe", address=None, index=0)
+        assert result == {"address": "air", "peer": "scribe"}
+        accepted = scribe.take()
+        assert accepted.params == {"address": "air", "peer": "clock"}
+        out.settimeout(60)
+        # Longer than one wait: what has nothing to say is not at its end.
+        out.settimeout(1.2)
+        with pytest.raises(TimeoutError):
+            out.recv(1)
+        out.settimeout(60)
+        exchange(out, accepted.connection)
+        out.close()
+        # What it has is let go of.
+        assert accepted.connection.recv(1) == b""
+        system.nodes["scribe"]["transports"]["air"]["options"] = {"port": 1}
+        with pytest.raises(Refused, match="a Channel is between this Node and another, not from clock"):
+            clock.connect("scribe", address=None, index=0)
+
+
+# By hand.
+
+
+def test_by_hand_it_says_who_runs_it() -> None:
+    command = [sys.executable, "-m", "kozo", "seed_tcp.py"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KOZO_")}
+    for more, code in ([], 2), (["--help"], 0):
+        done = subprocess.run([*command, *more], cwd=HERE, env=environment, capture_output=True, text=True, check=False)
+        said = done.stdout or done.stderr
+        assert done.returncode == code
+        assert "A Node runs it, as its Transport of the type 'seed_tcp': put it in a folder of transportPath." in said
+        assert "  address (required): An address or a list" in said
+
+
+def test_it_ends_when_the_node_does(tmp_path: pathlib.Path) -> None:
+    system, file = example(tmp_path)
+    with PlayedNode(system, "clock", file) as clock:
+        clock.ask("listen")
+        clock._socket.shutdown(socket.SHUT_RDWR)
+        assert clock.process.wait(5) == 0
