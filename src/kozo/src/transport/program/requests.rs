@@ -214,7 +214,7 @@ fn unless_unknown<T>(answer: Answer<T>, otherwise: T) -> Answer<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::sync::Arc;
 
