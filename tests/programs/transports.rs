@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
 use super::support::{INJECTOR, Injector, Program, SystemFolder, numbers, until};
 
@@ -21,9 +20,6 @@ const RELAY: &str = include_str!("transports/relay.py");
 
 /// What is logged of a link that has moved to the better one.
 const MOVED: &str = "link moved peer=\"b\" transport=\"quick\"";
-
-/// One that says what a transcript has it say.
-const REPLAY: &str = include_str!("transports/replay.py");
 
 /// The manual.
 const PAGE: &str = include_str!("../../packaging/man/kozo-transport.7");
@@ -86,56 +82,6 @@ fn the_manual_shows_that_program() {
     let (_, shown) = PAGE.split_once("\n.EX\n").unwrap();
     let (shown, _) = shown.split_once("\n.EE\n").unwrap();
     assert_eq!(shown.replace("\\-", "-").replace("\\e", "\\"), SOCAT.trim_end());
-}
-
-/// What is said in the manual, a line each.
-fn transcript() -> Vec<String> {
-    let (_, shown) = PAGE.rsplit_once("\n.EX\n").unwrap();
-    let (shown, _) = shown.split_once("\n.EE\n").unwrap();
-    let mut lines: Vec<String> = Vec::new();
-    for line in shown.replace("\\-", "-").lines() {
-        match line.strip_prefix("    ") {
-            Some(more) => lines.last_mut().unwrap().push_str(more),
-            None => lines.push(line.to_owned()),
-        }
-    }
-    lines
-}
-
-/// Whether all that is shown was said, but for what differs from machine to machine.
-fn is_said(shown: &Value, said: &Value) -> bool {
-    const VARYING: [&str; 2] = ["publicKey", "accept"];
-    match (shown, said) {
-        (Value::Object(shown), Value::Object(said)) => shown.iter().all(|(name, value)| {
-            let said = said.get(name);
-            said.is_some_and(|said| VARYING.contains(&&**name) || is_said(value, said))
-        }),
-        _ => shown == said,
-    }
-}
-
-#[test]
-fn what_the_manual_shows_is_what_happens() {
-    let system = SystemFolder::new("")
-        .node("clock", "")
-        .over("radio: {}")
-        .node("scribe", "")
-        .over("radio: {band: 3}")
-        .write();
-    install(&system, &[("radio", REPLAY)]);
-    let lines = transcript();
-    fs::write(folder(&system).join("transcript"), lines.join("\n")).unwrap();
-    let shown: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("< ")).collect();
-    let mut clock = start(&system, "clock");
-    let heard = || fs::read_to_string(folder(&system).join("heard")).unwrap_or_default();
-    until("asked for all", || (heard().lines().count() + 1 == shown.len()).then_some(()));
-    clock.stop(Signal::SIGTERM);
-    let heard = heard();
-    assert_eq!(heard.lines().count(), shown.len(), "{heard}");
-    for (shown, said) in shown.iter().zip(heard.lines()) {
-        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-        assert!(is_said(&read(shown), &read(said)), "{shown}\n{said}");
-    }
 }
 
 #[test]
