@@ -1,0 +1,153 @@
+//! The example of a Transport, whose Node the test plays: over a socket that the program has as descriptor 3.
+
+use std::io::{BufRead as _, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, example, until};
+
+/// A program that is a Transport, and its Node.
+struct Played {
+    socket: UnixStream,
+    child: Child,
+    waiting: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Played {
+    fn start(options: &Value) -> Played {
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let script = "exec 3<&0 </dev/null; exec \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(example("tcp")).stdin(Stdio::from(OwnedFd::from(theirs)));
+        let child = command.spawn().unwrap();
+        drop(command);
+        let mut played = Played { socket, child, waiting: Vec::new(), descriptors: Vec::new() };
+        let params = json!({"protocol": 1, "features": [], "node": "clock", "transport": "tcp2", "type": "tcp",
+            "options": options, "accept": "/nowhere", "nodes": {}, "configuration": {}, "later": 1});
+        played.say(&json!({"jsonrpc": "2.0", "method": "start", "params": params}));
+        played
+    }
+
+    fn say(&mut self, line: &Value) {
+        self.socket.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Asks, and gives what the program says next.
+    fn ask(&mut self, id: u64, method: &str, params: &Value) -> Value {
+        self.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        self.next()
+    }
+
+    /// The next line.
+    fn next(&mut self) -> Value {
+        loop {
+            if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<_> = self.waiting.drain(..=end).collect();
+                return serde_json::from_slice(&line).unwrap();
+            }
+            assert!(self.receive() > 0, "the program has closed");
+        }
+    }
+
+    /// Receives bytes, and the descriptors that come with them; says how many bytes.
+    fn receive(&mut self) -> usize {
+        let mut bytes = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(&self.socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
+            }
+        }
+        let length = received.unwrap().bytes;
+        self.waiting.extend_from_slice(&bytes[..length]);
+        length
+    }
+
+    /// The one descriptor that has come.
+    fn stream(&mut self) -> TcpStream {
+        assert_eq!(self.descriptors.len(), 1);
+        let stream = TcpStream::from(self.descriptors.remove(0));
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn exchange(mut one: TcpStream, mut other: TcpStream) {
+    for (from, to) in [(&mut one as &mut TcpStream, &mut other as &mut TcpStream)] {
+        from.write_all(b"there\n").unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(to).read_line(&mut line).unwrap();
+        assert_eq!(line, "there\n");
+    }
+    drop(one);
+    assert_eq!(other.read(&mut [0]).unwrap(), 0, "no copy of the descriptor is left");
+}
+
+#[test]
+fn streams_that_come_in_are_handed_over() {
+    let mut played = Played::start(&json!({"bindAddress": "127.0.0.1", "port": 0}));
+    let listening = played.ask(1, "listen", &json!({}));
+    let address = listening["result"]["address"].as_str().unwrap().to_owned();
+    let stranger = TcpStream::connect(&address).unwrap();
+    let accepted = played.next();
+    assert_eq!(accepted["method"], "accepted");
+    assert_eq!(accepted["params"], json!({"address": "127.0.0.1"}));
+    exchange(played.stream(), stranger);
+}
+
+#[test]
+fn a_peer_is_connected_to_at_its_addresses() {
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = peer.local_addr().unwrap().port();
+    let mut played = Played::start(&json!({"bindAddress": "127.0.0.1", "port": 0}));
+    let to = json!({"node": "scribe", "transport": "tcp", "type": "tcp",
+        "options": {"address": ["127.0.0.1"], "port": port}});
+    assert_eq!(played.ask(1, "canConnect", &to)["result"], true);
+    let addresses = played.ask(2, "addresses", &to)["result"].take();
+    assert_eq!(addresses, json!([format!("127.0.0.1:{port}")]));
+    let mut attempt = to;
+    attempt["address"] = addresses[0].clone();
+    attempt["index"] = 0.into();
+    let connected = played.ask(3, "connect", &attempt);
+    assert_eq!(connected["result"]["address"], addresses[0]);
+    let (accepted, _) = peer.accept().unwrap();
+    exchange(played.stream(), accepted);
+    drop(peer);
+    let failed = played.ask(4, "connect", &attempt);
+    assert_eq!(failed["error"]["code"], -32000, "{failed}");
+    let unknown = played.ask(5, "dance", &json!({}));
+    assert_eq!(unknown["error"]["code"], -32601);
+}
+
+#[test]
+fn it_ends_when_it_is_told_to_and_when_its_node_is_gone() {
+    let options = json!({"bindAddress": "127.0.0.1", "port": 0});
+    let mut played = Played::start(&options);
+    played.ask(1, "listen", &json!({}));
+    played.say(&json!({"jsonrpc": "2.0", "method": "stop", "params": {}}));
+    let status = until("ended", || played.child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    let mut played = Played::start(&options);
+    played.ask(1, "listen", &json!({}));
+    played.socket.shutdown(std::net::Shutdown::Both).unwrap();
+    until("ended", || played.child.try_wait().unwrap());
+}
