@@ -189,7 +189,11 @@ fn a_program_here_is_a_role_there() {
     workspace.run(&["-n", "attic", "role", "here", "stop"]);
     assert!(ended(&mut role.0).success());
     let told = fs::read_to_string(workspace.path().join("told")).unwrap();
-    assert!(told.contains("\"role\":\"here\"") && told.contains("\"method\":\"stop\""), "{told}");
+    assert!(
+        told.contains("\"role\":\"here\"")
+            && told.contains("\"method\":\"stop\",\"params\":{\"ends\":\"role\"}"),
+        "{told}"
+    );
 }
 
 /// Found in a folder of the configuration, described by itself, checked, run, and started anew when its file changes.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64ct::{Base64, Encoding as _};
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
@@ -71,7 +71,7 @@ impl MonitoredMessage {
             message_type: message.message_type().to_owned(),
             channel: message.channel().map(str::to_owned),
             data,
-            msgpack: (!is_exact).then(|| Base64::encode_string(message.data())),
+            msgpack: (!is_exact).then(|| BASE64.encode(message.data())),
         }
     }
 }

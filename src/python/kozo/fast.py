@@ -8,7 +8,7 @@ import msgspec
 
 from .lines import is_all_said
 from .message import Message
-from .values import data_of
+from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,8 @@ def reader(speaker: object) -> Callable[[bytes], list[Message] | None]:
             return None
         if not is_all_said(whole):
             for message in messages:
-                message.data = data_of(message.data, message.msgpack)
+                packed = message.msgpack
+                message.data = with_bytes(message.data) if packed is None else unpack_text(packed)
         return messages
 
     return read

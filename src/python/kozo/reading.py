@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .lines import Cutter, codec, is_all_said
 from .message import Message, message_class
-from .values import data_of
+from .values import unpack_text, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +48,12 @@ class Reader:
         for line in lines:
             if line.get("method") == "message":
                 params = line["params"]
-                if not is_said:
-                    params["data"] = data_of(params["data"], params.pop("msgpack", None))
+                if is_said:
+                    pass
+                elif "msgpack" in params:
+                    params["data"] = unpack_text(params.pop("msgpack"))
+                else:
+                    params["data"] = with_bytes(params["data"])
                 message: Any = make()
                 # Names are those of the protocol, so nothing has to be copied.
                 message.__dict__ = params

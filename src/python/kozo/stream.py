@@ -15,8 +15,8 @@ from contextlib import suppress
 from stat import S_ISSOCK
 from time import monotonic
 
-#: Bytes that are read at once: more than a pipe holds, and less than what memory is mapped anew for.
-READ = 120 * 1024
+#: Bytes that are read at once: what a pipe holds. What is made of twice as many no longer fits into the processor's caches.
+READ = 64 * 1024
 #: Bytes that gather before they are written by who brings the last of them.
 GATHERED = 64 * 1024
 #: Seconds in which a second write makes it a flood.

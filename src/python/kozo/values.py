@@ -95,11 +95,6 @@ def with_bytes(value: object) -> object:
     return value
 
 
-def data_of(said: object, packed: str | None) -> object:
-    """Give the data of a Message, of what the Node says of it: as JSON, and as `msgpack` where that does not say all."""
-    return with_bytes(said) if packed is None else unpack_text(packed)
-
-
 def unpack_text(text: str) -> object:
     """Decode MessagePack in Base64.
 

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use data_encoding::{BASE64, BASE64_NOPAD, DecodeError};
 use rmpv::Value;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -50,7 +50,7 @@ fn parse_within(text: &str, most: usize) -> Result<Value, serde_json::Error> {
 /// what only MessagePack has, become texts.
 pub fn of(value: &Value) -> serde_json::Value {
     match value {
-        Value::Binary(bytes) => serde_json::json!({ BASE64_KEY: Base64::encode_string(bytes) }),
+        Value::Binary(bytes) => serde_json::json!({ BASE64_KEY: BASE64.encode(bytes) }),
         Value::Array(items) => items.iter().map(of).collect(),
         Value::Map(entries) => {
             let key = |key: &Value| key.as_str().map_or_else(|| show::text(key), str::to_owned);
@@ -63,9 +63,7 @@ pub fn of(value: &Value) -> serde_json::Value {
 /// The value with bytes as [`of`] says them, where nothing makes JSON of it that knows of them.
 pub fn with_marked_bytes(value: Value) -> Value {
     match value {
-        Value::Binary(bytes) => {
-            Value::Map(vec![(BASE64_KEY.into(), Base64::encode_string(&bytes).into())])
-        }
+        Value::Binary(bytes) => Value::Map(vec![(BASE64_KEY.into(), BASE64.encode(&bytes).into())]),
         Value::Array(items) => items.into_iter().map(with_marked_bytes).collect::<Vec<_>>().into(),
         Value::Map(entries) => {
             let marked = |(key, value)| (key, with_marked_bytes(value));
@@ -133,8 +131,8 @@ fn marked_bytes(entries: &[(Value, Value)]) -> Option<&str> {
 ///
 /// # Errors
 /// When it is none.
-pub fn bytes(text: &str) -> Result<Vec<u8>, base64ct::Error> {
-    Base64::decode_vec(text).or_else(|_| Base64Unpadded::decode_vec(text))
+pub fn bytes(text: &str) -> Result<Vec<u8>, DecodeError> {
+    BASE64.decode(text.as_bytes()).or_else(|_| BASE64_NOPAD.decode(text.as_bytes()))
 }
 
 /// Reads a value, and counts those that are in it.

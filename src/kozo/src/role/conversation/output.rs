@@ -1,6 +1,6 @@
 //! What a Node says to a program that is a Role alone, encoded.
 
-use base64ct::{Base64, Encoding as _};
+use data_encoding::BASE64;
 use kozo_core::monitored::MonitoredMessage;
 use rmpv::Value;
 
@@ -53,5 +53,5 @@ pub(super) fn json_or_packed(value: Value) -> (Value, Option<Value>) {
     if kozo_core::value::json::is_exact(&value) {
         return (kozo_core::value::json::with_marked_bytes(value), None);
     }
-    (Value::Nil, Some(Base64::encode_string(&packed(&value)).into()))
+    (Value::Nil, Some(BASE64.encode(&packed(&value)).into()))
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64ct::{Base64, Encoding as _};
+use data_encoding::BASE64;
 use rmpv::Value;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, SshSig};
 use tokio::sync::mpsc;
@@ -72,7 +72,8 @@ pub(super) fn verify(asked: &Asked<'_>) -> Result<Task, Fault> {
 fn bytes(asked: &Asked<'_>, data: Option<crate::rpc::Part<'_>>) -> Result<Vec<u8>, Fault> {
     let part = asked.needed(data, "data")?;
     let fault = |text: String| part.fault(code::INVALID_PARAMS, text);
-    let data = Base64::decode_vec(&part.text("data")?)
+    let data = BASE64
+        .decode(part.text("data")?.as_bytes())
         .map_err(|error| fault(format!("data is not Base64: {error}")))?;
     if data.len() > LONGEST {
         return Err(fault(format!("data has at most {LONGEST} bytes")));

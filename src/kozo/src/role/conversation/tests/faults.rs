@@ -84,7 +84,7 @@ async fn errors_name_line_and_column() {
         (
             r#"{"method": "send", "params": {"kind": "event", "type": "a", "msgpack": "?"}}"#,
             -32602,
-            "line 2, column 72: msgpack is not Base64: invalid Base64 encoding",
+            "line 2, column 72: msgpack is not Base64: invalid length at 0",
         ),
         (
             r#"{"method": "send", "params": {"kind": "event", "type": "a", "msgpack": "wMA="}}"#,

@@ -59,8 +59,7 @@ async fn the_largest_message_fits_into_a_line() {
         let data = vec![7; crate::message::MAX_MESSAGE - 100];
         let data = match encoding {
             Encoding::Json => {
-                use base64ct::{Base64, Encoding as _};
-                ("msgpack", Base64::encode_string(&packed(&data.into())).into())
+                ("msgpack", data_encoding::BASE64.encode(&packed(&data.into())).into())
             }
             Encoding::MessagePack => ("data", data.into()),
         };
