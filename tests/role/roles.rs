@@ -48,10 +48,17 @@ fn what_a_role_stores_is_there_when_its_node_starts_again() {
     let mut tester = folder.attach(&["counted"]);
     let counted = tester.order_until_answered("count", "a", &json!(null));
     assert!(counted["data"].as_u64().unwrap() > first, "{counted}");
+    // Several Orders may have been sent by then. The Role has done the last one, and waits, when it has logged it.
+    tester.order("count", "last", &json!(null));
+    let last = super::support::until("counted the last", || {
+        let counted = tester.message();
+        (counted["channel"] == "last").then(|| counted["data"].clone())
+    });
+    node.wait_for(&format!("roles know of {last}"));
     assert!(node.stop().success());
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     // It was told to stop, and said its last.
-    assert!(log.contains("counted "), "{log}");
+    assert!(log.contains(&format!("counted {last}")), "{log}");
 }
 
 #[test]
@@ -73,7 +80,7 @@ fn a_flood_is_held_back_and_nothing_of_it_is_lost() {
         let _node = folder.start();
         let mut tester = folder.attach(&["data", "sent", "flooded"]);
         const COUNT: u64 = 20_000;
-        let mut message = tester.order_until_answered("flood", "", &json!(COUNT));
+        let mut message = tester.order_until_answered("flood", "all", &json!(COUNT));
         for number in 0..COUNT {
             assert_eq!(message["type"], "data", "{encoding}: {number}");
             message = tester.message();

@@ -121,7 +121,13 @@ impl Program {
         match shared.lost() {
             // Whatever failed then, failed because of that.
             Some(lost) => Err(lost.into()),
+            // What it asked for is not answered any more once it is to stop.
+            None if shared.is_stopped() && ended.as_ref().is_err_and(is_gone) => Ok(()),
             None => ended,
         }
     }
+}
+
+fn is_gone(error: &Failure) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Gone(_)))
 }

@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// Whether the Node has said that the Role is to stop.
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         *self.stopped.borrow()
     }
 
