@@ -86,7 +86,7 @@ fn what_is_written_for_a_beginner_works() {
         let refused = workspace.failure(&["-n", "attic", "role", "bell", "restart"], 1);
         assert!(refused.contains("only that can start it again"), "{refused}");
         // Asked to stop it ends by itself, and is gone.
-        workspace.run(&["-n", "attic", "role", "bell", "stop"]);
+        assert_eq!(workspace.json(&["-n", "attic", "role", "bell", "stop"])["state"], "stopped");
         assert!(ended(&mut role.0).success());
         until("it is gone", || {
             workspace.run(&["-n", "attic", "role", "bell"]).status.code() == Some(5)

@@ -40,7 +40,7 @@ use serde_json::json;
 
 use attach::Door;
 use cli::{Cli, Command, PeerAction, RoleAction, RoleCommand, Watch};
-use failure::Failure;
+use failure::{Exit, Failure};
 use output::Output;
 use role::new::Language;
 use view::View;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
             let told = error.print();
             inject::example(&error).map(output::say);
             return match (error.use_stderr(), told) {
-                (true, _) => ExitCode::from(failure::Exit::Usage as u8),
+                (true, _) => ExitCode::from(Exit::Usage as u8),
                 (false, Ok(())) => ExitCode::SUCCESS,
                 (false, Err(error)) => Failure::from(error).report(),
             };
@@ -146,7 +146,14 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
         }
         Command::Role { name: Some(name), action: Some(action), .. } => {
             act_on_role(&client, &name, action).await?;
-            watch::show(&client, View::Role(name), Watch::default(), output).await
+            match watch::show(&client, View::Role(name.clone()), Watch::default(), output).await {
+                // One that has attached itself is gone once it has stopped.
+                Err(Failure::Told { exit: Exit::Unknown, .. }) if action == RoleAction::Stop => {
+                    let text = format!("the role '{name}' had attached itself, and is gone");
+                    Ok(output.answer(&json!({"name": name, "state": "stopped"}), &text)?)
+                }
+                shown => shown,
+            }
         }
         Command::Peer { name, action: Some(action), .. } => {
             act_on_peer(&client, &name, action).await?;
