@@ -39,6 +39,10 @@ _WAIT = 1.0
 _PATIENCE = 10.0
 
 
+#: Characters of an address. It is for people.
+_LONGEST_ADDRESS = 128
+
+
 class _Failed(Exception):  # noqa: N818 - the Channel has an error, this passes it on
     """A Channel says that it has failed."""
 
@@ -226,13 +230,17 @@ def shown(where: object) -> str:
     ('192.0.2.7:80', '[fe80::1]:80', 'AA:BB:CC:DD:EE:FF', 'clock.local')
     """
     if not isinstance(where, tuple) or len(where) < 2:
-        text = where.decode(errors="replace") if isinstance(where, bytes) else str(where)
-        return text.encode(errors="backslashreplace").decode()
+        return _text(where)
     host, port = where[:2]
     try:
         # A number is no address of IP, but for instance one of a virtual machine.
         known = ipaddress.ip_address(str(host))
     except ValueError:
-        return str(host)
+        return _text(host)
     plain = str(known).partition("%")[0]
     return f"[{plain}]:{port}" if known.version == 6 else f"{plain}:{port}"
+
+
+def _text(where: object) -> str:
+    text = where.decode(errors="replace") if isinstance(where, bytes) else str(where)
+    return text.encode(errors="backslashreplace").decode()[:_LONGEST_ADDRESS]

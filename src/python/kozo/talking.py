@@ -7,7 +7,7 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any
 
 from .conversation import Conversation
-from .errors import DisconnectedError
+from .errors import DisconnectedError, KozoError
 from .lines import answer, notification, refusal, request
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Characters of a text. A line has 64 KiB at most, and a character up to six bytes.
 _LONGEST_TEXT = 8192
+
+#: Bytes that are signed, and of a signature.
+_MOST_SIGNED = 16 * 1024
 
 #: Codes of JSON-RPC.
 NO_METHOD = -32601
@@ -71,15 +74,25 @@ class Talk(Conversation):
 
     def sign(self, data: bytes) -> str:
         """Have something signed with the key of this Node."""
+        _check(data)
         number = self._expect()
         signature: str = self._ask(number, request(number, "sign", {"data": _base64(data)}))["signature"]
         return signature
 
     def verify(self, node: str, data: bytes, signature: str) -> bool:
         """Have the Node tell whether this is a signature of that Node."""
+        _check(data)
+        if not isinstance(signature, str) or not signature.isascii() or len(signature) > _MOST_SIGNED:
+            # It comes from strangers, and the Node ends programs that say what makes no sense.
+            return False
         number = self._expect()
         params: dict[str, object] = {"node": node, "data": _base64(data), "signature": signature}
         return bool(self._ask(number, request(number, "verify", params)))
+
+
+def _check(data: bytes) -> None:
+    if len(data) > _MOST_SIGNED:
+        raise KozoError(f"{_MOST_SIGNED} bytes at most are signed, not {len(data)}: sign a hash of them")
 
 
 def _base64(data: bytes) -> str:

@@ -75,7 +75,10 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """A connection of a `Transport` that authenticates by itself, to be derived from. Override `send` and `receive`."""
+    """A connection of a `Transport` that authenticates by itself, to be derived from.
+
+    Override `send` and `receive`, which two threads call.
+    """
 
     def __init__(self, fromNode: SystemNode, toNode: SystemNode) -> None:
         """Be a connection from this Node to that one; one of the two is the Node that this program is on."""
@@ -231,7 +234,8 @@ class AuthenticatedTransport(Transport):
     """A Transport over which the Node authenticates and encrypts, to be derived from.
 
     Override the three methods with `Unauthenticated` in their names, and what else is to be different. What they give is a
-    socket, or something like one: an object with `send`, `recv`, `settimeout` and `close`.
+    socket, or something like one: an object with `send`, `recv`, `settimeout` and `close`. One thread calls its `send`, another
+    its `recv`.
     """
 
     def acceptUnauthenticatedConnection(self) -> SocketLike | None:

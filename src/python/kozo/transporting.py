@@ -32,8 +32,8 @@ _CHANNEL = 3
 _ACCEPTING, _ACCEPTING_AUTHENTICATED = 3, 8
 #: Requests that are under way at once, with those that the Node does not wait for any more.
 _MOST_REQUESTS = 128
-#: Addresses of a Transport, and characters of each, that the Node is told.
-_MOST_ADDRESSES, _LONGEST_ADDRESS = 64, 128
+#: Addresses of a Transport that the Node is told.
+_MOST_ADDRESSES = 64
 #: Seconds until it accepts again after an error, the first time and at most.
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 #: Seconds in which the same error of `accept` is shown once.
@@ -262,7 +262,7 @@ class Running:
         other, own = self._other(params), self._own
         assert isinstance(own, AuthenticatedTransport)  # noqa: S101 - else it is not asked
         found = list(islice(own.getUnauthenticatedConnectAddresses(other), _MOST_ADDRESSES))
-        texts = [shown(where)[:_LONGEST_ADDRESS] for where in found]
+        texts = [shown(where) for where in found]
         self._addresses[_key(params)] = found, texts
         return texts
 
@@ -346,6 +346,11 @@ def _key(params: dict[str, Any]) -> tuple[str, str]:
 
 def run(told: Mapping[str, Any]) -> None:
     """Run the Transport of the Node that has started this program."""
+    try:
+        checked_class(told)
+    except KozoError as error:
+        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     if stdio.is_described():
         from .describing import print_description
 
@@ -354,7 +359,6 @@ def run(told: Mapping[str, Any]) -> None:
         _explain(told)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
-    checked_class(told)
     Running(told).go()
 
 

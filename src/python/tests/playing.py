@@ -98,7 +98,9 @@ class PlayedNode:
         self._answers: dict[int, queue.Queue[tuple[dict[str, Any], int | None]]] = {}
         self._numbers = itertools.count(1)
         self._socket, theirs = socket.socketpair()
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("KOZO_")}
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith("KOZO_") or key == "KOZO_PYTHON_JSON"
+        }
         self.process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{theirs.fileno()}', "sh", sys.executable, "-P", "-m", "kozo", str(file)],
             env=kept | {"KOZO_RUN": "7.1", "KOZO_NODE": name, "KOZO_TRANSPORT": "air"},
@@ -154,7 +156,9 @@ class PlayedNode:
             case {"method": "sign", "id": number, "params": {"data": data}}:
                 self._say({"id": number, "result": {"signature": self.system.sign(self.name, base64.b64decode(data))}})
             case {"method": "verify", "id": number, "params": params}:
-                result = self.system.verify(params["node"], base64.b64decode(params["data"]), params["signature"])
+                result = params["node"] in self.system.nodes and self.system.verify(
+                    params["node"], base64.b64decode(params["data"]), params["signature"]
+                )
                 self._say({"id": number, "result": result})
             case {"id": int(number)}:
                 answer = self._answers.pop(number)

@@ -580,7 +580,40 @@ def test_a_channel_without_close(tmp_path: pathlib.Path) -> None:
             clock.connect("scribe", address=None, index=0)
 
 
+# Signatures.
+
+
+def test_what_is_signed_and_what_is_no_signature(tmp_path: pathlib.Path) -> None:
+    more = """
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        own, data = self.getNode(), bytes(16384)
+        signature = self.sign(data)
+        told = [self.verify(node, what, it) for node, what, it in [
+            (own, data, signature), ("clock", data, signature), (otherTransport.getNode(), data, signature),
+            (own, data[1:], signature), ("nobody", data, signature), (own, data, signature * 99), (own, data, "\\ud800"),
+            (own, data, 7)]]
+        raise KozoError(told, self.sign(data + b"x"))
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock:
+        with pytest.raises(Refused, match="16384 bytes at most are signed, not 16385: sign a hash of them"):
+            clock.connect("scribe", address="x", index=0)
+        file.write_text(file.read_text().replace('self.sign(data + b"x")', ""))
+    with PlayedNode(system, "clock", file) as clock:
+        with pytest.raises(Refused) as refused:
+            clock.connect("scribe", address="x", index=0)
+        assert json.loads(str(refused.value).lower()) == [True, True, False, False, False, False, False, False]
+
+
 # By hand.
+
+
+def test_a_class_that_is_no_transport(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "none.py"
+    file.write_text('transportInfo = {"format": "1.0", "class": dict}')
+    done = subprocess.run([sys.executable, "-m", "kozo", file], capture_output=True, text=True, check=False)
+    said = "the `class` of a transportInfo is a Transport or an AuthenticatedTransport, not <class 'dict'>"
+    assert (done.returncode, done.stderr) == (1, f"none.py: {said}\n")
 
 
 def test_by_hand_it_says_who_runs_it() -> None:
