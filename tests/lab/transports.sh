@@ -79,7 +79,7 @@ scenario_one_that_authenticates_by_itself_carries_the_link() {
 }
 
 scenario_one_in_rust_carries_the_link_and_its_end_ends_nothing() {
-    over 'rust: {address: one}' 'rust: {address: two}'
+    over 'rust: {address: one, port: 6021}' 'rust: {address: two, port: 6021}'
     carries rust
     local sessions
     sessions=$(at one kozoctl -n clock peer scribe --json | jq .sessions)
@@ -139,7 +139,7 @@ END
 scenario_hostile_ones_harm_nobody() {
     local does
     for does in hangs garbage long files thousand name; do
-        over "rogue: {does: $does}, rust: {address: one}" "rogue: {does: $does}, rust: {address: two}"
+        over "rogue: {does: $does}, rust: {address: one, port: 6021}" "rogue: {does: $does}, rust: {address: two, port: 6021}"
         carries rust
         at one sleep 2
         carries rust
