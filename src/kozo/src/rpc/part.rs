@@ -118,7 +118,8 @@ impl<'a> Part<'a> {
                 for _ in 0..count {
                     let key = self.take(&mut rest)?;
                     let value = self.take(&mut rest)?;
-                    let place = names.iter().position(|name| key.is_text(name));
+                    let name = key.pack_text().unwrap_or_default();
+                    let place = names.iter().position(|known| known.as_bytes() == name);
                     let Some(place) = place.and_then(|place| found.get_mut(place)) else {
                         continue;
                     };
@@ -180,7 +181,7 @@ impl<'a> Part<'a> {
                 let text = serde_json::from_str::<String>(text);
                 text.map(Cow::Owned).map_err(|error| self.json_fault(&error, code::PARSE))
             }
-            Encoded::Pack(bytes) if self.type_name() == "a text" => match pack_text(bytes) {
+            Encoded::Pack(bytes) if self.type_name() == "a text" => match utf8(bytes) {
                 Some(text) => Ok(Cow::Borrowed(text)),
                 None => Err(self.fault(code::PARSE, format!("{what} is not UTF-8"))),
             },
@@ -303,8 +304,12 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn is_text(&self, wanted: &str) -> bool {
-        matches!(self.encoded, Encoded::Pack(bytes) if pack_text(bytes) == Some(wanted))
+    /// The bytes of a text of MessagePack.
+    fn pack_text(&self) -> Option<&'a [u8]> {
+        match self.encoded {
+            Encoded::Pack(bytes) => pack_text(bytes),
+            Encoded::Json(_) => None,
+        }
     }
 
     /// What a reader of JSON complained of. `code` is for what is JSON, but not what it should be.
@@ -335,9 +340,13 @@ fn is_number(marker: Marker) -> bool {
     )
 }
 
-fn pack_text(mut bytes: &[u8]) -> Option<&str> {
+fn pack_text(mut bytes: &[u8]) -> Option<&[u8]> {
     rmp::decode::read_str_len(&mut bytes).ok()?;
-    std::str::from_utf8(bytes).ok()
+    Some(bytes)
+}
+
+fn utf8(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(pack_text(bytes)?).ok()
 }
 
 /// Reads an object of JSON, but only its members of these names.

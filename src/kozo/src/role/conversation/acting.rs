@@ -1,8 +1,10 @@
 //! Doing what a program asks for.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rmpv::Value;
 use tokio::time::timeout;
 
@@ -10,7 +12,7 @@ use super::Encoding;
 use super::call::{self, Call, Request, Sending};
 use super::outbox::Outbox;
 use crate::process::Owner;
-use crate::role::RoleContext;
+use crate::role::{RoleContext, Sent};
 use crate::rpc::journal::Journal;
 use crate::rpc::output::object;
 use crate::rpc::{Fault, Part, code};
@@ -51,9 +53,9 @@ impl<'c> Acting<'c> {
         }
         let Some(Request { id, call }) = call::read(&part)? else { return Ok(()) };
         match self.carry_out(call).await {
-            Ok(result) => {
+            Ok(done) => {
                 if let Some(id) = id {
-                    self.outbox.answer(id, &result);
+                    self.outbox.answer(id, &done.answer());
                 }
             }
             Err(refusal) => match id {
@@ -67,8 +69,8 @@ impl<'c> Acting<'c> {
         Ok(())
     }
 
-    /// Does what is asked for, and gives what is to be answered. A refusal does not end the conversation.
-    async fn carry_out(&mut self, call: Call<'_>) -> Result<Value, Fault> {
+    /// Does what is asked for. A refusal does not end the conversation.
+    async fn carry_out(&mut self, call: Call<'_>) -> Result<Done, Fault> {
         match call {
             Call::Ready => {
                 if !self.is_ready && !self.has_interest {
@@ -89,23 +91,21 @@ impl<'c> Acting<'c> {
             Call::Status(text) => self.context.set_status(text),
             Call::Subscribe => self.outbox.want(|wanted| wanted.peers = true),
         }
-        Ok(object([]))
+        Ok(Done::Plainly)
     }
 
     /// Sends a Message once others have taken what came before it, or after a while.
-    async fn send(&self, sending: &Sending<'_>) -> Result<Value, Fault> {
-        let waiting = self.context.send_waiting(sending.draft());
-        let sent = match timeout(PATIENCE, waiting).await {
-            Ok(sent) => sent,
-            Err(_) => self.context.send(sending.draft()).await,
+    async fn send(&self, sending: &Sending<'_>) -> Result<Done, Fault> {
+        let mut waiting = pin!(self.context.send_waiting(sending.draft()));
+        // Mostly there is nothing to wait for, and so nothing to be timed.
+        let sent = match (&mut waiting).now_or_never() {
+            Some(sent) => sent,
+            None => match timeout(PATIENCE, waiting).await {
+                Ok(sent) => sent,
+                Err(_) => self.context.send(sending.draft()).await,
+            },
         };
-        let sent = sent.map_err(|error| Fault::new(code::REFUSED, error.to_string()))?;
-        Ok(object([
-            ("sequence", sent.sequence.into()),
-            ("roles", sent.roles.into()),
-            ("peers", sent.peers.into()),
-            ("unreachable", sent.unreachable.into()),
-        ]))
+        sent.map(Done::Sent).map_err(|error| Fault::new(code::REFUSED, error.to_string()))
     }
 
     async fn store(&self, value: &Value) -> Result<(), Fault> {
@@ -114,5 +114,28 @@ impl<'c> Acting<'c> {
             return Err(not_stored("the Node has no roleStorage to store anything in".to_owned()));
         };
         storage.save(value).await.map_err(|error| not_stored(error.to_string()))
+    }
+}
+
+/// What was done.
+enum Done {
+    /// What there is nothing more to say of.
+    Plainly,
+    /// A Message was sent.
+    Sent(Sent),
+}
+
+impl Done {
+    /// What a request for it is answered.
+    fn answer(&self) -> Value {
+        match self {
+            Done::Plainly => object([]),
+            Done::Sent(sent) => object([
+                ("sequence", sent.sequence.into()),
+                ("roles", sent.roles.into()),
+                ("peers", sent.peers.into()),
+                ("unreachable", sent.unreachable.into()),
+            ]),
+        }
     }
 }

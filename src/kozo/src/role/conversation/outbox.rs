@@ -106,15 +106,15 @@ impl Outbox {
         self.changed.notified().await;
     }
 
+    /// Whether there is room for another answer.
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.closed || state.has_room()
+    }
+
     /// Returns when there is room for another answer. Cancel safe; one waits.
     pub(super) async fn room(&self) {
-        loop {
-            {
-                let state = self.lock();
-                if state.closed || state.has_room() {
-                    return;
-                }
-            }
+        while !self.has_room() {
             self.room.notified().await;
         }
     }

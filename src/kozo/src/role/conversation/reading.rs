@@ -63,9 +63,11 @@ impl<'c, R: AsyncRead + Unpin> Reading<'c, R> {
 
     /// Goes on to the next line. A program that asks and asks and does not listen has to wait.
     async fn listen(&mut self) -> Result<bool, Broken> {
-        tokio::select! {
-            () = self.outbox.room() => {}
-            () = self.context.stopped() => {}
+        if !self.outbox.has_room() {
+            tokio::select! {
+                () = self.outbox.room() => {}
+                () = self.context.stopped() => {}
+            }
         }
         self.input.next().await
     }
