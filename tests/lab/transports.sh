@@ -7,7 +7,7 @@ prepare() {
     local clock_at=one scribe_at=two name
     install_nodes one clock
     install_nodes two scribe
-    (cd "$lab_top" && cargo build --locked --quiet --release -p kozo-role --example tcp)
+    "$lab_top/packaging/build" --quiet -p kozo-role --example tcp
     for name in one two; do
         lab_python "$name"
         put "$name" $programs/socat < "$lab_top/packaging/examples/socat.sh"

@@ -86,9 +86,13 @@ impl Tried {
             connect_timeout: Duration::from_secs(10),
             environment: Vec::new(),
             memory_limit: u64::MAX,
-            launcher: place.launcher_of(&system, Owner::Transport("air".into())),
-            knowledge: Knowledge { start: serde_json::Map::new(), key: Arc::new(key), system },
-            accept: Some(place.path("accept")),
+            knowledge: Knowledge {
+                start: serde_json::Map::new(),
+                key: Arc::new(key),
+                launcher: Arc::new(place.launcher_of(&system, Owner::Transport("air".into()))),
+                system,
+                accept: Some(place.path("accept")),
+            },
         };
         change(&mut setup);
         Tried { place, public_key, transport: ProgramTransport::new(setup) }

@@ -255,6 +255,9 @@ open('stopped', 'w').write('by itself')
     assert_eq!((status.state, status.process), (TransportState::Stopped, None));
     assert_eq!(status.last_error, None);
 
+    assert!(tried.connect().await.is_err(), "a link that still tries does not start it again");
+    assert_eq!(tried.status().state, TransportState::Stopped);
+    tried.transport.resume().await;
     let _listener = tried.listen().await;
     tried.until_said("up").await;
     let second = tried.status().process.unwrap();

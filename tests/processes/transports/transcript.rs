@@ -44,10 +44,10 @@ with open('heard', 'w') as heard:
             setup.connects_to = vec!["radio".to_owned()];
             setup.environment.push((
                 "TRANSCRIPT".into(),
-                setup.accept.clone().unwrap().with_file_name("transcript").into(),
+                setup.knowledge.accept.clone().unwrap().with_file_name("transcript").into(),
             ));
             let start = first["params"].as_object_mut().unwrap();
-            start["accept"] = setup.accept.as_ref().unwrap().to_str().into();
+            start["accept"] = setup.knowledge.accept.as_ref().unwrap().to_str().into();
             setup.knowledge.start = start.clone();
         },
     );

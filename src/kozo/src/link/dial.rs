@@ -24,7 +24,10 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Pause before a lower priority is tried beside a higher one.
 const LOWER: Duration = Duration::from_secs(2);
 
-type Attempt<'a> = BoxFuture<'a, Result<Established, SessionError>>;
+/// Pause before a candidate that has failed is tried again while others are still under way.
+const AGAIN: Duration = Duration::from_secs(1);
+
+type Attempt<'a> = BoxFuture<'a, Outcome<'a>>;
 
 /// One way to a Peer.
 #[derive(Clone)]
@@ -56,27 +59,35 @@ pub async fn dial(
     let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
     let mut failures = Vec::new();
     let mut last = None;
+    // Attempts that are the first of their candidates.
+    let mut first = 0_usize;
     loop {
         let next = rest.peek().map(|candidate| candidate.transport.priority());
         let pause = match next {
-            None if attempts.is_empty() => {
-                return Err(summary(failures));
-            }
+            None if first == 0 => return Err(summary(failures)),
             None => None,
             Some(priority) if Some(priority) == last => Some(STAGGER),
             Some(_) => Some(LOWER),
         };
         // The first one at once: even no time at all takes a timer a millisecond.
-        if !attempts.is_empty() {
+        if first > 0 {
             tokio::select! {
                 biased;
-                Some(result) = attempts.next() => match result {
-                    Ok(established) => return Ok(established),
-                    Err(error) => {
-                        failures.push(error);
-                        if next.is_none() || next != last {
-                            continue;
-                        }
+                Some(outcome) = attempts.next() => {
+                    let Outcome { candidate, is_first, result } = outcome;
+                    let error = match result {
+                        Ok(established) => return Ok(established),
+                        Err(error) => error,
+                    };
+                    // While another takes its time, as a program may, a Peer may come up that is reached at once.
+                    attempts.push(attempt(handshaker, peer, candidate, Some(AGAIN)));
+                    if !is_first {
+                        continue;
+                    }
+                    first -= 1;
+                    failures.push(error);
+                    if next.is_none() || next != last {
+                        continue;
                     }
                 },
                 () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
@@ -84,9 +95,34 @@ pub async fn dial(
         }
         if let Some(candidate) = rest.next() {
             last = next;
-            attempts.push(Box::pin(handshaker.dial(peer, connect(candidate))));
+            first += 1;
+            attempts.push(attempt(handshaker, peer, candidate, None));
         }
     }
+}
+
+/// What became of an attempt.
+struct Outcome<'a> {
+    candidate: &'a Candidate,
+    /// Whether it was the first one of this candidate.
+    is_first: bool,
+    result: Result<Established, SessionError>,
+}
+
+/// Tries a candidate: at once, or once more after a pause.
+fn attempt<'a>(
+    handshaker: &'a Handshaker,
+    peer: &'a Arc<Peer>,
+    candidate: &'a Candidate,
+    pause: Option<Duration>,
+) -> Attempt<'a> {
+    Box::pin(async move {
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        let result = handshaker.dial(peer, connect(candidate)).await;
+        Outcome { candidate, is_first: pause.is_none(), result }
+    })
 }
 
 fn summary(failures: Vec<SessionError>) -> SessionError {

@@ -109,6 +109,8 @@ impl Node {
                 Ok(listens) => listening.extend(listens),
                 Err(error) => {
                     drop(listening);
+                    join_all(new.iter().map(|built| built.transport.stop())).await;
+                    join_all(there.iter().map(|built| built.transport.resume())).await;
                     for built in self.build(&old, before)? {
                         self.listen(&built).await?.into_iter().for_each(|old| self.accept(old));
                     }

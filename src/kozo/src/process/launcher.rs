@@ -76,7 +76,7 @@ pub enum LaunchError {
 }
 
 /// Starts the programs of one Role or Transport.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Launcher {
     node: String,
     owner: Owner,
@@ -149,6 +149,20 @@ impl Launcher {
     pub(crate) fn with_budget(mut self, budget: StderrBudget) -> Launcher {
         self.budget = budget;
         self
+    }
+
+    /// The same, starting programs through what that one does, which may write to standard error what that one has left.
+    pub(crate) fn in_place_of(&self, old: &Launcher) -> Launcher {
+        let (kozo, budget) = (old.kozo.clone(), old.budget.clone());
+        Launcher { kozo, budget, ..self.clone() }
+    }
+
+    /// Whether what this starts has the same folder and may reach the same as what that starts.
+    pub fn confines_as(&self, other: &Launcher) -> bool {
+        self.state == other.state
+            && self.import_path == other.import_path
+            && self.hidden == other.hidden
+            && self.granted == other.granted
     }
 
     /// The folder that belongs to the Role or Transport, if there is one.

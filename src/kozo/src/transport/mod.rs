@@ -99,9 +99,14 @@ pub trait Transport: Send + Sync {
         Box::pin(async {})
     }
 
-    /// Ends what it runs, when the Node stops or a reload has another in its place. Streams go on. If it is used again, it
-    /// begins anew.
+    /// Ends what it runs, when the Node stops or a reload has another in its place, though links may still try to connect.
+    /// Streams that were handed over go on.
     fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// It is to be used again after [`stop`](Self::stop): the configuration that had another in its place was refused.
+    fn resume(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

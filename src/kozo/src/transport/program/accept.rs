@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,12 @@ const PAUSES: Pauses = Pauses::new(Duration::from_millis(10), Duration::from_sec
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 128;
 
-/// The socket. Dropped, its file is gone.
+/// The socket. Dropped, its file is gone, unless another has taken its place.
 pub(super) struct AcceptSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file it is: device and number.
+    file: (u64, u64),
 }
 
 impl AcceptSocket {
@@ -43,7 +46,7 @@ impl AcceptSocket {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let listener = UnixListener::from_std(OwnedFd::from(socket).into())?;
-        Ok(AcceptSocket { listener, path: path.to_owned() })
+        Ok(AcceptSocket { listener, path: path.to_owned(), file: file(path)? })
     }
 
     /// Takes what comes.
@@ -70,7 +73,14 @@ impl AcceptSocket {
 
 impl Drop for AcceptSocket {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.path);
+        if file(&self.path).is_ok_and(|there| there == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Which file is there.
+fn file(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }

@@ -19,16 +19,18 @@ mod shared;
 mod socket;
 mod supervision;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rmpv::Value;
 use ssh_key::PrivateKey;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Connection, Found, Listener, Priority, Target, Transport};
 use crate::BoxFuture;
@@ -50,8 +52,11 @@ const TRIED: u32 = 3;
 /// How long the program may take besides: until it has started, and to say where it connects to.
 const BESIDES: Duration = Duration::from_secs(15);
 
-/// Streams that came in and wait to be accepted.
-const BACKLOG: usize = 16;
+/// Streams that came in and wait to be accepted: as many as admission has places for, which is who chooses.
+const BACKLOG: usize = 256;
+
+/// Least time from one attempt to connect to a Peer's Transport to the next. An attempt may start a process.
+const PACE: Duration = Duration::from_secs(1);
 
 /// All that a Transport has to know to be one.
 #[derive(Debug)]
@@ -74,12 +79,8 @@ pub struct Setup {
     pub environment: Vec<(OsString, OsString)>,
     /// Bytes of memory that each of its processes may take.
     pub memory_limit: u64,
-    /// What starts it.
-    pub launcher: Launcher,
     /// What it knows of the System.
     pub knowledge: Knowledge,
-    /// Where its accept socket is made, if there is a place for it and it can be used.
-    pub accept: Option<PathBuf>,
 }
 
 /// What a Transport knows of the System, as it is configured now.
@@ -91,47 +92,86 @@ pub struct Knowledge {
     pub key: Arc<PrivateKey>,
     /// The System, for the keys of other Nodes.
     pub system: Arc<System>,
+    /// What starts it.
+    pub launcher: Arc<Launcher>,
+    /// Where its accept socket is made, if there is a place for it and it can be used.
+    pub accept: Option<PathBuf>,
 }
 
 impl Knowledge {
-    /// Whether a program that knows this knows that too. All that it can ask about the System is in `start`.
+    /// Whether a program that knows this knows that too, and may reach the same. All that it can ask about the System is in
+    /// `start`.
     fn is_same(&self, other: &Knowledge) -> bool {
-        self.start == other.start && self.key.public_key() == other.key.public_key()
+        self.start == other.start
+            && self.key.public_key() == other.key.public_key()
+            && self.launcher.confines_as(&other.launcher)
     }
 }
 
 /// A Transport that is a program. Dropped, it ends the program at once.
 pub struct ProgramTransport {
     shared: Arc<Shared>,
-    supervisor: Mutex<Option<Supervisor>>,
+    /// Held while one run ends, so that no other begins before that.
+    supervisor: Mutex<Supervision>,
+    /// When the next attempt to connect to each Peer's Transport is due.
+    due: std::sync::Mutex<HashMap<(String, String), Instant>>,
+}
+
+/// What keeps the program running.
+enum Supervision {
+    /// Nothing yet.
+    Idle,
+    /// This.
+    Running(Supervisor),
+    /// Nothing any more: others may still try to connect.
+    Stopped,
 }
 
 impl ProgramTransport {
     /// Not yet running: the program is started when it is first used.
     pub fn new(setup: Setup) -> Arc<ProgramTransport> {
         let shared = Arc::new(Shared::new(setup));
-        Arc::new(ProgramTransport { shared, supervisor: Mutex::default() })
+        let (supervisor, due) = (Mutex::new(Supervision::Idle), std::sync::Mutex::default());
+        Arc::new(ProgramTransport { shared, supervisor, due })
     }
 
-    /// Lets the program run from now on, if it does not yet.
-    fn begin(&self) {
-        let mut supervisor = self.lock();
-        if supervisor.is_none() {
-            *supervisor = Some(Supervisor::begin(&self.shared));
+    /// Lets the program run from now on, if it does not yet and was not stopped.
+    async fn begin(&self) {
+        let mut supervisor = self.supervisor.lock().await;
+        if let Supervision::Idle = &*supervisor {
+            *supervisor = Supervision::Running(Supervisor::begin(&self.shared));
         }
     }
 
-    /// Ends the program, and says whether there was one.
-    async fn halt(&self) -> bool {
-        let supervisor = self.lock().take();
-        let Some(supervisor) = supervisor else { return false };
-        supervisor.stop().await;
-        true
+    /// Ends the program, and says whether there was one. `after` is what holds then.
+    async fn halt(&self, after: Supervision) -> bool {
+        let mut supervisor = self.supervisor.lock().await;
+        match std::mem::replace(&mut *supervisor, after) {
+            Supervision::Running(running) => {
+                running.stop().await;
+                true
+            }
+            Supervision::Idle | Supervision::Stopped => false,
+        }
+    }
+
+    /// Waits until an attempt to connect to this is due, and keeps when the next one is.
+    async fn take_turn(&self, target: &Target) {
+        let to = (target.peer.clone(), target.transport.name.clone());
+        let now = Instant::now();
+        let due = {
+            let mut all = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, due| *due > now);
+            let due = all.get(&to).copied().unwrap_or(now);
+            all.insert(to, due + PACE);
+            due
+        };
+        sleep_until(due).await;
     }
 
     /// The program, once it runs.
     async fn requests(&self) -> io::Result<Arc<Requests>> {
-        self.begin();
+        self.begin().await;
         let mut run = self.shared.run.subscribe();
         loop {
             match &*run.borrow_and_update() {
@@ -147,6 +187,7 @@ impl ProgramTransport {
     }
 
     async fn connect_to(&self, target: &Target) -> io::Result<Connection> {
+        self.take_turn(target).await;
         let requests = self.requests().await?;
         let told = told(target)?;
         if !requests.can_connect(object(told.clone())).await? {
@@ -162,6 +203,7 @@ impl ProgramTransport {
                 Err(problem) => problems.push(problem.to_string()),
             }
         }
+        problems.dedup();
         Err(io::Error::other(match problems.is_empty() {
             true => "its program knows no address of that".to_owned(),
             false => problems.join("; "),
@@ -185,10 +227,6 @@ impl ProgramTransport {
                 tokio::time::timeout(limit, connecting).await.map_err(|_| timed_out())?
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Supervisor>> {
-        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -245,7 +283,7 @@ impl Transport for ProgramTransport {
         Box::pin(async move {
             let (sender, incoming) = mpsc::channel(BACKLOG);
             self.shared.accept_into(sender);
-            self.begin();
+            self.begin().await;
             let listener = Incoming { shared: Arc::clone(&self.shared), incoming };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
@@ -260,16 +298,25 @@ impl Transport for ProgramTransport {
             let named = |config: &&TransportConfig| config.name == self.shared.setup.name;
             let Some(config) = local.config.transports.iter().find(named) else { return };
             let is_news = self.shared.learn(Knowledge::of(config, local));
-            if is_news && self.halt().await {
-                self.begin();
+            if is_news && self.halt(Supervision::Idle).await {
+                self.begin().await;
             }
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.halt().await;
+            self.halt(Supervision::Stopped).await;
             self.shared.stopped();
+        })
+    }
+
+    fn resume(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut supervisor = self.supervisor.lock().await;
+            if let Supervision::Stopped = &*supervisor {
+                *supervisor = Supervision::Idle;
+            }
         })
     }
 }

@@ -32,7 +32,8 @@ pub(super) async fn connect(
         ..Launch::of(words.into_iter().map(OsString::from))
     };
     let (ours, theirs) = pair()?;
-    let process = setup
+    let process = shared
+        .knowledge()
         .launcher
         .start(&launch, Stdio::from(theirs.try_clone()?), Stdio::from(theirs))
         .map_err(io::Error::other)?;

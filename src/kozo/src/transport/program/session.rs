@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -65,16 +65,17 @@ pub(super) async fn run(
     let (setup, knowledge) = (&shared.setup, shared.knowledge());
     // They end with the run.
     let mut tasks = JoinSet::new();
-    if let Some(path) = setup.accept() {
-        setup.launcher.make_folder().map_err(|error| error.to_string())?;
+    let accept = accept(setup, &knowledge);
+    if let Some(path) = &accept {
+        knowledge.launcher.make_folder().map_err(|error| error.to_string())?;
         let socket = AcceptSocket::bind(path)
             .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
         tasks.spawn(socket.accept(Arc::clone(shared)));
     }
     let (channel, theirs) = pair().map_err(|error| format!("there is no channel: {error}"))?;
-    let mut process = setup
+    let mut process = knowledge
         .launcher
-        .start(&launch(setup), Stdio::from(theirs), Stdio::null())
+        .start(&launch(setup, accept.as_deref()), Stdio::from(theirs), Stdio::null())
         .map_err(|error| error.to_string())?;
     shared.set_process(process.pid());
     let (input, output) = channel.into_split();
@@ -90,7 +91,7 @@ pub(super) async fn run(
     let mut writing = JoinSet::new();
     writing.spawn(write(output, waiting, is_last));
     // There is room: it is the first.
-    let _ = lines.try_send(start(setup, knowledge)?);
+    let _ = lines.try_send(start(accept.as_deref(), knowledge)?);
     let requests = Arc::new(Requests::new(lines.clone()));
     let reading = Reading::new(shared, &requests, lines, tasks_of_keys, input);
     let mut reading = pin!(reading.read());
@@ -131,11 +132,9 @@ pub(super) async fn run(
     Err(problem(said, exit, &process))
 }
 
-impl Setup {
-    /// The path of the accept socket, if there is to be one: a stream that comes over it does not say who the Peer is.
-    fn accept(&self) -> Option<&Path> {
-        self.accept.as_deref().filter(|_| self.can_accept && !self.authenticates)
-    }
+/// The path of the accept socket, if there is to be one: a stream that comes over it does not say who the Peer is.
+fn accept(setup: &Setup, knowledge: &Knowledge) -> Option<PathBuf> {
+    knowledge.accept.clone().filter(|_| setup.can_accept && !setup.authenticates)
 }
 
 fn problem(said: Result<(), String>, exit: Exit, process: &Process) -> String {
@@ -186,11 +185,11 @@ async fn write(
 }
 
 /// The first line.
-fn start(setup: &Setup, knowledge: Knowledge) -> Result<Vec<u8>, String> {
+fn start(accept: Option<&Path>, knowledge: Knowledge) -> Result<Vec<u8>, String> {
     let mut said = knowledge.start;
     said.insert("protocol".to_owned(), PROTOCOL.into());
     said.insert("features".to_owned(), serde_json::Value::Array(Vec::new()));
-    let accept = setup.accept().map(|path| path.to_string_lossy().into_owned());
+    let accept = accept.map(|path| path.to_string_lossy().into_owned());
     said.insert("accept".to_owned(), accept.into());
     let said = rmpv::ext::to_value(said)
         .map_err(|error| format!("the configuration cannot be encoded: {error}"))?;
@@ -199,12 +198,12 @@ fn start(setup: &Setup, knowledge: Knowledge) -> Result<Vec<u8>, String> {
     Ok(line)
 }
 
-fn launch(setup: &Setup) -> Launch {
-    let accept = setup.accept().map(|path| (ACCEPT.into(), path.as_os_str().to_owned()));
+fn launch(setup: &Setup, accept: Option<&Path>) -> Launch {
+    let variable = accept.map(|path| (ACCEPT.into(), path.as_os_str().to_owned()));
     Launch {
-        environment: setup.environment.iter().cloned().chain(accept).collect(),
+        environment: setup.environment.iter().cloned().chain(variable).collect(),
         limits: Limits { memory: setup.memory_limit, ..Limits::default() },
-        granted: setup.accept().map(Path::to_owned).into_iter().collect(),
+        granted: accept.map(Path::to_owned).into_iter().collect(),
         channel: true,
         ..Launch::of(setup.command.iter().cloned())
     }

@@ -1,5 +1,7 @@
 //! What a configuration says of a Transport that is a program.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{Knowledge, Setup, TransportTraits};
@@ -17,9 +19,6 @@ impl Setup {
     /// Of a Transport of this Node, which runs this program.
     pub fn new(transport: &TransportConfig, program: &ProgramConfig, local: &LocalNode) -> Setup {
         let TransportConfig { name, transport_type, .. } = transport;
-        let owner = Owner::Transport(name.as_str().into());
-        let launcher = Launcher::new(&local.system, &local.config, owner);
-        let accept = launcher.folder().map(|folder| folder.join(ACCEPT));
         let described = &program.program.description.transport;
         let TransportTraits { priority, can_accept, authenticates, connects_to, connect_timeout } =
             described.clone().unwrap_or_else(TransportTraits::usual);
@@ -34,9 +33,7 @@ impl Setup {
             connect_timeout,
             environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
             memory_limit: program.memory_limit,
-            launcher,
             knowledge: Knowledge::of(transport, local),
-            accept: accept.filter(|path| path.as_os_str().len() <= LONGEST_PATH),
         }
     }
 }
@@ -44,10 +41,15 @@ impl Setup {
 impl Knowledge {
     /// Of a Transport of this Node.
     pub fn of(transport: &TransportConfig, local: &LocalNode) -> Knowledge {
+        let owner = Owner::Transport(transport.name.as_str().into());
+        let launcher = Launcher::new(&local.system, &local.config, owner);
+        let accept = launcher.folder().map(|folder| folder.join(ACCEPT));
         Knowledge {
             start: start(transport, local),
             key: local.private_key.clone(),
             system: local.system.clone(),
+            accept: accept.filter(|path| path.as_os_str().len() <= LONGEST_PATH),
+            launcher: Arc::new(launcher),
         }
     }
 }

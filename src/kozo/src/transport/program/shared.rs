@@ -62,9 +62,10 @@ impl Shared {
     }
 
     /// Keeps what the program is to know from its next start on, and says whether it is news to one that runs.
-    pub(super) fn learn(&self, knowledge: Knowledge) -> bool {
+    pub(super) fn learn(&self, mut knowledge: Knowledge) -> bool {
         let mut known = self.knowledge.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = !known.is_same(&knowledge);
+        knowledge.launcher = Arc::new(knowledge.launcher.in_place_of(&known.launcher));
         *known = knowledge;
         is_news
     }
