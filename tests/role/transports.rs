@@ -31,7 +31,7 @@ impl Played {
         drop(command);
         let mut played = Played { socket, child, waiting: Vec::new(), descriptors: Vec::new() };
         let params = json!({"protocol": 1, "features": [], "node": "clock", "transport": "tcp2", "type": "tcp",
-            "options": options, "accept": "/nowhere", "nodes": {}, "configuration": {}, "later": 1});
+            "options": options, "accept": "/nowhere", "nodes": {}, "config": {"heartbeat": 10}, "later": 1});
         played.say(&json!({"jsonrpc": "2.0", "method": "start", "params": params}));
         played
     }

@@ -322,6 +322,7 @@ struct Start {
     options: Map<String, Value>,
     accept: Option<PathBuf>,
     nodes: BTreeMap<String, ConfiguredNode>,
+    #[serde(rename = "config")]
     configuration: Map<String, Value>,
 }
 

@@ -96,12 +96,14 @@ fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
             serve(theirs, async |node| {
                 assert_eq!((node.name(), node.transport(), node.transport_type()), ("clock", "t", "x"));
                 assert_eq!(node.nodes()["scribe"].transports["t"].transport_type, "x");
+                assert_eq!(node.configuration()["heartbeat"], 10);
                 Ok(Obedient { dropped })
             })
             .await
         });
         let nodes = json!({"scribe": {"publicKey": "ssh-ed25519 AAAA", "transports": {"t": {"type": "x", "options": {}}}}});
-        let params = json!({"protocol": 1, "node": "clock", "transport": "t", "type": "x", "options": {}, "nodes": nodes});
+        let params = json!({"protocol": 1, "node": "clock", "transport": "t", "type": "x", "options": {}, "nodes": nodes,
+            "config": {"heartbeat": 10}});
         played.say(json!({"jsonrpc": "2.0", "method": "start", "params": params})).await;
         test(&mut played).await;
         drop(played);
