@@ -120,7 +120,10 @@ impl Shared {
             state.last_id += 1;
             let (sender, answer) = oneshot::channel();
             let id = state.last_id;
-            state.asked.insert(id, sender);
+            // Nothing is answered any more once it has ended: then only the sender is dropped.
+            if !state.ended {
+                state.asked.insert(id, sender);
+            }
             (id, answer)
         };
         let asked = Asked { shared: self, id };
@@ -128,7 +131,7 @@ impl Shared {
         // The answer may be behind Messages that are not wanted yet.
         self.to_read.notify_one();
         let answer =
-            answer.await.unwrap_or_else(|_| Err(Error::Gone("it has not answered".to_owned())));
+            answer.await.unwrap_or_else(|_| Err(Error::Gone("the Role is to stop".to_owned())));
         drop(asked);
         answer
     }
