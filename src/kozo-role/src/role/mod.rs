@@ -3,6 +3,7 @@
 mod attach;
 mod halves;
 mod program;
+mod queue;
 mod state;
 
 use std::collections::BTreeMap;
@@ -125,7 +126,8 @@ impl Role {
         self.shared.put(|out| speak::send(encoding, out, None, &draft)).await
     }
 
-    /// Sends a Message, and waits until the Node has said for how many it was queued.
+    /// Sends a Message, and waits until the Node has said for how many it was queued. Meanwhile up to 1024 Messages and 4 MiB of
+    /// them are read ahead; beyond that the oldest are dropped, and the journal says how many.
     ///
     /// # Errors
     /// When it is refused too.
@@ -139,6 +141,7 @@ impl Role {
     }
 
     /// Keeps a value, which [`stored`](Role::stored) gives to the next run of the program. Returns when it is on disk.
+    /// Messages are read ahead meanwhile, as in [`send_confirmed`](Role::send_confirmed).
     ///
     /// # Errors
     /// When it cannot be stored: the Node has no `roleStorage`, or its disk is full.
