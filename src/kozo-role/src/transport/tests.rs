@@ -87,6 +87,14 @@ impl Played {
 
 /// Runs a test with a Transport that has started.
 fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
+    play_building(async |_| Ok(()), test)
+}
+
+/// Likewise, with something that is done before there is one.
+fn play_building(
+    before: impl AsyncFnOnce(&Node) -> Result<(), Failure> + 'static,
+    test: impl AsyncFnOnce(&mut Played),
+) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -97,6 +105,7 @@ fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
                 assert_eq!((node.name(), node.transport(), node.transport_type()), ("clock", "t", "x"));
                 assert_eq!(node.nodes()["scribe"].transports["t"].transport_type, "x");
                 assert_eq!(node.configuration()["heartbeat"], 10);
+                before(node).await?;
                 Ok(Obedient { dropped })
             })
             .await
@@ -107,7 +116,7 @@ fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
         played.say(json!({"jsonrpc": "2.0", "method": "start", "params": params})).await;
         test(&mut played).await;
         drop(played);
-        serving.await.unwrap()
+        timeout(Duration::from_secs(30), serving).await.unwrap().unwrap()
     })
 }
 
@@ -156,6 +165,45 @@ fn a_transport_has_data_signed_and_signatures_verified() {
         assert!(refused["error"]["message"].as_str().unwrap().contains("too often"), "{refused}");
     })
     .unwrap();
+}
+
+#[test]
+fn data_is_signed_while_a_transport_is_built_and_what_else_is_asked_waits() {
+    let building = async |node: &Node| {
+        assert_eq!(node.sign(b"data").await?, "SSHSIG");
+        Ok(())
+    };
+    play_building(building, async |node| {
+        let asked = node.next().await;
+        assert_eq!(asked["method"], "sign");
+        node.connect(7, "scribe", "command").await;
+        node.say(json!({"id": asked["id"], "result": {"signature": "SSHSIG"}})).await;
+        assert_eq!(node.next().await["id"], 7);
+        node.connect(8, "scribe", "command").await;
+        assert_eq!(node.next().await["id"], 8);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_transport_that_is_built_for_ever_ends_with_its_node_and_when_it_is_told_to() {
+    for is_told in [true, false] {
+        let building = async |_: &Node| std::future::pending().await;
+        let (sender, ended) = tokio::sync::oneshot::channel::<()>();
+        let building = async move |node: &Node| {
+            let _sender = sender;
+            building(node).await
+        };
+        play_building(building, async |node| {
+            if is_told {
+                node.say(json!({"method": "stop"})).await;
+                // It does not wait for the Node to close.
+                let dropped = timeout(Duration::from_secs(30), ended).await.unwrap();
+                assert!(dropped.is_err());
+            }
+        })
+        .unwrap();
+    }
 }
 
 #[test]
