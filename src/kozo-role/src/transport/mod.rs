@@ -21,6 +21,12 @@ use crate::description::Common;
 use crate::{Error, Failure, Level, Setting};
 use channel::Channel;
 
+/// Bytes of the most data that a Node signs, and of the longest signature.
+const LONGEST_SIGNED: usize = 16 * 1024;
+
+/// Bytes of the longest name of a Node.
+const LONGEST_NAME: usize = 255;
+
 /// How good a Transport is, where two Nodes are joined by several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
@@ -403,24 +409,42 @@ impl Node {
     /// `kozo-transport`. For Transports that authenticate.
     ///
     /// # Errors
-    /// When the Node refuses.
+    /// When there is more data, or the Node refuses.
     pub async fn sign(&self, data: &[u8]) -> Result<String, Error> {
         #[derive(Deserialize)]
         struct Signed {
             signature: String,
         }
-        let params = json!({"data": Base64::encode_string(data)});
+        let params = json!({"data": encoded(data)?});
         let Signed { signature } = self.channel.ask("sign", params).await?;
         Ok(signature)
     }
 
-    /// Whether a signature of this data is one of this Node of the System.
+    /// Whether a signature of this data, of at most 16 KiB, is one of this Node of the System. Names and signatures that there
+    /// cannot be are none.
     ///
     /// # Errors
-    /// When the Node refuses.
+    /// When there is more data, or the Node refuses.
     pub async fn verify(&self, node: &str, data: &[u8], signature: &str) -> Result<bool, Error> {
-        let params =
-            json!({"node": node, "data": Base64::encode_string(data), "signature": signature});
+        let data = encoded(data)?;
+        // Both come from a Peer, and the Node refuses to look at such ones.
+        if node.len() > LONGEST_NAME || !is_signature(signature) {
+            return Ok(false);
+        }
+        let params = json!({"node": node, "data": data, "signature": signature});
         self.channel.ask("verify", params).await
     }
+}
+
+/// Data that is signed, as the Node reads it.
+fn encoded(data: &[u8]) -> Result<String, Error> {
+    if data.len() > LONGEST_SIGNED {
+        let text = format!("data to sign has {} bytes: the most is {LONGEST_SIGNED}", data.len());
+        return Err(Error::Encode(text));
+    }
+    Ok(Base64::encode_string(data))
+}
+
+fn is_signature(text: &str) -> bool {
+    text.len() <= LONGEST_SIGNED && !text.chars().any(|c| c.is_control() && c != '\n')
 }

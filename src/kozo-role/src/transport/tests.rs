@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::program::serve;
 use super::{Connection, Node, Stream, Target, Transport, TransportDescription};
-use crate::{Failure, Setting};
+use crate::{Error, Failure, Setting};
 
 /// A Transport that does what addresses say.
 struct Obedient {
@@ -181,6 +181,32 @@ fn data_is_signed_while_a_transport_is_built_and_what_else_is_asked_waits() {
         assert_eq!(node.next().await["id"], 7);
         node.connect(8, "scribe", "command").await;
         assert_eq!(node.next().await["id"], 8);
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_cannot_be_signed_or_verified_is_not_asked_for() {
+    let building = async |node: &Node| {
+        let large = vec![0; 16 * 1024 + 1];
+        assert!(matches!(node.sign(&large).await, Err(Error::Encode(_))));
+        assert!(matches!(node.verify("scribe", &large, "SSHSIG").await, Err(Error::Encode(_))));
+        let (long, name) = ("x".repeat(16 * 1024 + 1), "x".repeat(256));
+        for (node_name, signature) in
+            [("scribe", &*long), ("scribe", "SSH\rSIG"), ("scribe", "SSH\0SIG"), (&*name, "SSHSIG")]
+        {
+            assert!(!node.verify(node_name, b"data", signature).await?);
+        }
+        assert!(node.verify(&name[1..], &large[1..], &"\n".repeat(16 * 1024)).await?);
+        Ok(())
+    };
+    play_building(building, async |node| {
+        // Nothing else was asked for before.
+        let asked = node.next().await;
+        assert_eq!((&asked["method"], &asked["id"]), (&json!("verify"), &json!(1)));
+        node.say(json!({"id": 1, "result": true})).await;
+        node.connect(7, "scribe", "command").await;
+        assert_eq!(node.next().await["id"], 7);
     })
     .unwrap();
 }
