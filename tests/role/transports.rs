@@ -108,7 +108,8 @@ fn streams_that_come_in_are_handed_over() {
     let stranger = TcpStream::connect(&address).unwrap();
     let accepted = played.next();
     assert_eq!(accepted["method"], "accepted");
-    assert_eq!(accepted["params"], json!({"address": "127.0.0.1"}));
+    let from = stranger.local_addr().unwrap().to_string();
+    assert_eq!(accepted["params"], json!({"address": from}));
     exchange(played.stream(), stranger);
 }
 
@@ -122,6 +123,8 @@ fn a_peer_is_connected_to_at_its_addresses() {
     assert_eq!(played.ask(1, "canConnect", &to)["result"], true);
     let addresses = played.ask(2, "addresses", &to)["result"].take();
     assert_eq!(addresses, json!([format!("127.0.0.1:{port}")]));
+    let usual = json!({"node": "scribe", "transport": "tcp", "type": "tcp", "options": {"address": ["host"]}});
+    assert_eq!(played.ask(2, "addresses", &usual)["result"], json!(["host:6021"]));
     let mut attempt = to;
     attempt["address"] = addresses[0].clone();
     attempt["index"] = 0.into();
