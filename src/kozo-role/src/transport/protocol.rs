@@ -24,7 +24,7 @@ const NO_METHOD: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
 
 /// The code for what did not come about.
-const FAILED: i64 = -32000;
+pub(super) const FAILED: i64 = -32000;
 
 /// A line of the Node.
 #[derive(Debug, Deserialize)]

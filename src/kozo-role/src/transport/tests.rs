@@ -233,6 +233,26 @@ fn a_transport_that_is_built_for_ever_ends_with_its_node_and_when_it_is_told_to(
 }
 
 #[test]
+fn a_transport_ends_when_its_node_reads_no_more() {
+    play(async |node| {
+        node.say(json!({"id": 1, "method": "listen", "params": {}})).await;
+        node.next().await;
+        rustix::net::shutdown(node.reader.get_ref(), rustix::net::Shutdown::Read).unwrap();
+        node.say(json!({"id": 2, "method": "listen", "params": {}})).await;
+        let mut line = String::new();
+        // This side can still write, so only the Transport can have closed it.
+        let closed = async {
+            while node.reader.get_mut().write_all(b"\n").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), closed).await.unwrap();
+        assert_eq!(node.reader.read_line(&mut line).await.unwrap(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
 fn what_fails_is_told_and_what_makes_no_sense_ends_it() {
     play(async |node| {
         node.say(json!({"id": 1, "method": "listen", "params": {}})).await;
