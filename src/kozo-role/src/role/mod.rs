@@ -120,7 +120,7 @@ impl Role {
     /// waits to be written than a pipe holds, as when others are slow. It is written when the program next waits for something.
     ///
     /// # Errors
-    /// When its data cannot be encoded, or the Node is gone.
+    /// When its data cannot be encoded, is larger than the 16 MiB of the largest Message, or the Node is gone.
     pub async fn send<T: Serialize + ?Sized>(&self, draft: Draft<'_, T>) -> Result<(), Error> {
         let encoding = self.shared.encoding;
         self.shared.put(|out| speak::send(encoding, out, None, &draft)).await

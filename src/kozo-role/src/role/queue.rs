@@ -15,7 +15,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// News in the order in which they came.
 ///
 /// As a rule, more is read only when all is taken. While an answer is awaited, more is read ahead, as the answer is behind it: of
-/// those Messages the oldest are dropped where there are too many, like the Node does it with its queues.
+/// those Messages the oldest are dropped where there are too many, as the Node does in its queues.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// What came when nothing was left.

@@ -25,6 +25,12 @@ use crate::{Error, Level};
 /// Lines that may wait to be written.
 const MOST_WAITING: usize = 16;
 
+/// Bytes of the longest line that a Node reads.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Characters of the longest text for people: in JSON one may take six bytes.
+const LONGEST_TEXT: usize = 8192;
+
 /// What a Transport says to its Node.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -78,7 +84,7 @@ impl Channel {
 
     /// Says why nothing became of a request.
     pub(super) async fn refuse(&self, id: &Value, code: i64, text: &str) -> Result<(), Error> {
-        self.say(&refusal(id, code, text), None, None).await
+        self.say(&refusal(id, code, cut(text)), None, None).await
     }
 
     /// Asks the Node something.
@@ -123,8 +129,18 @@ impl Channel {
         answers: Option<Value>,
     ) -> Result<(), Error> {
         let text = format!("{line}\n");
+        if text.len() > LONGEST_LINE {
+            let text = format!("this line has {} bytes: the most is {LONGEST_LINE}", text.len());
+            return Err(Error::Encode(text));
+        }
         self.lines.send(Line::Text { text, descriptor, answers }).await.map_err(|_| gone())
     }
+}
+
+/// As much of a text for people as fits into a line.
+pub(super) fn cut(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }
 
 fn notification(method: &str, params: Value) -> Value {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::description::Common;
 use crate::{Error, Failure, Level, Setting};
-use channel::Channel;
+use channel::{Channel, cut};
 
 /// Bytes of the most data that a Node signs, and of the longest signature.
 const LONGEST_SIGNED: usize = 16 * 1024;
@@ -188,7 +188,8 @@ impl Stream {
 
     /// What is said of it, and its socket.
     fn into_parts(self) -> (Value, OwnedFd) {
-        let texts = [("address", self.address), ("peer", self.peer)];
+        let address = self.address.map(|address| cut(&address).to_owned());
+        let texts = [("address", address), ("peer", self.peer)];
         let there =
             texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
         (Value::Object(there.collect()), self.socket)
@@ -380,29 +381,30 @@ impl Node {
         &self.start.configuration
     }
 
-    /// Hands over a stream that came in. Waits while many others wait to be handed over.
+    /// Hands over a stream that came in. Waits while many others wait to be handed over. Where the kernel allows no more streams
+    /// that the Node has not taken yet, this one is dropped, and the journal says so.
     ///
     /// # Errors
-    /// When the Node is gone.
+    /// When the name of its Peer does not fit into a line, or the Node is gone.
     pub async fn accepted(&self, stream: Stream) -> Result<(), Error> {
         let (params, socket) = stream.into_parts();
         self.channel.tell("accepted", params, Some(socket)).await
     }
 
-    /// Writes a line to the journal, with the name of the Transport.
+    /// Writes a line to the journal, with the name of the Transport: its first 8192 characters.
     ///
     /// # Errors
     /// When the Node is gone.
     pub async fn log(&self, level: Level, text: &str) -> Result<(), Error> {
-        self.channel.tell("log", json!({"level": level.name(), "text": text}), None).await
+        self.channel.tell("log", json!({"level": level.name(), "text": cut(text)}), None).await
     }
 
-    /// Sets what people see of the Transport; an empty text takes it away.
+    /// Sets what people see of the Transport, at most 8192 characters; an empty text takes it away.
     ///
     /// # Errors
     /// When the Node is gone.
     pub async fn status(&self, text: &str) -> Result<(), Error> {
-        self.channel.tell("status", json!({"text": text}), None).await
+        self.channel.tell("status", json!({"text": cut(text)}), None).await
     }
 
     /// Signs data, of at most 16 KiB, with the key of the Node: a signature as `ssh-keygen -Y sign` makes it, for the namespace

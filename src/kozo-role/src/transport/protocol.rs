@@ -13,6 +13,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
+use super::channel::cut;
 use super::{Channel, Connection, Node, Start, Target, Transport};
 use crate::input::Input;
 use crate::{Encoding, Error, Failure};
@@ -193,8 +194,7 @@ impl<T: Transport> Request<T> {
     ) {
         let outcome = unless(self.carry_out(&method, params), cancelled).await;
         self.under_way.borrow_mut().remove(&id.to_string());
-        // An error means that the Node has gone: reading says so too.
-        let _ = match outcome {
+        let told = match outcome {
             None => Ok(()),
             Some(Outcome::Result(result)) => self.channel.answer(&id, result, None).await,
             Some(Outcome::Refused(code, text)) => self.channel.refuse(&id, code, &text).await,
@@ -212,6 +212,10 @@ impl<T: Transport> Request<T> {
                 self.channel.answer(&id, result, socket).await
             }
         };
+        // Any other error means that the Node has gone: reading says so too.
+        if let Err(error @ Error::Encode(_)) = told {
+            let _ = self.channel.refuse(&id, FAILED, &error.to_string()).await;
+        }
     }
 
     async fn carry_out(&self, method: &str, params: Value) -> Outcome {
@@ -219,7 +223,7 @@ impl<T: Transport> Request<T> {
         match method {
             "listen" => {
                 let told = |address: Option<String>| match address {
-                    Some(address) => json!({"address": address}),
+                    Some(address) => json!({"address": cut(&address)}),
                     None => json!({}),
                 };
                 outcome(transport.listen(node).await.map(told))

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::program::serve;
 use super::{Connection, Node, Stream, Target, Transport, TransportDescription};
-use crate::{Error, Failure, Setting};
+use crate::{Error, Failure, Level, Setting};
 
 /// A Transport that does what addresses say.
 struct Obedient {
@@ -47,6 +47,13 @@ impl Transport for Obedient {
                 std::future::pending().await
             }
             Some("command") => Ok(Connection::Command(vec!["nc".to_owned(), "host".to_owned()])),
+            Some("long") => Err("\u{1}".repeat(70_000).into()),
+            Some("longer") => Ok(Connection::Command(vec!["x".repeat(70_000)])),
+            Some("long address") => {
+                let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+                node.log(Level::Info, &"ö".repeat(70_000)).await?;
+                Ok(Stream::new(ours).address(&"\u{1}".repeat(70_000)).into())
+            }
             Some("fdpass") => Ok(Connection::FdpassCommand(vec!["nc".to_owned()])),
             Some("sign") => {
                 let signature = node.sign(b"data").await?;
@@ -248,6 +255,22 @@ fn a_transport_ends_when_its_node_reads_no_more() {
         };
         timeout(Duration::from_secs(30), closed).await.unwrap();
         assert_eq!(node.reader.read_line(&mut line).await.unwrap(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn texts_are_cut_and_other_lines_that_are_too_long_are_refused() {
+    play(async |node| {
+        let cut = Value::from("\u{1}".repeat(8192));
+        node.connect(1, "scribe", "long").await;
+        assert_eq!(node.next().await["error"]["message"], cut);
+        node.connect(2, "scribe", "longer").await;
+        let refused = node.next().await;
+        assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(2), &json!(-32000)));
+        node.connect(3, "scribe", "long address").await;
+        assert_eq!(node.next().await["params"]["text"], "ö".repeat(8192));
+        assert_eq!(node.next().await["result"]["address"], cut);
     })
     .unwrap();
 }
