@@ -1,5 +1,8 @@
 //! Roles of a real Node.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use serde_json::json;
 
 use super::support::{ByHand, Folder, example};
@@ -70,6 +73,25 @@ fn why_a_role_fails_is_in_the_log() {
         tester.order("count", "a", &json!(null));
         node.log().contains("it has counted to 0").then_some(())
     });
+}
+
+#[test]
+fn a_role_that_asks_after_it_is_told_to_stop_ends() {
+    let folder = Folder::new("");
+    let mut command = folder.command(&example("counter"));
+    command.env("KOZO_RUN", "/").env("KOZO_ROLE", "counter").stdin(Stdio::piped());
+    let mut counter = ByHand::start(&mut command);
+    let order = json!({"method": "message", "params": {"time": 1, "node": "clock", "boot": 1, "id": 1,
+        "role": "tester", "kind": "order", "type": "count", "data": null}});
+    let start = json!({"method": "start", "params": {"node": "clock", "role": "counter", "type": "counter",
+        "options": {"step": 1, "limit": 9}}});
+    let stop = json!({"method": "stop"});
+    let mut input = counter.0.stdin.take().unwrap();
+    input.write_all(format!("{start}\n{order}\n{order}\n{stop}\n").as_bytes()).unwrap();
+    // The Node keeps the pipe open.
+    let (status, text) = counter.end();
+    assert!(status.success(), "{text}");
+    drop(input);
 }
 
 #[test]

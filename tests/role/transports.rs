@@ -22,16 +22,20 @@ struct Played {
 
 impl Played {
     fn start(options: &Value) -> Played {
+        Played::start_by("exec 3<&0 </dev/null; exec \"$0\"", options)
+    }
+
+    /// By this script of a shell, whose standard input is the socket and `$0` the program.
+    fn start_by(script: &str, options: &Value) -> Played {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let script = "exec 3<&0 </dev/null; exec \"$0\"";
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(example("tcp")).stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = command.spawn().unwrap();
         drop(command);
         let mut played = Played { socket, child, waiting: Vec::new(), descriptors: Vec::new() };
         let params = json!({"protocol": 1, "features": [], "node": "clock", "transport": "tcp2", "type": "tcp",
-            "options": options, "accept": "/nowhere", "nodes": {}, "configuration": {}, "later": 1});
+            "options": options, "accept": "/nowhere", "nodes": {}, "config": {"heartbeat": 10}, "later": 1});
         played.say(&json!({"jsonrpc": "2.0", "method": "start", "params": params}));
         played
     }
@@ -108,7 +112,8 @@ fn streams_that_come_in_are_handed_over() {
     let stranger = TcpStream::connect(&address).unwrap();
     let accepted = played.next();
     assert_eq!(accepted["method"], "accepted");
-    assert_eq!(accepted["params"], json!({"address": "127.0.0.1"}));
+    let from = stranger.local_addr().unwrap().to_string();
+    assert_eq!(accepted["params"], json!({"address": from}));
     exchange(played.stream(), stranger);
 }
 
@@ -122,6 +127,8 @@ fn a_peer_is_connected_to_at_its_addresses() {
     assert_eq!(played.ask(1, "canConnect", &to)["result"], true);
     let addresses = played.ask(2, "addresses", &to)["result"].take();
     assert_eq!(addresses, json!([format!("127.0.0.1:{port}")]));
+    let usual = json!({"node": "scribe", "transport": "tcp", "type": "tcp", "options": {"address": ["host"]}});
+    assert_eq!(played.ask(2, "addresses", &usual)["result"], json!(["host:6021"]));
     let mut attempt = to;
     attempt["address"] = addresses[0].clone();
     attempt["index"] = 0.into();
@@ -148,4 +155,49 @@ fn it_ends_when_it_is_told_to_and_when_its_node_is_gone() {
     played.ask(1, "listen", &json!({}));
     played.socket.shutdown(std::net::Shutdown::Both).unwrap();
     until("ended", || played.child.try_wait().unwrap());
+}
+
+#[test]
+fn streams_that_the_node_does_not_take_are_dropped_and_the_program_goes_on() {
+    // What root may do lifts the limit.
+    let unprivileged = match rustix::process::geteuid().is_root() {
+        true => "setpriv --bounding-set=-sys_admin,-sys_resource",
+        false => "",
+    };
+    let script = format!("ulimit -n 32; exec 3<&0 </dev/null; exec {unprivileged} \"$0\"");
+    let mut played = Played::start_by(&script, &json!({"bindAddress": "127.0.0.1", "port": 0}));
+    let listening = played.ask(1, "listen", &json!({}));
+    let address = listening["result"]["address"].as_str().unwrap().to_owned();
+    let connect = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // The test takes none meanwhile, and keeps its ends open.
+    let mut strangers: Vec<_> = (0..64).map(|_| connect()).collect();
+    let is_closed = |stream: &mut TcpStream| stream.read(&mut [0]).unwrap() == 0;
+    assert!(is_closed(strangers.last_mut().unwrap()), "the last one is dropped");
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = json!({"node": "scribe", "transport": "tcp", "type": "tcp", "address": peer.local_addr().unwrap().to_string()});
+    played.say(&json!({"jsonrpc": "2.0", "id": 2, "method": "connect", "params": to}));
+    let (mut connected, _) = peer.accept().unwrap();
+    connected.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(is_closed(&mut connected), "so is the one that was asked for");
+    let mut warnings = 0;
+    let answer = loop {
+        let line = played.next();
+        match line["method"].as_str() {
+            None => break line,
+            Some(method) => warnings += u32::from(method == "log"),
+        }
+    };
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(2), &json!(-32000)), "{answer}");
+    assert!(warnings > 0);
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("has not taken"), "{answer}");
+    played.descriptors.clear();
+    let stranger = connect();
+    let accepted = played.next();
+    assert_eq!(accepted["params"]["address"], stranger.local_addr().unwrap().to_string());
+    exchange(played.stream(), stranger);
 }

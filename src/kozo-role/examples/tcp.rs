@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use kozo_role::serde_json::Value;
 use kozo_role::{
@@ -9,6 +10,13 @@ use kozo_role::{
 };
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
+
+/// The port where the configuration has none.
+const PORT: u16 = 6021;
+
+/// How long to wait after a connection could not be accepted, as where there are no descriptors left: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct Options {
@@ -26,24 +34,13 @@ impl Transport for Tcp {
         let listener = TcpListener::bind((self.options.bind_address, self.options.port)).await?;
         let address = listener.local_addr()?.to_string();
         let node = node.clone();
-        tokio::task::spawn_local(async move {
-            loop {
-                let handed = match listener.accept().await {
-                    Ok((stream, from)) => hand_over(&node, stream, from).await,
-                    Err(error) => {
-                        node.log(Level::Warning, &error.to_string()).await.map_err(Failure::from)
-                    }
-                };
-                if handed.is_err() {
-                    return;
-                }
-            }
-        });
+        // It ends with an error when the Node is gone: then the program ends too.
+        tokio::task::spawn_local(async move { accept(&node, &listener).await });
         Ok(Some(address))
     }
 
     async fn addresses(&self, _: &Node, to: &Target) -> Result<Vec<Value>, Failure> {
-        let port = to.options.get("port").and_then(Value::as_u64).unwrap_or_default();
+        let port = to.options.get("port").and_then(Value::as_u64).unwrap_or(PORT.into());
         let hosts = to.options.get("address").and_then(Value::as_array).into_iter().flatten();
         Ok(hosts
             .filter_map(Value::as_str)
@@ -59,8 +56,25 @@ impl Transport for Tcp {
     }
 }
 
+async fn accept(node: &Node, listener: &TcpListener) -> Result<(), Failure> {
+    let mut pause = PAUSE;
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                pause = PAUSE;
+                hand_over(node, stream, from).await?;
+            }
+            Err(error) => {
+                node.log(Level::Warning, &error.to_string()).await?;
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
+        }
+    }
+}
+
 async fn hand_over(node: &Node, stream: TcpStream, from: SocketAddr) -> Result<(), Failure> {
-    let stream = Stream::new(stream.into_std()?).address(&from.ip().to_string());
+    let stream = Stream::new(stream.into_std()?).address(&from.to_string());
     Ok(node.accepted(stream).await?)
 }
 
@@ -71,6 +85,6 @@ fn main() -> ExitCode {
             "bindAddress",
             Setting::text("Where it listens.").default(Ipv4Addr::UNSPECIFIED.to_string()),
         )
-        .option("port", Setting::integer("The port.").min(0).max(65535));
+        .option("port", Setting::integer("The port.").default(PORT).min(0).max(65535));
     Tcp::describe(tcp).run(async |node| Ok(Tcp { options: node.options()? }))
 }

@@ -7,6 +7,12 @@ use crate::data::encode;
 use crate::message::{Draft, Payload};
 use crate::{Encoding, Error};
 
+/// Bytes of the largest Message.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// Bytes of the longest line that a Node reads: one that sends the largest Message in Base64.
+const LONGEST_LINE: usize = MAX_MESSAGE / 3 * 4 + 64 * 1024;
+
 /// Writes a request, or a notification if it has no id. Nothing is written where the parameters cannot be.
 pub(crate) fn call<P: Serialize + ?Sized>(
     encoding: Encoding,
@@ -62,13 +68,20 @@ fn whole(
             put_text(out, "params");
         }
     }
-    let written = params(out);
+    let written = params(out).and_then(|()| at_most(LONGEST_LINE, "a line", out.len() - before));
     match written {
         Ok(()) if encoding == Encoding::Json => out.extend_from_slice(b"}\n"),
         Ok(()) => {}
         Err(_) => out.truncate(before),
     }
     written
+}
+
+fn at_most(most: usize, what: &str, length: usize) -> Result<(), Error> {
+    if length > most {
+        return Err(Error::Encode(format!("{what} has at most {most} bytes, and not {length}")));
+    }
+    Ok(())
 }
 
 fn json_params<T: Serialize + ?Sized>(
@@ -119,7 +132,9 @@ fn pack_params<T: Serialize + ?Sized>(
         }
     }
     put_text(out, "data");
-    draft.data.put(Encoding::MessagePack, out)
+    let before = out.len();
+    draft.data.put(Encoding::MessagePack, out)?;
+    at_most(MAX_MESSAGE, "the data of a Message", out.len() - before)
 }
 
 // Writing to memory cannot fail.
@@ -184,5 +199,21 @@ mod tests {
         let mut out = b"before".to_vec();
         assert!(send(Encoding::Json, &mut out, None, &Draft::event("a").data(&keys)).is_err());
         assert_eq!(out, b"before");
+    }
+
+    #[test]
+    fn what_no_node_takes_is_not_said() {
+        for encoding in [Encoding::Json, Encoding::MessagePack] {
+            let mut out = b"before".to_vec();
+            let largest = vec![0; MAX_MESSAGE - 64];
+            send(encoding, &mut out, None, &Draft::event("a").bytes(&largest)).unwrap();
+            assert!(out.len() > largest.len());
+            out.truncate(b"before".len());
+            // In JSON the line is the limit, as data may take less in the Node.
+            let larger = vec![0; MAX_MESSAGE + 64 * 1024];
+            let refused = send(encoding, &mut out, None, &Draft::event("a").bytes(&larger));
+            assert!(matches!(refused, Err(Error::Encode(_))), "{encoding:?}: {refused:?}");
+            assert_eq!(out, b"before");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod attach;
 mod halves;
 mod program;
+mod queue;
 mod state;
 
 use std::collections::BTreeMap;
@@ -119,13 +120,14 @@ impl Role {
     /// waits to be written than a pipe holds, as when others are slow. It is written when the program next waits for something.
     ///
     /// # Errors
-    /// When its data cannot be encoded, or the Node is gone.
+    /// When its data cannot be encoded, is larger than the 16 MiB of the largest Message, or the Node is gone.
     pub async fn send<T: Serialize + ?Sized>(&self, draft: Draft<'_, T>) -> Result<(), Error> {
         let encoding = self.shared.encoding;
         self.shared.put(|out| speak::send(encoding, out, None, &draft)).await
     }
 
-    /// Sends a Message, and waits until the Node has said for how many it was queued.
+    /// Sends a Message, and waits until the Node has said for how many it was queued. Meanwhile up to 1024 Messages and 4 MiB of
+    /// them are read ahead; beyond that the oldest are dropped, and the journal says how many.
     ///
     /// # Errors
     /// When it is refused too.
@@ -139,6 +141,7 @@ impl Role {
     }
 
     /// Keeps a value, which [`stored`](Role::stored) gives to the next run of the program. Returns when it is on disk.
+    /// Messages are read ahead meanwhile, as in [`send_confirmed`](Role::send_confirmed).
     ///
     /// # Errors
     /// When it cannot be stored: the Node has no `roleStorage`, or its disk is full.

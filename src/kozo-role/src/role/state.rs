@@ -4,10 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::json;
 use tokio::sync::{Notify, oneshot, watch};
 
+use super::queue::Queue;
 use crate::hear::{Encoded, Peer, Start};
-use crate::{Encoding, Error, Message};
+use crate::{Encoding, Error, Level, Message, speak};
 
 /// Bytes beyond which who sends has to wait: what a pipe holds.
 const MOST_WAITING: usize = 64 * 1024;
@@ -54,7 +56,7 @@ struct State {
     closed: bool,
     /// Why nothing can be sent or asked any more.
     gone: Option<Error>,
-    news: VecDeque<News>,
+    news: Queue,
     /// Nothing more comes.
     ended: bool,
     /// Why it ended although the Role was not to stop.
@@ -120,7 +122,10 @@ impl Shared {
             state.last_id += 1;
             let (sender, answer) = oneshot::channel();
             let id = state.last_id;
-            state.asked.insert(id, sender);
+            // Nothing is answered any more once it has ended: then only the sender is dropped.
+            if !state.ended {
+                state.asked.insert(id, sender);
+            }
             (id, answer)
         };
         let asked = Asked { shared: self, id };
@@ -128,7 +133,7 @@ impl Shared {
         // The answer may be behind Messages that are not wanted yet.
         self.to_read.notify_one();
         let answer =
-            answer.await.unwrap_or_else(|_| Err(Error::Gone("it has not answered".to_owned())));
+            answer.await.unwrap_or_else(|_| Err(Error::Gone("the Role is to stop".to_owned())));
         drop(asked);
         answer
     }
@@ -137,11 +142,7 @@ impl Shared {
     pub(crate) async fn next(&self) -> Option<News> {
         wait(&self.arrived, || {
             let mut state = self.lock();
-            let next = state.news.pop_front();
-            if next.is_some() && state.news.is_empty() {
-                self.to_read.notify_one();
-            }
-            match next {
+            match self.pop(&mut state) {
                 None if state.ended => Some(None),
                 next => next.map(Some),
             }
@@ -151,12 +152,33 @@ impl Shared {
 
     /// The next thing that has come already.
     pub(crate) fn try_next(&self) -> Option<News> {
-        let mut state = self.lock();
-        let next = state.news.pop_front();
+        self.pop(&mut self.lock())
+    }
+
+    fn pop(&self, state: &mut State) -> Option<News> {
+        let next = state.news.pop();
         if next.is_some() && state.news.is_empty() {
+            self.report_dropped(state);
             self.to_read.notify_one();
         }
         next
+    }
+
+    /// Logs, once nothing is read ahead any more, how many Messages were dropped.
+    fn report_dropped(&self, state: &mut State) {
+        if !state.asked.is_empty() && !state.news.is_empty() {
+            return;
+        }
+        let dropped = state.news.take_dropped();
+        if dropped == 0 {
+            return;
+        }
+        let text =
+            format!("dropped {dropped} messages that came while the role waited for an answer");
+        let params = json!({"level": Level::Warning.name(), "text": text});
+        // Two texts can always be encoded.
+        let _ = speak::call(self.encoding, &mut state.out, "log", None, &params);
+        self.to_write.notify_one();
     }
 
     /// Returns when the Role is to stop.
@@ -210,6 +232,7 @@ impl Shared {
                 let _ = asked.send(answer);
             }
         }
+        self.report_dropped(&mut state);
         drop(state);
         self.arrived.notify_waiters();
     }
@@ -238,6 +261,7 @@ impl Shared {
         for (_, asked) in state.asked.drain() {
             let _ = asked.send(Err(why.clone()));
         }
+        self.report_dropped(&mut state);
         drop(state);
         self.stop();
         self.arrived.notify_waiters();
@@ -266,7 +290,9 @@ struct Asked<'s> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.shared.lock().asked.remove(&self.id);
+        let mut state = self.shared.lock();
+        state.asked.remove(&self.id);
+        self.shared.report_dropped(&mut state);
     }
 }
 

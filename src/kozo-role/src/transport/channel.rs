@@ -9,17 +9,27 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::io::Errno;
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Error;
+use super::protocol::FAILED;
+use crate::{Error, Level};
 
 /// Lines that may wait to be written.
 const MOST_WAITING: usize = 16;
+
+/// Bytes of the longest line that a Node reads.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Characters of the longest text for people: in JSON one may take six bytes.
+const LONGEST_TEXT: usize = 8192;
 
 /// What a Transport says to its Node.
 #[derive(Debug)]
@@ -32,8 +42,14 @@ pub(super) struct Channel {
 /// What waits to be written.
 #[derive(Debug)]
 pub(super) enum Line {
-    /// A line, and the descriptor that belongs to it.
-    Text(String, Option<OwnedFd>),
+    /// A line.
+    Text {
+        text: String,
+        /// The descriptor that belongs to it.
+        descriptor: Option<OwnedFd>,
+        /// The id of the request that it answers.
+        answers: Option<Value>,
+    },
     /// To be told when all before it is written.
     Mark(oneshot::Sender<()>),
 }
@@ -52,7 +68,7 @@ impl Channel {
         params: Value,
         descriptor: Option<OwnedFd>,
     ) -> Result<(), Error> {
-        self.say(&json!({"jsonrpc": "2.0", "method": method, "params": params}), descriptor).await
+        self.say(&notification(method, params), descriptor, None).await
     }
 
     /// Answers a request of the Node.
@@ -62,13 +78,13 @@ impl Channel {
         result: Value,
         descriptor: Option<OwnedFd>,
     ) -> Result<(), Error> {
-        self.say(&json!({"jsonrpc": "2.0", "id": id, "result": result}), descriptor).await
+        let line = json!({"jsonrpc": "2.0", "id": id, "result": result});
+        self.say(&line, descriptor, Some(id.clone())).await
     }
 
     /// Says why nothing became of a request.
     pub(super) async fn refuse(&self, id: &Value, code: i64, text: &str) -> Result<(), Error> {
-        let error = json!({"code": code, "message": text});
-        self.say(&json!({"jsonrpc": "2.0", "id": id, "error": error}), None).await
+        self.say(&refusal(id, code, cut(text)), None, None).await
     }
 
     /// Asks the Node something.
@@ -82,8 +98,8 @@ impl Channel {
         let (sender, answer) = oneshot::channel();
         self.asked.borrow_mut().insert(id, sender);
         let asked = Asked { channel: self, id };
-        self.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}), None)
-            .await?;
+        let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.say(&line, None, None).await?;
         let answer = answer.await.unwrap_or_else(|_| Err(gone()));
         drop(asked);
         serde_json::from_value(answer?).map_err(|error| Error::Decode(error.to_string()))
@@ -106,9 +122,33 @@ impl Channel {
     }
 
     /// A line is written whole, even if what says it is dropped before.
-    async fn say(&self, line: &Value, descriptor: Option<OwnedFd>) -> Result<(), Error> {
-        self.lines.send(Line::Text(format!("{line}\n"), descriptor)).await.map_err(|_| gone())
+    async fn say(
+        &self,
+        line: &Value,
+        descriptor: Option<OwnedFd>,
+        answers: Option<Value>,
+    ) -> Result<(), Error> {
+        let text = format!("{line}\n");
+        if text.len() > LONGEST_LINE {
+            let text = format!("this line has {} bytes: the most is {LONGEST_LINE}", text.len());
+            return Err(Error::Encode(text));
+        }
+        self.lines.send(Line::Text { text, descriptor, answers }).await.map_err(|_| gone())
     }
+}
+
+/// As much of a text for people as fits into a line.
+pub(super) fn cut(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}
+
+fn notification(method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "method": method, "params": params})
+}
+
+fn refusal(id: &Value, code: i64, text: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})
 }
 
 fn gone() -> Error {
@@ -122,12 +162,33 @@ pub(super) async fn write(socket: Rc<UnixStream>, mut lines: mpsc::Receiver<Line
             Line::Mark(sender) => {
                 let _ = sender.send(());
             }
-            Line::Text(text, descriptor) => {
-                if write_line(&socket, text.as_bytes(), descriptor).await.is_err() {
+            Line::Text { text, descriptor, answers } => {
+                let mut written = write_line(&socket, text.as_bytes(), descriptor).await;
+                if written.as_ref().is_err_and(has_too_many_in_flight) {
+                    let instead = format!("{}\n", instead_of_descriptor(answers));
+                    written = write_line(&socket, instead.as_bytes(), None).await;
+                }
+                if written.is_err() {
+                    // What reads sees the end, and ends the program.
+                    let _ = shutdown(&*socket, Shutdown::Both);
                     return;
                 }
             }
         }
+    }
+}
+
+/// Whether the Node has not taken so many descriptors yet that there may be no more. Nothing of the line was written then.
+fn has_too_many_in_flight(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::TOOMANYREFS)
+}
+
+/// What is said where a descriptor could not be handed over.
+fn instead_of_descriptor(answers: Option<Value>) -> Value {
+    let text = "the Node has not taken the streams before this one: it is dropped";
+    match answers {
+        Some(id) => refusal(&id, FAILED, text),
+        None => notification("log", json!({"level": Level::Warning.name(), "text": text})),
     }
 }
 

@@ -19,7 +19,13 @@ use serde_json::{Map, Value, json};
 
 use crate::description::Common;
 use crate::{Error, Failure, Level, Setting};
-use channel::Channel;
+use channel::{Channel, cut};
+
+/// Bytes of the most data that a Node signs, and of the longest signature.
+const LONGEST_SIGNED: usize = 16 * 1024;
+
+/// Bytes of the longest name of a Node.
+const LONGEST_NAME: usize = 255;
 
 /// How good a Transport is, where two Nodes are joined by several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +188,8 @@ impl Stream {
 
     /// What is said of it, and its socket.
     fn into_parts(self) -> (Value, OwnedFd) {
-        let texts = [("address", self.address), ("peer", self.peer)];
+        let address = self.address.map(|address| cut(&address).to_owned());
+        let texts = [("address", address), ("peer", self.peer)];
         let there =
             texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
         (Value::Object(there.collect()), self.socket)
@@ -322,6 +329,7 @@ struct Start {
     options: Map<String, Value>,
     accept: Option<PathBuf>,
     nodes: BTreeMap<String, ConfiguredNode>,
+    #[serde(rename = "config")]
     configuration: Map<String, Value>,
 }
 
@@ -373,53 +381,72 @@ impl Node {
         &self.start.configuration
     }
 
-    /// Hands over a stream that came in. Waits while many others wait to be handed over.
+    /// Hands over a stream that came in. Waits while many others wait to be handed over. Where the kernel allows no more streams
+    /// that the Node has not taken yet, this one is dropped, and the journal says so.
     ///
     /// # Errors
-    /// When the Node is gone.
+    /// When the name of its Peer does not fit into a line, or the Node is gone.
     pub async fn accepted(&self, stream: Stream) -> Result<(), Error> {
         let (params, socket) = stream.into_parts();
         self.channel.tell("accepted", params, Some(socket)).await
     }
 
-    /// Writes a line to the journal, with the name of the Transport.
+    /// Writes a line to the journal, with the name of the Transport: its first 8192 characters.
     ///
     /// # Errors
     /// When the Node is gone.
     pub async fn log(&self, level: Level, text: &str) -> Result<(), Error> {
-        self.channel.tell("log", json!({"level": level.name(), "text": text}), None).await
+        self.channel.tell("log", json!({"level": level.name(), "text": cut(text)}), None).await
     }
 
-    /// Sets what people see of the Transport; an empty text takes it away.
+    /// Sets what people see of the Transport, at most 8192 characters; an empty text takes it away.
     ///
     /// # Errors
     /// When the Node is gone.
     pub async fn status(&self, text: &str) -> Result<(), Error> {
-        self.channel.tell("status", json!({"text": text}), None).await
+        self.channel.tell("status", json!({"text": cut(text)}), None).await
     }
 
     /// Signs data, of at most 16 KiB, with the key of the Node: a signature as `ssh-keygen -Y sign` makes it, for the namespace
     /// `kozo-transport`. For Transports that authenticate.
     ///
     /// # Errors
-    /// When the Node refuses.
+    /// When there is more data, or the Node refuses.
     pub async fn sign(&self, data: &[u8]) -> Result<String, Error> {
         #[derive(Deserialize)]
         struct Signed {
             signature: String,
         }
-        let params = json!({"data": Base64::encode_string(data)});
+        let params = json!({"data": encoded(data)?});
         let Signed { signature } = self.channel.ask("sign", params).await?;
         Ok(signature)
     }
 
-    /// Whether a signature of this data is one of this Node of the System.
+    /// Whether a signature of this data, of at most 16 KiB, is one of this Node of the System. Names and signatures that there
+    /// cannot be are none.
     ///
     /// # Errors
-    /// When the Node refuses.
+    /// When there is more data, or the Node refuses.
     pub async fn verify(&self, node: &str, data: &[u8], signature: &str) -> Result<bool, Error> {
-        let params =
-            json!({"node": node, "data": Base64::encode_string(data), "signature": signature});
+        let data = encoded(data)?;
+        // Both come from a Peer, and the Node refuses to look at such ones.
+        if node.len() > LONGEST_NAME || !is_signature(signature) {
+            return Ok(false);
+        }
+        let params = json!({"node": node, "data": data, "signature": signature});
         self.channel.ask("verify", params).await
     }
+}
+
+/// Data that is signed, as the Node reads it.
+fn encoded(data: &[u8]) -> Result<String, Error> {
+    if data.len() > LONGEST_SIGNED {
+        let text = format!("data to sign has {} bytes: the most is {LONGEST_SIGNED}", data.len());
+        return Err(Error::Encode(text));
+    }
+    Ok(Base64::encode_string(data))
+}
+
+fn is_signature(text: &str) -> bool {
+    text.len() <= LONGEST_SIGNED && !text.chars().any(|c| c.is_control() && c != '\n')
 }

@@ -16,8 +16,7 @@ use super::channel::{self, Channel};
 use super::{Node, Transport, TransportProgram, protocol};
 use crate::arguments::{self, Invocation};
 use crate::descriptors::take_socket;
-use crate::input::Input;
-use crate::{Encoding, Error, Failure};
+use crate::{Error, Failure};
 
 /// The descriptor that is the socket of the Node.
 const CHANNEL: RawFd = 3;
@@ -81,15 +80,17 @@ pub(super) async fn serve<T: Transport>(
     build: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
 ) -> Result<(), Failure> {
     let socket = Rc::new(socket);
-    let mut input = Input::new(channel::Reading(Rc::clone(&socket)), Some(Encoding::Json));
-    let Some(start) = protocol::start(&mut input).await? else { return Ok(()) };
-    let (channel, lines) = Channel::new();
+    let mut lines = protocol::Lines::new(channel::Reading(Rc::clone(&socket)));
+    let Some(start) = lines.start().await? else { return Ok(()) };
+    let (channel, to_write) = Channel::new();
     let channel = Rc::new(channel);
-    spawn_local(channel::write(socket, lines));
+    spawn_local(channel::write(socket, to_write));
     let node = Node { start: Rc::new(start), channel: Rc::clone(&channel) };
-    let transport = Rc::new(build(&node).await?);
-    protocol::serve(Rc::clone(&transport), node, Rc::clone(&channel), input).await?;
-    transport.stop().await;
+    if let Some(transport) = lines.while_building(build(&node), &channel).await? {
+        let transport = Rc::new(transport);
+        protocol::serve(Rc::clone(&transport), node.clone(), Rc::clone(&channel), lines).await?;
+        transport.stop().await;
+    }
     let _ = timeout(FAREWELL, channel.flush()).await;
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::program::serve;
 use super::{Connection, Node, Stream, Target, Transport, TransportDescription};
-use crate::{Failure, Setting};
+use crate::{Error, Failure, Level, Setting};
 
 /// A Transport that does what addresses say.
 struct Obedient {
@@ -47,6 +47,13 @@ impl Transport for Obedient {
                 std::future::pending().await
             }
             Some("command") => Ok(Connection::Command(vec!["nc".to_owned(), "host".to_owned()])),
+            Some("long") => Err("\u{1}".repeat(70_000).into()),
+            Some("longer") => Ok(Connection::Command(vec!["x".repeat(70_000)])),
+            Some("long address") => {
+                let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+                node.log(Level::Info, &"ö".repeat(70_000)).await?;
+                Ok(Stream::new(ours).address(&"\u{1}".repeat(70_000)).into())
+            }
             Some("fdpass") => Ok(Connection::FdpassCommand(vec!["nc".to_owned()])),
             Some("sign") => {
                 let signature = node.sign(b"data").await?;
@@ -87,6 +94,14 @@ impl Played {
 
 /// Runs a test with a Transport that has started.
 fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
+    play_building(async |_| Ok(()), test)
+}
+
+/// Likewise, with something that is done before there is one.
+fn play_building(
+    before: impl AsyncFnOnce(&Node) -> Result<(), Failure> + 'static,
+    test: impl AsyncFnOnce(&mut Played),
+) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -96,16 +111,19 @@ fn play(test: impl AsyncFnOnce(&mut Played)) -> Result<(), Failure> {
             serve(theirs, async |node| {
                 assert_eq!((node.name(), node.transport(), node.transport_type()), ("clock", "t", "x"));
                 assert_eq!(node.nodes()["scribe"].transports["t"].transport_type, "x");
+                assert_eq!(node.configuration()["heartbeat"], 10);
+                before(node).await?;
                 Ok(Obedient { dropped })
             })
             .await
         });
         let nodes = json!({"scribe": {"publicKey": "ssh-ed25519 AAAA", "transports": {"t": {"type": "x", "options": {}}}}});
-        let params = json!({"protocol": 1, "node": "clock", "transport": "t", "type": "x", "options": {}, "nodes": nodes});
+        let params = json!({"protocol": 1, "node": "clock", "transport": "t", "type": "x", "options": {}, "nodes": nodes,
+            "config": {"heartbeat": 10}});
         played.say(json!({"jsonrpc": "2.0", "method": "start", "params": params})).await;
         test(&mut played).await;
         drop(played);
-        serving.await.unwrap()
+        timeout(Duration::from_secs(30), serving).await.unwrap().unwrap()
     })
 }
 
@@ -152,6 +170,107 @@ fn a_transport_has_data_signed_and_signatures_verified() {
             .await;
         let refused = node.next().await;
         assert!(refused["error"]["message"].as_str().unwrap().contains("too often"), "{refused}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn data_is_signed_while_a_transport_is_built_and_what_else_is_asked_waits() {
+    let building = async |node: &Node| {
+        assert_eq!(node.sign(b"data").await?, "SSHSIG");
+        Ok(())
+    };
+    play_building(building, async |node| {
+        let asked = node.next().await;
+        assert_eq!(asked["method"], "sign");
+        node.connect(7, "scribe", "command").await;
+        node.say(json!({"id": asked["id"], "result": {"signature": "SSHSIG"}})).await;
+        assert_eq!(node.next().await["id"], 7);
+        node.connect(8, "scribe", "command").await;
+        assert_eq!(node.next().await["id"], 8);
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_cannot_be_signed_or_verified_is_not_asked_for() {
+    let building = async |node: &Node| {
+        let large = vec![0; 16 * 1024 + 1];
+        assert!(matches!(node.sign(&large).await, Err(Error::Encode(_))));
+        assert!(matches!(node.verify("scribe", &large, "SSHSIG").await, Err(Error::Encode(_))));
+        let (long, name) = ("x".repeat(16 * 1024 + 1), "x".repeat(256));
+        for (node_name, signature) in
+            [("scribe", &*long), ("scribe", "SSH\rSIG"), ("scribe", "SSH\0SIG"), (&*name, "SSHSIG")]
+        {
+            assert!(!node.verify(node_name, b"data", signature).await?);
+        }
+        assert!(node.verify(&name[1..], &large[1..], &"\n".repeat(16 * 1024)).await?);
+        Ok(())
+    };
+    play_building(building, async |node| {
+        // Nothing else was asked for before.
+        let asked = node.next().await;
+        assert_eq!((&asked["method"], &asked["id"]), (&json!("verify"), &json!(1)));
+        node.say(json!({"id": 1, "result": true})).await;
+        node.connect(7, "scribe", "command").await;
+        assert_eq!(node.next().await["id"], 7);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_transport_that_is_built_for_ever_ends_with_its_node_and_when_it_is_told_to() {
+    for is_told in [true, false] {
+        let building = async |_: &Node| std::future::pending().await;
+        let (sender, ended) = tokio::sync::oneshot::channel::<()>();
+        let building = async move |node: &Node| {
+            let _sender = sender;
+            building(node).await
+        };
+        play_building(building, async |node| {
+            if is_told {
+                node.say(json!({"method": "stop"})).await;
+                // It does not wait for the Node to close.
+                let dropped = timeout(Duration::from_secs(30), ended).await.unwrap();
+                assert!(dropped.is_err());
+            }
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_transport_ends_when_its_node_reads_no_more() {
+    play(async |node| {
+        node.say(json!({"id": 1, "method": "listen", "params": {}})).await;
+        node.next().await;
+        rustix::net::shutdown(node.reader.get_ref(), rustix::net::Shutdown::Read).unwrap();
+        node.say(json!({"id": 2, "method": "listen", "params": {}})).await;
+        let mut line = String::new();
+        // This side can still write, so only the Transport can have closed it.
+        let closed = async {
+            while node.reader.get_mut().write_all(b"\n").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), closed).await.unwrap();
+        assert_eq!(node.reader.read_line(&mut line).await.unwrap(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn texts_are_cut_and_other_lines_that_are_too_long_are_refused() {
+    play(async |node| {
+        let cut = Value::from("\u{1}".repeat(8192));
+        node.connect(1, "scribe", "long").await;
+        assert_eq!(node.next().await["error"]["message"], cut);
+        node.connect(2, "scribe", "longer").await;
+        let refused = node.next().await;
+        assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(2), &json!(-32000)));
+        node.connect(3, "scribe", "long address").await;
+        assert_eq!(node.next().await["params"]["text"], "ö".repeat(8192));
+        assert_eq!(node.next().await["result"]["address"], cut);
     })
     .unwrap();
 }
