@@ -54,7 +54,7 @@ class Parcel(NamedTuple):
     descriptor: int
     #: Lets bytes flow, once the Node has it.
     begin: Callable[[], None]
-    #: Closes it, if the Node is not to have it.
+    #: Closes it, if the Node is not to have it or it cannot begin.
     drop: Callable[[], None]
 
 
@@ -158,7 +158,14 @@ class _Pump:
         threading.Thread(target=self._go_outward, name="kozo-outward", daemon=True).start()
 
     def close(self) -> None:
-        """Close both ends."""
+        """End what runs, and close both ends."""
+        self._is_over = True
+        with suppress(OSError):
+            # The Node is to see it, and so is the other thread if the Node reads no more.
+            self._own.shutdown(socket.SHUT_RDWR)
+        if self._inward.ident is not None:
+            # Nothing is read from what is closed.
+            self._inward.join(_PATIENCE)
         self._own.close()
         try:
             self._end.close()
@@ -191,12 +198,6 @@ class _Pump:
 
     def _go_outward(self) -> None:
         self._guard(self._bring_out)
-        self._is_over = True
-        with suppress(OSError):
-            # The Node is to see it, and so is the other thread if the Node reads no more.
-            self._own.shutdown(socket.SHUT_RDWR)
-        # Nothing is read from what is closed.
-        self._inward.join(_PATIENCE)
         self.close()
 
     def _bring_out(self) -> None:

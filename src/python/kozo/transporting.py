@@ -38,7 +38,8 @@ _MOST_ADDRESSES = 64
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 #: Seconds in which the same error of `accept` is shown once.
 _SAME = 10.0
-
+#: Bytes of the stack of a thread. The usual 8 MiB count in full towards `memoryLimit`, and a connection takes two threads.
+_STACK = 512 * 1024
 
 #: What goes wrong in the code of a Transport, which ends nothing but what it was asked for.
 _WRONG = (Exception, SystemExit)
@@ -167,7 +168,12 @@ class Running:
         except BaseException:
             ready.parcel.drop()
             raise
-        ready.parcel.begin()
+        try:
+            ready.parcel.begin()
+        except _WRONG as error:
+            # The Node has its end, and sees that it closes.
+            ready.parcel.drop()
+            self._complain(error, "a connection")
 
     def _blame(self, error: BaseException, about: str) -> str:
         """Say what went wrong: in the journal too, unless it is what goes wrong with networks."""
@@ -315,7 +321,7 @@ class Running:
                 raise
             except _WRONG as error:
                 # The next one may fare better.
-                self._complain(error)
+                self._complain(error, "what it accepts")
                 pause = min(2 * pause, _LONGEST_PAUSE)
             self._is_stopping.wait(pause)
 
@@ -327,7 +333,7 @@ class Running:
         connection = own.acceptUnauthenticatedConnection()
         return None if connection is None else self._ready(connection, own.getName())
 
-    def _complain(self, error: BaseException) -> None:
+    def _complain(self, error: BaseException, about: str) -> None:
         if isinstance(error, TimeoutError) and error.errno is None:
             # It looks from time to time whether it is to do something else.
             return
@@ -337,7 +343,7 @@ class Running:
             if is_new:
                 self._last_shown = {same: at for same, at in self._last_shown.items() if now - at < _SAME} | {kind: now}
         if is_new:
-            self._report(error, "what it accepts")
+            self._report(error, about)
 
 
 def _key(params: dict[str, Any]) -> tuple[str, str]:
@@ -359,6 +365,7 @@ def run(told: Mapping[str, Any]) -> None:
         _explain(told)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    threading.stack_size(_STACK)
     Running(told).go()
 
 

@@ -470,6 +470,62 @@ def test_a_connection_that_fails_is_shown_and_ends(tmp_path: pathlib.Path) -> No
         assert come.recv(1) == b""
 
 
+def test_many_connections_fit_into_the_memory_of_a_program(tmp_path: pathlib.Path) -> None:
+    more = (
+        LIKE
+        + """
+    def init(self):
+        import resource
+        # What a Node allows.
+        resource.setrlimit(resource.RLIMIT_DATA, (512 * 1024 * 1024,) * 2)
+"""
+    )
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        (where,), _ = clock.ask("addresses", **clock.of("scribe"))
+        ends = [(clock.connect("scribe", address=where, index=0)[1], scribe.take().connection) for _ in range(80)]
+        for out, come in ends:
+            with out, come:
+                out.sendall(b"x")
+                assert come.recv(1) == b"x"
+
+
+def test_a_connection_that_gets_no_threads_ends_alone(tmp_path: pathlib.Path) -> None:
+    more = (
+        LIKE
+        + """
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name == "kozo-outward":
+                threading.Thread.start = start
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        if address == "refused":
+            threading.Thread.start = refuse
+        return self.Like(socket.create_connection(("127.0.0.1", otherTransport["port"])))
+"""
+    )
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        _, out = clock.connect("scribe", address="refused", index=0)
+        with out, scribe.take().connection:
+            out.settimeout(60)
+            assert out.recv(1) == b""
+        clock.wait_for_error("RuntimeError: can't start new thread")
+        clock.wait_for_error("closed")
+        _, out = clock.connect("scribe", address="x", index=0)
+        out.settimeout(60)
+        exchange(out, scribe.take().connection)
+        # One answer to each request.
+        numbers = [line["id"] for line in clock.said if "id" in line]
+        assert len(numbers) == len(set(numbers))
+
+
 def test_what_comes_too_late_is_closed(tmp_path: pathlib.Path) -> None:
     more = (
         LIKE
