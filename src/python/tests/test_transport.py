@@ -144,7 +144,7 @@ def test_one_that_authenticates_lets_no_other_in(tmp_path: pathlib.Path) -> None
 BASE = """
 import socket, sys, threading, time
 from kozo import *
-from kozo import AuthenticatedTransport, Transport, Channel, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
+from kozo import AuthenticatedTransport, Transport, Channel, DisconnectedError, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
 from kozo import kozoSystem
 
 def tell(*parts):
@@ -236,6 +236,8 @@ def test_addresses_are_anything_and_tried_one_by_one(tmp_path: pathlib.Path) -> 
     def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
         if address == "raises":
             raise ZeroDivisionError("on purpose")
+        if addressIndex == 7:
+            raise DisconnectedError("another Node")
         if address is None:
             return None
         assert addressIndex == 2
@@ -254,6 +256,8 @@ def test_addresses_are_anything_and_tried_one_by_one(tmp_path: pathlib.Path) -> 
             clock.connect("scribe", address=where[1], index=1)
         assert str(refused.value) == said
         clock.wait_for_error(f"<3>{said}")
+        with pytest.raises(Refused, match="another Node"):
+            clock.connect("scribe", address="x", index=7)
         _, out = clock.connect("scribe", address=where[2], index=2)
         out.settimeout(60)
         exchange(out, scribe.take().connection)
@@ -344,6 +348,8 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
             return 7
         if self.count == 4:
             sys.exit("enough")
+        if self.count <= 8:
+            raise DisconnectedError("another Node")
         return connection
 """
     system, file = example(tmp_path, more)
@@ -351,13 +357,15 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
         scribe.ask("listen")
         line = file.read_text()[: file.read_text().index("raise Zero")].count("\n") + 1
         (where,), _ = clock.ask("addresses", **clock.of("scribe"))
-        for _ in range(4):
+        # More than there are threads.
+        for _ in range(8):
             clock.connect("scribe", address=where, index=0)[1].close()
         scribe.wait_for_error(
             f"<3>example.py:{line}: ZeroDivisionError: on purpose (in acceptUnauthenticatedConnection"
         )
         scribe.wait_for_error("<3>KozoError: 7 is no socket: it has no `send` (for what it accepts)")
         scribe.wait_for_error("SystemExit: enough (in acceptUnauthenticatedConnection")
+        scribe.wait_for_error("DisconnectedError: another Node (in acceptUnauthenticatedConnection")
         _, out = clock.connect("scribe", address=where, index=0)
         out.settimeout(60)
         exchange(out, scribe.take().connection)
@@ -375,6 +383,21 @@ def test_one_that_cannot_begin_says_where(tmp_path: pathlib.Path, step: str) -> 
             clock.ask("listen")
         clock.wait_for_error(f"<3>{refused.value}")
         assert clock.process.poll() is None
+
+
+@pytest.mark.parametrize("step", ["init", "localInit", "bind"])
+def test_one_that_only_connects_and_cannot_begin_ends(tmp_path: pathlib.Path, step: str) -> None:
+    more = f"""
+    def canAccept(self):
+        return False
+
+    def {step}(self, *more):
+        raise KozoError("no", 7)
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock:
+        clock.wait_for_error(f"KozoError: no 7 (in {step}")
+        assert clock.process.wait(5) == 1
 
 
 # Sockets that are none.
