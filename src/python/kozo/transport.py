@@ -97,7 +97,11 @@ class Channel:
         raise NotImplementedError("a Channel has a method `receive`")
 
     def close(self) -> None:
-        """Let go of what it has. Neither `send` nor `receive` is called behind this."""
+        """Let go of what it has. Neither `send` nor `receive` is called behind this.
+
+        A `send` that does not return for 10 s after the Node has gone is still under way: wake it. The `shutdown` of a socket
+        does that, its `close` alone does not.
+        """
 
     # To be called.
 
@@ -166,7 +170,8 @@ class Transport:
     def accept(self) -> Channel | None:
         """Wait until a Peer has connected, authenticate it, and give a Channel; None if it comes to nothing.
 
-        Eight threads call it. One that authenticates without a deadline waits for ever for who says nothing.
+        Eight threads call it, and a stranger that says nothing holds one of them until the deadline of the handshake: have a
+        short one, for all of it and not for each read. Eight such strangers keep all others out so long.
         """
         raise NotImplementedError("a Transport has a method `accept`")
 

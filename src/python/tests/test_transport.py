@@ -659,6 +659,21 @@ def test_a_channel_without_close(tmp_path: pathlib.Path) -> None:
             clock.connect("scribe", address=None, index=0)
 
 
+def test_one_that_sends_without_end_is_closed_when_the_node_is_gone(tmp_path: pathlib.Path) -> None:
+    system, file = bare(tmp_path), HERE / "bare.py"
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        threads = pathlib.Path(f"/proc/{clock.process.pid}/task")
+        _, out = clock.connect("scribe", address=None, index=0)
+        come = scribe.take().connection
+        # The other side reads nothing.
+        fill(out)
+        assert len(list(threads.iterdir())) > 2
+        out.close()
+        until("its threads have gone", lambda: len(list(threads.iterdir())) == 1)
+        come.close()
+
+
 # Signatures.
 
 

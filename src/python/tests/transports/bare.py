@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 
 from kozo import Channel, KozoError, Transport, kozoSystem
 
@@ -108,6 +109,9 @@ class BareChannel(Channel):
             del self._came[:end]
 
     def close(self):
+        with suppress(OSError):
+            # Wakes a thread that sends.
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
