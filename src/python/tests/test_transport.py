@@ -139,13 +139,36 @@ def test_one_that_authenticates_lets_no_other_in(tmp_path: pathlib.Path) -> None
         assert scribe.accepted.empty()
 
 
+def test_a_stranger_who_says_a_byte_now_and_then_has_to_leave(tmp_path: pathlib.Path) -> None:
+    system, file = bare(tmp_path), tmp_path / "bare.py"
+    file.write_text((HERE / "bare.py").read_text().replace("PATIENCE = 10", "PATIENCE = 1"))
+    with PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        where = ("127.0.0.1", system.nodes["scribe"]["transports"]["air"]["options"]["port"])
+        with socket.create_connection(where) as stranger:
+            stranger.settimeout(0.1)
+
+            def has_closed() -> bool:
+                try:
+                    while stranger.recv(65536):
+                        pass
+                except TimeoutError:
+                    stranger.send(b" ")
+                    return False
+                except ConnectionError:
+                    pass
+                return True
+
+            until("it has closed", has_closed)
+
+
 # All that a Transport can override and call.
 
 BASE = """
 import socket, sys, threading, time
 from kozo import *
-from kozo import AuthenticatedTransport, Transport, Channel, DisconnectedError, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
-from kozo import kozoSystem
+from kozo import AuthenticatedTransport, Transport, Channel, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
+from kozo import DisconnectedError, kozoSystem
 
 def tell(*parts):
     print(*parts, file=sys.stderr)
