@@ -137,8 +137,7 @@ class Conversation:
 
     def interest(self, patterns: Sequence[Pattern]) -> None:
         """Say which Messages are wanted from now on."""
-        number = self._expect()
-        self._ask(number, request(number, "interest", {"patterns": list(patterns)}))
+        self._request("interest", {"patterns": list(patterns)})
 
     def say_interest(self, patterns: Sequence[Pattern]) -> None:
         """Do the same, without waiting until the Node has heeded it."""
@@ -189,6 +188,16 @@ class Conversation:
             self._number += 1
             self._answers[self._number] = None
             return self._number
+
+    def _request(self, method: str, params: dict[str, object]) -> Any:
+        number = self._expect()
+        try:
+            line = request(number, method, params)
+        except BaseException:
+            # What cannot be said is not answered.
+            del self._answers[number]
+            raise
+        return self._ask(number, line)
 
     def _ask(self, number: int, line: bytes) -> Any:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MOMENTS = ("start", "stop", "peer", "reopen")
 #: Heads of Messages for which is kept who is called.
 _MOST_KNOWN = 1024
+#: Messages that wait while a function waits for the Node, beyond what came last.
+_MOST_WAITING = 1024
+#: Seconds until it says how many were dropped, if more are all the time.
+_TELLING = 10.0
 
 
 class Handler:
@@ -69,6 +74,8 @@ class Program:
         self.has_run = False
         self._peer: Conversation | Node | None = None
         self._waiting: deque[Message | tuple[str, dict[str, Any]]] = deque()
+        #: Messages that were dropped and not told of so far, and when to tell at the latest.
+        self._dropped, self._tell_at = 0, 0.0
         self._known: dict[tuple[str | None, ...], list[Callable[[object], object]]] = {}
         self._is_stopping = False
         self._goes_on = True
@@ -107,8 +114,27 @@ class Program:
     # What it is told.
 
     def deliver(self, messages: list[Message]) -> None:
-        """Keep Messages until it is their turn."""
+        """Keep Messages until it is their turn, but not more and more: the oldest are dropped, as in a queue of the Node."""
+        if len(self._waiting) > _MOST_WAITING:
+            self._drop(len(self._waiting) - _MOST_WAITING)
         self._waiting += messages
+
+    def _drop(self, count: int) -> None:
+        if not self._dropped:
+            self._tell_at = monotonic() + _TELLING
+        oldest = [self._waiting.popleft() for _ in range(count)]
+        notices = [item for item in oldest if not isinstance(item, Message)]
+        self._dropped += count - len(notices)
+        self._waiting.extendleft(reversed(notices))
+
+    def _tell_of_dropped(self, peer: Conversation | Node) -> None:
+        """Say how many were dropped: once for all of a flood, unless that does not end."""
+        if self._waiting and monotonic() < self._tell_at:
+            return
+        count, self._dropped = self._dropped, 0
+        text = f"{count} Messages dropped, the oldest: more than {_MOST_WAITING} waited while a function waited for the Node"
+        with suppress(DisconnectedError):
+            peer.log(text, "warning")
 
     def notice(self, method: str, params: dict[str, Any]) -> None:
         """Keep something else that the Node has said until it is its turn."""
@@ -158,6 +184,8 @@ class Program:
             while not self._is_stopping:
                 if self.timers:
                     self._call_timers()
+                if self._dropped:
+                    self._tell_of_dropped(peer)
                 if self._waiting:
                     self._handle(self._waiting.popleft())
                     continue

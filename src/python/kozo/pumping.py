@@ -54,7 +54,7 @@ class Parcel(NamedTuple):
     descriptor: int
     #: Lets bytes flow, once the Node has it.
     begin: Callable[[], None]
-    #: Closes it, if the Node is not to have it.
+    #: Closes it, if the Node is not to have it or it cannot begin.
     drop: Callable[[], None]
 
 
@@ -149,8 +149,11 @@ class _Pump:
 
     def __init__(self, end: End, own: socket.socket, report: Callable[[BaseException, str], object]) -> None:
         self._end, self._own, self._report = end, own, report
-        self._is_over = False
-        self._inward = threading.Thread(target=self._guard, args=[self._bring_in], name="kozo-inward", daemon=True)
+        self._is_over = threading.Event()
+        #: When the other side last took something.
+        self._took = monotonic()
+        self._closing, self._is_closed = threading.Lock(), False
+        self._inward = threading.Thread(target=self._go_inward, name="kozo-inward", daemon=True)
 
     def begin(self) -> None:
         """Begin, in threads of its own."""
@@ -158,8 +161,22 @@ class _Pump:
         threading.Thread(target=self._go_outward, name="kozo-outward", daemon=True).start()
 
     def close(self) -> None:
-        """Close both ends."""
+        """End what runs, and close both ends."""
+        self._is_over.set()
+        with suppress(OSError):
+            # The Node is to see it, and so is the other thread if the Node reads no more.
+            self._own.shutdown(socket.SHUT_RDWR)
+        if self._inward.ident is not None:
+            # Nothing is read from what is closed.
+            self._inward.join(_PATIENCE)
         self._own.close()
+        self._close_end()
+
+    def _close_end(self) -> None:
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
         try:
             self._end.close()
         except OSError:
@@ -176,42 +193,51 @@ class _Pump:
         except Exception as error:  # noqa: BLE001 - one connection is broken, others go on
             self._report(error, "a connection")
 
+    def _go_inward(self) -> None:
+        self._guard(self._bring_in)
+        with suppress(OSError):
+            self._own.shutdown(socket.SHUT_WR)
+        self._wake_writer()
+
     def _bring_in(self) -> None:
-        try:
-            while not self._is_over:
-                data = self._end.read()
-                if data is None:
-                    continue
-                if not data:
-                    break
-                self._own.sendall(data)
-        finally:
-            with suppress(OSError):
-                self._own.shutdown(socket.SHUT_WR)
+        while not self._is_over.is_set():
+            data = self._end.read()
+            if data is None:
+                if self._has_gone():
+                    return
+                continue
+            if not data:
+                return
+            self._own.sendall(data)
+
+    def _wake_writer(self) -> None:
+        """Close what takes nothing once the Node has gone: a `send` that waits for ever would keep both threads."""
+        self._has_gone(wait=True)
+        deadline = monotonic() + _PATIENCE
+        while not self._is_over.wait(_WAIT):
+            if monotonic() >= max(deadline, self._took + _PATIENCE):
+                self._is_over.set()
+                self._close_end()
 
     def _go_outward(self) -> None:
         self._guard(self._bring_out)
-        self._is_over = True
-        with suppress(OSError):
-            # The Node is to see it, and so is the other thread if the Node reads no more.
-            self._own.shutdown(socket.SHUT_RDWR)
-        # Nothing is read from what is closed.
-        self._inward.join(_PATIENCE)
         self.close()
 
     def _bring_out(self) -> None:
         while data := self._own.recv(_SIZE):
             while data:
                 written = self._end.write(data)
-                if not written and self._has_gone():
+                if self._is_over.is_set() or (not written and self._has_gone()):
                     return
+                if written:
+                    self._took = monotonic()
                 data = data[written:]
 
-    def _has_gone(self) -> bool:
-        """Tell whether the Node has closed, while the other side takes nothing."""
+    def _has_gone(self, *, wait: bool = False) -> bool:
+        """Tell whether the Node has closed, also while there is something of it to be read; or wait until then."""
         poll = select.poll()
         poll.register(self._own, 0)
-        return bool(poll.poll(0))
+        return bool(poll.poll(None if wait else 0))
 
 
 def address(connection: Any) -> str | None:

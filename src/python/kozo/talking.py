@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any
 
 from .conversation import Conversation
 from .errors import DisconnectedError, KozoError
-from .lines import answer, notification, refusal, request
+from .lines import LONGEST_NAME, answer, notification, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,9 @@ _LONGEST_TEXT = 8192
 
 #: Bytes that are signed, and of a signature.
 _MOST_SIGNED = 16 * 1024
+
+#: What a signature is made of.
+_PRINTABLE = re.compile(r"[\n\r -~]*")
 
 #: Codes of JSON-RPC.
 NO_METHOD = -32601
@@ -75,24 +79,32 @@ class Talk(Conversation):
     def sign(self, data: bytes) -> str:
         """Have something signed with the key of this Node."""
         _check(data)
-        number = self._expect()
-        signature: str = self._ask(number, request(number, "sign", {"data": _base64(data)}))["signature"]
+        signature: str = self._request("sign", {"data": _base64(data)})["signature"]
         return signature
 
     def verify(self, node: str, data: bytes, signature: str) -> bool:
         """Have the Node tell whether this is a signature of that Node."""
         _check(data)
-        if not isinstance(signature, str) or not signature.isascii() or len(signature) > _MOST_SIGNED:
-            # It comes from strangers, and the Node ends programs that say what makes no sense.
+        # Strangers have made both up, and the Node ends programs that say what makes no sense.
+        if not _can_be_node(node) or not _can_be_signature(signature):
             return False
-        number = self._expect()
-        params: dict[str, object] = {"node": node, "data": _base64(data), "signature": signature}
-        return bool(self._ask(number, request(number, "verify", params)))
+        return bool(self._request("verify", {"node": node, "data": _base64(data), "signature": signature}))
 
 
 def _check(data: bytes) -> None:
     if len(data) > _MOST_SIGNED:
         raise KozoError(f"{_MOST_SIGNED} bytes at most are signed, not {len(data)}: sign a hash of them")
+
+
+def _can_be_node(name: str) -> bool:
+    try:
+        return 1 <= len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
+def _can_be_signature(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= _MOST_SIGNED and _PRINTABLE.fullmatch(text) is not None
 
 
 def _base64(data: bytes) -> str:

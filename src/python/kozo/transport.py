@@ -30,8 +30,10 @@ too; `localInit`, `bind` and all else are called for that of the Node alone.
 A connection that is a socket (`socket.socket`, connected, of the type `SOCK_STREAM`) is handed over to the Node, which reads and
 writes it itself: that is as fast as tcp, and goes on when this program ends. Of all others the bytes pass through this program.
 
-Methods are called in several threads at once. One that raises an exception is shown in the journal, with its line; the
-program goes on.
+Methods are called in several threads at once, with stacks of 512 KiB. One that raises an exception is shown in the journal, with
+its line; the program goes on. There are two exceptions to that: an `OSError` or a `KozoError` of `connect` or `getUnauthenticatedSocket`
+is what networks do, so the Node alone is told its text, without a line; and a Transport that cannot be connected to ends, with
+the exit code 1, if `init`, `localInit` or `bind` raises.
 """
 
 from __future__ import annotations
@@ -97,7 +99,11 @@ class Channel:
         raise NotImplementedError("a Channel has a method `receive`")
 
     def close(self) -> None:
-        """Let go of what it has. Neither `send` nor `receive` is called behind this."""
+        """Let go of what it has. Neither `send` nor `receive` is called behind this.
+
+        A `send` that does not return for 10 s after the Node has gone is still under way: wake it. The `shutdown` of a socket
+        does that, its `close` alone does not.
+        """
 
     # To be called.
 
@@ -166,7 +172,8 @@ class Transport:
     def accept(self) -> Channel | None:
         """Wait until a Peer has connected, authenticate it, and give a Channel; None if it comes to nothing.
 
-        Eight threads call it. One that authenticates without a deadline waits for ever for who says nothing.
+        Eight threads call it, and a stranger that says nothing holds one of them until the deadline of the handshake: have a
+        short one, for all of it and not for each read. Eight such strangers keep all others out so long.
         """
         raise NotImplementedError("a Transport has a method `accept`")
 

@@ -38,7 +38,7 @@ def checked_class(told: Mapping[str, Any]) -> type[Transport]:
 def description(told: Mapping[str, Any]) -> dict[str, Any]:
     """Give the description of a type of Transports, of its `transportInfo` and its class."""
     cls = checked_class(told)
-    said = info.described(told) | {"kind": "transport", "priority": _priority(told), "canAccept": _can_accept(told)}
+    said = info.described(told) | {"kind": "transport", "priority": _priority(told), "canAccept": can_accept(told)}
     said["authenticates"] = not issubclass(cls, AuthenticatedTransport)
     if cls.canConnect is not Transport.canConnect:
         # It is asked each time.
@@ -59,7 +59,7 @@ def _priority(told: Mapping[str, Any]) -> str:
         return _PRIORITIES[Transport.Priority_MEH]
 
 
-def _can_accept(told: Mapping[str, Any]) -> bool:
+def can_accept(told: Mapping[str, Any]) -> bool:
     """Tell whether any such Transport can be connected to: not one can, if it says so whatever its options are."""
     try:
         return bool(_sample(told, _Unknown()).canAccept())

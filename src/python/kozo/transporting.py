@@ -17,7 +17,7 @@ from .stream import Stream
 from .system import begin, kozoSystem
 from .talking import NO_METHOD, Talk
 from .transport import AuthenticatedTransport, Channel, Transport
-from .transportinfo import checked_class, description
+from .transportinfo import can_accept, checked_class, description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,8 @@ _MOST_ADDRESSES = 64
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 #: Seconds in which the same error of `accept` is shown once.
 _SAME = 10.0
-
+#: Bytes of the stack of a thread. The usual 8 MiB count in full towards `memoryLimit`, and a connection takes two threads.
+_STACK = 512 * 1024
 
 #: What goes wrong in the code of a Transport, which ends nothing but what it was asked for.
 _WRONG = (Exception, SystemExit)
@@ -66,6 +67,7 @@ class Running:
         self._has_begun = threading.Event()
         #: Why it has not begun as it should.
         self._problem: str | None = None
+        self._has_failed = False
         self._is_stopping = threading.Event()
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._under_way: set[Any] = set()
@@ -82,7 +84,11 @@ class Running:
             self._answers["addresses"] = self._list_addresses
 
     def go(self) -> None:
-        """Speak with the Node until it ends this. All that may take time has a thread of its own."""
+        """Speak with the Node until it ends this. All that may take time has a thread of its own.
+
+        Raises:
+            SystemExit: It could not begin, and the Node asks nothing that would be answered with this.
+        """
         try:
             self._talk.wait(self._is_stopping.is_set)
         except DisconnectedError:
@@ -90,6 +96,8 @@ class Running:
         finally:
             self._is_stopping.set()
             self._talk.close()
+        if self._has_failed:
+            raise SystemExit(1)
 
     # What the Node says.
 
@@ -141,9 +149,9 @@ class Running:
                 self._hand_over(number, result, is_wanted=is_wanted)
             elif is_wanted:
                 self._talk.respond(number, result)
-        except DisconnectedError:
-            raise
         except _WRONG as error:
+            if self._is_over(error):
+                raise
             # The Node is told, and may ask for something else.
             self._done(number)
             self._talk.refuse(number, self._blame(error, method))
@@ -167,7 +175,16 @@ class Running:
         except BaseException:
             ready.parcel.drop()
             raise
-        ready.parcel.begin()
+        try:
+            ready.parcel.begin()
+        except _WRONG as error:
+            # The Node has its end, and sees that it closes.
+            ready.parcel.drop()
+            self._complain(error, "a connection")
+
+    def _is_over(self, error: BaseException) -> bool:
+        """Tell whether this says that the Node has gone: code of a Transport may raise the same of other Nodes."""
+        return isinstance(error, DisconnectedError) and self._talk.ended is not None
 
     def _blame(self, error: BaseException, about: str) -> str:
         """Say what went wrong: in the journal too, unless it is what goes wrong with networks."""
@@ -189,10 +206,14 @@ class Running:
                 # Else when the Node lets it listen.
                 self._own.bind()
         except _WRONG as error:
-            # Each request is answered with it.
             self._problem = self._report(error, "the start")
-        finally:
-            self._has_begun.set()
+            if not can_accept(self._info):
+                # The Node does not ask it to listen, so no refusal would tell the Node.
+                self._has_failed = True
+                self._talk.close()
+                return
+        # Each request is answered with the problem, if there is one.
+        self._has_begun.set()
 
     def _make_all(self, params: dict[str, Any]) -> None:
         self._type = params["type"]
@@ -311,11 +332,11 @@ class Running:
                     self._hand_over(None, ready, is_wanted=True)
                     pause = _PAUSE
                     continue
-            except DisconnectedError:
-                raise
             except _WRONG as error:
+                if self._is_over(error):
+                    raise
                 # The next one may fare better.
-                self._complain(error)
+                self._complain(error, "what it accepts")
                 pause = min(2 * pause, _LONGEST_PAUSE)
             self._is_stopping.wait(pause)
 
@@ -327,7 +348,7 @@ class Running:
         connection = own.acceptUnauthenticatedConnection()
         return None if connection is None else self._ready(connection, own.getName())
 
-    def _complain(self, error: BaseException) -> None:
+    def _complain(self, error: BaseException, about: str) -> None:
         if isinstance(error, TimeoutError) and error.errno is None:
             # It looks from time to time whether it is to do something else.
             return
@@ -337,7 +358,7 @@ class Running:
             if is_new:
                 self._last_shown = {same: at for same, at in self._last_shown.items() if now - at < _SAME} | {kind: now}
         if is_new:
-            self._report(error, "what it accepts")
+            self._report(error, about)
 
 
 def _key(params: dict[str, Any]) -> tuple[str, str]:
@@ -359,6 +380,7 @@ def run(told: Mapping[str, Any]) -> None:
         _explain(told)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    threading.stack_size(_STACK)
     Running(told).go()
 
 

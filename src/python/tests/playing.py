@@ -19,6 +19,9 @@ from kit import PATIENCE, until
 if TYPE_CHECKING:
     import pathlib
 
+#: Bytes of a line of a Transport.
+LONGEST_LINE = 64 * 1024
+
 
 class Refused(Exception):  # noqa: N818 - the program says so
     """The program answers with an error."""
@@ -145,6 +148,10 @@ class PlayedNode:
                 return
             descriptors += came
             *lines, rest = (rest + data).split(b"\n")
+            if any(len(line) > LONGEST_LINE for line in (*lines, rest)):
+                # A Node closes the connection too.
+                self._socket.shutdown(socket.SHUT_RDWR)
+                return
             for line in lines:
                 self._take(json.loads(line), descriptors)
 

@@ -101,6 +101,51 @@ def test_options_storage_and_stray_prints(system: Any, bell: Any) -> None:
     assert bell.kozoctl("role", "bell")["restarts"] == 0
 
 
+def test_what_waits_while_it_waits_for_the_node_has_an_end(system: Any, roles: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    last = tmp_path / "last"
+    put(
+        roles,
+        "reader",
+        f"""import os
+import kozo
+
+numbers = []
+
+@kozo.on("order", "begin")
+def begin():
+    kozo.send("event", "begun")
+    while not os.path.exists({str(last)!r}):
+        kozo.send("event", "progress", confirm=True)
+    for _ in range(50):
+        # All that has come is read by then.
+        kozo.send("event", "progress", confirm=True)
+
+@kozo.on("order", "count")
+def count(message):
+    numbers.append(message.data)
+
+@kozo.on("order", "report")
+def report():
+    kozo.send("event", "counted", numbers)
+
+kozo.run()
+""",
+    )
+    clock = start(system, "reader")
+    with kozo.attach() as node, node.receive("event", "begun") as begun, node.receive("event", "counted") as counted:
+        node.send("order", "begin")
+        next(begun)
+        for number in range(3000):
+            # The queue of the Node is not to overflow.
+            node.send("order", "count", number, confirm=number % 50 == 0)
+        node.send("order", "report", confirm=True)
+        last.touch()
+        numbers = next(counted).data
+    assert numbers == list(range(numbers[0], 3000))
+    assert 1000 <= len(numbers) < 2500
+    clock.log.wait_for(f"WARN {3000 - len(numbers)} Messages dropped, the oldest", "reader")
+
+
 def test_a_flood_is_kept_once_it_is_over(system: Any, bell: Any) -> None:
     with kozo.attach() as node, node.receive("event", "rung") as rung:
         for number in range(100):

@@ -139,13 +139,36 @@ def test_one_that_authenticates_lets_no_other_in(tmp_path: pathlib.Path) -> None
         assert scribe.accepted.empty()
 
 
+def test_a_stranger_who_says_a_byte_now_and_then_has_to_leave(tmp_path: pathlib.Path) -> None:
+    system, file = bare(tmp_path), tmp_path / "bare.py"
+    file.write_text((HERE / "bare.py").read_text().replace("PATIENCE = 10", "PATIENCE = 1"))
+    with PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        where = ("127.0.0.1", system.nodes["scribe"]["transports"]["air"]["options"]["port"])
+        with socket.create_connection(where) as stranger:
+            stranger.settimeout(0.1)
+
+            def has_closed() -> bool:
+                try:
+                    while stranger.recv(65536):
+                        pass
+                except TimeoutError:
+                    stranger.send(b" ")
+                    return False
+                except ConnectionError:
+                    pass
+                return True
+
+            until("it has closed", has_closed)
+
+
 # All that a Transport can override and call.
 
 BASE = """
 import socket, sys, threading, time
 from kozo import *
 from kozo import AuthenticatedTransport, Transport, Channel, KozoError, TRANSPORT_NAME, TRANSPORTNODE_NAME, kozoConfig
-from kozo import kozoSystem
+from kozo import DisconnectedError, kozoSystem
 
 def tell(*parts):
     print(*parts, file=sys.stderr)
@@ -236,6 +259,8 @@ def test_addresses_are_anything_and_tried_one_by_one(tmp_path: pathlib.Path) -> 
     def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
         if address == "raises":
             raise ZeroDivisionError("on purpose")
+        if addressIndex == 7:
+            raise DisconnectedError("another Node")
         if address is None:
             return None
         assert addressIndex == 2
@@ -254,6 +279,8 @@ def test_addresses_are_anything_and_tried_one_by_one(tmp_path: pathlib.Path) -> 
             clock.connect("scribe", address=where[1], index=1)
         assert str(refused.value) == said
         clock.wait_for_error(f"<3>{said}")
+        with pytest.raises(Refused, match="another Node"):
+            clock.connect("scribe", address="x", index=7)
         _, out = clock.connect("scribe", address=where[2], index=2)
         out.settimeout(60)
         exchange(out, scribe.take().connection)
@@ -344,6 +371,8 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
             return 7
         if self.count == 4:
             sys.exit("enough")
+        if self.count <= 8:
+            raise DisconnectedError("another Node")
         return connection
 """
     system, file = example(tmp_path, more)
@@ -351,13 +380,15 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
         scribe.ask("listen")
         line = file.read_text()[: file.read_text().index("raise Zero")].count("\n") + 1
         (where,), _ = clock.ask("addresses", **clock.of("scribe"))
-        for _ in range(4):
+        # More than there are threads.
+        for _ in range(8):
             clock.connect("scribe", address=where, index=0)[1].close()
         scribe.wait_for_error(
             f"<3>example.py:{line}: ZeroDivisionError: on purpose (in acceptUnauthenticatedConnection"
         )
         scribe.wait_for_error("<3>KozoError: 7 is no socket: it has no `send` (for what it accepts)")
         scribe.wait_for_error("SystemExit: enough (in acceptUnauthenticatedConnection")
+        scribe.wait_for_error("DisconnectedError: another Node (in acceptUnauthenticatedConnection")
         _, out = clock.connect("scribe", address=where, index=0)
         out.settimeout(60)
         exchange(out, scribe.take().connection)
@@ -375,6 +406,21 @@ def test_one_that_cannot_begin_says_where(tmp_path: pathlib.Path, step: str) -> 
             clock.ask("listen")
         clock.wait_for_error(f"<3>{refused.value}")
         assert clock.process.poll() is None
+
+
+@pytest.mark.parametrize("step", ["init", "localInit", "bind"])
+def test_one_that_only_connects_and_cannot_begin_ends(tmp_path: pathlib.Path, step: str) -> None:
+    more = f"""
+    def canAccept(self):
+        return False
+
+    def {step}(self, *more):
+        raise KozoError("no", 7)
+"""
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock:
+        clock.wait_for_error(f"KozoError: no 7 (in {step}")
+        assert clock.process.wait(5) == 1
 
 
 # Sockets that are none.
@@ -468,6 +514,62 @@ def test_a_connection_that_fails_is_shown_and_ends(tmp_path: pathlib.Path) -> No
         assert out.recv(1) == b""
         clock.wait_for_error("<3>KozoError: `send` returned None: it returns how many bytes it wrote, at least 1")
         assert come.recv(1) == b""
+
+
+def test_many_connections_fit_into_the_memory_of_a_program(tmp_path: pathlib.Path) -> None:
+    more = (
+        LIKE
+        + """
+    def init(self):
+        import resource
+        # What a Node allows.
+        resource.setrlimit(resource.RLIMIT_DATA, (512 * 1024 * 1024,) * 2)
+"""
+    )
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        (where,), _ = clock.ask("addresses", **clock.of("scribe"))
+        ends = [(clock.connect("scribe", address=where, index=0)[1], scribe.take().connection) for _ in range(80)]
+        for out, come in ends:
+            with out, come:
+                out.sendall(b"x")
+                assert come.recv(1) == b"x"
+
+
+def test_a_connection_that_gets_no_threads_ends_alone(tmp_path: pathlib.Path) -> None:
+    more = (
+        LIKE
+        + """
+    def getUnauthenticatedSocket(self, otherTransport, addressIndex, address):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name == "kozo-outward":
+                threading.Thread.start = start
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        if address == "refused":
+            threading.Thread.start = refuse
+        return self.Like(socket.create_connection(("127.0.0.1", otherTransport["port"])))
+"""
+    )
+    system, file = example(tmp_path, more)
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        _, out = clock.connect("scribe", address="refused", index=0)
+        with out, scribe.take().connection:
+            out.settimeout(60)
+            assert out.recv(1) == b""
+        clock.wait_for_error("RuntimeError: can't start new thread")
+        clock.wait_for_error("closed")
+        _, out = clock.connect("scribe", address="x", index=0)
+        out.settimeout(60)
+        exchange(out, scribe.take().connection)
+        # One answer to each request.
+        numbers = [line["id"] for line in clock.said if "id" in line]
+        assert len(numbers) == len(set(numbers))
 
 
 def test_what_comes_too_late_is_closed(tmp_path: pathlib.Path) -> None:
@@ -580,6 +682,21 @@ def test_a_channel_without_close(tmp_path: pathlib.Path) -> None:
             clock.connect("scribe", address=None, index=0)
 
 
+def test_one_that_sends_without_end_is_closed_when_the_node_is_gone(tmp_path: pathlib.Path) -> None:
+    system, file = bare(tmp_path), HERE / "bare.py"
+    with PlayedNode(system, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
+        scribe.ask("listen")
+        threads = pathlib.Path(f"/proc/{clock.process.pid}/task")
+        _, out = clock.connect("scribe", address=None, index=0)
+        come = scribe.take().connection
+        # The other side reads nothing.
+        fill(out)
+        assert len(list(threads.iterdir())) > 2
+        out.close()
+        until("its threads have gone", lambda: len(list(threads.iterdir())) == 1)
+        come.close()
+
+
 # Signatures.
 
 
@@ -590,8 +707,10 @@ def test_what_is_signed_and_what_is_no_signature(tmp_path: pathlib.Path) -> None
         signature = self.sign(data)
         told = [self.verify(node, what, it) for node, what, it in [
             (own, data, signature), ("clock", data, signature), (otherTransport.getNode(), data, signature),
-            (own, data[1:], signature), ("nobody", data, signature), (own, data, signature * 99), (own, data, "\\ud800"),
-            (own, data, 7)]]
+            (own, data[1:], signature), ("nobody", data, signature), ("n" * 70000, data, signature),
+            ("n" * 256, data, signature), ("\\ud800", data, signature), ("", data, signature), (own, data, signature * 99),
+            (own, data, "\\x01" * 16384), (own, data, "\\ud800"), (own, data, 7)]]
+        assert not self._with_keys()._answers
         raise KozoError(told, self.sign(data + b"x"))
 """
     system, file = example(tmp_path, more)
@@ -602,7 +721,7 @@ def test_what_is_signed_and_what_is_no_signature(tmp_path: pathlib.Path) -> None
     with PlayedNode(system, "clock", file) as clock:
         with pytest.raises(Refused) as refused:
             clock.connect("scribe", address="x", index=0)
-        assert json.loads(str(refused.value).lower()) == [True, True, False, False, False, False, False, False]
+        assert json.loads(str(refused.value).lower()) == [True] * 2 + [False] * 11
 
 
 # By hand.

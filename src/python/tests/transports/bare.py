@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 
 from kozo import Channel, KozoError, Transport, kozoSystem
 
@@ -28,7 +29,8 @@ PRIME = int(
 )
 RECORD = 16 * 1024
 TAG = 32
-# Seconds until one who says nothing has to leave its place to others.
+LINE = 16 * 1024
+# Seconds in which each side has said who it is, or leaves its place to others.
 PATIENCE = 10
 
 
@@ -108,6 +110,9 @@ class BareChannel(Channel):
             del self._came[:end]
 
     def close(self):
+        with suppress(OSError):
+            # Wakes a thread that sends.
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
@@ -134,8 +139,7 @@ class Bare(Transport):
     def _meet(self, connection, expected):
         """Say who each of the two is; `expected` is whom this one has connected to."""
         try:
-            connection.settimeout(PATIENCE)
-            channel = self._introduce(connection, expected)
+            channel = self._introduce(connection, expected, time.monotonic() + PATIENCE)
             connection.settimeout(None)
             return channel
         except (OSError, ValueError, KeyError, TypeError, KozoError) as error:
@@ -143,13 +147,11 @@ class Bare(Transport):
             connection.close()
             return None
 
-    def _introduce(self, connection, expected):
-        # Byte by byte: what comes behind the last line is for the Channel.
-        lines = connection.makefile("rb", buffering=0)
+    def _introduce(self, connection, expected, deadline):
         secret = secrets.randbits(256)
         own = {"node": self.getNode().getName(), "share": pow(2, secret, PRIME)}
-        say(connection, own)
-        other = hear(lines)
+        say(connection, deadline, own)
+        other = hear(connection, deadline)
         node = kozoSystem().getNodeByName(other["node"])
         if node is None or node.isSelf() or (expected is not None and node is not expected):
             raise ValueError("it says it is %r" % other["node"])
@@ -160,11 +162,11 @@ class Bare(Transport):
         agreed = json.dumps(names).encode()
         # Who has connected proves who it is first.
         if expected is not None:
-            say(connection, self.sign(b"client" + agreed))
-            self._check(node, b"server" + agreed, hear(lines))
+            say(connection, deadline, self.sign(b"client" + agreed))
+            self._check(node, b"server" + agreed, hear(connection, deadline))
         else:
-            self._check(node, b"client" + agreed, hear(lines))
-            say(connection, self.sign(b"server" + agreed))
+            self._check(node, b"client" + agreed, hear(connection, deadline))
+            say(connection, deadline, self.sign(b"server" + agreed))
         shared = pow(other["share"], secret, PRIME).to_bytes(256, "big")
         to_server, to_client = (
             Cipher(hashlib.sha256(part + shared + agreed).digest()) for part in (b"to server", b"to client")
@@ -178,15 +180,29 @@ class Bare(Transport):
             raise ValueError("this is not the signature of %s" % node)
 
 
-def say(connection, value):
+def say(connection, deadline, value):
+    limit(connection, deadline)
     connection.sendall(json.dumps(value).encode() + b"\n")
 
 
-def hear(lines):
-    line = lines.readline(16384)
-    if not line.endswith(b"\n"):
-        raise ValueError("it says nothing")
+def hear(connection, deadline):
+    # Byte by byte: what comes behind the last line is for the Channel.
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        limit(connection, deadline)
+        byte = connection.recv(1)
+        if not byte or len(line) == LINE:
+            raise ValueError("it says nothing")
+        line += byte
     return json.loads(line)
+
+
+def limit(connection, deadline):
+    """Have it wait no longer than until then: one who sends a byte now and then would wait for ever."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("it takes too long to say who it is")
+    connection.settimeout(left)
 
 
 transportInfo = {
