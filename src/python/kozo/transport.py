@@ -31,9 +31,9 @@ A connection that is a socket (`socket.socket`, connected, of the type `SOCK_STR
 writes it itself: that is as fast as tcp, and goes on when this program ends. Of all others the bytes pass through this program.
 
 Methods are called in several threads at once, with stacks of 512 KiB. One that raises an exception is shown in the journal, with
-its line; the program goes on. There are two exceptions to that: an `OSError` or a `KozoError` of `connect` or `getUnauthenticatedSocket`
-is what networks do, so the Node alone is told its text, without a line; and a Transport that cannot be connected to ends, with
-the exit code 1, if `init`, `localInit` or `bind` raises.
+its line; the program goes on. Not so in two cases: an `OSError` or a `KozoError` of `connect` or `getUnauthenticatedSocket` is
+what networks do, so the Node alone is told its text, without a line; and a Transport that cannot be connected to ends, with the
+exit code 1, if `init`, `localInit` or `bind` raises.
 """
 
 from __future__ import annotations

@@ -101,7 +101,9 @@ def test_options_storage_and_stray_prints(system: Any, bell: Any) -> None:
     assert bell.kozoctl("role", "bell")["restarts"] == 0
 
 
-def test_what_waits_while_it_waits_for_the_node_has_an_end(system: Any, roles: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_what_waits_while_it_waits_for_the_node_has_an_end(
+    system: Any, roles: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     last = tmp_path / "last"
     put(
         roles,
