@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kozo::config::ConnectPolicy;
 use kozo::transport::Priority;
 use tokio::time::{sleep, timeout};
 
@@ -128,4 +129,23 @@ async fn a_worse_way_is_taken_when_the_better_one_breaks() {
     system.network.open("wire");
     let moved = |node: &Running| node.peer("scribe").transport.as_deref() == Some("wire");
     clock.until("back on the wire", moved).await;
+}
+
+/// An attempt over the Transport that hangs takes five seconds; one of a program may take half a minute.
+#[tokio::test(start_paused = true)]
+async fn a_way_that_takes_long_does_not_hold_up_one_that_comes_up_meanwhile() {
+    let policy = |name: &str| match name {
+        "scribe" => (ConnectPolicy::Never, ConnectPolicy::Constant),
+        _ => (ConnectPolicy::Constant, ConnectPolicy::Constant),
+    };
+    let plan = Plan { transports: WAYS, policy, ..Plan::default() }.retry(60);
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], plan);
+    system.network.close("wire");
+    system.network.freeze_one("radio", "clock", "scribe");
+    let (_scribe, clock) = (system.start("scribe").await, system.start("clock").await);
+    sleep(Duration::from_millis(1500)).await;
+    system.network.open("wire");
+    let up = timeout(Duration::from_millis(1500), clock.until_up("scribe")).await;
+    assert!(up.is_ok(), "{:?}", clock.peer("scribe"));
+    assert_eq!(clock.peer("scribe").transport.as_deref(), Some("wire"));
 }

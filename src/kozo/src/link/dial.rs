@@ -3,7 +3,7 @@
 //! Candidates are tried by priority, those of one priority beside each other, each a little after the
 //! one before (RFC 8305): an address that does not answer costs a stagger, not a timeout. The
 //! first that leads to the Peer, authenticated, wins; an address behind which another Node lives is
-//! one that failed.
+//! one that failed. A round ends when each has failed; until then those that have are tried again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
