@@ -152,6 +152,17 @@ fn a_type_that_is_no_name_is_refused() {
     }
 }
 
+/// So a program that could also attach itself does not, and speaks with whom it has been joined.
+#[test]
+fn a_program_that_is_attached_knows_it() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let attach =
+        "kozoctl -n attic attach --name me -- sh -c 'echo \"$KOZO_RUN as $KOZO_ROLE\" >&2'";
+    let output = system.workspace.bash(attach);
+    assert!(text(&output.stderr).contains("attached as me"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn what_is_typed_is_a_role_too_and_nonsense_ends_it() {
     let mut system = System::prepared();

@@ -114,7 +114,8 @@ pub(crate) fn run(
         Some((program, arguments)) => {
             let broken = |error| Failure::failed(format_args!("the connection is broken: {error}"));
             let input = OwnedFd::from(stream.try_clone().map_err(broken)?);
-            Err(become_program(program, arguments, input.into(), OwnedFd::from(stream).into()))
+            let ends = (input.into(), OwnedFd::from(stream).into());
+            Err(become_program(program, arguments, &introduction.name, ends))
         }
     }
 }
@@ -148,12 +149,23 @@ pub(crate) fn run_remotely(
         .spawn()
         .map_err(cannot)?;
     let (Some(to), Some(from)) = (ssh.stdin.take(), ssh.stdout.take()) else { return Ok(()) };
-    Err(become_program(program, arguments, from.into(), to.into()))
+    Err(become_program(program, arguments, &introduction.name, (from.into(), to.into())))
 }
 
-/// Becomes the program. Returns only if that fails.
-fn become_program(program: &OsStr, arguments: &[OsString], input: Stdio, output: Stdio) -> Failure {
-    let error = Command::new(program).args(arguments).stdin(input).stdout(output).exec();
+/// Says to a program that it is a run of a Role, as the Node says it to those that it starts; but it is none of the Node's.
+const RUN: (&str, &str) = ("KOZO_RUN", "attached");
+
+/// Becomes the program, as the Role of this name, with these as its input and output. Returns only if that fails.
+fn become_program(
+    program: &OsStr,
+    arguments: &[OsString],
+    role: &str,
+    (input, output): (Stdio, Stdio),
+) -> Failure {
+    let (run, attached) = RUN;
+    let mut command = Command::new(program);
+    command.args(arguments).env(run, attached).env("KOZO_ROLE", role);
+    let error = command.stdin(input).stdout(output).exec();
     Failure::failed(format_args!("cannot run {}: {error}", program.display()))
 }
 
