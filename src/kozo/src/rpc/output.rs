@@ -36,22 +36,7 @@ impl Encoding {
 
     /// Something that the program is to answer.
     pub(crate) fn request(self, out: &mut Vec<u8>, id: u64, method: &str, params: &Value) {
-        match self {
-            Encoding::Json => {
-                out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-                put_json(out, &id);
-                out.extend_from_slice(br#","method":""#);
-                out.extend_from_slice(method.as_bytes());
-                out.extend_from_slice(br#"","params":"#);
-            }
-            Encoding::MessagePack => {
-                put_map(out, 4);
-                put_member(out, "jsonrpc", "2.0");
-                put_number(out, "id", id);
-                put_member(out, "method", method);
-                put_text(out, "params");
-            }
-        }
+        self.begin_call(out, Some(id), method);
         self.put(out, params);
         self.end(out);
     }
@@ -75,15 +60,28 @@ impl Encoding {
     }
 
     pub(crate) fn begin_notification(self, out: &mut Vec<u8>, method: &str) {
+        self.begin_call(out, None, method);
+    }
+
+    fn begin_call(self, out: &mut Vec<u8>, id: Option<u64>, method: &str) {
         match self {
             Encoding::Json => {
-                out.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
+                out.extend_from_slice(br#"{"jsonrpc":"2.0","#);
+                if let Some(id) = id {
+                    out.extend_from_slice(br#""id":"#);
+                    put_json(out, &id);
+                    out.push(b',');
+                }
+                out.extend_from_slice(br#""method":""#);
                 out.extend_from_slice(method.as_bytes());
                 out.extend_from_slice(br#"","params":"#);
             }
             Encoding::MessagePack => {
-                put_map(out, 3);
+                put_map(out, if id.is_some() { 4 } else { 3 });
                 put_member(out, "jsonrpc", "2.0");
+                if let Some(id) = id {
+                    put_number(out, "id", id);
+                }
                 put_member(out, "method", method);
                 put_text(out, "params");
             }
