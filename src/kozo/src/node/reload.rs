@@ -119,7 +119,9 @@ impl Node {
             }
         }
         listening.into_iter().for_each(|new| self.accept(new));
-        let names = old.iter().chain(new.iter().map(|built| &built.config));
+        // One that nothing can connect to has no acceptor, and may be there as it was.
+        let is_new = |built: &&&Built| !there.iter().any(|old| old.config == built.config);
+        let names = old.iter().chain(new.iter().filter(is_new).map(|built| &built.config));
         done.transports = names.map(|config| config.name.clone()).collect();
         done.transports.sort();
         done.transports.dedup();
