@@ -94,7 +94,7 @@ pub trait Transport: Send + Sync {
     fn status(&self) -> TransportStatus;
 
     /// Lets it know the System as it is now, when another configuration holds in which it is the same itself. If that
-    /// is news to what it runs, that begins anew; streams go on.
+    /// is news to what it runs, that begins anew; streams that were handed over go on.
     fn renew<'a>(&'a self, _local: &'a LocalNode) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }

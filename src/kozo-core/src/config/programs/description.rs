@@ -475,7 +475,7 @@ mod tests {
             (Priority::Meh, true, false)
         );
         assert_eq!(usual.connect_timeout, Duration::from_secs(30));
-        assert!(usual.connects("radio", "radio") && !usual.connects("radio", "tcp"));
+        assert_eq!(usual.connects_to, None);
         let said = r#", "priority": "worst", "canAccept": false, "authenticates": true,
             "connectsTo": ["tcp", "onion"], "connectTimeout": 0.5"#;
         let said = read(said).unwrap().transport.unwrap();
@@ -484,9 +484,7 @@ mod tests {
             (Priority::Worst, false, true)
         );
         assert_eq!(said.connect_timeout, Duration::from_millis(500));
-        assert!(said.connects("radio", "tcp") && !said.connects("radio", "radio"));
-        let all = read(r#", "connectsTo": ["*"]"#).unwrap().transport.unwrap();
-        assert!(all.connects("radio", "tcp"));
+        assert_eq!(said.connects_to.unwrap(), ["tcp", "onion"]);
         for (more, problem) in [
             (
                 r#", "connectTimeout": 0"#,

@@ -101,12 +101,4 @@ impl TransportTraits {
             connect_timeout: Duration::from_secs(CONNECT),
         }
     }
-
-    /// Whether a Transport of the type `own` can connect to one of the type `other`.
-    pub fn connects(&self, own: &str, other: &str) -> bool {
-        match &self.connects_to {
-            None => own == other,
-            Some(types) => types.iter().any(|known| known == "*" || known == other),
-        }
-    }
 }
