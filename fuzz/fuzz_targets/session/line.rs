@@ -39,7 +39,7 @@ pub struct Line {
 impl Line {
     /// A stream from one Node to another, if that listens.
     pub async fn open(system: &TestSystem, from: &str, to: &str) -> Option<Line> {
-        let stream = system.transport(from).connect(to, &|_| {}).await.ok()?.stream;
+        let stream = system.connect(from, to).await.ok()?.stream;
         let (reader, writer) = tokio::io::split(stream);
         let writer = Arc::new(Mutex::new(writer));
         let (reads, may) = watch::channel(true);
