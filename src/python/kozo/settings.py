@@ -114,7 +114,8 @@ def option(
     Args:
         default: The value if the configuration has none; without one the option must be given, with None it need not be.
         description: What it means, for people.
-        kind: `flag`, `integer`, `number`, `duration`, `size`, `text`, `path` or `list`; else what the default is.
+        kind: `flag`, `integer`, `number`, `duration`, `size`, `text`, `path`, `list` or
+            `any` (a text or a list, as it is written); else what the default is, and `any` without one.
         min: The least value that is allowed.
         max: The largest value that is allowed.
         choices: The texts that are allowed.

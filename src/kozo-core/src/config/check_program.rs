@@ -228,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn an_option_of_which_nothing_is_said_is_a_text_or_a_list() {
+        let machine = machine("");
+        let said =
+            r#"{"format": "1.0", "config": {"address": {"description": "One, or a list."}}}"#;
+        fs::write(machine.folder.path().join("bell.json"), said).unwrap();
+        for (written, json) in [("a.local", r#""a.local""#), ("[a, 7]", r#"["a","7"]"#)] {
+            let (role, _) = machine.role(&format!("bell: {{address: {written}}}"));
+            assert_eq!(role.options.0["address"].to_json().to_string(), json);
+        }
+        let text = machine.check("bell: {address: {a: b}}", None).unwrap_err().render(false);
+        assert!(text.contains("`address` takes a text or a list, not a block"), "{text}");
+    }
+
+    #[test]
     fn a_program_is_asked_once_for_as_long_as_its_file_is_the_same() {
         let machine = machine(RINGS);
         for _ in 0..2 {

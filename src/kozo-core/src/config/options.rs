@@ -140,10 +140,11 @@ impl Checker<'_> {
                 OptionKind::Addresses
                 | OptionKind::Paths
                 | OptionKind::Texts
+                | OptionKind::TextOrTexts
                 | OptionKind::Interests
                 | OptionKind::Command,
             ) => match (texts(items), &spec.kind) {
-                (Ok(texts), OptionKind::Texts) => {
+                (Ok(texts), OptionKind::Texts | OptionKind::TextOrTexts) => {
                     let texts = texts.into_iter().map(|(text, _)| text.to_owned());
                     return Some(OptionValue::List(texts.collect()));
                 }
@@ -174,7 +175,13 @@ impl Checker<'_> {
             },
             (Value::Nothing, _) => Problem::new(entry.span.clone(), format!("{name} has no value"))
                 .help("give it one, or remove the line"),
-            (Value::Block(_), OptionKind::Interests | OptionKind::Command | OptionKind::Texts) => {
+            (
+                Value::Block(_),
+                OptionKind::Interests
+                | OptionKind::Command
+                | OptionKind::Texts
+                | OptionKind::TextOrTexts,
+            ) => {
                 let title = format!("{name} takes a text or a list, not {}", tree.what());
                 Problem::new(tree.span.clone(), title)
             }
@@ -361,6 +368,7 @@ impl OptionKind {
             OptionKind::RoleOfType(_)
             | OptionKind::NodeOrAny
             | OptionKind::Text
+            | OptionKind::TextOrTexts
             | OptionKind::PublicKey => Some(as_text()),
             OptionKind::Texts => Some(OptionValue::List(vec![text.to_owned()])),
             OptionKind::Command => is_word(text).then(as_text),

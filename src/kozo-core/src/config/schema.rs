@@ -45,8 +45,10 @@ pub enum OptionKind {
     },
     /// Any text. Numbers and booleans are taken as written.
     Text,
-    /// A text, or a list of texts.
+    /// Texts: one, or a list of them. The value is a list.
     Texts,
+    /// A text, or a list of texts. The value is which of these it is written as.
+    TextOrTexts,
     /// A block of names and their values: variables of an environment.
     Variables,
     /// A path in the file system.
@@ -99,7 +101,7 @@ impl OptionKind {
                 value::show_size(*max)
             ),
             OptionKind::Text => "a text".to_owned(),
-            OptionKind::Texts => "a text, or a list of texts".to_owned(),
+            OptionKind::Texts | OptionKind::TextOrTexts => "a text, or a list of texts".to_owned(),
             OptionKind::Variables => {
                 "a block of variables: `NAME: value`, the name of letters, digits and `_`"
                     .to_owned()

@@ -260,7 +260,9 @@ impl SaidOption {
             Some(Json::Number(number)) if number.is_f64() => "number",
             Some(Json::Number(_)) => "integer",
             Some(Json::Array(_)) => "list",
-            _ => "text",
+            // The seed has such an option: "An address or a list of addresses".
+            None | Some(Json::Null) => "any",
+            Some(Json::String(_) | Json::Object(_)) => "text",
         };
         Ok(match self.kind.as_deref().unwrap_or(by_default) {
             "flag" => OptionKind::Flag,
@@ -283,9 +285,10 @@ impl SaidOption {
             "text" => OptionKind::Text,
             "path" => OptionKind::Path,
             "list" => OptionKind::Texts,
+            "any" => OptionKind::TextOrTexts,
             other => {
                 return Err(format!(
-                    "there is no kind {other:?}: there are flag, integer, number, duration, size, text, path, list"
+                    "there is no kind {other:?}: there are flag, integer, number, duration, size, text, path, list, any"
                 ));
             }
         })
@@ -382,8 +385,9 @@ mod tests {
     fn an_option_is_what_its_default_is() {
         let text = |text: &str| Presence::Default(OptionValue::Text(text.to_owned()));
         for (config, kind, presence) in [
-            (r#""o": {}"#, OptionKind::Text, Presence::Required),
-            (r#""o": {"default": null}"#, OptionKind::Text, Presence::Optional),
+            (r#""o": {}"#, OptionKind::TextOrTexts, Presence::Required),
+            (r#""o": {"default": null}"#, OptionKind::TextOrTexts, Presence::Optional),
+            (r#""o": {"kind": "text"}"#, OptionKind::Text, Presence::Required),
             (r#""o": {"default": "a"}"#, OptionKind::Text, text("a")),
             (
                 r#""o": {"default": true}"#,
@@ -423,7 +427,7 @@ mod tests {
         for (config, problem) in [
             (
                 r#""o": {"kind": "colour"}"#,
-                "option `o`: there is no kind \"colour\": there are flag, integer, number, duration, size, text, path, list",
+                "option `o`: there is no kind \"colour\": there are flag, integer, number, duration, size, text, path, list, any",
             ),
             (
                 r#""o": {"default": 9, "max": 8}"#,
