@@ -4,6 +4,7 @@
 //! others sent, or that a disk kept, has them counted here first, which takes no memory.
 
 use rmp::Marker;
+use smallvec::SmallVec;
 
 /// Why no value is made of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +32,23 @@ pub fn check(data: &[u8], max_depth: usize, most: usize) -> Result<(), Problem> 
     }
 }
 
-/// Finds the end of a value whose bytes come in pieces. Takes no memory but for how deep it is nested.
-#[derive(Debug, Default)]
+/// Finds the end of a value whose bytes come in pieces. Takes memory only for how deep it is nested, if
+/// that is deeper than a Message.
+#[derive(Debug)]
 pub struct Scanner {
-    /// How many values each array or map still lacks, from the outermost on.
-    open: Vec<u64>,
+    /// How many values the innermost array or map still lacks; at first the value itself.
+    missing: u64,
+    /// The same of each array and map around it, from the outermost on.
+    around: SmallVec<[u64; 4]>,
     values: usize,
     /// Bytes that are known to belong to it, some of which may be still to come.
     known: usize,
+}
+
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner { missing: 1, around: SmallVec::new(), values: 0, known: 0 }
+    }
 }
 
 impl Scanner {
@@ -56,22 +66,30 @@ impl Scanner {
         loop {
             // What is inside of a text or of bytes may be still to come; nothing can be wrong with it.
             let Some(rest) = data.get(self.known..) else { return Ok(None) };
-            if self.is_whole() {
+            if self.missing == 0 {
                 return Ok(Some(self.known));
             }
-            let Some(head) = head(rest)? else { return Ok(None) };
+            let Some(head) = head(rest) else { return Ok(None) };
+            let Some(bytes) = head.bytes else {
+                return Err(Problem::Malformed("there is no value that begins with c1".to_owned()));
+            };
             self.values += 1;
             if self.values > most {
                 return Err(Problem::TooMany(most));
             }
-            self.known = self.known.saturating_add(head.bytes);
+            self.known = self.known.saturating_add(bytes);
+            self.missing -= 1;
             if head.inside > 0 {
-                if self.open.len() >= max_depth {
+                if self.around.len() >= max_depth {
                     return Err(Problem::Malformed("it is nested too deeply".to_owned()));
                 }
-                self.open.push(head.inside);
-            } else {
-                self.complete();
+                self.around.push(self.missing);
+                self.missing = head.inside;
+            }
+            while self.missing == 0
+                && let Some(outer) = self.around.pop()
+            {
+                self.missing = outer;
             }
         }
     }
@@ -85,83 +103,59 @@ impl Scanner {
     pub fn values(&self) -> usize {
         self.values
     }
-
-    fn is_whole(&self) -> bool {
-        self.values > 0 && self.open.is_empty()
-    }
-
-    /// A value is complete, and with it perhaps the ones around it.
-    fn complete(&mut self) {
-        while let Some(missing) = self.open.last_mut() {
-            if *missing > 1 {
-                *missing -= 1;
-                return;
-            }
-            self.open.pop();
-        }
-    }
 }
 
 /// The beginning of a value.
 struct Head {
-    /// Bytes of the value but for the values inside of it.
-    bytes: usize,
+    /// Bytes of the value but for the values inside of it. None: there is no such value.
+    bytes: Option<usize>,
     /// Values inside of it.
     inside: u64,
 }
 
 /// What the bytes begin with, if that is there.
-fn head(mut rest: &[u8]) -> Result<Option<Head>, Problem> {
-    let all = rest.len();
-    let Ok((inside, bytes)) = take_head(&mut rest) else { return Ok(None) };
-    let Some(bytes) = bytes else {
-        return Err(Problem::Malformed("there is no value that begins with c1".to_owned()));
+fn head(data: &[u8]) -> Option<Head> {
+    let (marker, after) = data.split_first()?;
+    let values = |size: usize, inside: u64| Some(Head { bytes: Some(1 + size), inside });
+    let bytes = |size: usize, length: u64| {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Some(Head { bytes: Some(length.saturating_add(1 + size)), inside: 0 })
     };
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    Ok(Some(Head { bytes: (all - rest.len()).saturating_add(bytes), inside }))
-}
-
-/// The bytes are not all there.
-struct TooEarly;
-
-/// Takes what says how long a value is; gives how many values are inside of it, and how many bytes. None: there is no
-/// such value.
-fn take_head(rest: &mut &[u8]) -> Result<(u64, Option<u64>), TooEarly> {
-    let marker = take_number(rest, 1)?;
-    let bytes = match Marker::from_u8(u8::try_from(marker).unwrap_or_default()) {
-        Marker::Reserved => return Ok((0, None)),
-        Marker::FixArray(count) => return Ok((count.into(), Some(0))),
-        Marker::Array16 => return Ok((take_number(rest, 2)?, Some(0))),
-        Marker::Array32 => return Ok((take_number(rest, 4)?, Some(0))),
-        Marker::FixMap(count) => return Ok((2 * u64::from(count), Some(0))),
-        Marker::Map16 => return Ok((2 * take_number(rest, 2)?, Some(0))),
-        Marker::Map32 => return Ok((2 * take_number(rest, 4)?, Some(0))),
-        Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => 0,
-        Marker::U8 | Marker::I8 => 1,
-        Marker::U16 | Marker::I16 => 2,
-        Marker::U32 | Marker::I32 | Marker::F32 => 4,
-        Marker::U64 | Marker::I64 | Marker::F64 => 8,
-        Marker::FixStr(length) => length.into(),
-        Marker::Str8 | Marker::Bin8 => take_number(rest, 1)?,
-        Marker::Str16 | Marker::Bin16 => take_number(rest, 2)?,
-        Marker::Str32 | Marker::Bin32 => take_number(rest, 4)?,
+    match Marker::from_u8(*marker) {
+        Marker::Reserved => Some(Head { bytes: None, inside: 0 }),
+        Marker::FixArray(count) => values(0, count.into()),
+        Marker::Array16 => values(2, number::<2>(after)?),
+        Marker::Array32 => values(4, number::<4>(after)?),
+        Marker::FixMap(count) => values(0, 2 * u64::from(count)),
+        Marker::Map16 => values(2, 2 * number::<2>(after)?),
+        Marker::Map32 => values(4, 2 * number::<4>(after)?),
+        Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => {
+            bytes(0, 0)
+        }
+        Marker::U8 | Marker::I8 => bytes(0, 1),
+        Marker::U16 | Marker::I16 => bytes(0, 2),
+        Marker::U32 | Marker::I32 | Marker::F32 => bytes(0, 4),
+        Marker::U64 | Marker::I64 | Marker::F64 => bytes(0, 8),
+        Marker::FixStr(length) => bytes(0, length.into()),
+        Marker::Str8 | Marker::Bin8 => bytes(1, number::<1>(after)?),
+        Marker::Str16 | Marker::Bin16 => bytes(2, number::<2>(after)?),
+        Marker::Str32 | Marker::Bin32 => bytes(4, number::<4>(after)?),
         // The type of an extension is a byte.
-        Marker::FixExt1 => 1 + 1,
-        Marker::FixExt2 => 1 + 2,
-        Marker::FixExt4 => 1 + 4,
-        Marker::FixExt8 => 1 + 8,
-        Marker::FixExt16 => 1 + 16,
-        Marker::Ext8 => 1 + take_number(rest, 1)?,
-        Marker::Ext16 => 1 + take_number(rest, 2)?,
-        Marker::Ext32 => 1 + take_number(rest, 4)?,
-    };
-    Ok((0, Some(bytes)))
+        Marker::FixExt1 => bytes(1, 1),
+        Marker::FixExt2 => bytes(1, 2),
+        Marker::FixExt4 => bytes(1, 4),
+        Marker::FixExt8 => bytes(1, 8),
+        Marker::FixExt16 => bytes(1, 16),
+        Marker::Ext8 => bytes(2, number::<1>(after)?),
+        Marker::Ext16 => bytes(3, number::<2>(after)?),
+        Marker::Ext32 => bytes(5, number::<4>(after)?),
+    }
 }
 
-fn take_number(rest: &mut &[u8], bytes: usize) -> Result<u64, TooEarly> {
-    let (taken, after) = rest.split_at_checked(bytes).ok_or(TooEarly)?;
-    *rest = after;
-    Ok(taken.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+/// The number in so many bytes, the highest first.
+fn number<const BYTES: usize>(data: &[u8]) -> Option<u64> {
+    let bytes = data.first_chunk::<BYTES>()?;
+    Some(bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
 }
 
 #[cfg(test)]

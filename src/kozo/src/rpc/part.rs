@@ -20,6 +20,36 @@ use crate::message;
 /// Nesting of what a program says beyond which it is refused.
 pub(crate) const MAX_DEPTH: usize = 256;
 
+/// What kind of value there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Object,
+    List,
+    Text,
+    Truth,
+    Null,
+    Number,
+    Bytes,
+    Extension,
+    Nothing,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Shape::Object => "an object",
+            Shape::List => "a list",
+            Shape::Text => "a text",
+            Shape::Truth => "true or false",
+            Shape::Null => "null",
+            Shape::Number => "a number",
+            Shape::Bytes => "bytes",
+            Shape::Extension => "an extension",
+            Shape::Nothing => "nothing",
+        })
+    }
+}
+
 /// A value that is still encoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
@@ -62,30 +92,32 @@ impl<'a> Part<'a> {
 
     /// It should be something else.
     fn mismatch(&self, what: &str, wanted: &str) -> Fault {
-        let text = format!("{what} is {wanted}, and this is {}", self.type_name());
+        let text = format!("{what} is {wanted}, and this is {}", self.shape());
         self.fault(code::INVALID_PARAMS, text)
     }
 
-    fn type_name(&self) -> &'static str {
+    fn shape(&self) -> Shape {
         match self.encoded {
             Encoded::Json(text) => match text.trim_ascii_start().bytes().next() {
-                Some(b'{') => "an object",
-                Some(b'[') => "a list",
-                Some(b'"') => "a text",
-                Some(b't' | b'f') => "true or false",
-                Some(b'n') => "null",
-                Some(b'-' | b'0'..=b'9') => "a number",
-                _ => "nothing",
+                Some(b'{') => Shape::Object,
+                Some(b'[') => Shape::List,
+                Some(b'"') => Shape::Text,
+                Some(b't' | b'f') => Shape::Truth,
+                Some(b'n') => Shape::Null,
+                Some(b'-' | b'0'..=b'9') => Shape::Number,
+                _ => Shape::Nothing,
             },
             Encoded::Pack(bytes) => match bytes.first().map(|first| Marker::from_u8(*first)) {
-                Some(Marker::FixMap(_) | Marker::Map16 | Marker::Map32) => "an object",
-                Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32) => "a list",
-                Some(Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32) => "a text",
-                Some(Marker::True | Marker::False) => "true or false",
-                Some(Marker::Null) => "null",
-                Some(Marker::Bin8 | Marker::Bin16 | Marker::Bin32) => "bytes",
-                Some(marker) if is_number(marker) => "a number",
-                _ => "an extension",
+                Some(Marker::FixMap(_) | Marker::Map16 | Marker::Map32) => Shape::Object,
+                Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32) => Shape::List,
+                Some(Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32) => {
+                    Shape::Text
+                }
+                Some(Marker::True | Marker::False) => Shape::Truth,
+                Some(Marker::Null) => Shape::Null,
+                Some(Marker::Bin8 | Marker::Bin16 | Marker::Bin32) => Shape::Bytes,
+                Some(marker) if is_number(marker) => Shape::Number,
+                _ => Shape::Extension,
             },
         }
     }
@@ -111,7 +143,7 @@ impl<'a> Part<'a> {
             Encoded::Pack(bytes) => {
                 let mut rest = bytes;
                 let Ok(count) = rmp::decode::read_map_len(&mut rest) else {
-                    let text = format!("this is {} instead of an object", self.type_name());
+                    let text = format!("this is {} instead of an object", self.shape());
                     return Err(self.fault(code, text));
                 };
                 let mut found = [None; N];
@@ -137,7 +169,7 @@ impl<'a> Part<'a> {
     /// # Errors
     /// When it is no list, or has more in it.
     pub(crate) fn items(&self, what: &str, most: usize) -> Result<Vec<Part<'a>>, Fault> {
-        if self.type_name() != "a list" {
+        if self.shape() != Shape::List {
             return Err(self.mismatch(what, "a list"));
         }
         let too_many =
@@ -164,7 +196,7 @@ impl<'a> Part<'a> {
 
     /// Itself, unless it is null.
     pub(crate) fn some(self) -> Option<Part<'a>> {
-        (self.type_name() != "null").then_some(self)
+        (self.shape() != Shape::Null).then_some(self)
     }
 
     /// A text.
@@ -173,7 +205,7 @@ impl<'a> Part<'a> {
     /// When it is none.
     pub(crate) fn text(&self, what: &str) -> Result<Cow<'a, str>, Fault> {
         match self.encoded {
-            Encoded::Json(text) if self.type_name() == "a text" => {
+            Encoded::Json(text) if self.shape() == Shape::Text => {
                 // Most have nothing in them that would have to be copied.
                 if let Ok(text) = serde_json::from_str::<&str>(text) {
                     return Ok(Cow::Borrowed(text));
@@ -181,7 +213,7 @@ impl<'a> Part<'a> {
                 let text = serde_json::from_str::<String>(text);
                 text.map(Cow::Owned).map_err(|error| self.json_fault(&error, code::PARSE))
             }
-            Encoded::Pack(bytes) if self.type_name() == "a text" => match utf8(bytes) {
+            Encoded::Pack(bytes) if self.shape() == Shape::Text => match utf8(bytes) {
                 Some(text) => Ok(Cow::Borrowed(text)),
                 None => Err(self.fault(code::PARSE, format!("{what} is not UTF-8"))),
             },
@@ -191,7 +223,7 @@ impl<'a> Part<'a> {
 
     /// Whether it is an object.
     pub(crate) fn is_object(&self) -> bool {
-        self.type_name() == "an object"
+        self.shape() == Shape::Object
     }
 
     /// True or false.
@@ -215,12 +247,12 @@ impl<'a> Part<'a> {
             Encoded::Pack(bytes) => bytes,
         };
         let fault = |text| self.fault(code::INVALID_REQUEST, text);
-        match self.type_name() {
-            "a text" | "a number" if bytes.len() > LONGEST_ID => {
+        match self.shape() {
+            Shape::Text | Shape::Number if bytes.len() > LONGEST_ID => {
                 Err(fault(format!("an id has at most {LONGEST_ID} bytes")))
             }
             // It goes back as it is, so it has to be readable.
-            "a text" | "a number" | "null" => match self.value() {
+            Shape::Text | Shape::Number | Shape::Null => match self.value() {
                 Ok(_) => Ok(bytes),
                 Err(unreadable) => Err(fault(format!("an id cannot be read: {}", unreadable.text))),
             },
@@ -258,7 +290,7 @@ impl<'a> Part<'a> {
     /// When it is something else, or not one value.
     pub(crate) fn unpacked(&self, what: &str) -> Result<Cow<'a, [u8]>, Fault> {
         if let Encoded::Pack(mut bytes) = self.encoded
-            && self.type_name() == "bytes"
+            && self.shape() == Shape::Bytes
             && rmp::decode::read_bin_len(&mut bytes).is_ok()
         {
             return self.checked(bytes).map(Cow::Borrowed);
