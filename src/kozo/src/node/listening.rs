@@ -88,7 +88,10 @@ impl Node {
     /// Accepts from now on.
     pub(super) fn accept(&self, listening: Listening) {
         let Listening { built: Built { config, transport }, listener } = listening;
-        info!(transport = config.name, "listening on {}", listener.address());
+        // A program says where once it listens.
+        if let Some(address) = transport.status().address {
+            info!(transport = config.name, "listening on {address}");
+        }
         let acceptor = Acceptor {
             listener,
             transport_type: config.transport_type.clone(),

@@ -40,7 +40,7 @@ use crate::process::Launcher;
 use crate::rpc::output::object;
 use crate::status::TransportStatus;
 use requests::{Connected, Requests};
-use shared::{Run, Shared};
+use shared::{Run, Shared, shown};
 use supervision::Supervisor;
 
 /// Version of the protocol that is spoken here.
@@ -222,9 +222,14 @@ impl ProgramTransport {
             Connected::Proxy(command) => {
                 // A command does not say who is at the other end.
                 self.shared.vouched(None)?;
+                let name = shown(&command.words.join(" "));
                 let connecting = proxy::connect(&self.shared, command, &target.address);
-                let timed_out = || io::Error::other("the proxyCommand took too long");
-                tokio::time::timeout(limit, connecting).await.map_err(|_| timed_out())?
+                let connected = tokio::time::timeout(limit, connecting).await;
+                let connected =
+                    connected.unwrap_or_else(|_| Err(io::Error::other("it has taken too long")));
+                connected.map_err(|problem| {
+                    io::Error::other(format!("the proxyCommand '{name}': {problem}"))
+                })
             }
         }
     }

@@ -49,8 +49,8 @@ pub(super) async fn connect(
 /// The descriptor that the command sends. What else it has to do it may do then, but not for long.
 async fn receive(socket: UnixStream, mut process: Process) -> io::Result<Descriptor> {
     let (mut receiver, descriptors) = Receiver::new(Socket(socket));
-    let mut byte = [0];
-    while receiver.read(&mut byte).await? > 0 {
+    let mut bytes = [0; 64];
+    while receiver.read(&mut bytes).await? > 0 {
         if let Some(descriptor) = descriptors.take(u64::MAX) {
             tokio::spawn(async move { process.stop().await });
             return Ok(descriptor);
@@ -58,7 +58,7 @@ async fn receive(socket: UnixStream, mut process: Process) -> io::Result<Descrip
     }
     let exit = process.stop().await;
     let problem = exit.as_failure(&process.last_line());
-    Err(io::Error::other(format!("the proxyCommand has sent no descriptor: {problem}")))
+    Err(io::Error::other(format!("it has sent no descriptor: {problem}")))
 }
 
 struct Socket(UnixStream);

@@ -155,7 +155,7 @@ async fn begin(shared: &Shared, requests: &Arc<Requests>) -> Result<(), String> 
         false => None,
     };
     if let Some(address) = &address {
-        info!(transport = shared.setup.name, "its program listens at {address}");
+        info!(transport = shared.setup.name, "listening on {address}");
     }
     shared.running(requests, address);
     std::future::pending().await
