@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+/// Round trips before those that count.
+pub const WARM_UP: u64 = 2000;
+
 /// Nanoseconds.
 const MILLISECOND: f64 = 1e6;
 
 /// Takes the ages of what comes in one stretch of time, which begins a while after the first payload.
 #[derive(Debug)]
-pub(super) struct Ages {
+pub struct Ages {
     size: usize,
     settle: u64,
     time: u64,
@@ -25,7 +28,7 @@ pub(super) struct Ages {
 impl Ages {
     /// For payloads of so many bytes: those count that come between `settle` and `settle + time` after the
     /// first.
-    pub(super) fn new(size: usize, settle: Duration, time: Duration) -> Ages {
+    pub fn new(size: usize, settle: Duration, time: Duration) -> Ages {
         Ages {
             size,
             settle: nanoseconds(settle),
@@ -40,7 +43,7 @@ impl Ages {
     }
 
     /// Takes a payload that came at this time: behind its number stands when it was made.
-    pub(super) fn take(&mut self, payload: &[u8], came: u64) {
+    pub fn take(&mut self, payload: &[u8], came: u64) {
         let read = stamp(payload).filter(|_| payload.len() == self.size);
         let Some((number, made)) = read else {
             self.wrong_size += 1;
@@ -58,7 +61,7 @@ impl Ages {
     }
 
     /// The result.
-    pub(super) fn report(&self) -> Value {
+    pub fn report(&self) -> Value {
         let mut ages = self.ages.clone();
         ages.sort_unstable();
         let at = |thousandths| quantile(&ages, thousandths, MILLISECOND);
@@ -77,7 +80,7 @@ impl Ages {
 
 /// How many Messages are due at a constant rate.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     per_second: u64,
     start: u64,
     due: u64,
@@ -85,13 +88,13 @@ pub(super) struct Pace {
 
 impl Pace {
     /// So many a second, from this time on.
-    pub(super) fn new(per_second: u64, start: u64) -> Pace {
+    pub fn new(per_second: u64, start: u64) -> Pace {
         Pace { per_second, start, due: 0 }
     }
 
     /// How many are due now that were not before. What is more than a twentieth of a second late is left out:
     /// a flood has no need to catch up.
-    pub(super) fn due(&mut self, now: u64) -> u64 {
+    pub fn due(&mut self, now: u64) -> u64 {
         let elapsed = u128::from(now.saturating_sub(self.start));
         let all = elapsed * u128::from(self.per_second) / 1_000_000_000;
         let all = u64::try_from(all).unwrap_or(u64::MAX);
@@ -102,12 +105,12 @@ impl Pace {
 }
 
 /// A duration as the clock counts it.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
+pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A fresh payload with its number in front, and behind that when it was made.
-pub(super) fn stamped(number: u64, made: u64, size: usize) -> Vec<u8> {
+pub fn stamped(number: u64, made: u64, size: usize) -> Vec<u8> {
     let mut payload = payload(number, size);
     if let Some(place) = payload.get_mut(8..16) {
         place.copy_from_slice(&made.to_le_bytes());
@@ -116,13 +119,13 @@ pub(super) fn stamped(number: u64, made: u64, size: usize) -> Vec<u8> {
 }
 
 /// The number of a payload, and when it was made.
-pub(super) fn stamp(payload: &[u8]) -> Option<(u64, u64)> {
+pub fn stamp(payload: &[u8]) -> Option<(u64, u64)> {
     let made = payload.get(8..16)?.try_into().ok().map(u64::from_le_bytes);
     number(payload).zip(made)
 }
 
 /// A fresh payload with its number in front.
-pub(super) fn payload(number: u64, size: usize) -> Vec<u8> {
+pub fn payload(number: u64, size: usize) -> Vec<u8> {
     let mut payload = vec![0; size];
     if let Some(start) = payload.get_mut(..8) {
         start.copy_from_slice(&number.to_le_bytes());
@@ -131,7 +134,7 @@ pub(super) fn payload(number: u64, size: usize) -> Vec<u8> {
 }
 
 /// The number in front of a payload.
-pub(super) fn number(payload: &[u8]) -> Option<u64> {
+pub fn number(payload: &[u8]) -> Option<u64> {
     payload.get(..8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
@@ -145,7 +148,7 @@ fn quantile(sorted: &[u64], thousandths: usize, unit: f64) -> Option<f64> {
 }
 
 /// What pings, in nanoseconds, come to. What was not answered counts with the time it waited.
-pub(super) fn pings(mut times: Vec<u64>, unanswered: u64) -> Value {
+pub fn pings(mut times: Vec<u64>, unanswered: u64) -> Value {
     times.sort_unstable();
     let at = |thousandths| quantile(&times, thousandths, MILLISECOND);
     json!({
@@ -158,7 +161,7 @@ pub(super) fn pings(mut times: Vec<u64>, unanswered: u64) -> Value {
 }
 
 /// What the round trips, in nanoseconds, come to.
-pub(super) fn round_trips(mut times: Vec<u64>) -> Value {
+pub fn round_trips(mut times: Vec<u64>) -> Value {
     times.sort_unstable();
     let at = |thousandths| quantile(&times, thousandths, 1000.0).unwrap_or(0.0);
     json!({

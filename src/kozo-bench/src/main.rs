@@ -21,16 +21,15 @@
 //! Times in nanoseconds are CLOCK_MONOTONIC, which all processes of a machine share.
 //!
 //! The way: [`Arguments`] · `system` (the configuration, with keys from a folder) · [`run`] (the Node,
-//! and when it is ready) · `parts` and `slow` (the Roles) · `tally` and `figures` (what came, and how long it took).
+//! and when it is ready) · `parts` and `slow` (the Roles) ·
+//! [`kozo_bench`] (what came, and how long it took).
 
 mod arguments;
 mod certificate;
 mod error;
-mod figures;
 mod parts;
 mod slow;
 mod system;
-mod tally;
 mod work;
 
 use std::io::{self, BufRead, Write};

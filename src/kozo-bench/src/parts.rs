@@ -7,22 +7,13 @@ use kozo::config::{RoleConfig, Schema};
 use kozo::interest::Interest;
 use kozo::message::{Draft, Kind};
 use kozo::role::{Role, RoleContext, RoleError, RoleType};
+use kozo_bench::figures::{WARM_UP, number, payload, round_trips};
+use kozo_bench::tally::{OVER, PAUSE, Tally, now};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::arguments::Part;
-use crate::figures::{number, payload, round_trips};
-use crate::tally::{Tally, now};
 use crate::work::Work;
 use crate::{say, slow};
-
-/// Round trips before those that count.
-const WARM_UP: u64 = 2000;
-
-/// A flood of which nothing came for so long is over.
-const OVER: Duration = Duration::from_secs(3);
-
-/// Pauses between two Messages that are worth a line, in nanoseconds.
-const PAUSE: u64 = 3_000_000;
 
 /// The type of Role that plays one part.
 pub(super) struct PartType {

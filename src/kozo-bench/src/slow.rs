@@ -6,13 +6,13 @@ use kozo::message::Draft;
 use kozo::node::Node;
 use kozo::role::{Host as _, RoleContext, RoleError};
 use kozo::status::{NodeStatus, PeerStatus};
+use kozo_bench::figures::{Ages, Pace, nanoseconds, pings, stamped};
+use kozo_bench::tally::now;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use crate::figures::{Ages, Pace, nanoseconds, pings, stamped};
 use crate::say;
-use crate::tally::now;
 use crate::work::Work;
 
 /// How often the flood sends what is due: as often as the runtime's clock ticks.

@@ -6,8 +6,14 @@ use serde_json::{Value, json};
 
 use crate::figures::{nanoseconds, number};
 
+/// A flood of which nothing came for so long is over.
+pub const OVER: Duration = Duration::from_secs(3);
+
+/// Pauses between two Messages that are worth a line, in nanoseconds.
+pub const PAUSE: u64 = 3_000_000;
+
 /// CLOCK_MONOTONIC in nanoseconds.
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     // Every Linux has this clock.
     nanoseconds(now.map_or(Duration::ZERO, Duration::from))
@@ -15,7 +21,7 @@ pub(super) fn now() -> u64 {
 
 /// Counts what comes of a flood.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub struct Tally {
     expected: u64,
     size: usize,
     received: u64,
@@ -28,7 +34,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// For so many payloads of so many bytes.
-    pub(super) fn new(expected: u64, size: usize) -> Tally {
+    pub fn new(expected: u64, size: usize) -> Tally {
         Tally {
             expected,
             size,
@@ -42,7 +48,7 @@ impl Tally {
     }
 
     /// Takes a payload, whose first eight bytes are its number.
-    pub(super) fn take(&mut self, payload: &[u8]) {
+    pub fn take(&mut self, payload: &[u8]) {
         let Some(number) = number(payload).filter(|_| payload.len() == self.size) else {
             self.wrong_size += 1;
             return;
@@ -62,17 +68,17 @@ impl Tally {
     }
 
     /// Whether all have come.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.received >= self.expected
     }
 
     /// Whether some have come.
-    pub(super) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.received > 0
     }
 
     /// The result.
-    pub(super) fn report(&self) -> Value {
+    pub fn report(&self) -> Value {
         json!({
             "received": self.received,
             "expected": self.expected,

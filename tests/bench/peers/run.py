@@ -236,11 +236,25 @@ def until(what, condition, timeout=30):
         time.sleep(0.01)
 
 
+def attach(pid, count):
+    """Programs that do nothing, as Roles of the Node in this process of kozo-bench."""
+    programs = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+    for number, program in enumerate(programs):
+        until(f"process {pid} takes programs", lambda: program.connect_ex(f"\0kozo-bench-{pid}-role") == 0)
+        asked = [{"id": 0, "method": "attach", "params": {"name": f"idle{number}"}}, {"method": "ready"}]
+        program.sendall("".join(f"{json.dumps(line)}\n" for line in asked).encode())
+        answer = json.loads(program.makefile().readline())
+        if "error" in answer:
+            raise Failed(f"cannot attach: {answer['error']['message']}")
+    return programs
+
+
 class Stage:
     """One system, set up for one workload; everything it started ends with it."""
 
     def __init__(self, system, workload, env):
         self.s, self.workload, self.env, self.port, self.procs, self.brokers = system, workload, env, free_port(), [], []
+        self.attached = []
 
     def __enter__(self):
         if self.s.get("broker"):
@@ -251,6 +265,8 @@ class Stage:
         for p in reversed(self.procs):
             if p.p.poll() is None:
                 p.stop()
+        for program in self.attached:
+            program.close()
 
     def spawn(self, argv):
         p = Proc(argv, self.env["log"], 0 if self.workload == "latency_1core" else None, self.env["environ"])
@@ -290,7 +306,9 @@ class Stage:
         addr = f"{HOST}:{port or self.port}"
         if "roles" in self.s:
             values = dict(role=role, addr=addr, certs=self.env["certs"], size=size, count=count, fanout=fanout, **more)
-            return self.spawn([a.format(**values) for a in self.s["roles"][role]])
+            process = self.spawn([a.format(**values) for a in self.s["roles"][role]])
+            self.attached += attach(process.p.pid, self.s.get("attached", 0))
+            return process
         if "python" in self.s:
             name, *rest = self.s["python"].split()
             program = [self.env["python"], str(HERE / "python" / f"{name}.py")]

@@ -26,6 +26,9 @@ const SOCKET: &str = "role";
 /// How long a Node may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Messages that may wait in the Node for a program that a person has started: there is no configuration to say so.
+const QUEUE_LENGTH: u32 = 1024;
+
 /// Names that are tried where a person did not give one.
 const MOST_NAMES: u32 = 100;
 
@@ -48,7 +51,7 @@ pub(super) async fn attach(
     let name = by_hand.name.clone().unwrap_or_else(program_name);
     let mut params = json!({
         "name": name, "type": program_name(), "options": options, "interest": description.patterns(),
-        "encoding": description.encoding.name(),
+        "encoding": description.encoding.name(), "messageQueueLength": QUEUE_LENGTH,
     });
     for number in 2..=MOST_NAMES {
         let attempt = timeout(ANSWER, introduce(&socket, &params, description.encoding));
