@@ -15,14 +15,14 @@ kozo [OPTIONS] <CONFIG> [NODE]
        kozo <COMMAND>";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
-2 no such file, 3 not YAML, 4 unknown node, 5 could not start, or not be reached by --reload.";
+Exit codes: 0 stopped as asked, 1 usage error or invalid configuration, \
+2 no such file, 3 not YAML, 4 unknown Node, 5 cannot start, or --reload cannot reach the Node.";
 
 /// Run one Node of a Kōzō System in the foreground.
 ///
-/// CONFIG describes the whole System and is the same on every machine; NODE says which of its Nodes
-/// this one is. SIGINT and SIGTERM drain and stop it, a second one stops it at once; SIGHUP lets it
-/// open its log files anew.
+/// CONFIG describes the whole System and is the same on every machine; NODE names the Node to run.
+/// SIGINT and SIGTERM drain and stop it; a second signal stops it at once. SIGHUP makes it reopen its
+/// log files.
 #[derive(Debug, Parser)]
 #[command(
     name = "kozo",
@@ -30,11 +30,12 @@ Exit codes: 0 stopped as asked, 1 wrong usage or refused configuration, \
     after_help = EXIT_CODES,
     override_usage = USAGE,
     args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     subcommand_negates_reqs = true,
     max_term_width = 80
 )]
 pub struct Arguments {
-    /// What else it is to do than to run a Node.
+    /// What to do other than run a Node.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -46,25 +47,25 @@ pub struct Arguments {
     #[arg(required_unless_present_any = ["check", "reload"])]
     pub node: Option<String>,
 
-    /// Words that have no meaning, to be told so.
+    /// Surplus arguments, kept to be named in the error.
     #[arg(hide = true)]
     pub more: Vec<String>,
 
-    /// Check the configuration, for NODE too if one is given, and start nothing.
+    /// Check the configuration and, given NODE, the key of that Node; start nothing.
     #[arg(long)]
     pub check: bool,
 
-    /// With --check, run the programs that are Roles of NODE, to ask them for their options. Without this they are not
-    /// run, and their options are unchecked where no file describes them.
+    /// With --check, run the programs of NODE to ask for their options. Otherwise options are checked
+    /// only where a file describes them.
     #[arg(long, requires = "check", requires = "node")]
     pub run: bool,
 
-    /// Let this Node, which runs here already, read its configuration again; wait until it has taken it,
-    /// or say why it has refused it.
+    /// Make this running Node reload its configuration, and wait until it has accepted it, or print
+    /// why it refused.
     #[arg(long, value_name = "NODE", allow_hyphen_values = true, exclusive = true)]
     pub reload: Option<String>,
 
-    /// What is logged.
+    /// What to log.
     #[command(flatten)]
     pub log: LogArguments,
 }
@@ -72,12 +73,12 @@ pub struct Arguments {
 /// What the daemon does besides running a Node.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a System of three Nodes in DIR and run all of it on this machine.
+    /// Create a System of three Nodes in DIR and run it on this machine.
     ///
-    /// DIR gets a key for each Node and a configuration that `kozo DIR/config.yml NODE` runs too.
-    /// One that an earlier testnet made is used again.
+    /// DIR gets a key for each Node, and a configuration that `kozo DIR/config.yml NODE` runs as well.
+    /// A testnet that already exists there is reused.
     Testnet {
-        /// Where to put it.
+        /// The folder to use.
         #[arg(default_value = TESTNET)]
         dir: PathBuf,
     },
@@ -109,8 +110,8 @@ pub struct LogArguments {
     #[arg(short, long, action = ArgAction::Count)]
     quiet: u8,
 
-    /// Log what this filter says, for instance `info,kozo::link=debug`. Where none of these three is
-    /// given, KOZO_LOG in the environment can say it.
+    /// Log what this filter selects, such as `info,kozo::link=debug`. Without any of these options, the
+    /// filter is taken from KOZO_LOG in the environment.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

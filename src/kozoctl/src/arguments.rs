@@ -15,7 +15,7 @@ impl std::str::FromStr for RoleArgument {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, role_type) = text.split_once('=').unwrap_or((text, text));
         if name.trim().is_empty() || role_type.trim().is_empty() {
-            return Err("it is NAME or NAME=TYPE, for instance timer1=timer".to_owned());
+            return Err("expected NAME or NAME=TYPE, such as timer1=timer".to_owned());
         }
         Ok(RoleArgument { name: name.trim().to_owned(), role_type: role_type.trim().to_owned() })
     }
@@ -42,8 +42,8 @@ impl std::str::FromStr for Setting {
             let whole = !role.is_empty() && !option.is_empty();
             whole.then(|| (role.to_owned(), option.to_owned(), value.to_owned()))
         });
-        let (role, option, value) = parts
-            .ok_or_else(|| "it is ROLE.OPTION=VALUE, for instance timer1.tick=5s".to_owned())?;
+        let (role, option, value) =
+            parts.ok_or_else(|| "expected ROLE.OPTION=VALUE, such as timer1.tick=5s".to_owned())?;
         Ok(Setting { role, option, value })
     }
 }
@@ -63,7 +63,7 @@ impl std::str::FromStr for OptionSetting {
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('=').filter(|(option, _)| !option.is_empty());
         let (option, value) =
-            parts.ok_or_else(|| "it is OPTION=VALUE, for instance pin=7".to_owned())?;
+            parts.ok_or_else(|| "expected OPTION=VALUE, such as pin=7".to_owned())?;
         Ok(OptionSetting { option: option.to_owned(), value: value.to_owned() })
     }
 }

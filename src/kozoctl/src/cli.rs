@@ -11,22 +11,23 @@ use kozo_core::message::Kind;
 use kozo_core::places::CONFIG;
 
 use crate::arguments::{OptionSetting, RoleArgument, Setting};
-use crate::complete::{self, Shell};
+use crate::complete::{self, Program, Shell};
+use crate::failure::Failure;
 use crate::wait::Condition;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon, 4 not allowed, 5 no such peer or role, \
-6 nobody is interested, 7 timed out.";
+Exit codes: 0 done, 1 failed, 2 usage error, 3 no Node running, 4 not allowed, 5 no such Peer or Role, \
+6 no one is interested, 7 timed out, 8 host unreachable.";
 
 const DATA: &str = "\
-DATA is one value in JSON, or KEY=VALUE pairs that make a map, or '-' for JSON from standard input. \
-What is none of these is a text, and so is a VALUE that is not JSON. Whole numbers of 64 bits are kept as they are, and bytes are \
-written as {\"$base64\": \"AAEC\"}.";
+DATA is one JSON value, or KEY=VALUE pairs that make a map, or '-' to read JSON from standard input. \
+Anything else is text, and so is a VALUE that is not JSON. 64-bit integers are kept exactly; bytes are \
+written {\"$base64\": \"AAEC\"}.";
 
-/// Look after the Kōzō Nodes of this machine.
+/// Manage the Kōzō Nodes of this machine.
 ///
-/// Without a command, shows the status of the Node. Answers go to standard output, all else to
-/// standard error; what is not for a terminal is plain.
+/// Without a command, shows the status of the Node. Answers go to standard output, everything else to
+/// standard error; output that does not go to a terminal is plain text.
 #[derive(Debug, Parser)]
 #[command(
     name = "kozoctl",
@@ -39,33 +40,60 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
 
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// Names the command that is meant, where a person has left that out or `--watch` stands before it.
+    ///
+    /// # Errors
+    /// When the command is none that can be watched.
+    pub(crate) fn complete(mut self) -> Result<Cli, Failure> {
+        let command = self.command.get_or_insert(Command::Status { watch: Watch::default() });
+        match command {
+            Command::Status { watch }
+            | Command::Roles { watch }
+            | Command::Peers { watch }
+            | Command::Role { watch, .. }
+            | Command::Peer { watch, .. } => watch.watch |= self.watch.watch,
+            _ if self.watch.watch => {
+                return Err(Failure::usage("--watch is for status, roles, role, peers and peer"));
+            }
+            _ => {}
+        }
+        Ok(self)
+    }
 }
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The Node to talk to, if there are several on this machine: its name, or, where several have
-    /// that, its name on the bus or the path of its control socket.
+    /// The Node to talk to, if this machine runs several: its name, its name on the bus, or the path
+    /// of its control socket.
     #[arg(short, long, global = true, value_name = "NODE",
         add = ArgValueCompleter::new(complete::nodes))]
     pub(crate) node: Option<String>,
 
-    /// Run the command on this machine, over ssh.
-    #[arg(short = 'H', long, global = true, value_name = "HOST", value_hint = ValueHint::Hostname)]
-    pub(crate) host: Option<OsString>,
+    /// Run the command on this host over ssh. With several hosts, separated by commas, run it on each
+    /// in turn and give each the same standard input.
+    #[arg(short = 'H', long, global = true, value_name = "HOST", value_delimiter = ',',
+        value_hint = ValueHint::Hostname)]
+    pub(crate) host: Vec<OsString>,
 
-    /// Answer in JSON. Fields are only ever added.
+    /// Answer in JSON. Fields may be added in later versions, but not removed.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
-/// Whether to show once, or whenever something changes.
+/// Whether to show something once, or whenever it changes.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Watch {
-    /// Show it again whenever it changes, until Ctrl-C.
+    /// Keep showing it, whenever it changes, until Ctrl-C.
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -82,7 +110,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         watch: Watch,
     },
-    /// Show one Role, or start, stop or restart it; or begin one of your own.
+    /// Show, start, stop or restart a Role, or write one of your own.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Role {
         #[command(subcommand)]
@@ -90,7 +118,7 @@ pub(crate) enum Command {
         /// Its name.
         #[arg(required = true, add = ArgValueCompleter::new(complete::roles))]
         name: Option<String>,
-        /// What to do; without it, the Role is shown.
+        /// What to do with it; if omitted, show it.
         #[arg(conflicts_with = "watch")]
         action: Option<RoleAction>,
         #[command(flatten)]
@@ -101,12 +129,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         watch: Watch,
     },
-    /// Show one Peer, or connect to it or disconnect from it.
+    /// Show, connect or disconnect a Peer.
     Peer {
         /// Its name.
         #[arg(add = ArgValueCompleter::new(complete::peers))]
         name: String,
-        /// What to do; without it, the Peer is shown.
+        /// What to do with it; if omitted, show it.
         #[arg(conflicts_with = "watch")]
         action: Option<PeerAction>,
         #[command(flatten)]
@@ -114,91 +142,94 @@ pub(crate) enum Command {
     },
     /// Send a Message.
     ///
-    /// Answers how many Roles and Peers it went to, and fails with exit code 6 if nobody is
-    /// interested.
+    /// Prints how many Roles and Peers it was queued for. Fails with exit code 6 if it was queued for
+    /// none.
     #[command(after_help = DATA)]
     Inject(Inject),
-    /// Make a program a Role of the Node, for as long as it runs.
+    /// Run a program as a Role of the Node.
     ///
-    /// The program speaks the protocol of kozo-role(7) on its standard input and output. Without one, what
-    /// is typed is sent to the Node, and what the Node says is shown. With --host the Node is that of
-    /// another machine, and the program runs here. Who may both inject and monitor may attach.
+    /// The program speaks the protocol of kozo-role(7) on its standard input and output; it is a Role
+    /// for as long as it runs. Without a program, kozoctl sends what you type and shows what the Node
+    /// says. With --host, the program runs here and is a Role of that host's Node. This needs the right
+    /// to both inject and monitor.
     Attach(Attach),
-    /// List the types of Roles and Transports of this machine. Needs no daemon.
+    /// List the types of Roles and Transports on this machine. Needs no running Node.
     Types {
-        /// Show all of this type: its options, their defaults, and what is allowed.
+        /// Show this type in full: its options, their defaults and the values they take.
         name: Option<String>,
-        /// The configuration that names more folders with programs.
+        /// The configuration, which may name further folders of programs.
         #[arg(short, long, value_name = "FILE", default_value = CONFIG, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Show the Messages that pass through the Node, as they come.
+    /// Show the Messages that pass through the Node, as they arrive.
     ///
-    /// One line for each; with --json, one JSON object for each. When more come than can be shown,
-    /// some are skipped, and a line says how many.
+    /// Prints one line per Message; with --json, one JSON object. When Messages arrive faster than they
+    /// can be shown, some are skipped, and a line says how many.
     Monitor(Monitor),
-    /// Check, show or begin a configuration. Needs no daemon.
+    /// Create, extend, check or show a configuration. Needs no running Node.
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
-    /// Make a key pair for a Node, and show its public half. Needs no daemon.
+    /// Generate a key pair for a Node and print the public key. Needs no running Node.
     Keygen {
-        /// The new file for the private key. What exists is never overwritten.
+        /// The file for the private key. An existing file is never overwritten.
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// The comment in the key.
         #[arg(long, default_value = "kozo")]
         comment: String,
     },
-    /// Wait until all of this is so.
+    /// Wait until every CONDITION holds.
     Wait {
-        /// peer=NAME:STATE or role=NAME:STATE; up and running if no STATE is given.
+        /// peer=NAME[:STATE] or role=NAME[:STATE]; STATE defaults to up for a Peer, running for a Role.
         ///
-        /// States of a Peer are disabled, idle, down and up, those of a Role
-        /// starting, running, failed, finished and stopped.
+        /// A Peer is disabled, idle, down or up; a Role is starting, running, failed, finished or
+        /// stopped.
         #[arg(required = true, value_name = "CONDITION",
             add = ArgValueCompleter::new(complete::conditions))]
         conditions: Vec<Condition>,
-        /// Give up after this long, for instance 500ms, 10s or 5min.
+        /// Give up after this long, such as 500ms, 10s or 5min.
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
         timeout: Duration,
     },
-    /// Measure the time that a Peer takes to answer.
+    /// Measure the round trip to a Peer.
     Ping {
         /// Its name.
         #[arg(add = ArgValueCompleter::new(complete::peers))]
         peer: String,
-        /// How often, once a second.
+        /// How many pings to send, one a second.
         #[arg(short, long, value_name = "NUMBER", default_value_t = 1,
             value_parser = clap::value_parser!(u32).range(1..))]
         count: u32,
     },
-    /// Measure what the link to a Peer carries, and how fast it answers.
+    /// Measure the throughput and the round trip of the link to a Peer.
     ///
-    /// The Node sends bytes that mean nothing, which its Peer throws away, and shows how many a second
-    /// come to that one way (usually, and at best), and the usual and the shortest round trip. That is what
-    /// large Messages can have of the link; small ones cost more. What is sent for it gives way to
-    /// Messages, and leaves the link pauses.
+    /// The Node sends padding, which the Peer discards. Prints the median and the best throughput in
+    /// one direction, and the median and the shortest round trip. This is what large Messages can
+    /// reach; small ones cost more. The padding yields to Messages.
     Bench {
         /// Its name.
         #[arg(add = ArgValueCompleter::new(complete::peers))]
         peer: String,
-        /// How long, for instance 3s.
+        /// How long to measure, such as 3s.
         #[arg(short, long, value_name = "TIME", default_value = "3s", value_parser = duration)]
         time: Duration,
     },
-    /// Let the Node read its configuration anew. What has not changed runs on.
+    /// Reload the configuration; whatever is unchanged keeps running.
     Reload,
-    /// Write the completions of a shell to standard output.
+    /// Print the completion script of a shell.
     ///
-    /// For instance, in ~/.bashrc: source <(kozoctl completion bash)
+    /// For example, in ~/.bashrc: source <(kozoctl completion bash)
     Completion {
         /// The shell.
         shell: Shell,
+        /// Only that of this program.
+        #[arg(hide = true)]
+        program: Option<Program>,
     },
     /// Write all man pages to a folder.
     #[command(hide = true)]
     Man {
-        /// Where to; it is made if it is not there.
+        /// The folder; created if missing.
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
@@ -206,22 +237,22 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inject {
-    /// What it is about.
+    /// Its kind.
     pub(crate) kind: MessageKind,
-    /// Its type, for instance tick.
+    /// Its type, such as tick.
     #[arg(value_name = "TYPE")]
     pub(crate) message_type: String,
     /// Its channel.
     #[arg(short, long)]
     pub(crate) channel: Option<String>,
-    /// Its data; null if none is given.
+    /// Its data; null if omitted.
     #[arg(allow_negative_numbers = true)]
     pub(crate) data: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
-    /// The name of the Role; that of the program if it is not given.
+    /// The name of the Role; defaults to that of the program.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Speak MessagePack instead of JSON.
@@ -234,26 +265,26 @@ pub(crate) struct Attach {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RoleCommand {
-    /// Write a program that works as a Role, in this folder, to be changed. Needs no daemon.
+    /// Write a working Role to start from into this folder. Needs no running Node.
     New {
         /// The name of its type.
         name: String,
-        /// In shell; this is so if nothing is said.
+        /// Write it in shell (the default).
         #[arg(long, conflicts_with = "python")]
         shell: bool,
-        /// In Python.
+        /// Write it in Python.
         #[arg(long)]
         python: bool,
     },
-    /// Run a file as a Role of the Node, without touching the configuration.
+    /// Run a file as a Role of the Node without changing the configuration.
     Try {
         /// The file.
         #[arg(value_hint = ValueHint::ExecutablePath)]
         file: PathBuf,
-        /// The name of the Role; that of the file if it is not given.
+        /// The name of the Role; defaults to that of the file.
         #[arg(long)]
         name: Option<String>,
-        /// An option of the Role, for instance pin=7.
+        /// Set an option of the Role, such as pin=7.
         #[arg(short, long, value_name = "OPTION=VALUE")]
         set: Vec<OptionSetting>,
     },
@@ -261,57 +292,57 @@ pub(crate) enum RoleCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Monitor {
-    /// Only types that match this pattern, in which * and ? are wildcards.
+    /// Only Messages whose type matches this pattern; * and ? are wildcards.
     pub(crate) pattern: Option<String>,
     /// Only Messages of this kind.
     #[arg(short, long)]
     pub(crate) kind: Option<MessageKind>,
-    /// Only Messages with a channel that matches this pattern.
+    /// Only Messages whose channel matches this pattern.
     #[arg(short, long, value_name = "PATTERN")]
     pub(crate) channel: Option<String>,
-    /// Only Messages of Roles whose name matches this pattern.
+    /// Only Messages from Roles whose name matches this pattern.
     #[arg(short, long, value_name = "PATTERN")]
     pub(crate) role: Option<String>,
-    /// Only Messages that come from Nodes whose name matches this pattern.
+    /// Only Messages from Nodes whose name matches this pattern.
     #[arg(short, long, value_name = "PATTERN")]
     pub(crate) from: Option<String>,
-    /// End after so many Messages.
+    /// Exit after this many Messages.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// End when the Node stops; otherwise it is waited for, and shown again.
+    /// Exit when the Node stops, instead of waiting for it to come back.
     #[arg(long)]
     pub(crate) once: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Check a configuration, and for NODE its private key too.
+    /// Check a configuration and, given NODE, the private key of that Node.
     Check {
-        /// The file.
-        #[arg(value_hint = ValueHint::FilePath)]
+        /// The configuration.
+        #[arg(default_value = CONFIG, value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// The Node that is to run here.
-        #[arg(value_name = "NODE")]
+        /// The Node that will run here.
+        #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::configured_nodes))]
         local: Option<String>,
     },
-    /// Show a configuration as it is understood, defaults filled in.
+    /// Show a configuration as Kōzō reads it, with the defaults filled in.
     ///
-    /// The answer is a configuration again, and means the same.
+    /// The output is a configuration that means the same.
     Show {
-        /// The file.
+        /// The configuration.
         #[arg(default_value = CONFIG, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Make a Node for this machine: its key, and its block in the configuration.
+    /// Create a Node for this machine: its key and its block in the configuration.
     ///
-    /// Answers with the block that the other machines need, for `kozoctl config add-peer` there. A
-    /// configuration that is there keeps all that is in it; a Node that is there is left as it is. What
-    /// is missing is asked for at a terminal.
+    /// Prints the block to give to `kozoctl config add-peer` on the other machines. An existing
+    /// configuration keeps its contents, and an existing Node stays as it is. At a terminal, you are
+    /// prompted for anything you leave out.
     New(NewNode),
     /// Add the Nodes of other machines to the configuration.
     ///
-    /// All that is in it stays as it is, comments and order too. Nothing is written that would be
-    /// refused, and a Node that is there already is left alone.
+    /// The rest of the file stays as it is, including comments and order. Nodes that it already has are
+    /// left alone, and a result that would not pass `kozoctl config check` is not written.
     AddPeer(AddPeer),
 }
 
@@ -320,19 +351,19 @@ pub(crate) struct NewNode {
     /// The name of the Node.
     #[arg(value_name = "NODE")]
     pub(crate) name: Option<String>,
-    /// Where others reach this machine: names and addresses, separated by commas.
+    /// Where others reach this machine: names or addresses, separated by commas.
     #[arg(short, long, value_name = "ADDRESS")]
     pub(crate) address: Vec<String>,
-    /// A Role of the Node, for instance timer1=timer; the type is the name if it is not given.
+    /// A Role of the Node, such as timer1=timer; the type defaults to the name.
     #[arg(short, long, value_name = "NAME[=TYPE]")]
     pub(crate) role: Vec<RoleArgument>,
-    /// An option of such a Role, for instance timer1.tick=5s.
+    /// Set an option of such a Role, for example timer1.tick=5s.
     #[arg(short, long, value_name = "ROLE.OPTION=VALUE")]
     pub(crate) set: Vec<Setting>,
     // Where the Node listens.
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help = port())]
     pub(crate) port: Option<u16>,
-    /// The private key: one that is there, or a new one. Usually in the folder `keys` beside the
+    /// The private key; generated if missing. Defaults to a file in the folder `keys` beside the
     /// configuration.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
@@ -344,11 +375,11 @@ pub(crate) struct NewNode {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddPeer {
-    /// What `kozoctl config new` answers on another machine, or a whole configuration; - is
-    /// standard input.
+    /// What `kozoctl config new` printed on another machine, or a whole configuration; - is standard
+    /// input.
     #[arg(required = true, value_name = "BLOCK", value_hint = ValueHint::FilePath)]
     pub(crate) blocks: Vec<PathBuf>,
-    /// Replace Nodes that are there and different.
+    /// Replace Nodes that the configuration has with other contents.
     #[arg(long)]
     pub(crate) replace: bool,
     /// The configuration.
@@ -359,19 +390,19 @@ pub(crate) struct AddPeer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleAction {
-    /// Start it if it does not run.
+    /// Start it if it is not running.
     Start,
-    /// Stop it, and leave it so.
+    /// Stop it.
     Stop,
-    /// Stop it if it runs, and start it.
+    /// Stop it if it is running, then start it.
     Restart,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PeerAction {
-    /// Connect now, without waiting for the next attempt.
+    /// Connect now instead of at the next attempt.
     Connect,
-    /// Close the connection, and stay apart until told to connect.
+    /// Close the link, and do not reconnect until told to.
     Disconnect,
 }
 
@@ -380,9 +411,9 @@ pub(crate) enum PeerAction {
 pub(crate) enum MessageKind {
     /// Something happened.
     Event,
-    /// A Role is to do something.
+    /// A Role should do something.
     Order,
-    /// A line to keep.
+    /// A line for a log.
     Log,
     /// The answer to an Order.
     Reply,
@@ -404,14 +435,14 @@ fn port() -> String {
     let transports = kozo_core::types::built_in().transports;
     let usual = transports.iter().find_map(|transport| transport.usual_port()).unwrap_or_default();
     format!(
-        "Where the Node listens; {usual}, or the next one that no other Node of this machine has"
+        "The port the Node listens on; defaults to {usual}, or the next one that no other Node of this machine uses"
     )
 }
 
 /// A duration as in the configuration: seconds, or numbers with units.
 fn duration(text: &str) -> Result<Duration, String> {
     let read = kozo_core::config::parse_duration(text);
-    read.ok_or_else(|| "seconds, or numbers with units: 500ms, 10s, 1min 30s".to_owned())
+    read.ok_or_else(|| "expected seconds, or numbers with units: 500ms, 10s, 1min 30s".to_owned())
 }
 
 #[cfg(test)]

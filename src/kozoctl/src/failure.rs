@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     NobodyInterested = 6,
     /// It did not happen in time.
     TimedOut = 7,
+    /// Ssh does not reach the host.
+    Unreachable = 8,
 }
 
 /// Why a command did not do what it was asked to.

@@ -1,38 +1,163 @@
-//! `--host`: the same command on another machine.
+//! `--host`: the same command on other machines.
 //!
 //! Like `systemctl -H`, this leaves the network, the keys and the right to log in to ssh. What runs
 //! there is that machine's own `kozoctl`, so all of its commands work, and its exit code is ours.
+//! With several hosts they take turns, so that ssh may ask for a password; a summary says how it went.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+
+use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
+use crate::output::{BOLD, Output, say};
 use crate::shell::quote;
 
 /// What ssh ends with when it fails itself.
 const SSH_FAILED: i32 = 255;
 
-/// Runs the command line on the host.
+/// What a shell ends with when it does not find a program.
+const NOT_FOUND: i32 = 127;
+
+/// Runs the command line on the host, or on each of them.
 ///
 /// # Errors
-/// When ssh does not run, or does not get there.
-pub(crate) fn run(host: &OsStr, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+/// When ssh does not run, or does not reach the only host.
+pub(crate) fn run(
+    hosts: &[OsString],
+    arguments: Vec<OsString>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    match hosts {
+        [host] => on_one(host, &remote(arguments)),
+        hosts => on_each(hosts, arguments, output),
+    }
+}
+
+fn ssh(host: &OsStr, remote: &OsStr) -> Command {
+    let mut command = Command::new("ssh");
+    command.arg("--").arg(host).arg(remote);
+    command
+}
+
+fn on_one(host: &OsStr, remote: &OsStr) -> Result<ExitCode, Failure> {
     let mut command = Command::new("ssh");
     // Only then there are colours, and Ctrl-C arrives; but it makes one of both outputs.
     if io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal() {
         command.arg("-t");
     }
-    command.arg("--").arg(host).arg(remote(arguments));
-    let status = command
-        .status()
-        .map_err(|error| Failure::failed(format_args!("cannot run ssh: {error}")))?;
+    let status = command.arg("--").arg(host).arg(remote).status().map_err(not_run)?;
+    ended(host, status)
+}
+
+fn not_run(error: io::Error) -> Failure {
+    Failure::failed(format_args!("cannot run ssh: {error}"))
+}
+
+/// What the end of ssh means.
+fn ended(host: &OsStr, status: ExitStatus) -> Result<ExitCode, Failure> {
+    let shown = host.to_string_lossy();
     match status.code() {
-        Some(SSH_FAILED) => Err(Failure::Silent(Exit::NoDaemon)),
+        Some(SSH_FAILED) => {
+            Err(Failure::new(Exit::Unreachable, format_args!("ssh cannot reach {shown}")))
+        }
+        Some(NOT_FOUND) => {
+            let failure = Failure::failed(format_args!("there is no kozoctl on {shown}"));
+            Err(failure.hint(format!("Install it: ssh {shown} apt install kozo")))
+        }
         Some(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
-        None => Err(Failure::failed(format_args!("ssh was ended: {status}"))),
+        None => Err(Failure::failed(format_args!("ssh to {shown} was ended: {status}"))),
     }
+}
+
+/// One host after the other. The exit code is that of the first that fails.
+fn on_each(
+    hosts: &[OsString],
+    arguments: Vec<OsString>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let input = input(&arguments)?;
+    let remote = remote(arguments);
+    let mut failed = Vec::new();
+    let mut exit = ExitCode::SUCCESS;
+    for host in hosts {
+        let name = host.to_string_lossy();
+        let ran = if output.json {
+            collected(host, &remote, &input, output)?
+        } else {
+            output.line(&output.paint(BOLD, &format!("{name}:")))?;
+            with_input(ssh(host, &remote), &input)?.0
+        };
+        if ran.success() {
+            continue;
+        }
+        let code = match ended(host, ran) {
+            Ok(code) => code,
+            Err(failure) => failure.report(),
+        };
+        if failed.is_empty() {
+            exit = code;
+        }
+        failed.push(name);
+    }
+    match failed.as_slice() {
+        [] => say(&format!("kozoctl: done on {} hosts", hosts.len())),
+        names => say(&format!(
+            "kozoctl: done on {} of {} hosts; failed on {}",
+            hosts.len() - names.len(),
+            hosts.len(),
+            names.join(", ")
+        )),
+    }
+    Ok(exit)
+}
+
+/// Standard input, if the command reads it: each host gets the same.
+fn input(arguments: &[OsString]) -> Result<Vec<u8>, Failure> {
+    let mut input = Vec::new();
+    if arguments.iter().any(|argument| argument == "-") {
+        let unread = |error| Failure::failed(format_args!("cannot read standard input: {error}"));
+        io::stdin().lock().read_to_end(&mut input).map_err(unread)?;
+    }
+    Ok(input)
+}
+
+/// One line of JSON for the host: its name, the exit code, and what it answered.
+fn collected(
+    host: &OsStr,
+    remote: &OsStr,
+    input: &[u8],
+    output: Output,
+) -> Result<ExitStatus, Failure> {
+    let mut command = ssh(host, remote);
+    command.stdout(Stdio::piped());
+    let (status, said) = with_input(command, input)?;
+    let answers = serde_json::Deserializer::from_slice(&said).into_iter::<Value>();
+    let mut answers: Vec<_> = answers.map_while(Result::ok).collect();
+    let answer = match answers.len() {
+        0 => Value::Null,
+        1 => answers.remove(0),
+        _ => Value::Array(answers),
+    };
+    let line = json!({"host": host.to_string_lossy(), "exit": status.code(), "answer": answer});
+    output.line(&line.to_string())?;
+    Ok(status)
+}
+
+/// Runs a command with this standard input, and gives what it wrote, if that is not shown.
+fn with_input(mut command: Command, input: &[u8]) -> Result<(ExitStatus, Vec<u8>), Failure> {
+    let mut child = command.stdin(Stdio::piped()).spawn().map_err(not_run)?;
+    let to = child.stdin.take();
+    let done = thread::scope(|scope| {
+        // One that ends without reading all of it says why by its exit code.
+        scope.spawn(move || to.map(|mut to| to.write_all(input)));
+        child.wait_with_output()
+    });
+    let done = done.map_err(not_run)?;
+    Ok((done.status, done.stdout))
 }
 
 /// The command for the shell on the other side.

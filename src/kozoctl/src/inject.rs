@@ -79,20 +79,23 @@ pub(crate) async fn run(client: &Client, message: Message, output: Output) -> Re
         "id": sent.id, "roles": sent.roles, "peers": sent.peers, "unreachable": sent.unreachable,
     });
     let away = match sent.unreachable {
-        0 => String::new(),
-        count => format!("; {} cannot be reached now", counted(count, "interested peer")),
+        0 => None,
+        1 => Some("1 interested peer is unreachable".to_owned()),
+        count => Some(format!("{count} interested peers are unreachable")),
     };
     let nobody = sent.roles == 0 && sent.peers == 0;
     if output.json {
         output.json(&answer)?;
     } else if nobody {
-        say(&format!("kozoctl: nobody is interested{away}"));
+        let why = away.as_deref().unwrap_or("no one is interested");
+        say(&format!("kozoctl: not delivered: {why}"));
     } else {
         let targets: Vec<_> = [(sent.roles, "role"), (sent.peers, "peer")]
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| counted(count, what))
             .collect();
+        let away = away.map(|away| format!("; {away}")).unwrap_or_default();
         output.line(&format!("queued for {}{away}", targets.join(" and ")))?;
     }
     if nobody { Err(Failure::Silent(Exit::NobodyInterested)) } else { Ok(()) }

@@ -33,8 +33,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use clap_complete::CompleteEnv;
+use clap::Parser;
 use kozo_client::Client;
 use serde_json::json;
 
@@ -47,12 +46,8 @@ use view::View;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let directory = std::env::current_dir().ok();
-    let completing = CompleteEnv::with_factory(Cli::command);
-    match completing.try_complete(arguments.clone(), directory.as_deref()) {
-        Ok(false) => {}
-        // A shell that completes wants no words about what went wrong.
-        Ok(true) | Err(_) => return ExitCode::SUCCESS,
+    if complete::answer(&arguments) {
+        return ExitCode::SUCCESS;
     }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -66,20 +61,46 @@ fn main() -> ExitCode {
             };
         }
     };
-    let result = match &cli.global.host {
-        // The program is to run here, and only the Node is over there.
-        Some(host) => match &cli.command {
-            Some(Command::Attach(command)) if !command.program.is_empty() => {
-                let node = cli.global.node.as_deref();
-                attach::Introduction::new(command)
-                    .and_then(|it| attach::run_remotely(host, node, &it, &command.program))
-                    .map(|()| ExitCode::SUCCESS)
-            }
-            _ => host::run(host, arguments.into_iter().skip(1).collect()),
-        },
-        None => run(cli).map(|()| ExitCode::SUCCESS),
-    };
+    let result = cli.complete().and_then(|cli| run_where_it_belongs(cli, arguments));
     result.unwrap_or_else(Failure::report)
+}
+
+/// Runs the command here, or on the hosts that are named.
+fn run_where_it_belongs(cli: Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    match cli.global.host.as_slice() {
+        [] => run(cli).map(|()| ExitCode::SUCCESS),
+        [_, _, ..] if cli.command.as_ref().is_some_and(is_endless) => {
+            Err(Failure::usage("a command that runs until Ctrl-C takes one host only"))
+        }
+        // The program is to run here, and only the Node is over there.
+        [host]
+            if let Some(Command::Attach(command)) = &cli.command
+                && !command.program.is_empty() =>
+        {
+            let node = cli.global.node.as_deref();
+            let introduction = attach::Introduction::new(command)?;
+            attach::run_remotely(host, node, &introduction, &command.program)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        hosts => {
+            let output = Output::new(cli.global.json);
+            host::run(hosts, arguments.into_iter().skip(1).collect(), output)
+        }
+    }
+}
+
+/// Whether the command runs until it is interrupted.
+fn is_endless(command: &Command) -> bool {
+    match command {
+        Command::Status { watch }
+        | Command::Roles { watch }
+        | Command::Peers { watch }
+        | Command::Role { watch, .. }
+        | Command::Peer { watch, .. } => watch.watch,
+        Command::Monitor(monitor) => monitor.count.is_none(),
+        Command::Attach(_) => true,
+        _ => false,
+    }
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -88,7 +109,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Status { watch: Watch::default() }) {
         Command::Config(command) => config::run(&command, node, output),
         Command::Keygen { file, comment } => config::keygen(&file, &comment, output),
-        Command::Completion { shell } => complete::script(shell, output),
+        Command::Completion { shell, program } => complete::script(shell, program, output),
         Command::Man { folder } => pages::write(&folder, output),
         Command::Types { name, file } => types::run(name.as_deref(), &file, output),
         Command::Role { command: Some(RoleCommand::New { name, python, .. }), .. } => {
