@@ -116,7 +116,7 @@ fn the_tour_works_as_written() {
     for promised in [
         "clock.key",
         "ok: queued for 1 peer",
-        "ok: nobody is interested",
+        "ok: no one is interested",
         "Peers: 2 of 2 up",
         "scribe answered in",
         r#""type":"tick""#,

@@ -83,7 +83,7 @@ fn nobody_is_interested() {
     let inject = ["-n", "attic", "inject", "event", "nothing"];
     let output = system.workspace.run(&inject);
     assert_eq!(output.status.code(), Some(6));
-    assert!(output.stdout.is_empty() && text(&output.stderr).contains("nobody is interested"));
+    assert!(output.stdout.is_empty() && text(&output.stderr).contains("no one is interested"));
     let output = system.workspace.run(&[&inject[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(6));
     assert!(text(&output.stdout).contains("\"peers\": 0"));

@@ -85,7 +85,7 @@ scenario_a_cut_is_seen_on_both_sides_and_heals() {
     [ "$(at one systemctl show --value -p StatusText kozo@clock)" = '0/1 peers up, 2 roles' ]
     # Messages are for now: what nobody can have is dropped, and that is said.
     not at one kozoctl -n clock inject event tick --channel cellar > "$lab_run/answer" 2>&1
-    grep -q '1 interested peer cannot be reached now' "$lab_run/answer"
+    grep -q '1 interested peer is unreachable' "$lab_run/answer"
     at one ip link set host0 up
     at one kozoctl -n clock wait peer=scribe:up --timeout 20s > "$lab_run/answer"
     at two kozoctl -n scribe wait peer=clock:up --timeout 20s > "$lab_run/answer"

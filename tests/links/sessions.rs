@@ -103,7 +103,7 @@ async fn a_node_that_stops_sends_what_is_queued_and_leaves_nothing_behind() {
     assert_eq!(system.network.streams("clock", "scribe"), 0);
     scribe.until_down("clock").await;
     assert_eq!(scribe.numbers(), (0..1000).collect::<Vec<_>>());
-    assert!(log.one("link down").contains("the node stops"), "{}", log.one("link down"));
+    assert!(log.one("link down").contains("shutting down"), "{}", log.one("link down"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,7 +79,7 @@ fn a_peer_that_hangs_is_found_down_and_up_again() {
         let (lines, stopped) = (a.log.len(), Instant::now());
         b.signal(Signal::SIGSTOP);
         let down = a.log.wait_after(lines, "link down");
-        assert!(down.text.contains("nothing was heard"), "{}", down.text);
+        assert!(down.text.contains("nothing received"), "{}", down.text);
         assert!(down.at - stopped < DOWN, "only after {:?}", down.at - stopped);
         let (lines, went_on) = (a.log.len(), Instant::now());
         b.signal(Signal::SIGCONT);

@@ -21,7 +21,7 @@ fn injected_lines_are_answered() {
         ("('event', 'tick', None, [None, u'tea \\u00e9'])", "ok: queued for 1 role and 1 peer"),
         ("{\"kind\": \"event\", \"type\": \"tick\", \"data\": [null, \"json\"]}", "ok: queued for"),
         ("[\"event\", \"tick\", null, [null, \"list\"]]", "ok: queued for 1 role and 1 peer"),
-        ("('order', 'nobody')", "ok: nobody is interested"),
+        ("('order', 'nobody')", "ok: no one is interested"),
         ("('event', 'tick'", "error: column 17: "),
         ("('evnt', 'tick')", "error: unknown kind 'evnt'"),
         ("{\"kind\": \"event\"}", "error: there is no 'type'"),
@@ -114,7 +114,7 @@ fn the_console_shows_the_node_to_who_has_the_password() {
     assert_eq!(tapped["data"], serde_json::json!({"a": [1, null]}));
     assert!(console.ask("").starts_with("1 shown, 0 dropped"));
 
-    assert!(console.ask("log kozo=nonsense").contains("makes no sense"));
+    assert!(console.ask("log kozo=nonsense").contains("invalid log filter"));
     assert!(console.ask("log kozo::link=debug").starts_with("ok"));
     console.say("quit");
     let mut rest = String::new();

@@ -27,7 +27,7 @@ fn stops_when_asked() {
         b.log.wait_for("link up");
         stops(&mut a, signal, Duration::from_secs(1));
         let down = b.log.wait_for("link down").text;
-        assert!(down.contains("the node stops"), "{down}");
+        assert!(down.contains("shutting down"), "{down}");
     }
 }
 

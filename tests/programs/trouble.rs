@@ -204,7 +204,7 @@ fn an_injector_whose_port_is_taken_tries_again() {
     a.log.wait_for("started again in 2 s");
     drop(taken);
     let answer = Injector::connect(&system, "a").say("('order', 'nothing')");
-    assert_eq!(answer, "ok: nobody is interested");
+    assert_eq!(answer, "ok: no one is interested");
     is_unharmed(a, &b);
 }
 
@@ -222,7 +222,7 @@ fn a_reader_who_sleeps_stops_nothing() {
     let enough = 200;
     until("ticking on", || (b.printed.count("Cuckoo! timer@a") > enough).then_some(()));
     let mut injector = Injector::connect(&system, "a");
-    assert_eq!(injector.say("('order', 'nothing')"), "ok: nobody is interested");
+    assert_eq!(injector.say("('order', 'nothing')"), "ok: no one is interested");
     assert_eq!(b.log.count("link down"), 0, "{}", b.log.text());
     a.read();
     a.printed.wait_for("Cuckoo! timer@a");

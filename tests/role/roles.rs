@@ -81,7 +81,7 @@ fn a_role_that_asks_after_it_is_told_to_stop_ends() {
     let mut command = folder.command(&example("counter"));
     command.env("KOZO_RUN", "/").env("KOZO_ROLE", "counter").stdin(Stdio::piped());
     let mut counter = ByHand::start(&mut command);
-    let order = json!({"method": "message", "params": {"time": 1, "node": "clock", "boot": 1, "id": 1,
+    let order = json!({"method": "message", "params": {"time": 1, "node": "clock", "boot": "1", "id": 1,
         "role": "tester", "kind": "order", "type": "count", "data": null}});
     let start = json!({"method": "start", "params": {"node": "clock", "role": "counter", "type": "counter",
         "options": {"step": 1, "limit": 9}}});

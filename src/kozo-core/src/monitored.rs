@@ -18,7 +18,8 @@ pub struct MonitoredMessage {
     pub time: u64,
     /// The Node that sent it.
     pub node: String,
-    /// Random number of that Node's run.
+    /// Random number of that Node's run. In JSON a text: many programs round numbers beyond 2^53.
+    #[serde(with = "json::as_text")]
     pub boot: u64,
     /// The how-manieth Message of that run it is.
     pub id: u64,
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_not_known_here_is_read_as_its_name() {
-        let line = r#"{"time":1,"node":"clock","boot":2,"id":3,"role":"timer","kind":"call","type":"t","channel":null,"data":null}"#;
+        let line = r#"{"time":1,"node":"clock","boot":"2","id":3,"role":"timer","kind":"call","type":"t","channel":null,"data":null}"#;
         let Monitored::Message(message) = serde_json::from_str(line).unwrap() else {
             panic!("{line}")
         };

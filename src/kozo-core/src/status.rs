@@ -1,9 +1,10 @@
 //! What a Node says about itself: plain data, made by the daemon and shown by every client.
 //!
-//! Fields are only ever added, and one that an older daemon does not know is read as empty. Times are seconds since the Unix epoch, durations microseconds.
+//! Fields are only ever added, and one that an older daemon does not know is read as empty. Times are microseconds since the Unix epoch, durations microseconds.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -158,6 +159,32 @@ impl<'de> Deserialize<'de> for LinkPolicy {
     }
 }
 
+/// Which side opened a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// This one.
+    Out,
+    /// The Peer.
+    In,
+}
+
+impl Direction {
+    /// Its name, as it is in JSON and on D-Bus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Out => "out",
+            Direction::In => "in",
+        }
+    }
+}
+
+/// Microseconds since the Unix epoch; 0 of a time before it.
+pub fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A Node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -166,9 +193,10 @@ pub struct NodeStatus {
     pub name: String,
     /// Version of the daemon.
     pub version: String,
-    /// Random number of this run of the daemon.
+    /// Random number of this run of the daemon. In JSON a text: many programs round numbers beyond 2^53.
+    #[serde(with = "crate::value::json::as_text")]
     pub boot: u64,
-    /// When this run began, in seconds since the Unix epoch.
+    /// When this run began, in microseconds since the Unix epoch.
     pub started: u64,
     /// Messages its Roles sent.
     pub sent: u64,
@@ -264,7 +292,7 @@ pub struct PeerStatus {
     pub state: LinkState,
     /// What the link is doing, in detail.
     pub sub_state: LinkSubState,
-    /// When the link entered `state`, in seconds since the Unix epoch, however often it was tried since.
+    /// When the link entered `state`, in microseconds since the Unix epoch, however often it was tried since.
     pub since: u64,
     /// Policy for Messages from here to there.
     pub policy_out: LinkPolicy,
@@ -274,6 +302,8 @@ pub struct PeerStatus {
     pub transport: Option<String>,
     /// Where the session goes to or comes from.
     pub address: Option<String>,
+    /// Which side opened the session.
+    pub direction: Option<Direction>,
     /// Why the link is not up, or went down last.
     pub last_error: Option<String>,
     /// Last measured round-trip time, in microseconds.

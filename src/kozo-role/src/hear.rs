@@ -226,7 +226,8 @@ fn json_message(params: &[u8]) -> Result<Message, Error> {
         time: u64,
         #[serde(borrow)]
         node: Cow<'a, str>,
-        boot: u64,
+        #[serde(borrow)]
+        boot: Cow<'a, str>,
         id: u64,
         #[serde(borrow)]
         role: Cow<'a, str>,
@@ -261,7 +262,7 @@ fn json_message(params: &[u8]) -> Result<Message, Error> {
     let data = put(data);
     Ok(Message {
         time: told.time,
-        boot: told.boot,
+        boot: told.boot.parse().unwrap_or_default(),
         id: told.id,
         kind: Kind::of(&told.kind)?,
         node,
@@ -329,8 +330,12 @@ mod tests {
     #[test]
     fn messages_are_the_same_in_both_encodings() {
         for encoding in [Encoding::Json, Encoding::MessagePack] {
+            let boot = match encoding {
+                Encoding::Json => json!(u64::MAX.to_string()),
+                Encoding::MessagePack => json!(u64::MAX),
+            };
             let said = json!({"jsonrpc": "2.0", "method": "message", "params": {
-                "time": 1_764_450_443_000_000_u64, "node": "clock", "boot": u64::MAX, "id": 1, "role": "porter \"x\"",
+                "time": 1_764_450_443_000_000_u64, "node": "clock", "boot": boot, "id": 1, "role": "porter \"x\"",
                 "kind": "order", "type": "ring", "channel": "döör", "data": {"times": 2}, "later": [1]}});
             let Said::Message(message) = heard(encoding, &said) else { panic!() };
             assert_eq!(message.time(), 1_764_450_443_000_000);
@@ -342,7 +347,7 @@ mod tests {
             assert!(message.data::<f64>().is_err());
             assert_eq!(message.bytes(), None);
             let said = json!({"method": "message", "params": {
-                "time": 1, "node": "a", "boot": 1, "id": 1, "role": "b", "kind": "log", "type": "log",
+                "time": 1, "node": "a", "boot": boot, "id": 1, "role": "b", "kind": "log", "type": "log",
                 "channel": null, "data": "x"}});
             let Said::Message(message) = heard(encoding, &said) else { panic!() };
             assert_eq!((message.channel(), message.data::<&str>().unwrap()), (None, "x"));
@@ -352,7 +357,7 @@ mod tests {
     #[test]
     fn data_that_json_cannot_say_is_there_all_the_same() {
         let said = json!({"method": "message", "params": {
-            "time": 1, "node": "a", "boot": 1, "id": 1, "role": "b", "kind": "event", "type": "t",
+            "time": 1, "node": "a", "boot": "1", "id": 1, "role": "b", "kind": "event", "type": "t",
             "channel": null, "data": null, "msgpack": "gQcI"}});
         let Said::Message(message) = heard(Encoding::Json, &said) else { panic!() };
         assert_eq!(message.data::<BTreeMap<u8, u8>>().unwrap(), BTreeMap::from([(7, 8)]));

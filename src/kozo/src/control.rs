@@ -46,7 +46,7 @@ impl Control {
         if let Err(refused) = &result {
             error!(
                 class = class::RELOAD_REFUSED,
-                "the configuration was not reloaded, and the one before holds: {refused}"
+                "reload refused, keeping the current configuration: {refused}"
             );
         }
         result

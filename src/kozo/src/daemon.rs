@@ -104,7 +104,7 @@ pub fn run(
         let service = Service::start(&node);
         info!(class = class::NODE_READY, "node '{name}' runs");
         while signals.next().await == Asked::Hangup {
-            info!("opening log files anew");
+            info!("reopening log files");
             node.reopen();
         }
         service.stopping();

@@ -54,8 +54,8 @@ pub fn is_coloured() -> bool {
 fn parse(filter: &str) -> Result<Targets, String> {
     filter.parse().map_err(|error| {
         format!(
-            "the log filter '{filter}' makes no sense ({error}): it is a level (error, warn, \
-             info, debug, trace) or several TARGET=LEVEL, for instance 'info,kozo::link=debug'"
+            "invalid log filter '{filter}' ({error}): expected a level (error, warn, info, debug, \
+             trace) or several TARGET=LEVEL, such as 'info,kozo::link=debug'"
         )
     })
 }

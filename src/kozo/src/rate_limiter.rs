@@ -2,6 +2,7 @@
 //! or so many of one source.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl<K> Default for RateLimiter<K> {
 
 impl<K: Eq + Hash> RateLimiter<K> {
     /// Whether a line about this cause may be logged now; if so, how many were suppressed since the last one.
-    pub(crate) fn allow(&mut self, cause: impl Into<K>) -> Option<u64> {
+    pub(crate) fn allow(&mut self, cause: impl Into<K>) -> Option<Suppressed> {
         let (cause, now) = (cause.into(), Instant::now());
         if let Some(known) = self.logged.get_mut(&cause) {
             if now < known.at + INTERVAL {
@@ -41,7 +42,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
                 return None;
             }
             known.at = now;
-            return Some(std::mem::take(&mut known.suppressed));
+            return Some(Suppressed(std::mem::take(&mut known.suppressed)));
         }
         if self.logged.len() >= MOST {
             self.logged.retain(|_, known| now < known.at + INTERVAL);
@@ -50,7 +51,20 @@ impl<K: Eq + Hash> RateLimiter<K> {
             return None;
         }
         self.logged.insert(cause, Logged { at: now, suppressed: 0 });
-        Some(0)
+        Some(Suppressed(0))
+    }
+}
+
+/// Lines about one cause that were left out since the last one. Behind a line it says so, if there are any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suppressed(pub(crate) u64);
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} similar suppressed)"),
+        }
     }
 }
 
@@ -98,13 +112,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_line_a_minute_for_one_cause() {
         let mut limiter = RateLimiter::<(&str, &str)>::default();
-        assert_eq!(limiter.allow(("clock", "stranger")), Some(0));
+        assert_eq!(limiter.allow(("clock", "stranger")), Some(Suppressed(0)));
         assert_eq!(limiter.allow(("clock", "stranger")), None);
         assert_eq!(limiter.allow(("clock", "stranger")), None);
-        assert_eq!(limiter.allow(("clock", "host-key")), Some(0));
-        assert_eq!(limiter.allow(("scribe", "stranger")), Some(0));
+        assert_eq!(limiter.allow(("clock", "host-key")), Some(Suppressed(0)));
+        assert_eq!(limiter.allow(("scribe", "stranger")), Some(Suppressed(0)));
         tokio::time::advance(INTERVAL).await;
-        assert_eq!(limiter.allow(("clock", "stranger")), Some(2));
+        assert_eq!(limiter.allow(("clock", "stranger")), Some(Suppressed(2)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use kozo_client::{Client, Error, Found, Way, places};
+use kozo_client::{Client, Error, Found, Lookup, Way, places};
 
 use crate::failure::{Exit, Failure};
 use crate::view;
@@ -14,7 +14,21 @@ use crate::view;
 /// When there is none, or there are several.
 pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
     let somebody_is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
-    Ok(Client::connect(node).await?.may_ask(somebody_is_there))
+    match Client::connect(node).await {
+        Ok(client) => Ok(client.may_ask(somebody_is_there)),
+        Err(error @ Error::NoDaemon { node: Some(_), .. }) => {
+            let running = Lookup::default().running().await;
+            let mut names: Vec<_> = running.into_iter().map(|found| found.node).collect();
+            names.sort();
+            names.dedup();
+            let failure = Failure::from(error);
+            Err(match names.is_empty() {
+                true => failure,
+                false => failure.hint(format!("Running here: {}", names.join(", "))),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What became of something that was done to the Role or Peer of this name; when there is none, those
@@ -81,12 +95,15 @@ fn place(found: &Found) -> String {
 /// What to run so that the Node does.
 fn start(node: &str) -> Vec<String> {
     let mut lines = Vec::new();
+    if !Path::new(kozo_core::places::CONFIG).exists() {
+        lines.push("Create a Node of this machine: sudo kozoctl config new".to_owned());
+    }
     // As sd_booted(3) finds out.
     if Path::new("/run/systemd/system").is_dir() {
         lines.push(format!("Start it: systemctl start kozo@{node}"));
         lines.push(format!("Why it does not run: journalctl -eu kozo@{node}"));
     }
-    lines.push(format!("Or run it here: kozo CONFIG {node}"));
+    lines.push(format!("Run it in the foreground: kozo CONFIG {node}"));
     lines
 }
 

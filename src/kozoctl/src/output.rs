@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use kozo_core::value::show;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
+use terminal_size::terminal_size_of;
 use tokio::sync::oneshot;
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -42,19 +43,23 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     /// A person is watching.
     pub(crate) terminal: bool,
+    /// Columns of the terminal; nothing where all may be written.
+    pub(crate) width: Option<usize>,
     colour: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Output {
         let terminal = io::stdout().is_terminal();
-        Output { json, terminal, colour: terminal && colours() && !json }
+        let size = terminal.then(|| terminal_size_of(io::stdout())).flatten();
+        let width = size.map(|(width, _)| usize::from(width.0));
+        Output { json, terminal, width, colour: terminal && colours() && !json }
     }
 
-    /// One that writes for a program or a person alike.
+    /// One that writes for a program or a person alike, in so many columns.
     #[cfg(test)]
-    pub(crate) fn plain() -> Output {
-        Output { json: false, terminal: false, colour: false }
+    pub(crate) fn plain(width: Option<usize>) -> Output {
+        Output { json: false, terminal: false, width, colour: false }
     }
 
     /// The text in this style, for those who see it.

@@ -181,7 +181,7 @@ impl Known {
 }
 
 fn table(known: &[Known]) -> Table {
-    let mut table = Table::new(&["TYPE", "KIND", "FROM", "DESCRIPTION"]);
+    let mut table = Table::new(&["TYPE", "KIND", "FROM", "DESCRIPTION"]).spare(&["FROM"]);
     for known in known {
         let cells =
             [known.name.clone(), known.kind.name().to_owned(), known.from(), known.summary()];

@@ -1,12 +1,13 @@
 //! What is shown of a Node: for people, and in JSON as the Node itself has said it.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use anstyle::Style;
 use kozo_client::status::{
-    LinkState, LinkSubState, NodeStatus, PeerStatus, RoleState, RoleStatus, TransportState,
-    TransportStatus,
+    self, Direction, LinkState, LinkSubState, NodeStatus, PeerStatus, RoleState, RoleStatus,
+    TransportState, TransportStatus,
 };
 use kozo_core::value::show::one_line;
 use serde_json::Value;
@@ -138,7 +139,8 @@ fn roles(roles: &[RoleStatus]) -> Table {
         ">DROPPED",
         ">WAITING",
         "PROBLEM",
-    ]);
+    ])
+    .spare(&["TYPE", "WAITING", "SENT", "RECEIVED", "DROPPED"]);
     for role in roles {
         let failed = if role.state == RoleState::Running { &None } else { &role.last_error };
         let problem = role.problem.as_ref().or(failed.as_ref());
@@ -157,7 +159,8 @@ fn roles(roles: &[RoleStatus]) -> Table {
 }
 
 fn transports(transports: &[TransportStatus]) -> Table {
-    let mut table = Table::new(&["TRANSPORT", "TYPE", "STATE", "ADDRESS", "STATUS"]);
+    let mut table =
+        Table::new(&["TRANSPORT", "TYPE", "STATE", "ADDRESS", "STATUS"]).spare(&["TYPE"]);
     for transport in transports {
         let is_well = transport.state == TransportState::Running;
         let said = if is_well { &transport.status } else { &transport.last_error };
@@ -183,13 +186,15 @@ fn peers(peers: &[PeerStatus]) -> Table {
         "STATE",
         "SINCE",
         "OVER",
+        "WAY",
         "ADDRESS",
         ">RTT",
         ">SENT",
         ">RECEIVED",
         ">DROPPED",
         "PROBLEM",
-    ]);
+    ])
+    .spare(&["WAY", "OVER", "SENT", "RECEIVED", "DROPPED", "RTT", "ADDRESS"]);
     for peer in peers {
         let problem = if peer.state == LinkState::Up { None } else { peer.last_error.as_deref() };
         table.row([
@@ -197,7 +202,8 @@ fn peers(peers: &[PeerStatus]) -> Table {
             Cell::new(peer.state.name(), peer_style(peer.state)),
             ago(peer.since).into(),
             dash(peer.transport.as_deref()),
-            dash(peer.address.as_deref()),
+            dash(peer.direction.map(Direction::name)),
+            dash(address(peer).as_deref()),
             dash(peer.round_trip_time.map(micros).as_deref()),
             peer.sent.into(),
             peer.received.into(),
@@ -206,6 +212,16 @@ fn peers(peers: &[PeerStatus]) -> Table {
         ]);
     }
     table
+}
+
+/// Where the link leads. The port that a Peer connects from is of no use to people.
+fn address(peer: &PeerStatus) -> Option<String> {
+    let address = peer.address.as_deref()?;
+    let host = address.parse::<SocketAddr>().map(|address| address.ip().to_string());
+    match (peer.direction, host) {
+        (Some(Direction::In), Ok(host)) => Some(host),
+        _ => Some(address.to_owned()),
+    }
 }
 
 fn one_role(role: &RoleStatus, output: Output) -> String {
@@ -237,8 +253,12 @@ fn one_peer(peer: &PeerStatus, output: Output) -> String {
     let state = output.paint(peer_style(peer.state), peer.state.name());
     let waiting = format!("{} messages, {} bytes", peer.queue_length, peer.queue_size);
     let over = peer.transport.as_ref().map(|transport| {
-        let address = peer.address.as_ref().map(|address| format!(", {address}"));
-        one_line(&format!("{transport}{}", address.unwrap_or_default()))
+        let side = peer.direction.map(|direction| match direction {
+            Direction::Out => "to",
+            Direction::In => "from",
+        });
+        let leads = side.zip(address(peer)).map(|(side, address)| format!(" {side} {address}"));
+        one_line(&format!("{transport}{}", leads.unwrap_or_default()))
     });
     let dropped: u64 = peer.dropped.values().sum();
     let skew = |skew: i64| {
@@ -318,10 +338,9 @@ fn dash(text: Option<&str>) -> Cell {
     text.map_or_else(|| Cell::new("-", FAINT), |text| one_line(text).into())
 }
 
-/// How long ago a moment was, from its seconds since the Unix epoch.
+/// How long ago a moment was, from its microseconds since the Unix epoch.
 fn ago(moment: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    age(now.saturating_sub(moment))
+    age(status::micros(SystemTime::now()).saturating_sub(moment) / 1_000_000)
 }
 
 /// A number of seconds in its two largest units.

@@ -22,6 +22,27 @@ const BASE64_KEY: &str = "$base64";
 /// the value is inside of others.
 pub const MAX_DEPTH: usize = 100;
 
+/// A whole number as a text, for fields that may be beyond 2^53, which many readers of JSON round.
+pub mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the serializer has some.
+    pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is no text with such a number.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// Reads one value, which must be the whole text.
 ///
 /// # Errors

@@ -92,7 +92,7 @@ mod tests {
                 let asked = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
                 let asked: Value = serde_json::from_str(&asked).unwrap();
                 for id in 0..5000 {
-                    let message = json!({"method": "message", "params": {"time": 1, "node": "a", "boot": 1,
+                    let message = json!({"method": "message", "params": {"time": 1, "node": "a", "boot": "1",
                         "id": id, "role": "b", "kind": "event", "type": "t", "data": null}});
                     to_role.write_all(format!("{message}\n").as_bytes()).await.unwrap();
                 }

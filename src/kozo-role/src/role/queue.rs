@@ -103,7 +103,7 @@ mod tests {
         let mut all = Vec::new();
         let mut ends = Vec::new();
         for id in 0..count {
-            let said = json!({"method": "message", "params": {"time": 1, "node": "a", "boot": 1, "id": id, "role": "b",
+            let said = json!({"method": "message", "params": {"time": 1, "node": "a", "boot": "1", "id": id, "role": "b",
                 "kind": "event", "type": "t", "channel": null, "data": data}});
             all.extend(rmp_serde::to_vec(&said).unwrap());
             ends.push(all.len());

@@ -72,10 +72,10 @@ pub(super) async fn check(
 
 fn refusal(action: Action) -> String {
     let who = match action.is_open_to_group() {
-        true => "root and the members of group 'kozo' have it",
-        false => "root has it",
+        true => "root and members of group 'kozo'",
+        false => "root",
     };
-    format!("this takes the polkit action {}; by default {who}", action.id())
+    format!("not allowed: needs polkit action {} (by default {who} only)", action.id())
 }
 
 async fn on_bus(

@@ -79,7 +79,7 @@ pub async fn start(control: Control, endpoints: Endpoints) -> Bus {
                         Arc::clone(&accounts),
                     ));
                 }
-                Err(problem) => warn!("no program can attach itself: {problem}"),
+                Err(problem) => warn!("programs cannot attach: {problem}"),
             }
             guard
         }

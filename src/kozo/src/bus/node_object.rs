@@ -66,7 +66,7 @@ fn count(number: usize) -> u32 {
 #[allow(clippy::too_many_arguments)]
 #[interface(name = "org.kozo.Node1")]
 impl Object<NodeStatus> {
-    /// Send a Message, in the name of a Role "inject" of this Node. Takes org.kozo.inject.
+    /// Send a Message, in the name of a Role "inject" of this Node. Requires org.kozo.inject.
     ///
     /// kind: event, order, log or reply. type: what it is called, for instance tick. channel: empty
     /// for none.
@@ -82,7 +82,7 @@ impl Object<NodeStatus> {
     /// property Boot it is unique. roles, peers: how many it was queued for. unreachable: Peers
     /// that want it but are not connected, or cannot be by policy.
     ///
-    /// A call of more than 256 KiB takes org.kozo.inject without being asked for a password.
+    /// A call of more than 256 KiB requires org.kozo.inject without asking for a password.
     ///
     /// Errors: InvalidArgument, MessageTooLarge, NotAllowed.
     #[zbus(out_args("id", "roles", "peers", "unreachable"))]
@@ -108,14 +108,14 @@ impl Object<NodeStatus> {
     }
 
     /// Open a view of the Messages that pass this Node: those that it sends and those that come to it.
-    /// Peers are asked for such Messages even if no Role wants them. Takes org.kozo.monitor.
+    /// Peers are asked for such Messages even if no Role wants them. Requires org.kozo.monitor.
     ///
     /// filter: only Messages that match all of "kind" (s), "type" (s), "channel" (s), "role" (s) and
     /// "node" (s), as far as they are given; all but kind are patterns, in which * stands for any
     /// characters and ? for any one.
     ///
     /// lines: where to read them from, one JSON object a line, with the keys time (microseconds since
-    /// 1970), node, boot, id, role, kind, type, channel and data, in which bytes are
+    /// 1970), node, boot (as a text), id, role, kind, type, channel and data, in which bytes are
     /// {"$base64": "AAEC"}, and msgpack (Base64) where JSON cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
     /// Messages. Closing it closes the view.
     ///
@@ -140,7 +140,7 @@ impl Object<NodeStatus> {
     }
 
     /// Open a connection on which a program attaches itself as a Role, for who cannot open the socket "role" of the Node.
-    /// Takes both org.kozo.inject and org.kozo.monitor.
+    /// Requires both org.kozo.inject and org.kozo.monitor.
     ///
     /// options: none yet.
     ///
@@ -172,7 +172,7 @@ impl Object<NodeStatus> {
     }
 
     /// Read the configuration file again and apply what has changed. Roles and links whose part of it
-    /// is the same run on. Takes org.kozo.manage.
+    /// is the same run on. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -218,7 +218,7 @@ impl Object<NodeStatus> {
         Ok(self.status()?.boot)
     }
 
-    /// When this run began, in seconds since 1970.
+    /// When this run began, in microseconds since 1970.
     #[zbus(property(emits_changed_signal = "const"))]
     fn started(&self) -> fdo::Result<u64> {
         Ok(self.status()?.started)

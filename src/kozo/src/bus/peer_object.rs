@@ -12,7 +12,7 @@ use super::error::Error;
 use super::object::{Listed, Object, Status};
 use super::options::{self, Options};
 use crate::node::Node;
-use crate::status::{NodeStatus, PeerStatus};
+use crate::status::{Direction, NodeStatus, PeerStatus};
 
 impl Status for PeerStatus {
     const KIND: &'static str = "peer";
@@ -65,7 +65,7 @@ fn padding(options: &Options) -> Result<usize, Error> {
 impl Object<PeerStatus> {
     /// Try to reach the Peer at once, without waiting for the next attempt, and end what Disconnect
     /// began. Does nothing if the link is up. Returns at once: State tells what comes of it. A Peer to
-    /// which this side may not connect by policy can connect again, but is not tried. Takes
+    /// which this side may not connect by policy can connect again, but is not tried. Requires
     /// org.kozo.manage.
     ///
     /// options: none yet.
@@ -82,7 +82,7 @@ impl Object<PeerStatus> {
     }
 
     /// Send what is queued, close the link and keep it closed, even if the Peer tries to connect, until
-    /// Connect is called or the Node is started again. Returns at once: State becomes disabled. Takes org.kozo.manage.
+    /// Connect is called or the Node is started again. Returns at once: State becomes disabled. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -98,7 +98,7 @@ impl Object<PeerStatus> {
     }
 
     /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
-    /// Takes org.kozo.monitor, and with padding org.kozo.manage.
+    /// Requires org.kozo.monitor, and with padding org.kozo.manage.
     ///
     /// options: padding (t): so many bytes are sent before the heartbeat, at most 64 MiB, whenever there is
     /// nothing else to send; the time is then from the first of them until the answer: what the link
@@ -138,7 +138,7 @@ impl Object<PeerStatus> {
         Ok(self.status()?.sub_state.to_string())
     }
 
-    /// When the link entered State, in seconds since 1970, however often it was tried since.
+    /// When the link entered State, in microseconds since 1970, however often it was tried since.
     #[zbus(property)]
     fn since(&self) -> fdo::Result<u64> {
         Ok(self.status()?.since)
@@ -167,6 +167,12 @@ impl Object<PeerStatus> {
     #[zbus(property)]
     fn address(&self) -> fdo::Result<String> {
         Ok(self.status()?.address.clone().unwrap_or_default())
+    }
+
+    /// Which side opened the session: out (this one) or in; empty while the link is not up.
+    #[zbus(property)]
+    fn direction(&self) -> fdo::Result<String> {
+        Ok(self.status()?.direction.map(Direction::name).unwrap_or_default().to_owned())
     }
 
     /// Why the link is not up; empty while it is, or if nothing is known. The signal that State

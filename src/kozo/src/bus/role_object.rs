@@ -46,7 +46,7 @@ impl Listed for RoleStatus {
 /// A Role: one of the jobs of a Node.
 #[interface(name = "org.kozo.Role1")]
 impl Object<RoleStatus> {
-    /// Start the Role. Does nothing if it runs. Takes org.kozo.manage.
+    /// Start the Role. Does nothing if it runs. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -62,7 +62,7 @@ impl Object<RoleStatus> {
     }
 
     /// Stop the Role until it is started, or the Node is. Does nothing if it does not run. Returns when
-    /// it has stopped, which takes two seconds at most. Takes org.kozo.manage.
+    /// it has stopped, which takes two seconds at most. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -77,7 +77,7 @@ impl Object<RoleStatus> {
         Ok(node.stop_role(&self.name).await?)
     }
 
-    /// Stop the Role, if it runs, and start it. Takes org.kozo.manage.
+    /// Stop the Role, if it runs, and start it. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///

@@ -160,7 +160,7 @@ pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, account
         let Ok(user) = stream.peer_cred().map(|creds| creds.uid()) else { continue };
         if descent::is_peer_program(&stream) {
             if limiter.allow(()).is_some() {
-                warn!("a program of a node was turned away from the control socket");
+                warn!("refused a program of a node at the control socket");
             }
             continue;
         }
@@ -169,7 +169,7 @@ pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, account
         clients.spawn(async move {
             let _held = held;
             if let Err(problem) = client(stream, user, &control, &accounts).await {
-                debug!("a client of the control socket came to nothing: {problem}");
+                debug!("a client of the control socket failed: {problem}");
             }
         });
     }

@@ -44,7 +44,7 @@ pub(super) async fn serve(
                     () = published.follow(to_send) => {}
                     () = asker.closed() => {}
                 }
-                warn!("the system bus is gone; trying to get back onto it");
+                warn!("lost the system bus; reconnecting");
             }
             Err(problem) if ready.is_some() => {
                 info!("no system bus, so there is only the control socket: {problem}");

@@ -12,7 +12,7 @@ use super::machine::{End, SessionId, State};
 use super::outgoing::{Outgoing, OutgoingCounters};
 use super::policy;
 use super::signals::{PendingSessions, RoundTrip};
-use super::status::LinkStatus;
+use super::status::{Carrier, LinkStatus};
 use super::traffic::{Carried, Traffic};
 use crate::config::{ConnectPolicy, NodeConfig};
 use crate::message::Message;
@@ -263,8 +263,8 @@ impl Peer {
 
     /// Remembers what carries the Messages of this side. True if that is another session than before,
     /// of a link that is up already.
-    pub fn set_carrier(&self, transport: &str, address: &str) -> bool {
-        self.link_status().set_carrier(transport, address)
+    pub(super) fn set_carrier(&self, carrier: Carrier) -> bool {
+        self.link_status().set_carrier(carrier)
     }
 
     /// The Peer at this moment.
@@ -284,8 +284,9 @@ impl Peer {
             since: link.since(),
             policy_out: self.outward.into(),
             policy_in: self.inward.into(),
-            transport: link.transport.clone(),
-            address: link.address.clone(),
+            transport: link.carrier.as_ref().map(|carrier| carrier.transport.clone()),
+            address: link.carrier.as_ref().map(|carrier| carrier.address.clone()),
+            direction: link.carrier.as_ref().map(|carrier| carrier.direction),
             last_error: link.last_error.clone(),
             round_trip_time: link.round_trip,
             rate: carried.rate,

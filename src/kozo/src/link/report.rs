@@ -9,9 +9,10 @@ use super::dispatch::Dispatch;
 use super::machine::{End, State};
 use super::peer::Peer;
 use super::sessions::OpenSession;
+use super::status::Carrier;
 use crate::class;
 use crate::session::SessionError;
-use crate::status::LinkState;
+use crate::status::{Direction, LinkState};
 
 /// Says what becomes of one link.
 pub(super) struct Report {
@@ -70,7 +71,7 @@ impl Report {
     /// The Messages of this side go on this session from now on.
     pub(super) fn carried_by(&self, open: &OpenSession) {
         let OpenSession { transport, address, .. } = open;
-        if !self.peer.set_carrier(transport, address) {
+        if !self.peer.set_carrier(carrier(open)) {
             return;
         }
         self.dispatch.link_changed(&self.peer);
@@ -104,8 +105,9 @@ impl Report {
 
     fn came_up(&mut self, in_use: Option<&OpenSession>) {
         self.unreachable = false;
-        let Some(OpenSession { transport, address, .. }) = in_use else { return };
-        self.peer.set_carrier(transport, address);
+        let Some(open) = in_use else { return };
+        self.peer.set_carrier(carrier(open));
+        let OpenSession { transport, address, .. } = open;
         info!(class = class::LINK_UP, peer = self.peer.name(), transport, address, "link up");
     }
 
@@ -120,5 +122,14 @@ impl Report {
         if peer.outgoing.has_messages() {
             peer.outgoing.wanted.notify_one();
         }
+    }
+}
+
+/// What this session is as what carries the link.
+fn carrier(open: &OpenSession) -> Carrier {
+    Carrier {
+        transport: open.transport.clone(),
+        address: open.address.clone(),
+        direction: if open.offer.dialled { Direction::Out } else { Direction::In },
     }
 }

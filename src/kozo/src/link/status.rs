@@ -4,8 +4,21 @@
 
 use std::time::SystemTime;
 
+use kozo_core::status::Direction;
+
 use super::machine::{LinkState, SessionId, State};
 use super::signals::RoundTrip;
+
+/// What carries the Messages of this side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Carrier {
+    /// Type of its Transport.
+    pub transport: String,
+    /// Where it goes to or comes from.
+    pub address: String,
+    /// Which side opened it.
+    pub direction: Direction,
+}
 
 /// How a link stands.
 #[derive(Debug)]
@@ -16,10 +29,8 @@ pub(super) struct LinkStatus {
     pub link_state: LinkState,
     /// Since when it is so.
     pub since: SystemTime,
-    /// Type of the Transport that carries the Messages of this side, while the link is up.
-    pub transport: Option<String>,
-    /// Where that leads.
-    pub address: Option<String>,
+    /// What carries the Messages of this side, while the link is up.
+    pub carrier: Option<Carrier>,
     /// Why there is no session, or no longer.
     pub last_error: Option<String>,
     /// The last round trip, in microseconds.
@@ -41,8 +52,7 @@ impl LinkStatus {
             state: State::Disabled,
             link_state: LinkState::Disabled,
             since: now,
-            transport: None,
-            address: None,
+            carrier: None,
             last_error: None,
             round_trip: None,
             skew: None,
@@ -71,17 +81,15 @@ impl LinkStatus {
             self.last_error = None;
             self.handover = false;
         } else {
-            (self.transport, self.address) = (None, None);
+            self.carrier = None;
         }
         changed
     }
 
     /// This carries the Messages of this side now. True if something else did before, on a link that is up already.
-    pub(super) fn set_carrier(&mut self, transport: &str, address: &str) -> bool {
-        let now = (Some(transport.to_owned()), Some(address.to_owned()));
-        let before = (self.transport.take(), self.address.take());
-        let moved = self.state == State::Up && before != now;
-        (self.transport, self.address) = now;
+    pub(super) fn set_carrier(&mut self, carrier: Carrier) -> bool {
+        let moved = self.state == State::Up && self.carrier.as_ref() != Some(&carrier);
+        self.carrier = Some(carrier);
         moved
     }
 
@@ -90,9 +98,9 @@ impl LinkStatus {
         (self.round_trip, self.skew) = (Some(measured.time), Some(measured.skew));
     }
 
-    /// Since when people are told what they are told, in seconds since the Unix epoch.
+    /// Since when people are told what they are told, in microseconds since the Unix epoch.
     pub(super) fn since(&self) -> u64 {
-        self.since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        kozo_core::status::micros(self.since)
     }
 }
 
@@ -111,20 +119,28 @@ mod tests {
         let mut status = LinkStatus::new(at(1));
         assert!(status.set_state(State::Waiting, at(2)));
         assert!(!status.set_state(State::Connecting, at(3)));
-        assert_eq!((status.link_state, status.since()), (LinkState::Down, 2));
+        assert_eq!((status.link_state, status.since()), (LinkState::Down, 2_000_000));
         assert!(status.set_state(State::Up, at(4)));
-        assert_eq!((status.link_state, status.since(), status.sessions), (LinkState::Up, 4, 1));
+        assert_eq!(
+            (status.link_state, status.since(), status.sessions),
+            (LinkState::Up, 4_000_000, 1)
+        );
     }
 
     #[test]
     fn only_what_a_link_that_is_up_moves_to_is_news() {
         let mut status = LinkStatus::new(at(1));
-        assert!(!status.set_carrier("tcp", "here"), "its being up is the news");
+        let carrier = |address: &str| Carrier {
+            transport: "tcp".to_owned(),
+            address: address.to_owned(),
+            direction: Direction::Out,
+        };
+        assert!(!status.set_carrier(carrier("here")), "its being up is the news");
         status.set_state(State::Up, at(2));
-        assert!(!status.set_carrier("tcp", "here"));
-        assert!(status.set_carrier("tcp", "there"));
+        assert!(!status.set_carrier(carrier("here")));
+        assert!(status.set_carrier(carrier("there")));
         status.set_state(State::Waiting, at(3));
-        assert_eq!((status.transport, status.address), (None, None));
+        assert_eq!(status.carrier, None);
     }
 
     #[test]

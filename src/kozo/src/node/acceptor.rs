@@ -80,11 +80,8 @@ impl Acceptor {
 
 fn refuse(router: &Router, address: &str, refusal: &SessionError) {
     if !refusal.is_refusal() {
-        debug!("a connection from {address} came to nothing: {refusal}");
+        debug!("connection from {address} failed: {refusal}");
     } else if let Some(more) = router.may_warn("", refusal.cause()) {
-        warn!(
-            class = refusal.cause(),
-            "refused a connection from {address}: {refusal} ({more} more before)"
-        );
+        warn!(class = refusal.cause(), "refused a connection from {address}: {refusal}{more}");
     }
 }

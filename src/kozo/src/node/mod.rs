@@ -18,7 +18,7 @@ mod types;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use indexmap::IndexMap;
@@ -345,7 +345,7 @@ impl Host for Node {
             name: self.shared.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot: router.origin().boot,
-            started: self.shared.started.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+            started: kozo_core::status::micros(self.shared.started),
             sent: router.sent(),
             refused: refused.map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             roles: live.roles.values().map(of_role).collect(),

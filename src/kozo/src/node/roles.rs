@@ -158,14 +158,12 @@ impl Node {
         let stuck: Vec<&str> = stuck.map(|(name, _)| &**name).collect();
         match &*stuck {
             [] => {}
-            [name] => warn!(
-                class = class::ROLE_STUCK,
-                role = name,
-                "did not stop when asked to, and was ended"
-            ),
+            [name] => {
+                warn!(class = class::ROLE_STUCK, role = name, "did not stop in time and was killed")
+            }
             names => warn!(
                 class = class::ROLE_STUCK,
-                "{} did not stop when asked to, and were ended",
+                "{} did not stop in time and were killed",
                 few(names)
             ),
         }

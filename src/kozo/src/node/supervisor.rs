@@ -160,7 +160,7 @@ impl Supervised {
                 () = tokio::time::sleep(pause) => {}
                 () = context.stopped() => return self.stopped(),
             }
-            debug!(role = self.config.name, "starting again");
+            debug!(role = self.config.name, "restarting");
         }
     }
 
@@ -174,7 +174,7 @@ impl Supervised {
         error!(
             class = class::ROLE_FAILED,
             role = self.config.name,
-            "failed: {problem}; it is started again in {seconds} s"
+            "failed: {problem}; restarting in {seconds} s"
         );
         self.lock().restarts += 1;
         self.set_failed(problem);

@@ -110,7 +110,7 @@ impl Registry {
             Err(problem) if !self.is_unguarded => {
                 self.is_unguarded = true;
                 warn!(
-                    "if this node is killed, what its programs have started goes on: there is no guard: {problem}"
+                    "cannot start the guard; if this node is killed, processes of its programs may stay: {problem}"
                 );
             }
             // It is tried again at each start, and was told once.

@@ -106,10 +106,7 @@ impl Lines {
         let (may_log, left_out) = self.with_budget(Budget::line);
         let (role, transport) = (self.owner.role(), self.owner.transport());
         if left_out > 0 {
-            warn!(
-                role,
-                transport, "wrote {left_out} more lines to standard error, which were left out"
-            );
+            warn!(role, transport, "suppressed {left_out} more lines of its standard error");
         }
         let (level, text) = level(line);
         if !text.trim().is_empty() {

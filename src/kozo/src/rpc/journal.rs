@@ -80,11 +80,7 @@ impl Journal {
         let (role, transport) = (self.owner.role(), self.owner.transport());
         let Some(suppressed) = self.allowance.take() else { return };
         if suppressed > 0 {
-            tracing::warn!(
-                role,
-                transport,
-                "{suppressed} more lines were not logged: too many in a minute"
-            );
+            tracing::warn!(role, transport, "suppressed {suppressed} lines: too many in a minute");
         }
         let text = show::shown(&Value::from(text), LONGEST_LOG);
         match level {

@@ -155,14 +155,14 @@ impl Reason {
     /// For people.
     pub fn text(self) -> &'static str {
         match self {
-            Reason::Silent => "nothing was heard for three heartbeats",
+            Reason::Silent => "nothing received for three heartbeats",
             Reason::Duplicate => "another session is in use",
             Reason::Undecided => "the peer did not choose this session",
             Reason::Moved => "another session has taken over",
-            Reason::Restarted => "the peer was started again",
+            Reason::Restarted => "the peer has restarted",
             Reason::Twin => "another machine runs as this node, with its key",
             Reason::Asked => "closed by request",
-            Reason::Stopping => "the node stops",
+            Reason::Stopping => "shutting down",
             Reason::Replaced => "the configuration has changed",
             Reason::Revoked => "the configuration no longer allows it",
         }

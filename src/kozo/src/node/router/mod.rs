@@ -30,7 +30,7 @@ use crate::link::outgoing::Pushed;
 use crate::link::turn::Turn;
 use crate::link::{Dispatch, Peer, PeerId};
 use crate::message::{Draft, Message, Origin};
-use crate::rate_limiter::RateLimiter;
+use crate::rate_limiter::{RateLimiter, Suppressed};
 use crate::role::{Inbox, Offered, SendError, Sent};
 use crate::session::{Flow, SessionError};
 use crate::wire::{Messages, WireError};
@@ -293,7 +293,7 @@ impl Router {
     }
 
     /// Whether a line about this subject and cause may be logged now; if so, how many were not since the last one.
-    pub fn may_warn(&self, subject: &str, cause: &'static str) -> Option<u64> {
+    pub fn may_warn(&self, subject: &str, cause: &'static str) -> Option<Suppressed> {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         warnings.allow((subject.to_owned(), cause))
     }
@@ -373,7 +373,7 @@ impl Dispatch for Router {
 
     fn complain(&self, peer: &str, error: &SessionError) {
         if let Some(more) = self.may_warn(peer, error.cause()) {
-            warn!(class = error.cause(), peer, "refused: {error} ({more} more before)");
+            warn!(class = error.cause(), peer, "refused: {error}{more}");
         }
     }
 

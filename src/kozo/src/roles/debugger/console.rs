@@ -304,7 +304,7 @@ mod tests {
         let line = message_line(&message);
         assert_eq!(
             line,
-            r#"{"time":1000000,"node":"clock","boot":7,"id":5,"role":"timer1","kind":"event","type":"tick","channel":"c","data":"a\nb\u009b"}"#
+            r#"{"time":1000000,"node":"clock","boot":"7","id":5,"role":"timer1","kind":"event","type":"tick","channel":"c","data":"a\nb\u009b"}"#
         );
     }
 }

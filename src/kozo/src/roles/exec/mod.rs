@@ -128,12 +128,7 @@ impl Job {
             let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(more) = limiter.allow(problem.as_str()) {
                 let role = &*context.name;
-                match more {
-                    0 => warn!(role, "{problem}"),
-                    more => {
-                        warn!(role, "{problem} (and {more} times more since this was said last)")
-                    }
-                }
+                warn!(role, "{problem}{more}");
             }
         }
         context.set_problem(problem);

@@ -221,7 +221,7 @@ impl LogFile {
         match self.try_flush() {
             Ok(()) => {
                 if self.failing.take().is_some() && self.limiter.allow("written again").is_some() {
-                    tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} is written again", self.shown());
+                    tracing::info!(class = crate::class::FILE_WELL, role = %self.role, "{} can be written again", self.shown());
                 }
                 self.pauses.reset();
             }
@@ -274,7 +274,7 @@ impl LogFile {
             }
             result?;
             if self.limiter.allow("lines lost").is_some() {
-                tracing::warn!(class = crate::class::LINES_LOST, role = %self.role, "{lost} lines for {} were lost", self.shown());
+                tracing::warn!(class = crate::class::LINES_LOST, role = %self.role, "{lost} lines for {} lost", self.shown());
             }
         }
         Ok(())

@@ -249,7 +249,7 @@ impl Running {
         match unwritten.await {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!(class = class::LINES_LOST, role = %self.context.name, "{count} lines are lost")
+                tracing::warn!(class = class::LINES_LOST, role = %self.context.name, "{count} lines lost")
             }
             Err(error) => return Err(RoleError(format!("writing failed: {error}"))),
         }

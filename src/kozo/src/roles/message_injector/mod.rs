@@ -70,7 +70,7 @@ impl Role for Injector {
                 tracing::warn!(
                     class = crate::class::OPEN_TO_ALL,
                     role = %context.name,
-                    "whoever reaches {} can send any Message: bindAddress is better localhost",
+                    "anyone who reaches {} can send any Message; bindAddress: localhost restricts it to this machine",
                     listener.shown()
                 );
             }
@@ -180,7 +180,7 @@ fn outcome(sent: &Sent) -> String {
         .map(|(number, what)| count(number, what))
         .collect();
     match (queued.is_empty(), sent.unreachable) {
-        (true, 0) => "nobody is interested".to_owned(),
+        (true, 0) => "no one is interested".to_owned(),
         (false, 0) => format!("queued for {}", queued.join(" and ")),
         (true, away) => format!("not queued; {} cannot be reached", count(away, "interested peer")),
         (false, away) => {
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(found[2], "ok: queued for 1 role");
         assert_eq!(found[3], "error: the line is not UTF-8");
         assert!(found[4].starts_with("error: the type is 0 bytes long"), "{}", found[4]);
-        assert_eq!(found[5], "ok: nobody is interested");
+        assert_eq!(found[5], "ok: no one is interested");
         assert_eq!(found.len(), 6);
 
         let first = inbox.receive().await.unwrap();
@@ -360,7 +360,7 @@ mod tests {
             full: false,
         };
         for (sent, wanted) in [
-            (sent(0, 0, 0), "nobody is interested"),
+            (sent(0, 0, 0), "no one is interested"),
             (sent(1, 0, 0), "queued for 1 role"),
             (sent(2, 1, 0), "queued for 2 roles and 1 peer"),
             (sent(0, 2, 1), "queued for 2 peers; 1 interested peer cannot be reached"),

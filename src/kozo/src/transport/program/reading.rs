@@ -124,7 +124,7 @@ impl<'s> Reading<'s> {
             Done::Refused(text) => {
                 if let Some(more) = self.shared.may_complain("refused") {
                     let transport = &*self.shared.setup.name;
-                    warn!(transport, "refused a stream that came in: {text} ({more} more before)");
+                    warn!(transport, "refused a stream that came in: {text}{more}");
                 }
                 Some(text)
             }

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::requests::{Described, Requests};
 use super::socket::{self, Handed};
 use super::{Knowledge, Setup};
-use crate::rate_limiter::RateLimiter;
+use crate::rate_limiter::{RateLimiter, Suppressed};
 use crate::status::{TransportState, TransportStatus};
 use crate::transport::Connection;
 
@@ -139,11 +139,7 @@ impl Shared {
             Some(Err(TrySendError::Full(connection))) => {
                 if let Some(more) = self.may_complain("full") {
                     let address = &connection.address;
-                    warn!(
-                        transport,
-                        "closed a stream from {address}: too many have come at once ({more} more \
-                         before)"
-                    );
+                    warn!(transport, "closed a stream from {address}: too many at once{more}");
                 }
             }
             Some(Err(TrySendError::Closed(_))) | None => {
@@ -153,7 +149,7 @@ impl Shared {
     }
 
     /// Whether a line about this may be logged; if so, how many were not since the last one.
-    pub(super) fn may_complain(&self, cause: &'static str) -> Option<u64> {
+    pub(super) fn may_complain(&self, cause: &'static str) -> Option<Suppressed> {
         self.complaints.lock().unwrap_or_else(PoisonError::into_inner).allow(cause)
     }
 

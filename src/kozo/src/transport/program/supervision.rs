@@ -64,7 +64,7 @@ async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
         error!(
             class = class::TRANSPORT_FAILED,
             transport = shared.setup.name,
-            "failed: {problem}; it is started again in {} s",
+            "failed: {problem}; restarting in {} s",
             pause.as_secs()
         );
         shared.failed(&problem);

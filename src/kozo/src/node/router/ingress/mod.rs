@@ -31,6 +31,7 @@ use crate::link::dispatch::Source;
 use crate::link::standing::Stand;
 use crate::link::turn::Turn;
 use crate::message::{Message, Origin};
+use crate::rate_limiter::Suppressed;
 use crate::session::Flow;
 use crate::wire::{Messages, WireError};
 
@@ -75,7 +76,7 @@ impl Refused {
         self,
         source: &Source<'_>,
         origin: &Origin,
-        may_warn: impl FnOnce(&str, &'static str) -> Option<u64>,
+        may_warn: impl FnOnce(&str, &'static str) -> Option<Suppressed>,
     ) {
         let peer = source.peer.name();
         match self {
@@ -84,8 +85,7 @@ impl Refused {
                     let claimed = origin.node.escape_debug();
                     warn!(
                         class = class::FORGED,
-                        peer,
-                        "refused a message in the name of '{claimed}' ({more} times more before)"
+                        peer, "refused a message in the name of '{claimed}'{more}"
                     );
                 }
             }
@@ -93,8 +93,7 @@ impl Refused {
                 if let Some(more) = may_warn(peer, class::POLICY) {
                     warn!(
                         class = class::POLICY,
-                        peer,
-                        "refused a message that the connection policies forbid ({more} times more before)"
+                        peer, "refused a message that the connection policies forbid{more}"
                     );
                 }
             }
