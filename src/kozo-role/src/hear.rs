@@ -67,7 +67,7 @@ pub struct Peer {
     pub name: String,
     /// How the link stands.
     pub state: PeerState,
-    /// Since when, in seconds since 1970; nothing of a Peer that was removed.
+    /// Since when, in microseconds since 1970; nothing of a Peer that was removed.
     #[serde(default)]
     pub since: Option<u64>,
 }
