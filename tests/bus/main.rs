@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod announcements;
+mod descriptors;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod limits;
@@ -31,31 +32,32 @@ const DEADLINE: Duration = Duration::from_secs(30);
 struct Served {
     running: Running,
     socket: PathBuf,
+    role_socket: PathBuf,
     bus: Option<Bus>,
     _folder: TempDir,
 }
 
 impl Served {
-    /// With a control socket, and on the bus at this address.
+    /// With a control socket and one for Roles, and on the bus at this address.
     async fn start(system: &TestSystem, name: &str, system_bus: &str) -> Served {
         let running = system.start(name).await;
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("bus");
+        let [socket, role_socket] = ["bus", "role"].map(|name| folder.path().join(name));
         let control = Control {
             node: running.node.clone(),
             config: "/etc/kozo/kozo.yml".into(),
             types: Types::built_in(),
         };
         let entrances = Endpoints {
-            role_socket: None,
+            role_socket: Some(UnixListener::bind(&role_socket).unwrap()),
             socket: Some(UnixListener::bind(&socket).unwrap()),
             system_bus: Some(system_bus.to_owned()),
         };
         let bus = kozo::bus::start(control, entrances).await;
-        Served { running, socket, bus: Some(bus), _folder: folder }
+        Served { running, socket, role_socket, bus: Some(bus), _folder: folder }
     }
 
-    /// With a control socket only.
+    /// With its sockets only.
     async fn alone(system: &TestSystem, name: &str) -> Served {
         Served::start(system, name, NO_BUS).await
     }

@@ -11,8 +11,10 @@
 )]
 
 pub mod client;
+pub mod lingering;
 pub mod log;
 pub mod memory;
+pub mod pulse;
 pub mod roles;
 pub mod transcript;
 

@@ -4,7 +4,7 @@
 //! authenticated, encrypted links. `ARCHITECTURE.md` at the top of the repository has the map. Messages,
 //! configuration and status are in `kozo-core`; the modules here depend on each other in one direction only:
 //!
-//! `class`, `queue` and `rate_limiter` use none of the others · `wire`, `transport` and `role` use those · `roles` uses
+//! `class`, `queue`, `rate_limiter` and `local` use none of the others · `wire`, `transport` and `role` use those · `roles` uses
 //! `role` · `session` uses `wire` and `transport` · `link` uses `wire`, `transport` and `session` · `node` joins them all ·
 //! `service` and the program around it use `node`.
 
@@ -14,6 +14,7 @@ pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod link;
+pub(crate) mod local;
 pub mod log;
 pub mod node;
 pub mod output;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod keys;
+mod lingering;
 mod streams;
 mod transcript;
 

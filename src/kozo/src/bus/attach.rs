@@ -15,8 +15,6 @@ use nix::unistd::{Uid, User};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Chain};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -25,6 +23,7 @@ use super::accounts::{Accounts, Held, Share};
 use super::socket::{self, SocketError, SocketGuard};
 use crate::BoxFuture;
 use crate::config::programs::{Encoding, description};
+use crate::local::{self, Listener, ReadHalf, Stream, WriteHalf};
 use crate::node::{ATTACHED, Node};
 use crate::process::descent;
 use crate::role::conversation::{self, LineBudget, Start};
@@ -48,7 +47,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn listen(
     passed: Option<StdListener>,
     folder: Option<&SocketGuard>,
-) -> Result<UnixListener, SocketError> {
+) -> Result<Listener, SocketError> {
     match (passed, folder) {
         (Some(listener), _) => socket::adopt(listener),
         (None, Some(folder)) => folder.bind(places::ROLE_SOCKET),
@@ -57,19 +56,19 @@ pub(super) fn listen(
 }
 
 /// Takes programs in until aborted. Those that are there already end with the Node.
-pub(super) async fn serve(listener: UnixListener, node: Node, accounts: Arc<Accounts>) {
+pub(super) async fn serve(listener: Listener, node: Node, accounts: Arc<Accounts>) {
     let mut newcomers = tokio::task::JoinSet::new();
     loop {
         while newcomers.try_join_next().is_some() {}
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(problem) => {
                 warn!("the socket of roles cannot accept: {problem}");
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let Ok(creds) = stream.peer_cred() else { continue };
+        let Ok(creds) = stream.peer() else { continue };
         let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else {
             // It may not be read, and is not waited for.
             let why = "this user has as many programs attached as may be: close one of them";
@@ -90,7 +89,7 @@ pub(super) async fn open(
     process: Option<i32>,
     held: Held,
 ) -> io::Result<OwnedFd> {
-    let (stream, theirs) = socket::pair()?;
+    let (stream, theirs) = local::pair()?;
     let by = who(user, process).await;
     tokio::spawn(async move { newcomer(stream, &node, held, by).await });
     Ok(theirs)
@@ -119,27 +118,27 @@ struct Params {
 }
 
 /// Lets a program in that has come to the socket, or tells it why not.
-async fn visitor(stream: UnixStream, node: &Node, held: Held) {
-    let Ok(creds) = stream.peer_cred() else { return };
+async fn visitor(stream: Stream, node: &Node, held: Held) {
+    let Ok(creds) = stream.peer() else { return };
     // Who can open the socket may attach: root, the user of the Node, and of the service the group `kozo`, which its
     // process may have without its user being a member.
     if descent::is_peer_program(&stream) {
         let refused = "a program of a Node cannot attach to one";
         return refuse(&mut stream.into_split().1, Value::Null, refused).await;
     }
-    let by = who(creds.uid(), creds.pid()).await;
+    let by = who(creds.uid(), Some(creds.pid())).await;
     newcomer(stream, node, held, by).await;
 }
 
 /// Lets a program in that says in time who it is. `by` says to people whose it is.
-async fn newcomer(stream: UnixStream, node: &Node, held: Held, by: String) {
+async fn newcomer(stream: Stream, node: &Node, held: Held, by: String) {
     if timeout(HANDSHAKE, introduction(stream, node, held, by)).await.is_err() {
         debug!("a program that was to attach did not say who it is");
     }
 }
 
 /// Lets a program in as what it says that it is, or tells it why not.
-async fn introduction(stream: UnixStream, node: &Node, held: Held, by: String) {
+async fn introduction(stream: Stream, node: &Node, held: Held, by: String) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -205,8 +204,8 @@ async fn who(user: u32, process: Option<i32>) -> String {
 
 /// The Node's side of a program that has attached itself.
 struct AttachedRole {
-    reader: Chain<io::Cursor<Vec<u8>>, OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: Chain<io::Cursor<Vec<u8>>, ReadHalf>,
+    writer: WriteHalf,
     start: Start,
     encoding: Encoding,
     lines: LineBudget,
@@ -224,7 +223,7 @@ impl Role for AttachedRole {
 }
 
 /// Tells a program why it may not attach.
-async fn refuse(writer: &mut OwnedWriteHalf, id: Value, why: &str) {
+async fn refuse(writer: &mut WriteHalf, id: Value, why: &str) {
     // It may be gone.
     let _ = writer.write_all(refusal(&id, why).as_bytes()).await;
 }

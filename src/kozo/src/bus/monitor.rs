@@ -10,14 +10,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use kozo_core::monitored::{Monitored, MonitoredMessage};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use zbus::OwnedVariant;
 
 use super::accounts::Held;
 use super::error::Error;
-use super::socket;
 use crate::interest::Interest;
+use crate::local::{self, ReadHalf, Stream};
 use crate::message::Message;
 use crate::node::Node;
 use crate::role::Inbox;
@@ -40,7 +39,7 @@ pub(super) fn interest(filter: &HashMap<String, OwnedVariant>) -> Result<Interes
 
 /// Opens a view; returns the end to read it from.
 pub(super) fn open(node: &Node, interest: Interest, held: Held) -> io::Result<OwnedFd> {
-    let (stream, theirs) = socket::pair()?;
+    let (stream, theirs) = local::pair()?;
     let view =
         View { inbox: node.monitor(vec![interest]), node: node.clone(), skipped: 0, _held: held };
     tokio::spawn(view.run(stream));
@@ -57,11 +56,11 @@ struct View {
 }
 
 impl View {
-    async fn run(mut self, mut stream: UnixStream) {
-        let (reader, mut writer) = stream.split();
+    async fn run(mut self, stream: Stream) {
+        let (reader, mut writer) = stream.into_split();
         tokio::select! {
             () = self.write(&mut writer) => {}
-            () = until_closed(&reader) => {}
+            () = until_closed(reader) => {}
         }
         let View { inbox, node, .. } = self;
         drop(inbox);
@@ -105,14 +104,7 @@ fn push_line(line: &Monitored, lines: &mut String) {
 }
 
 /// Returns when the client has closed its end. What it writes is discarded.
-async fn until_closed(reader: &tokio::net::unix::ReadHalf<'_>) {
+async fn until_closed(mut reader: ReadHalf) {
     let mut ignored = [0; 1024];
-    while reader.readable().await.is_ok() {
-        match reader.try_read(&mut ignored) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
-    }
+    while reader.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
 }

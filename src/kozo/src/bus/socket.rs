@@ -2,17 +2,15 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 use zbus::Guid;
@@ -22,6 +20,7 @@ use super::accounts::{Accounts, Share};
 use super::gate::{Authenticator, Gate};
 use super::publish::publish;
 use crate::control::Control;
+use crate::local::{Listener, Stream};
 use crate::process::descent;
 use crate::rate_limiter::RateLimiter;
 use kozo_core::places;
@@ -61,7 +60,7 @@ pub(super) struct SocketGuard {
 
 impl SocketGuard {
     /// Makes a socket in the folder.
-    pub(super) fn bind(&self, name: &str) -> Result<UnixListener, SocketError> {
+    pub(super) fn bind(&self, name: &str) -> Result<Listener, SocketError> {
         let path = self.folder.join(name);
         let failed = |source| SocketError::Path { path: path.display().to_string(), source };
         // The daemon that left it there is gone, or it would hold the lock.
@@ -71,7 +70,7 @@ impl SocketGuard {
             }
             _ => {}
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let listener = UnixListener::bind(&path).and_then(Listener::own).map_err(failed)?;
         // As systemd makes it too; the Node looks at who exactly is calling.
         let mode = if self.folder.starts_with(places::SYSTEM) { 0o660 } else { 0o600 };
         fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed)?;
@@ -88,21 +87,13 @@ impl Drop for SocketGuard {
     }
 }
 
-/// Two sockets that are connected: one to be used here, and one to be handed over.
-pub(super) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = StdStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
-}
-
 /// Takes over a socket that listens already, and outlives the daemon.
-pub(super) fn adopt(listener: StdListener) -> Result<UnixListener, SocketError> {
-    listener.set_nonblocking(true).map_err(SocketError::Inherited)?;
-    UnixListener::from_std(listener).map_err(SocketError::Inherited)
+pub(super) fn adopt(listener: UnixListener) -> Result<Listener, SocketError> {
+    Listener::shared(listener).map_err(SocketError::Inherited)
 }
 
 /// Makes the socket of a Node in its own folder.
-pub(super) fn bind(node: &str) -> Result<(UnixListener, Option<SocketGuard>), SocketError> {
+pub(super) fn bind(node: &str) -> Result<(Listener, Option<SocketGuard>), SocketError> {
     let folder = places::own_folder(node).ok_or_else(|| SocketError::Name(node.to_owned()))?;
     let at = |path: &Path| {
         let path = path.display().to_string();
@@ -144,20 +135,20 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
 }
 
 /// Serves the control socket until aborted; its connections end with it.
-pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, accounts: Arc<Accounts>) {
+pub(super) async fn serve(listener: Listener, control: Arc<Control>, accounts: Arc<Accounts>) {
     let mut clients = tokio::task::JoinSet::new();
     let mut limiter = RateLimiter::<()>::default();
     loop {
         while clients.try_join_next().is_some() {}
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(problem) => {
                 warn!("the control socket cannot accept: {problem}");
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let Ok(user) = stream.peer_cred().map(|creds| creds.uid()) else { continue };
+        let Ok(user) = stream.peer().map(|creds| creds.uid()) else { continue };
         if descent::is_peer_program(&stream) {
             if limiter.allow(()).is_some() {
                 warn!("refused a program of a node at the control socket");
@@ -176,7 +167,7 @@ pub(super) async fn serve(listener: UnixListener, control: Arc<Control>, account
 }
 
 async fn client(
-    stream: UnixStream,
+    stream: Stream,
     user: u32,
     control: &Arc<Control>,
     accounts: &Arc<Accounts>,

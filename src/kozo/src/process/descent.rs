@@ -10,7 +10,7 @@
 //! has the number now must be the same user's; and in the service, all of that user's are in the control group of a Node.
 
 use std::fs;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
@@ -48,12 +48,11 @@ pub fn is_program(user: u32, pid: i32, pidfd: Option<BorrowedFd<'_>>) -> bool {
 }
 
 /// The same for who is at the other end of a Unix socket.
-pub fn is_peer_program(socket: &tokio::net::UnixStream) -> bool {
-    let Ok(creds) = socket.peer_cred() else { return true };
+pub fn is_peer_program(socket: &impl AsFd) -> bool {
+    let Ok(creds) = getsockopt(socket, sockopt::PeerCredentials) else { return true };
     // Linux before 6.5 has none.
     let pidfd = getsockopt(socket, sockopt::PeerPidfd).ok();
-    let pid = creds.pid().unwrap_or_default();
-    is_program(creds.uid(), pid, pidfd.as_ref().map(std::os::fd::AsFd::as_fd))
+    is_program(creds.uid(), creds.pid(), pidfd.as_ref().map(AsFd::as_fd))
 }
 
 /// Whether a process descends from another one of the same user. One that has gone might.
@@ -143,13 +142,13 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_peer_is_looked_up_by_its_process() {
-        let (one, _other) = tokio::net::UnixStream::pair().unwrap();
+    #[test]
+    fn a_peer_is_looked_up_by_its_process() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(!is_peer_program(&one), "this process itself");
         let pidfd = getsockopt(&one, sockopt::PeerPidfd).ok();
         if let Some(pidfd) = pidfd {
-            let number = number_of(std::os::fd::AsFd::as_fd(&pidfd));
+            let number = number_of(pidfd.as_fd());
             assert_eq!(number, Some(std::process::id()));
         }
     }

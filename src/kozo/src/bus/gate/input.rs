@@ -1,15 +1,18 @@
 //! Bytes from a Unix socket, without the file descriptors that others may have put in.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
+use tokio::io::ReadBuf;
 use tokio::time::timeout;
 use zbus::connection::socket::ReadHalf;
 use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
+
+use crate::local::Stream;
 
 /// What is skipped is read in pieces of this size.
 const PIECE: usize = 16 * 1024;
@@ -17,7 +20,7 @@ const PIECE: usize = 16 * 1024;
 /// The half of a socket that is read.
 #[derive(Debug)]
 pub(super) struct Input {
-    pub(super) socket: Arc<UnixStream>,
+    pub(super) socket: Arc<Stream>,
     /// How long the rest of a message may keep us waiting; for ever if none.
     pub(super) patience: Option<Duration>,
     /// Bytes that were read before their turn.
@@ -40,16 +43,11 @@ impl Input {
             }
             return Ok(length);
         }
-        loop {
-            // A client that never stops writing must not keep the loop.
-            tokio::task::coop::consume_budget().await;
-            self.socket.readable().await?;
-            // Descriptors that came with the bytes are closed by the kernel: nothing here takes any.
-            match self.socket.try_read(buffer) {
-                Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                done => return done,
-            }
+        let mut space = ReadBuf::new(buffer);
+        poll_fn(|context| self.socket.poll_receive(context, &mut space, drop)).await?;
+        match space.filled().len() {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
         }
     }
 
@@ -93,12 +91,11 @@ impl ReadHalf for Input {
 }
 
 /// Who is at the other end.
-pub(super) fn credentials(socket: &UnixStream) -> io::Result<ConnectionCredentials> {
-    let creds = socket.peer_cred()?;
+pub(super) fn credentials(socket: &Stream) -> io::Result<ConnectionCredentials> {
+    let creds = socket.peer()?;
     let known = ConnectionCredentials::default().set_unix_user_id(creds.uid());
-    let pid = creds.pid().and_then(|pid| u32::try_from(pid).ok());
-    Ok(match pid {
-        Some(pid) => known.set_process_id(pid),
-        None => known,
+    Ok(match u32::try_from(creds.pid()) {
+        Ok(pid) => known.set_process_id(pid),
+        Err(_) => known,
     })
 }

@@ -15,11 +15,10 @@ mod output;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::debug;
 use zbus::address::Transport;
@@ -40,6 +39,7 @@ use output::Output;
 use super::access::Action;
 use super::accounts::{Accounts, Held, Share};
 use super::error::Error;
+use crate::local::Stream;
 use crate::message::MAX_MESSAGE;
 
 /// Most bytes of a call whose caller may not send Messages.
@@ -69,7 +69,7 @@ pub(super) struct Gate {
 impl Gate {
     /// In front of this socket. Also returns the refusals to be sent on the connection that is made of it.
     pub(super) fn new(
-        socket: UnixStream,
+        socket: Stream,
         authenticator: Authenticator,
         accounts: &Arc<Accounts>,
     ) -> (Gate, mpsc::Receiver<Message>) {
@@ -118,9 +118,8 @@ pub(super) async fn connect(
         _ => return Err(zbus::Error::Unsupported),
     };
     // The other end is on this machine, and takes it at once or has too many waiting.
-    let socket = StdStream::connect_addr(&address)?;
-    socket.set_nonblocking(true)?;
-    let (gate, to_send) = Gate::new(UnixStream::from_std(socket)?, authenticator, accounts);
+    let socket = Stream::of(UnixStream::connect_addr(&address)?)?;
+    let (gate, to_send) = Gate::new(socket, authenticator, accounts);
     Ok((Builder::socket(gate), to_send))
 }
 
@@ -194,7 +193,7 @@ impl Reader {
             let sender = sender.filter(|_| !self.authenticator.is_of_one());
             let verdict = match head.is_call {
                 _ if head.is_unreadable => Verdict::Skip,
-                // They are closed already, and zbus would miss them.
+                // They are dropped already, and zbus would miss them.
                 true if has_descriptors => Verdict::Refuse(Error::InvalidArgument(
                     "a file descriptor cannot be sent".to_owned(),
                 )),
@@ -274,7 +273,7 @@ impl ReadHalf for Reader {
     }
 
     fn can_pass_unix_fd(&self) -> bool {
-        // Descriptors go out, and what comes in is closed unseen: D-Bus knows only both or none.
+        // Descriptors go out, and those that come in are dropped unseen: D-Bus knows only both or none.
         true
     }
 

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, sendmsg, shutdown};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::timeout;
 use zbus::connection::socket::WriteHalf;
 use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
 
 use super::input::credentials;
+use crate::local::{Descriptor, Stream};
 
 /// The half of a socket that is written.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) socket: Arc<UnixStream>,
+    pub(super) socket: Arc<Stream>,
     /// How long the other end may leave everything unread before it is given up; for ever if none.
     pub(super) patience: Option<Duration>,
 }
 
 impl Output {
-    async fn writable(&self) -> io::Result<()> {
+    async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, Descriptor>> {
         let Some(patience) = self.patience else { return self.socket.writable().await };
         match timeout(patience, self.socket.writable()).await {
             Ok(ready) => ready,
@@ -42,16 +42,16 @@ impl WriteHalf for Output {
     async fn sendmsg(&mut self, buffer: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
         let fds: Vec<RawFd> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         loop {
-            self.writable().await?;
-            let send = || {
+            let mut guard = self.writable().await?;
+            let send = |socket: &AsyncFd<Descriptor>| {
                 let rights = [ControlMessage::ScmRights(&fds)];
                 let rights = if fds.is_empty() { &[][..] } else { &rights[..] };
-                let (to, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
+                let (to, flags) =
+                    (socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
                 Ok(sendmsg::<()>(to, &[IoSlice::new(buffer)], rights, flags, None)?)
             };
-            match self.socket.try_io(Interest::WRITABLE, send) {
-                Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
+            if let Ok(done) = guard.try_io(send) {
+                return done;
             }
         }
     }

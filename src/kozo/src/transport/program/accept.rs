@@ -11,11 +11,11 @@ use std::time::Duration;
 use kozo_core::pauses::Pauses;
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::shared::Shared;
+use crate::local::Listener;
 use crate::transport::Connection;
 
 /// Pauses after failed accepts, for instance when there are no file descriptors left.
@@ -26,7 +26,7 @@ const BACKLOG: i32 = 128;
 
 /// The socket. Dropped, its file is gone, unless another has taken its place.
 pub(super) struct AcceptSocket {
-    listener: UnixListener,
+    listener: Listener,
     path: PathBuf,
     /// Which file it is: device and number.
     file: (u64, u64),
@@ -44,8 +44,7 @@ impl AcceptSocket {
         fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
         socket.bind(&SockAddr::unix(path)?)?;
         socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(OwnedFd::from(socket).into())?;
+        let listener = Listener::own(OwnedFd::from(socket).into())?;
         Ok(AcceptSocket { listener, path: path.to_owned(), file: file(path)? })
     }
 
@@ -54,7 +53,7 @@ impl AcceptSocket {
         let mut pauses = PAUSES;
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     pauses.reset();
                     let address = shared.setup.name.clone();
                     shared.deliver(Connection { stream: Box::new(stream), address, peer: None });

@@ -1,18 +1,14 @@
 //! What a program sends over a Unix socket: bytes, and with them file descriptors (`SCM_RIGHTS`).
 
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use rustix::cmsg_space;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::handed::Descriptor;
+use crate::local::{Descriptor, ReadHalf};
 
 /// Descriptors that may have come and not been taken.
 pub(super) const MOST: usize = 16;
@@ -64,78 +60,46 @@ fn too_many() -> io::Error {
 }
 
 /// The bytes that come over a Unix socket.
-pub(super) struct Receiver<S> {
-    socket: S,
+pub(super) struct Receiver {
+    socket: ReadHalf,
     descriptors: Descriptors,
 }
 
-impl<S: AsRef<UnixStream>> Receiver<S> {
+impl Receiver {
     /// Of a socket, and the descriptors that come with them.
-    pub(super) fn new(socket: S) -> (Receiver<S>, Descriptors) {
+    pub(super) fn new(socket: ReadHalf) -> (Receiver, Descriptors) {
         let descriptors = Descriptors::default();
         (Receiver { socket, descriptors: descriptors.clone() }, descriptors)
     }
 }
 
-impl<S: AsRef<UnixStream> + Unpin> AsyncRead for Receiver<S> {
+impl AsyncRead for Receiver {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let socket = self.socket.as_ref();
-        loop {
-            ready!(socket.poll_read_ready(context))?;
-            let space = buffer.initialize_unfilled();
-            match socket.try_io(Interest::READABLE, || receive(socket, space)) {
-                Ok((bytes, descriptors)) => {
-                    buffer.advance(bytes);
-                    return Poll::Ready(self.descriptors.put(bytes, descriptors));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let (before, mut come) = (buffer.filled().len(), Vec::new());
+        ready!(self.socket.poll_receive(context, buffer, |descriptor| come.push(descriptor)))?;
+        Poll::Ready(self.descriptors.put(buffer.filled().len() - before, come))
     }
-}
-
-fn receive(socket: &UnixStream, space: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
-    let mut control = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
-    let mut control = RecvAncillaryBuffer::new(&mut control);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = recvmsg(socket, &mut [IoSliceMut::new(space)], &mut control, flags)?;
-    let mut descriptors = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights.map(Descriptor::from));
-        }
-    }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(too_many());
-    }
-    Ok((received.bytes, descriptors))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::io::IoSlice;
-    use std::os::fd::AsFd as _;
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsFd as _, OwnedFd};
 
+    use rustix::cmsg_space;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
+    use crate::local;
 
-    struct Socket(UnixStream);
-
-    impl AsRef<UnixStream> for Socket {
-        fn as_ref(&self) -> &UnixStream {
-            &self.0
-        }
-    }
-
-    fn send(socket: &UnixStream, bytes: &[u8], count: usize) {
+    fn send(socket: &OwnedFd, bytes: &[u8], count: usize) {
         let null = std::fs::File::open("/dev/null").unwrap();
         let all = vec![null.as_fd(); count];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(64))];
@@ -148,8 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_descriptor_belongs_to_no_line_that_came_before_it() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (mut receiver, descriptors) = Receiver::new(Socket(ours));
+        let (ours, theirs) = local::pair().unwrap();
+        let (mut receiver, descriptors) = Receiver::new(ours.into_split().0);
         send(&theirs, b"one\n", 0);
         let mut buffer = [0; 64];
         assert_eq!(receiver.read(&mut buffer).await.unwrap(), 4);
@@ -166,8 +130,8 @@ mod tests {
     #[tokio::test]
     async fn too_many_descriptors_are_an_error_at_once_or_one_by_one() {
         for counts in [vec![1; MOST + 1], vec![MOST + 1], vec![64]] {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            let (mut receiver, descriptors) = Receiver::new(Socket(ours));
+            let (ours, theirs) = local::pair().unwrap();
+            let (mut receiver, descriptors) = Receiver::new(ours.into_split().0);
             let mut results = Vec::new();
             for count in &counts {
                 send(&theirs, b"x", *count);

@@ -2,13 +2,12 @@
 //!
 //! A [`ProgramTransport`] has one process, from the first time that it is used on. [`supervision`] starts it, again and again
 //! with pauses; [`session`] is one run of it: what the Node asks ([`requests`]), what the program says ([`reading`]), with the
-//! descriptors that come with that ([`descriptors`]). Streams are handed over as sockets ([`socket`], [`handed`]), come in over a socket of
+//! descriptors that come with that ([`descriptors`]). Streams are handed over as sockets ([`socket`]), come in over a socket of
 //! the Node ([`accept`]), or are made by a command ([`proxy`]); the Node reads and writes them itself, so they go on when the
 //! program ends.
 
 mod accept;
 mod descriptors;
-mod handed;
 mod keys;
 mod proxy;
 mod reading;

@@ -7,14 +7,12 @@ use std::process::Stdio;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::descriptors::Receiver;
-use super::handed::Descriptor;
 use super::requests::{Described, ProxyCommand};
-use super::session::pair;
 use super::shared::Shared;
+use crate::local::{self, Descriptor, Stream};
 use crate::process::{Launch, Limits, Process};
 use crate::transport::Connection;
 
@@ -31,7 +29,7 @@ pub(super) async fn connect(
         limits: Limits { memory: setup.memory_limit, ..Limits::default() },
         ..Launch::of(words.into_iter().map(OsString::from))
     };
-    let (ours, theirs) = pair()?;
+    let (ours, theirs) = local::pair()?;
     let process = shared
         .knowledge()
         .launcher
@@ -47,8 +45,9 @@ pub(super) async fn connect(
 }
 
 /// The descriptor that the command sends. What else it has to do it may do then, but not for long.
-async fn receive(socket: UnixStream, mut process: Process) -> io::Result<Descriptor> {
-    let (mut receiver, descriptors) = Receiver::new(Socket(socket));
+async fn receive(socket: Stream, mut process: Process) -> io::Result<Descriptor> {
+    let (reader, _writer) = socket.into_split();
+    let (mut receiver, descriptors) = Receiver::new(reader);
     let mut bytes = [0; 64];
     while receiver.read(&mut bytes).await? > 0 {
         if let Some(descriptor) = descriptors.take(u64::MAX) {
@@ -59,14 +58,6 @@ async fn receive(socket: UnixStream, mut process: Process) -> io::Result<Descrip
     let exit = process.stop().await;
     let problem = exit.as_failure(&process.last_line());
     Err(io::Error::other(format!("it has sent no descriptor: {problem}")))
-}
-
-struct Socket(UnixStream);
-
-impl AsRef<UnixStream> for Socket {
-    fn as_ref(&self) -> &UnixStream {
-        &self.0
-    }
 }
 
 /// Lets the command run as long as what is given is there, and a little longer.
@@ -85,7 +76,7 @@ fn run(mut process: Process) -> oneshot::Sender<()> {
 
 /// A stream that a command carries.
 struct Proxied {
-    stream: UnixStream,
+    stream: Stream,
     /// Dropped with the stream, which ends the command.
     _running: oneshot::Sender<()>,
 }

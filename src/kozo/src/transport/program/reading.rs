@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use rmpv::Value;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::descriptors::{Descriptors, Receiver};
-use super::handed::Descriptor;
 use super::keys;
 use super::requests::{Answer, Connected, Described, ProxyCommand, Refusal, Requests, Waiting};
 use super::shared::{Shared, shown};
+use crate::local::{Descriptor, ReadHalf};
 use crate::process::Owner;
 use crate::rpc::journal::{self, Journal};
 use crate::rpc::output::object;
@@ -37,7 +36,7 @@ pub(super) struct Reading<'s> {
     requests: &'s Requests,
     lines: mpsc::Sender<Vec<u8>>,
     to_sign: mpsc::Sender<keys::Request>,
-    input: Input<Receiver<OwnedReadHalf>>,
+    input: Input<Receiver>,
     descriptors: Descriptors,
     journal: Journal,
 }
@@ -48,7 +47,7 @@ impl<'s> Reading<'s> {
         requests: &'s Requests,
         lines: mpsc::Sender<Vec<u8>>,
         to_sign: mpsc::Sender<keys::Request>,
-        socket: OwnedReadHalf,
+        socket: ReadHalf,
     ) -> Reading<'s> {
         let (receiver, descriptors) = Receiver::new(socket);
         let journal = Journal::new(Owner::Transport(shared.setup.name.as_str().into()));

@@ -10,7 +10,7 @@ use rmpv::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::handed::Descriptor;
+use crate::local::Descriptor;
 use crate::rpc::Encoding;
 use crate::rpc::output::object;
 

@@ -1,8 +1,6 @@
 //! One run of the program: from its start to its end.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
@@ -10,8 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,6 +19,7 @@ use super::reading::Reading;
 use super::requests::{LINES, Requests};
 use super::shared::Shared;
 use super::{Knowledge, PROTOCOL, Setup};
+use crate::local::{self, WriteHalf};
 use crate::process::{Exit, Launch, Limits, Process};
 use crate::rpc::Encoding;
 use crate::rpc::output::object;
@@ -72,7 +69,8 @@ pub(super) async fn run(
             .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
         tasks.spawn(socket.accept(Arc::clone(shared)));
     }
-    let (channel, theirs) = pair().map_err(|error| format!("there is no channel: {error}"))?;
+    let (channel, theirs) =
+        local::pair().map_err(|error| format!("there is no channel: {error}"))?;
     let mut process = knowledge
         .launcher
         .start(&launch(setup, accept.as_deref()), Stdio::from(theirs), Stdio::null())
@@ -163,7 +161,7 @@ async fn begin(shared: &Shared, requests: &Arc<Requests>) -> Result<(), String> 
 
 /// Writes what there is to say to the program, until that is the last.
 async fn write(
-    mut output: OwnedWriteHalf,
+    mut output: WriteHalf,
     mut lines: mpsc::Receiver<Vec<u8>>,
     mut is_last: oneshot::Receiver<Last>,
 ) -> io::Result<()> {
@@ -207,11 +205,4 @@ fn launch(setup: &Setup, accept: Option<&Path>) -> Launch {
         channel: true,
         ..Launch::of(setup.command.iter().cloned())
     }
-}
-
-/// Two sockets that are connected: one for here, and one to be handed over.
-pub(super) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = StdStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
 }

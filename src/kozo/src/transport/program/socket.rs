@@ -5,11 +5,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::handed::{Descriptor, HandedStream};
+use crate::local::{BLUETOOTH, Descriptor, Stream};
 use crate::transport::{BoxStream, tcp};
-
-/// Families of sockets beside those that `socket2` names.
-const BLUETOOTH: i32 = nix::libc::AF_BLUETOOTH;
 
 /// A stream that a program has handed over.
 pub(super) struct Handed {
@@ -43,7 +40,7 @@ pub(super) fn stream(descriptor: Descriptor) -> io::Result<Handed> {
     let address = peer
         .as_socket()
         .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
-    Ok(Handed { stream: Box::new(HandedStream::new(descriptor)?), address })
+    Ok(Handed { stream: Box::new(Stream::handed(descriptor)?), address })
 }
 
 #[cfg(test)]
