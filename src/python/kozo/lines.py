@@ -31,6 +31,11 @@ _LONGEST_TEXT = 64 * 1024
 KINDS = ("event", "order", "log", "reply")
 
 
+def _as_list(whole: bytes) -> bytes:
+    # One list is read much faster than its items one by one. In JSON no newline is inside of a text.
+    return b"[%b]" % whole[:-1].replace(b"\n", b",")
+
+
 def _standard() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
     import json
 
@@ -47,8 +52,7 @@ def _standard() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes
         return "".join(chunks(value, 0)).encode()
 
     def load_lines(data: bytes) -> list[Line]:
-        # One list is read much faster than its items one by one. In JSON no newline is inside of a text.
-        lines: list[Line] = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        lines: list[Line] = json.loads(_as_list(data))
         return lines
 
     return load_lines, dump
@@ -58,7 +62,7 @@ def _orjson() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]
     import orjson
 
     def load_lines(data: bytes) -> list[Line]:
-        lines: list[Line] = orjson.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        lines: list[Line] = orjson.loads(_as_list(data))
         return lines
 
     return load_lines, orjson.dumps
