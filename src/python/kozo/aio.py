@@ -60,7 +60,7 @@ async def attach(
 
 
 class Node:
-    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop."""
+    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop. Close it."""
 
     def __init__(
         self, node: str | None, patience: float, details: dict[str, Any], attached: attaching.Attached
@@ -254,6 +254,10 @@ class Receiver:
         if message is None:
             raise StopAsyncIteration
         return message
+
+    def __repr__(self) -> str:
+        """Show what it receives."""
+        return f"<Receiver of {self._queue}>"
 
     async def close(self) -> None:
         """End the interest; iterations end once what came before is taken."""

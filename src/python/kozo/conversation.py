@@ -7,12 +7,14 @@ program that waits for nothing costs nothing.
 
 from __future__ import annotations
 
+import sys
 import threading
 from binascii import b2a_base64
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import DisconnectedError, RefusedError
+from .errors import DisconnectedError, KozoError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
 from .reading import Reader
 from .values import unpack_text, with_bytes
@@ -108,7 +110,8 @@ class Conversation:
         self._reader = Reader(speaker or self, cutter)
         self._sender = Sender()
         self._changed = threading.Condition(threading.Lock())
-        self._is_reading = False
+        # The thread that reads; 0 if none does.
+        self._reading = 0
         self._is_closing = False
         self._answers: dict[int, Line | None] = {}
         self._number = 0
@@ -178,7 +181,8 @@ class Conversation:
 
     def _farewell(self, error: Exception) -> str:
         # The Node may have said why it does not read any more.
-        self.wait(lambda: self.ended is not None, 1.0)
+        with suppress(KozoError):
+            self.wait(lambda: self.ended is not None, 1.0)
         return self.ended or f"the Node reads no more: {error}"
 
     # What the Node answers.
@@ -230,33 +234,42 @@ class Conversation:
 
         Raises:
             DisconnectedError: The conversation has ended, and it is not there.
+            KozoError: It is called while this thread delivers what it has read, so nothing more can come.
         """
+        me = threading.get_ident()
+        if self._reading == me:
+            raise KozoError("isInterestedIn cannot wait for the Node, of which nothing is read until it returns")
         deadline = None if timeout is None else monotonic() + timeout
         has_read = False
         while True:
-            with self._changed:
-                while not is_there():
-                    if self.ended is not None:
-                        raise DisconnectedError(self.ended)
-                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
-                    # What has come already is read, however late it is.
-                    if left == 0 and (has_read or self._is_reading):
-                        return False
-                    if not self._is_reading:
-                        break
-                    self._changed.wait(left)
-                else:
-                    return True
-                self._is_reading = True
+            # Ctrl-C may come between any two steps.
             try:
+                with self._changed:
+                    while not is_there():
+                        if self.ended is not None:
+                            raise DisconnectedError(self.ended)
+                        left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
+                        # What has come already is read, however late it is.
+                        if left == 0 and (has_read or self._reading):
+                            return False
+                        if not self._reading:
+                            break
+                        self._changed.wait(left)
+                    else:
+                        return True
+                    self._reading = me
                 self._read(left)
             finally:
-                with self._changed:
-                    self._is_reading = False
-                    self._changed.notify_all()
-                    if self._is_closing:
-                        self._stream.close()
+                if self._reading == me:
+                    self._end_reading()
             has_read = True
+
+    def _end_reading(self) -> None:
+        self._reading = 0
+        with self._changed:
+            self._changed.notify_all()
+            if self._is_closing and not self._reading:
+                self._stream.close()
 
     def _read(self, timeout: float | None) -> None:
         try:
@@ -289,8 +302,14 @@ class Conversation:
             self.ended = self.ended or why
             self._is_closing = True
             self._changed.notify_all()
-            if self._is_reading:
+            if self._reading:
                 # Who reads closes it: a number of a file may not be another file's while it is read.
                 self._stream.interrupt()
             else:
                 self._stream.close()
+
+    def __del__(self) -> None:
+        """End one that the program has forgotten: else the Node would keep Messages for it."""
+        # Threads that hold locks are gone when the interpreter ends.
+        if not sys.is_finalizing():
+            self.close()

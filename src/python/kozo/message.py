@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 #: Messages that a queue keeps for a program that does not take them; then the oldest are dropped.
 MOST_WAITING = 100_000
-
+#: Characters that are shown of the data of a Message.
+_LONGEST_SHOWN = 1000
 
 #: Patterns of `kind`, `type`, `channel`, `role` and `node`, of which some may be missing.
 Pattern = dict[str, str]
@@ -68,7 +69,10 @@ class Message:
     def __repr__(self) -> str:
         """Show what it is about."""
         channel = "" if self.channel is None else f" channel={self.channel!r}"
-        return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
+        data = repr(self.data)
+        if len(data) > _LONGEST_SHOWN:
+            data = f"{data[:_LONGEST_SHOWN]}…"
+        return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {data}>"
 
 
 def message_class(speaker: Conversation | Node | aio.Node) -> type[Message]:
@@ -101,6 +105,11 @@ class Queue:
     def is_ready(self) -> bool:
         """Tell whether there is something to learn."""
         return bool(self.messages) or self.is_closed
+
+    def __str__(self) -> str:
+        """Show what it takes, and what waits."""
+        words = "".join(f" {name}={text!r}" for name, text in self.pattern.items()) or " everything"
+        return f"{words[1:]}, {'closed' if self.is_closed else f'{len(self.messages)} waiting'}"
 
 
 def matcher(patterns: Iterable[Pattern]) -> Callable[[Message], bool]:

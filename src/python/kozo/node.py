@@ -28,7 +28,8 @@ T = TypeVar("T")
 class Node:
     """A Node that this program takes part in, as a Role of it.
 
-    All threads may use it. It ends with `close()`, with a `with` block, or with the program.
+    All threads may use it. It ends with `close()`, with a `with` block, with the program, or some time after the program has
+    forgotten it, its receivers and its Messages.
 
     >>> with kozo.attach(name="porter") as node:
     ...     node.send("event", "door", data={"open": True})
@@ -358,6 +359,10 @@ class Receiver:
         if message is None:
             raise StopIteration
         return message
+
+    def __repr__(self) -> str:
+        """Show what it receives."""
+        return f"<Receiver of {self._queue}>"
 
     def close(self) -> None:
         """End the interest; iterations end once what came before is taken."""

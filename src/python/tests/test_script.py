@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -92,6 +93,23 @@ def test_nonsense_is_refused_here(clock: Any) -> None:
         with pytest.raises(kozo.RefusedError, match="the most is 16 MiB"):
             node.send("event", "large", "x" * (23 << 20))
         assert node.send("event", "small", confirm=True)
+
+
+def test_one_that_is_forgotten_detaches(clock: Any) -> None:
+    node = kozo.attach(name="porter")
+    doors = node.receive("event", "door")
+    # A flood has a thread that writes.
+    for number in range(1000):
+        node.send("event", "window", number)
+    assert node.send("event", "door", confirm=True)
+    message = next(doors)
+    del node
+    gc.collect()
+    message.reply()
+    del doors, message
+    gc.collect()
+    clock.log.wait_for("detached", "porter")
+    until("its thread ends", lambda: "kozo-writer" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_threads_receive_what_each_wants(clock: Any) -> None:

@@ -19,7 +19,16 @@ SOURCE = pathlib.Path(__file__).parent.parent
 
 def pip(*arguments: str | pathlib.Path) -> None:
     """Run pip, without a network."""
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments, "--no-deps", "--no-index"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        *arguments,
+        "--no-deps",
+        "--no-index",
+    ]
     subprocess.run(command, check=True, timeout=120)
 
 
@@ -57,8 +66,8 @@ def test_a_role_of_six_lines_runs_from_it(clock: Any, python: pathlib.Path, tmp_
     doorbell = tmp_path / "doorbell.py"
     doorbell.write_text(blocks()[1])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with kozo.attach() as node, node.receive("event", "rung") as rung:
-        with running([python, doorbell], env=environment, cwd=tmp_path):
-            clock.kozoctl("wait", "role=doorbell:running", "--timeout", "30s")
-            node.send("order", "ring", channel="front")
-            assert next(rung).channel == "front"
+    by_hand = running([python, doorbell], env=environment, cwd=tmp_path)
+    with kozo.attach() as node, node.receive("event", "rung") as rung, by_hand:
+        clock.kozoctl("wait", "role=doorbell:running", "--timeout", "30s")
+        node.send("order", "ring", channel="front")
+        assert next(rung).channel == "front"
