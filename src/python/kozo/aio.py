@@ -313,7 +313,8 @@ class _Talk(asyncio.Protocol):
         self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
-        for part in self._reader.read(data):
+        whole = self._reader.cut(data)
+        for part in self._reader.read(whole) if whole else ():
             if isinstance(part, list):
                 self._deliver(part)
             else:

@@ -108,8 +108,12 @@ class Conversation:
         self._deliver, self._notice = deliver, notice
         # The Messages that come here reply here.
         self._reader = Reader(speaker or self, cutter)
+        # Lines that have come.
+        self._unread = b""
         self._sender = Sender()
-        self._changed = threading.Condition(threading.Lock())
+        # Ctrl-C cannot come between taking this and the block that lets go of it, unlike with a Condition.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         # The thread that reads; 0 if none does.
         self._reading = 0
         self._is_closing = False
@@ -188,7 +192,7 @@ class Conversation:
     # What the Node answers.
 
     def _expect(self) -> int:
-        with self._changed:
+        with self._lock:
             self._number += 1
             self._answers[self._number] = None
             return self._number
@@ -242,9 +246,9 @@ class Conversation:
         deadline = None if timeout is None else monotonic() + timeout
         has_read = False
         while True:
-            # Ctrl-C may come between any two steps.
+            # Ctrl-C may come wherever something is called.
             try:
-                with self._changed:
+                with self._lock:
                     while not is_there():
                         if self.ended is not None:
                             raise DisconnectedError(self.ended)
@@ -261,28 +265,34 @@ class Conversation:
                 self._read(left)
             finally:
                 if self._reading == me:
-                    self._end_reading()
+                    with self._lock:
+                        self._reading = 0
+                        self._changed.notify_all()
+                        if self._is_closing:
+                            self._stream.close()
             has_read = True
 
-    def _end_reading(self) -> None:
-        self._reading = 0
-        with self._changed:
-            self._changed.notify_all()
-            if self._is_closing and not self._reading:
-                self._stream.close()
-
     def _read(self, timeout: float | None) -> None:
+        if not self._unread:
+            self._wait_for_lines(timeout)
+        if self._unread:
+            # Ctrl-C meanwhile leaves them to the next one who reads.
+            parts = self._reader.read(self._unread)
+            self._unread = b""
+            for part in parts:
+                if isinstance(part, list):
+                    self._deliver(part)
+                else:
+                    self._heed(part)
+
+    def _wait_for_lines(self, timeout: float | None) -> None:
         try:
             data = self._stream.read(timeout)
         except (OSError, ValueError) as error:
             data = b""
             self.ended = self.ended or f"the Node has gone: {error}"
         if data:
-            for part in self._reader.read(data):
-                if isinstance(part, list):
-                    self._deliver(part)
-                else:
-                    self._heed(part)
+            self._unread = self._reader.cut(data)
         elif data is not None:
             self.ended = self.ended or "the Node has closed the connection"
 
@@ -298,7 +308,7 @@ class Conversation:
 
     def close(self, why: str = "it is closed") -> None:
         """End the conversation, also for those who wait in other threads."""
-        with self._changed:
+        with self._lock:
             self.ended = self.ended or why
             self._is_closing = True
             self._changed.notify_all()
