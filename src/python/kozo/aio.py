@@ -18,12 +18,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import attaching
-from .conversation import LARGE, PATIENCE, Sent, sent
+from .conversation import LARGE, PATIENCE
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
 from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .reading import Reader
+from .sent import Sent, sent
 from .stream import GATHERED
 
 if TYPE_CHECKING:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from . import places
 from .errors import DisconnectedError, KozoError, RefusedError
 from .lines import Cutter, codec, request
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
     from .lines import Line
 

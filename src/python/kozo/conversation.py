@@ -12,19 +12,21 @@ import threading
 from binascii import b2a_base64
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DisconnectedError, KozoError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
 from .reading import Reader
 from .values import unpack_text, with_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from .lines import Cutter, Line
     from .message import Message, Pattern
     from .node import Node
+    from .sent import Sent
     from .stream import Stream
 
 #: Seconds that the Node may take for an answer.
@@ -35,57 +37,19 @@ LONGEST_WAIT = 86_400.0
 LARGE = 64 * 1024
 
 
-class Sent(NamedTuple):
-    """What became of a Message.
-
-    >>> node = kozo.attach()
-    >>> node.send("event", "door", data={"open": True}, confirm=True).unreachable
-    0
-    >>> node.close()
-    """
-
-    #: Its number in this run of the Node.
-    sequence: int
-    #: For how many Roles of this Node it was queued.
-    roles: int
-    #: For how many Peers it was queued.
-    peers: int
-    #: How many Peers want it and cannot be reached.
-    unreachable: int
-
-
-def sent(answer: dict[str, Any]) -> Sent:
-    """Read what the Node answers to a Message."""
-    return Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
-
-
-class Start(NamedTuple):
+class Start:
     """What the Node says first."""
 
-    node: str
-    role: str
-    type: str
-    options: dict[str, Any]
-    stored: Any
-    features: list[str]
-    #: All of it, with what later versions add.
-    said: dict[str, Any]
-
-
-def read_start(params: dict[str, Any]) -> Start:
-    """Read what `start` says."""
-    stored = with_bytes(params.get("stored"))
-    if "storedMsgpack" in params:
-        stored = unpack_text(params["storedMsgpack"])
-    return Start(
-        params["node"],
-        params["role"],
-        params["type"],
-        params.get("options") or {},
-        stored,
-        params.get("features") or [],
-        params,
-    )
+    def __init__(self, params: dict[str, Any]) -> None:
+        """Read what `start` says."""
+        self.node: str = params["node"]
+        self.role: str = params["role"]
+        self.options: dict[str, Any] = params.get("options") or {}
+        self.stored: Any = with_bytes(params.get("stored"))
+        if "storedMsgpack" in params:
+            self.stored = unpack_text(params["storedMsgpack"])
+        #: All of it, with what later versions add.
+        self.said = params
 
 
 class Conversation:
@@ -140,7 +104,11 @@ class Conversation:
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
         answer = self._ask(number, line)
-        return sent(answer) if confirm else None
+        if not confirm:
+            return None
+        from .sent import sent
+
+        return sent(answer)
 
     def interest(self, patterns: Sequence[Pattern]) -> None:
         """Say which Messages are wanted from now on."""

@@ -7,13 +7,14 @@ The standard library does the JSON, and `msgspec` or `orjson`, where one of them
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from .errors import KozoError, RefusedError
 from .values import UnsendableError, is_plain, pack_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     Line = dict[str, Any]
 
@@ -71,7 +72,7 @@ def _orjson() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]
 def _msgspec() -> tuple[Callable[[bytes], list[Line]], Callable[[object], bytes]]:
     import msgspec
 
-    decoder = msgspec.json.Decoder(dict[str, Any])
+    decoder = msgspec.json.Decoder(dict)
     return decoder.decode_lines, msgspec.json.Encoder().encode
 
 

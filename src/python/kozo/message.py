@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any, ClassVar
 
     from . import aio
     from .conversation import Conversation
@@ -55,10 +56,14 @@ class Message:
     type: str
     #: What it is about, more closely; None if it has no channel.
     channel: str | None
-    #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
-    data: Any
+    # msgspec would look for these words of `typing`, which is imported only where types are checked.
+    if TYPE_CHECKING:
+        #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
+        data: Any
 
-    _speaker: ClassVar[Any] = None
+        _speaker: ClassVar[Any]
+    else:
+        _speaker = None
 
     def reply(self, data: object = None, *, type: str | None = None) -> Any:
         """Send a Reply to it: of the same type and channel, unless another type is given. With `kozo.aio` this is awaited."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .lines import Cutter, codec, is_all_said
 from .message import Message, message_class
 from .values import unpack_text, with_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from . import aio
     from .conversation import Conversation

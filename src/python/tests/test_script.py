@@ -379,7 +379,8 @@ def test_a_wait_may_be_long(clock: Any, timeout: float) -> None:
 def test_a_role_that_is_stopped_ends(clock: Any) -> None:
     node = kozo.attach(name="porter")
     ended: list[list[kozo.Message]] = []
-    thread = threading.Thread(target=lambda: ended.append(list(node.receive("event"))))
+    events = node.receive("event")
+    thread = threading.Thread(target=lambda: ended.append(list(events)))
     thread.start()
     stop_role(clock, "porter")
     thread.join(30)
