@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .classic import (
         Role as Role,
     )
-    from .conversation import Sent as Sent
     from .errors import (
         DisconnectedError as DisconnectedError,
     )
@@ -99,6 +98,7 @@ if TYPE_CHECKING:
     from .role import (
         when as when,
     )
+    from .sent import Sent as Sent
     from .settings import option as option
     from .system import (
         KozoSystem as KozoSystem,
@@ -127,7 +127,6 @@ __version__ = "0.1.0"
 # Where each name is. A Role that starts reads only the modules that it needs.
 _PLACES = {
     "classic": ("Role",),
-    "conversation": ("Sent",),
     "errors": (
         "DisconnectedError",
         "KozoError",
@@ -142,6 +141,7 @@ _PLACES = {
     "node": ("Node", "Receiver"),
     "settings": ("option",),
     "system": ("KozoSystem", "SystemNode", "kozoConfig", "kozoSystem"),
+    "sent": ("Sent",),
     "role": ("every", "log", "on", "options", "run", "send", "status", "storage", "when"),
     "transport": ("AuthenticatedTransport", "Channel", "Transport"),
 }

@@ -18,12 +18,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import attaching
-from .conversation import LARGE, PATIENCE, Sent, sent
+from .conversation import LARGE, PATIENCE
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
 from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .reading import Reader
+from .sent import Sent, sent
 from .stream import GATHERED
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def attach(
 
 
 class Node:
-    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop."""
+    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop. Close it."""
 
     def __init__(
         self, node: str | None, patience: float, details: dict[str, Any], attached: attaching.Attached
@@ -255,6 +256,10 @@ class Receiver:
             raise StopAsyncIteration
         return message
 
+    def __repr__(self) -> str:
+        """Show what it receives."""
+        return f"<Receiver of {self._queue}>"
+
     async def close(self) -> None:
         """End the interest; iterations end once what came before is taken."""
         await self._node.forget(self._queue)
@@ -309,7 +314,8 @@ class _Talk(asyncio.Protocol):
         self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
-        for part in self._reader.read(data):
+        whole = self._reader.cut(data)
+        for part in self._reader.read(whole) if whole else ():
             if isinstance(part, list):
                 self._deliver(part)
             else:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from . import places
 from .errors import DisconnectedError, KozoError, RefusedError
 from .lines import Cutter, codec, request
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
     from .lines import Line
 
@@ -66,7 +67,9 @@ def check(answer: Line) -> None:
         return
     text: str = answer["error"]["message"]
     if text.endswith("already"):
-        raise NameTakenError(f"the Node refuses: {text}; give another name, as in kozo.attach(name='bell-2')")
+        raise NameTakenError(
+            f"the Node refuses: {text}; close that one, or give another name: kozo.attach(name='bell-2')"
+        )
     if "a program of a Node" in text:
         text = "this program was started by a Node, so it is a Role already: use kozo.run() instead of kozo.attach()"
         raise RefusedError(text)

@@ -27,13 +27,13 @@ wants and nothing else; `isInterestedIn` chooses among those then, if it is ther
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .errors import KozoError
 from .system import SystemNode, kozoSystem
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from .classic_running import Running
     from .messages import RoleMessage

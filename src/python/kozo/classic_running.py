@@ -6,7 +6,6 @@ import os
 import threading
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from . import stdio
 from .conversation import LONGEST_WAIT, Conversation, Start
@@ -17,8 +16,10 @@ from .roleinfo import description, interest
 from .system import begin, kozoSystem
 from .values import pack, tuples
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from .classic import Role
     from .message import Message, Pattern

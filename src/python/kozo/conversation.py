@@ -7,22 +7,26 @@ program that waits for nothing costs nothing.
 
 from __future__ import annotations
 
+import sys
 import threading
 from binascii import b2a_base64
+from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import DisconnectedError, RefusedError
+from .errors import DisconnectedError, KozoError, RefusedError
 from .lines import Sender, check_length, log_line, notification, request, status_line
 from .reading import Reader
 from .values import unpack_text, with_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from .lines import Cutter, Line
     from .message import Message, Pattern
     from .node import Node
+    from .sent import Sent
     from .stream import Stream
 
 #: Seconds that the Node may take for an answer.
@@ -33,57 +37,19 @@ LONGEST_WAIT = 86_400.0
 LARGE = 64 * 1024
 
 
-class Sent(NamedTuple):
-    """What became of a Message.
-
-    >>> node = kozo.attach()
-    >>> node.send("event", "door", data={"open": True}, confirm=True).unreachable
-    0
-    >>> node.close()
-    """
-
-    #: Its number in this run of the Node.
-    sequence: int
-    #: For how many Roles of this Node it was queued.
-    roles: int
-    #: For how many Peers it was queued.
-    peers: int
-    #: How many Peers want it and cannot be reached.
-    unreachable: int
-
-
-def sent(answer: dict[str, Any]) -> Sent:
-    """Read what the Node answers to a Message."""
-    return Sent(answer["sequence"], answer["roles"], answer["peers"], answer["unreachable"])
-
-
-class Start(NamedTuple):
+class Start:
     """What the Node says first."""
 
-    node: str
-    role: str
-    type: str
-    options: dict[str, Any]
-    stored: Any
-    features: list[str]
-    #: All of it, with what later versions add.
-    said: dict[str, Any]
-
-
-def read_start(params: dict[str, Any]) -> Start:
-    """Read what `start` says."""
-    stored = with_bytes(params.get("stored"))
-    if "storedMsgpack" in params:
-        stored = unpack_text(params["storedMsgpack"])
-    return Start(
-        params["node"],
-        params["role"],
-        params["type"],
-        params.get("options") or {},
-        stored,
-        params.get("features") or [],
-        params,
-    )
+    def __init__(self, params: dict[str, Any]) -> None:
+        """Read what `start` says."""
+        self.node: str = params["node"]
+        self.role: str = params["role"]
+        self.options: dict[str, Any] = params.get("options") or {}
+        self.stored: Any = with_bytes(params.get("stored"))
+        if "storedMsgpack" in params:
+            self.stored = unpack_text(params["storedMsgpack"])
+        #: All of it, with what later versions add.
+        self.said = params
 
 
 class Conversation:
@@ -106,9 +72,14 @@ class Conversation:
         self._deliver, self._notice = deliver, notice
         # The Messages that come here reply here.
         self._reader = Reader(speaker or self, cutter)
+        # Lines that have come.
+        self._unread = b""
         self._sender = Sender()
-        self._changed = threading.Condition(threading.Lock())
-        self._is_reading = False
+        # Ctrl-C cannot come between taking this and the block that lets go of it, unlike with a Condition.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # The thread that reads; 0 if none does.
+        self._reading = 0
         self._is_closing = False
         self._answers: dict[int, Line | None] = {}
         self._number = 0
@@ -133,7 +104,11 @@ class Conversation:
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
         answer = self._ask(number, line)
-        return sent(answer) if confirm else None
+        if not confirm:
+            return None
+        from .sent import sent
+
+        return sent(answer)
 
     def interest(self, patterns: Sequence[Pattern]) -> None:
         """Say which Messages are wanted from now on."""
@@ -178,13 +153,14 @@ class Conversation:
 
     def _farewell(self, error: Exception) -> str:
         # The Node may have said why it does not read any more.
-        self.wait(lambda: self.ended is not None, 1.0)
+        with suppress(KozoError):
+            self.wait(lambda: self.ended is not None, 1.0)
         return self.ended or f"the Node reads no more: {error}"
 
     # What the Node answers.
 
     def _expect(self) -> int:
-        with self._changed:
+        with self._lock:
             self._number += 1
             self._answers[self._number] = None
             return self._number
@@ -230,46 +206,61 @@ class Conversation:
 
         Raises:
             DisconnectedError: The conversation has ended, and it is not there.
+            KozoError: It is called while this thread delivers what it has read, so nothing more can come.
         """
+        me = threading.get_ident()
+        if self._reading == me:
+            raise KozoError("isInterestedIn cannot wait for the Node, of which nothing is read until it returns")
         deadline = None if timeout is None else monotonic() + timeout
         has_read = False
         while True:
-            with self._changed:
-                while not is_there():
-                    if self.ended is not None:
-                        raise DisconnectedError(self.ended)
-                    left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
-                    # What has come already is read, however late it is.
-                    if left == 0 and (has_read or self._is_reading):
-                        return False
-                    if not self._is_reading:
-                        break
-                    self._changed.wait(left)
-                else:
-                    return True
-                self._is_reading = True
+            # Ctrl-C may come wherever something is called.
             try:
+                with self._lock:
+                    while not is_there():
+                        if self.ended is not None:
+                            raise DisconnectedError(self.ended)
+                        left = None if deadline is None else min(max(0.0, deadline - monotonic()), LONGEST_WAIT)
+                        # What has come already is read, however late it is.
+                        if left == 0 and (has_read or self._reading):
+                            return False
+                        if not self._reading:
+                            break
+                        self._changed.wait(left)
+                    else:
+                        return True
+                    self._reading = me
                 self._read(left)
             finally:
-                with self._changed:
-                    self._is_reading = False
-                    self._changed.notify_all()
-                    if self._is_closing:
-                        self._stream.close()
+                if self._reading == me:
+                    with self._lock:
+                        self._reading = 0
+                        self._changed.notify_all()
+                        if self._is_closing:
+                            self._stream.close()
             has_read = True
 
     def _read(self, timeout: float | None) -> None:
+        if not self._unread:
+            self._wait_for_lines(timeout)
+        if self._unread:
+            # Ctrl-C meanwhile leaves them to the next one who reads.
+            parts = self._reader.read(self._unread)
+            self._unread = b""
+            for part in parts:
+                if isinstance(part, list):
+                    self._deliver(part)
+                else:
+                    self._heed(part)
+
+    def _wait_for_lines(self, timeout: float | None) -> None:
         try:
             data = self._stream.read(timeout)
         except (OSError, ValueError) as error:
             data = b""
             self.ended = self.ended or f"the Node has gone: {error}"
         if data:
-            for part in self._reader.read(data):
-                if isinstance(part, list):
-                    self._deliver(part)
-                else:
-                    self._heed(part)
+            self._unread = self._reader.cut(data)
         elif data is not None:
             self.ended = self.ended or "the Node has closed the connection"
 
@@ -285,12 +276,18 @@ class Conversation:
 
     def close(self, why: str = "it is closed") -> None:
         """End the conversation, also for those who wait in other threads."""
-        with self._changed:
+        with self._lock:
             self.ended = self.ended or why
             self._is_closing = True
             self._changed.notify_all()
-            if self._is_reading:
+            if self._reading:
                 # Who reads closes it: a number of a file may not be another file's while it is read.
                 self._stream.interrupt()
             else:
                 self._stream.close()
+
+    def __del__(self) -> None:
+        """End one that the program has forgotten: else the Node would keep Messages for it."""
+        # Threads that hold locks are gone when the interpreter ends.
+        if not sys.is_finalizing():
+            self.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
 
 from . import stdio
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .conversation import Conversation
     from .node import Node

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any, ClassVar
 
     from . import aio
     from .conversation import Conversation
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 #: Messages that a queue keeps for a program that does not take them; then the oldest are dropped.
 MOST_WAITING = 100_000
-
+#: Characters that are shown of the data of a Message.
+_LONGEST_SHOWN = 1000
 
 #: Patterns of `kind`, `type`, `channel`, `role` and `node`, of which some may be missing.
 Pattern = dict[str, str]
@@ -54,10 +56,14 @@ class Message:
     type: str
     #: What it is about, more closely; None if it has no channel.
     channel: str | None
-    #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
-    data: Any
+    # msgspec would look for these words of `typing`, which is imported only where types are checked.
+    if TYPE_CHECKING:
+        #: Its data: None, bool, int, float, str, bytes, and lists and dicts of those.
+        data: Any
 
-    _speaker: ClassVar[Any] = None
+        _speaker: ClassVar[Any]
+    else:
+        _speaker = None
 
     def reply(self, data: object = None, *, type: str | None = None) -> Any:
         """Send a Reply to it: of the same type and channel, unless another type is given. With `kozo.aio` this is awaited."""
@@ -68,7 +74,10 @@ class Message:
     def __repr__(self) -> str:
         """Show what it is about."""
         channel = "" if self.channel is None else f" channel={self.channel!r}"
-        return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {self.data!r}>"
+        data = repr(self.data)
+        if len(data) > _LONGEST_SHOWN:
+            data = f"{data[:_LONGEST_SHOWN]}…"
+        return f"<{self.kind} {self.type!r}{channel} from {self.role}@{self.node}: {data}>"
 
 
 def message_class(speaker: Conversation | Node | aio.Node) -> type[Message]:
@@ -101,6 +110,11 @@ class Queue:
     def is_ready(self) -> bool:
         """Tell whether there is something to learn."""
         return bool(self.messages) or self.is_closed
+
+    def __str__(self) -> str:
+        """Show what it takes, and what waits."""
+        words = "".join(f" {name}={text!r}" for name, text in self.pattern.items()) or " everything"
+        return f"{words[1:]}, {'closed' if self.is_closed else f'{len(self.messages)} waiting'}"
 
 
 def matcher(patterns: Iterable[Pattern]) -> Callable[[Message], bool]:

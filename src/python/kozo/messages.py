@@ -11,11 +11,12 @@ They are views of a `kozo.Message`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .values import tuples
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .message import Message
     from .system import SenderRole, SystemNode
 

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import threading
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from .attaching import Attached, NameTakenError, attach
-from .conversation import LONGEST_WAIT, Conversation, Sent, read_start
+from .conversation import LONGEST_WAIT, Conversation, Start
 from .errors import DisconnectedError, NoNodeError
 from .message import Message, Pattern, Queue, pattern
 from .places import asked
 from .stream import Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, TypeVar
+
+    from .sent import Sent
+
+    T = TypeVar("T")
 
 #: Seconds for which something that is said waits for a Node that has gone.
 PATIENCE = 30.0
 #: Seconds between two attempts to reach a Node that has gone.
 PAUSE = 0.1
-T = TypeVar("T")
 
 
 class Node:
     """A Node that this program takes part in, as a Role of it.
 
-    All threads may use it. It ends with `close()`, with a `with` block, or with the program.
+    All threads may use it. It ends with `close()`, with a `with` block, with the program, or some time after the program has
+    forgotten it, its receivers and its Messages.
 
     >>> with kozo.attach(name="porter") as node:
     ...     node.send("event", "door", data={"open": True})
@@ -56,7 +60,7 @@ class Node:
         node = asked(node)
         attached = attach(node, name, details)
         #: What the Node has said first.
-        self.start = read_start(attached.start)
+        self.start = Start(attached.start)
         #: The name of the Role that this program is.
         self.role = self.start.role
         #: The name of the Node.
@@ -358,6 +362,10 @@ class Receiver:
         if message is None:
             raise StopIteration
         return message
+
+    def __repr__(self) -> str:
+        """Show what it receives."""
+        return f"<Receiver of {self._queue}>"
 
     def close(self) -> None:
         """End the interest; iterations end once what came before is taken."""

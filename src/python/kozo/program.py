@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from . import durations, stdio
 from .conversation import Conversation
@@ -14,8 +13,10 @@ from .errors import DisconnectedError, KozoError, KozoStopError
 from .message import Message, Pattern, matcher
 from .settings import Declared
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from .keeping import Keeper
     from .node import Node

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .lines import Cutter, codec, is_all_said
 from .message import Message, message_class
 from .values import unpack_text, with_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from . import aio
     from .conversation import Conversation
@@ -26,11 +26,12 @@ class Reader:
         self._class = message_class(speaker)
         self._fast: Callable[[bytes], list[Message] | None] | None = None
 
-    def read(self, data: bytes) -> list[list[Message] | Line]:
-        """Give what is whole now that this has come too: Messages in a row as a list, and other lines as they are."""
-        whole = self._cutter.cut(data)
-        if not whole:
-            return []
+    def cut(self, data: bytes) -> bytes:
+        """Give the lines that are whole now that this has come too."""
+        return self._cutter.cut(data)
+
+    def read(self, whole: bytes) -> list[list[Message] | Line]:
+        """Read whole lines: Messages in a row as a list, and other lines as they are."""
         if codec.has_msgspec:
             if self._fast is None:
                 from .fast import reader

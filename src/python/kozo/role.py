@@ -14,22 +14,23 @@ in the thread that called `run()`, one after the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-
 from .errors import KozoError
 from .keeping import Keeper, Storage
 from .message import pattern
 from .program import MOMENTS, Handler, Program, Timer, taking
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any, TypeVar, overload
 
-    from .conversation import Sent
+    from .sent import Sent
     from .settings import Options
 
     Function = TypeVar("Function", bound=Callable[..., object])
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
 
 #: The one that this process is.
 program = Program()
@@ -99,12 +100,13 @@ def when(moment: str) -> Callable[[Function], Function]:
     return decorate
 
 
-@overload
-def options(cls: type[T], /) -> T: ...
+if TYPE_CHECKING:
 
+    @overload
+    def options(cls: type[T], /) -> T: ...
 
-@overload
-def options(**named: Any) -> Options: ...
+    @overload
+    def options(**named: Any) -> Options: ...
 
 
 def options(cls: type[T] | None = None, /, **named: Any) -> T | Options:

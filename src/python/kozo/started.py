@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from .conversation import Conversation, Start, read_start
+from .conversation import Conversation, Start
 from .errors import DisconnectedError
 from .stream import Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from .message import Message
 
@@ -29,7 +28,7 @@ def converse(program: Program, descriptors: tuple[int, int]) -> tuple[Conversati
 
     def notice(method: str, params: dict[str, Any]) -> None:
         if method == "start":
-            starts.append(read_start(params))
+            starts.append(Start(params))
         else:
             program.notice(method, params)
 

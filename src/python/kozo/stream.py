@@ -15,8 +15,9 @@ from contextlib import suppress
 from stat import S_ISSOCK
 from time import monotonic
 
-#: Bytes that are read at once: what a pipe holds. What is made of twice as many no longer fits into the processor's caches.
-READ = 64 * 1024
+#: Bytes that are read at once. What the standard library makes of twice as many is so much that the C library gives its memory
+#: back to the system each time, and gets it again page by page.
+READ = 32 * 1024
 #: Bytes that gather before they are written by who brings the last of them.
 GATHERED = 64 * 1024
 #: Seconds in which a second write makes it a flood.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from binascii import a2b_base64, b2a_base64
 from math import isfinite
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

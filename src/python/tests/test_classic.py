@@ -96,6 +96,8 @@ class Everything(Role):
     def isInterestedIn(self, message):
         if message.getChannel() == "odd":
             raise KozoError("what is this?")
+        if message.getChannel() == "waits":
+            self.setStorage(1)
         return isinstance(message, Order) and message.getOrderType() == "ask"
 
     def run(self):
@@ -222,13 +224,23 @@ def test_one_that_raises_fails_with_its_line(everything: Any) -> None:
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
 
 
-def test_one_that_cannot_say_what_it_wants_fails(everything: Any) -> None:
+@pytest.mark.parametrize(
+    ("channel", "line", "problem"),
+    [
+        ("odd", 'KozoError("what', "what is this?"),
+        (
+            "waits",
+            "self.setStorage(1)",
+            "isInterestedIn cannot wait for the Node, of which nothing is read until it returns",
+        ),
+    ],
+)
+def test_one_that_cannot_say_what_it_wants_fails(everything: Any, channel: str, line: str, problem: str) -> None:
     ask("tuple")
     with kozo.attach() as node:
-        node.send("order", "ask", channel="odd")
-        line = EVERYTHING[: EVERYTHING.index('KozoError("what')].count("\n") + 1
-        said = f"everything.py:{line}: KozoError: what is this? (in isInterestedIn)"
-        everything.log.wait_for(said)
+        node.send("order", "ask", channel=channel)
+        number = EVERYTHING[: EVERYTHING.index(line)].count("\n") + 1
+        everything.log.wait_for(f"everything.py:{number}: KozoError: {problem} (in isInterestedIn)")
         until("it has failed", lambda: everything.kozoctl("role", "everything")["last_error"])
 
 

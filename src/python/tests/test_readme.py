@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import pathlib
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -57,20 +56,3 @@ def test_the_transport(system: Any) -> None:
 def test_it_is_two_screens_at_most() -> None:
     # Of 50 lines each, without the empty ones.
     assert len([line for line in README.read_text().splitlines() if line]) <= 100
-
-
-def test_the_wheel_has_all_of_it(tmp_path: pathlib.Path) -> None:
-    source = README.parent
-    build = "import os, sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
-    copy = tmp_path / "source"
-    subprocess.run(["cp", "-r", source, copy], check=True)
-    done = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=copy, capture_output=True, text=True, check=True)
-    wheel = tmp_path / done.stdout.split()[-1]
-    workspace = (source.parent.parent / "Cargo.toml").read_text()
-    version = workspace.partition('\nversion = "')[2].partition('"')[0]
-    assert wheel.name == f"kozo-{version}-py3-none-any.whl"
-    assert kozo.__version__ == version
-    target = tmp_path / "installed"
-    subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, target], check=True)
-    modules = {file.name for file in (target / "kozo").iterdir()}
-    assert modules == {file.name for file in (source / "kozo").iterdir()} - {"__pycache__"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from kit import until
 import kozo
 import kozo.attaching
 import kozo.places
+from kozo.reading import Reader
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -92,6 +94,40 @@ def test_nonsense_is_refused_here(clock: Any) -> None:
         with pytest.raises(kozo.RefusedError, match="the most is 16 MiB"):
             node.send("event", "large", "x" * (23 << 20))
         assert node.send("event", "small", confirm=True)
+
+
+def test_one_that_is_forgotten_detaches(clock: Any) -> None:
+    node = kozo.attach(name="porter")
+    doors = node.receive("event", "door")
+    # A flood has a thread that writes.
+    for number in range(1000):
+        node.send("event", "window", number)
+    assert node.send("event", "door", confirm=True)
+    message = next(doors)
+    del node
+    gc.collect()
+    message.reply()
+    del doors, message
+    gc.collect()
+    clock.log.wait_for("detached", "porter")
+    until("its thread ends", lambda: "kozo-writer" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_ctrl_c_while_it_reads_loses_nothing(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Reader.read
+
+    def interrupted(*_: object) -> Any:
+        monkeypatch.setattr(Reader, "read", read)
+        raise KeyboardInterrupt
+
+    with kozo.attach() as node, node.receive("event", "door") as doors:
+        node.send("event", "door", 1, confirm=True)
+        assert next(doors).data == 1
+        node.send("event", "door", 2)
+        monkeypatch.setattr(Reader, "read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(doors)
+        assert next(doors).data == 2
 
 
 def test_threads_receive_what_each_wants(clock: Any) -> None:
@@ -216,6 +252,8 @@ def test_who_may_not_attach_is_told_what_to_do(clock: Any) -> None:
 def test_a_node_that_restarts_is_attached_to_again(clock: Any) -> None:
     with kozo.attach(name="porter") as node, node.receive("event", "door") as doors:
         node.status("watches the door")
+        # What is sent within a millisecond of something else gathers first, and may be lost with the Node.
+        assert node.send("event", "window", confirm=True)
         for end in ("kill", "terminate"):
             getattr(clock.process, end)()
             clock.process.wait()
@@ -341,7 +379,8 @@ def test_a_wait_may_be_long(clock: Any, timeout: float) -> None:
 def test_a_role_that_is_stopped_ends(clock: Any) -> None:
     node = kozo.attach(name="porter")
     ended: list[list[kozo.Message]] = []
-    thread = threading.Thread(target=lambda: ended.append(list(node.receive("event"))))
+    events = node.receive("event")
+    thread = threading.Thread(target=lambda: ended.append(list(events)))
     thread.start()
     stop_role(clock, "porter")
     thread.join(30)
