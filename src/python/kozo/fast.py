@@ -20,7 +20,7 @@ class _Read(Message, msgspec.Struct, dict=True, weakref=True, eq=False):
 
     time: int = 0
     node: str = ""
-    boot: int = 0
+    boot: str = ""
     id: int = 0
     role: str = ""
     kind: str = ""

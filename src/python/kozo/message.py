@@ -44,8 +44,8 @@ class Message:
     time: int
     #: The Node that sent it.
     node: str
-    #: The random number of that run of the Node.
-    boot: int
+    #: The random number of that run of the Node, as a text.
+    boot: str
     #: Its number among the Messages of that run.
     id: int
     #: The Role that sent it.

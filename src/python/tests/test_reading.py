@@ -39,7 +39,7 @@ def message(number: int, **more: Any) -> bytes:
     params = {
         "time": 1,
         "node": "clock",
-        "boot": 2**64 - 1,
+        "boot": str(2**64 - 1),
         "id": number,
         "role": "bell",
         "kind": "event",
