@@ -157,7 +157,7 @@ fn a_closer_look_at_the_testnet_works_as_written() {
 }
 
 /// What stands for a machine: a folder with programs that come before those of the system. The
-/// configuration is in the folder, `sudo` is nobody, and `systemctl` knows how to start a Node.
+/// configuration is in the folder, `sudo` only runs its arguments, and `systemctl` only starts a Node.
 struct Machine {
     folder: tempfile::TempDir,
 }
