@@ -80,9 +80,9 @@ fuzz: ## Fuzz each target for SECONDS_EACH (default 60) seconds.
 	tests/fuzz $(or $(SECONDS_EACH),60)
 
 .PHONY: snapshots
-snapshots: ## Write all snapshots, the introspection in dbus/ and the README's options anew, to be looked at with git diff.
+snapshots: ## Write all snapshots, the introspection in dbus/ and the tables of options anew, to be looked at with git diff.
 	INSTA_UPDATE=always cargo nextest run --locked --workspace \
-		-E 'binary(config_corpus) + binary(config_edit) + binary(bus) + binary(kozoctl) + (binary(readme) & test(options))'
+		-E 'binary(config_corpus) + binary(config_edit) + binary(bus) + binary(kozoctl) + (binary(documents) & test(options))'
 
 .PHONY: clean
 clean: ## Remove what was built.

@@ -1,5 +1,4 @@
-//! The tour of the README, and its first steps on two machines, run as they are written; its figures are
-//! those that were measured, and its tables of options what the descriptions of the options say.
+//! The first steps of the README and a closer look at the testnet, typed as they are written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::Permissions;
@@ -11,18 +10,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kozo_core::config::{OptionSpec, OptionValue, Presence, Schema, tables};
-use kozo_core::types;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const KOZO: &str = env!("CARGO_BIN_EXE_kozo");
 
 /// The code blocks of a chapter: what is behind the three backticks, and what is between.
-fn blocks(chapter: &str) -> Vec<(String, String)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = std::fs::read_to_string(file).unwrap();
-    let (_, text) = readme.split_once(&format!("\n## {chapter}\n")).expect("this chapter");
+fn blocks(document: &str, chapter: &str) -> Vec<(String, String)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document);
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, text) = text.split_once(&format!("\n## {chapter}\n")).expect("this chapter");
     let (text, _) = text.split_once("\n## ").expect("a chapter behind it");
     text.split("```")
         .skip(1)
@@ -88,23 +85,22 @@ impl Drop for Terminal {
     }
 }
 
-#[test]
-fn the_tour_works_as_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut terminal = None;
+/// Types the blocks of a chapter in two terminals, and returns what the second one showed.
+fn type_in(document: &str, chapter: &str, folder: &Path) -> String {
+    let mut testnet = None;
     let mut shown = String::new();
-    for (info, script) in blocks("Tour") {
+    for (info, script) in blocks(document, chapter) {
         match info.as_str() {
             "sh in one terminal" => {
-                let testnet = Terminal::open(&script, folder.path());
-                testnet.until("Cuckoo!");
-                terminal = Some(testnet);
+                let terminal = Terminal::open(&script, folder);
+                terminal.until("Cuckoo!");
+                testnet = Some(terminal);
             }
-            "sh" | "sh after the testnet" => {
-                if info != "sh" {
-                    terminal.take().into_iter().for_each(Terminal::interrupt);
+            "sh" | "sh in another terminal" | "sh after the testnet" => {
+                if info == "sh after the testnet" {
+                    testnet.take().into_iter().for_each(Terminal::interrupt);
                 }
-                let output = bash(&script, folder.path()).output().unwrap();
+                let output = bash(&script, folder).output().unwrap();
                 let (stdout, stderr) = (output.stdout, output.stderr);
                 let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
                 assert!(output.status.success(), "{script}\n{text}");
@@ -113,7 +109,38 @@ fn the_tour_works_as_written() {
             other => panic!("what is to be done with a block '{other}'?"),
         }
     }
-    for promised in [
+    shown
+}
+
+fn assert_shown(shown: &str, promised: &[&str]) {
+    for promised in promised {
+        assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
+    }
+}
+
+fn write_program(path: &Path, script: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, format!("#!/bin/bash\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_start_works_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // The programs are built already, and the folder is no checkout.
+    std::fs::write(folder.path().join("Makefile"), "testnet:\n\t@exec kozo testnet\n").unwrap();
+    let shown = type_in("README.md", "Start", folder.path());
+    assert_shown(
+        &shown,
+        &["Peers: 2 of 2 up", "scribe answered in", "timer1@clock", "queued for 1 peer"],
+    );
+}
+
+#[test]
+fn a_closer_look_at_the_testnet_works_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = type_in("docs/testnet.md", "A closer look", folder.path());
+    let promised = [
         "clock.key",
         "ok: queued for 1 peer",
         "ok: no one is interested",
@@ -125,13 +152,12 @@ fn the_tour_works_as_written() {
         "Hello from JSON",
         "ssh-ed25519",
         "Cuckoo! timer1@clock",
-    ] {
-        assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
-    }
+    ];
+    assert_shown(&shown, &promised);
 }
 
 /// What stands for a machine: a folder with programs that come before those of the system. The
-/// configuration is in the folder, `sudo` is nobody, and `systemctl` knows how to start a Node.
+/// configuration is in the folder, `sudo` only runs its arguments, and `systemctl` only starts a Node.
 struct Machine {
     folder: tempfile::TempDir,
 }
@@ -168,10 +194,7 @@ impl Machine {
                     .to_owned(),
             ),
         ] {
-            let path = machine.path().join("bin").join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
-            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            write_program(&machine.path().join("bin").join(name), &script);
         }
         machine
     }
@@ -209,10 +232,7 @@ fn two_machines_work_as_written() {
     let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
     let mut shown = String::new();
-    for (info, script) in blocks("Two machines") {
-        if info == "yaml" {
-            continue;
-        }
+    for (info, script) in blocks("README.md", "Two machines") {
         let name = info.strip_prefix("sh on ").unwrap();
         let at = machines.iter().position(|(machine, _)| *machine == name).unwrap();
         let here = format!("127.0.0.1 --port {}", ports[at]);
@@ -222,109 +242,5 @@ fn two_machines_work_as_written() {
         let other = &machines[1 - at].1;
         std::fs::copy(machines[at].1.path().join(&block), other.path().join(&block)).unwrap();
     }
-    for promised in ["clock: added to", "scribe: added to", "stays on this machine", "tick"] {
-        assert!(shown.contains(promised), "no '{promised}' in:\n{shown}");
-    }
-}
-
-/// What `tests/bench/report` makes of the results that are kept.
-fn report(results: &str, arguments: &[&str]) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench");
-    let mut command = Command::new("python3");
-    command.current_dir(&folder).arg("report").arg(results).args(arguments);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[test]
-fn the_figures_are_those_that_were_measured() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let table = report("results.json", &[]);
-    assert!(readme.contains(&table), "the table of the README should be\n{table}");
-    let plot = std::fs::read_to_string(root.join("tests/bench/results.svg")).unwrap();
-    assert_eq!(
-        plot,
-        report("results.json", &["--plot"]),
-        "run tests/bench/report results.json --plot"
-    );
-    let slow = report("slow.json", &["--slow"]);
-    assert!(readme.contains(&slow), "the table of the slow lines should be\n{slow}");
-    let plot = std::fs::read_to_string(root.join("tests/bench/slow.svg")).unwrap();
-    assert_eq!(plot, report("slow.json", &["--slow", "--plot"]), "run it with --slow --plot");
-}
-
-/// An option as a row of a table, behind the column of its type.
-fn row(spec: &OptionSpec) -> String {
-    let default = match &spec.presence {
-        Presence::Required => "required".to_owned(),
-        Presence::Optional => "none".to_owned(),
-        Presence::Default(OptionValue::Text(text)) if text.is_empty() => "empty".to_owned(),
-        Presence::Default(value @ (OptionValue::Text(_) | OptionValue::Path(_))) => {
-            format!("`{value}`")
-        }
-        Presence::Default(value) => value.to_string(),
-    };
-    format!("| `{}` | {default} | {} |\n", spec.name, spec.description)
-}
-
-fn options(specs: &[OptionSpec]) -> String {
-    format!("| option | default | |\n|---|---|---|\n{}", specs.iter().map(row).collect::<String>())
-}
-
-/// The options of every Role or Transport, and those of each type.
-fn types_and_options(what: &str, every: &[OptionSpec], schemas: &[Schema]) -> String {
-    let mut table = format!("| {what} | option | default | |\n|---|---|---|---|\n");
-    for (index, spec) in every.iter().enumerate() {
-        let name = if index == 0 { format!("any {what} ") } else { String::new() };
-        table += &format!("| {name}{}", row(spec));
-    }
-    for schema in schemas {
-        table += &format!("| `{}` | | | {} |\n", schema.name, schema.summary());
-        table.extend(schema.options.iter().map(|spec| format!("| {}", row(spec))));
-    }
-    table
-}
-
-#[test]
-fn the_options_are_as_they_are_described() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let mut readme = std::fs::read_to_string(&file).unwrap();
-    let types = types::built_in();
-    let wanted = [
-        options(tables::root()),
-        options(tables::node()),
-        types_and_options("Role", tables::every_role(), &types.roles),
-        types_and_options("Transport", tables::every_transport(), &types.transports),
-    ];
-    // In a chapter of their own, as no built-in type has them.
-    let of_programs = options(tables::every_program());
-    assert!(readme.contains(&of_programs), "of Roles that are programs: {of_programs}");
-    let (_, chapter) = readme.split_once("\n## The configuration\n").unwrap();
-    let (chapter, _) = chapter.split_once("\n## ").unwrap();
-    let paragraphs = chapter.split("\n\n").filter(|paragraph| paragraph.starts_with('|'));
-    let there: Vec<_> = paragraphs.map(|table| format!("{}\n", table.trim_end())).collect();
-    assert_eq!(there.len(), wanted.len(), "tables in the chapter");
-    let mut differences = String::new();
-    for (there, wanted) in there.iter().zip(&wanted) {
-        let only_in = |one: &str, other: &str, sign: char| -> String {
-            let lines = one.lines().filter(|line| other.lines().all(|known| known != *line));
-            lines.map(|line| format!("{sign}{line}\n")).collect()
-        };
-        if there != wanted {
-            differences += &only_in(there, wanted, '-');
-            differences += &only_in(wanted, there, '+');
-            readme = readme.replace(there, wanted);
-        }
-    }
-    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
-        std::fs::write(&file, &readme).unwrap();
-        return;
-    }
-    let same = there.iter().eq(&wanted);
-    assert!(
-        same,
-        "the tables of options differ, `make snapshots` writes them anew:\n{differences}"
-    );
+    assert_shown(&shown, &["clock: added to", "scribe: added to", "stays on this machine", "tick"]);
 }

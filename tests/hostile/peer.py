@@ -1,4 +1,4 @@
-"""A Peer in Python: the protocol `kozo` as ARCHITECTURE.md describes it, and nothing from the daemon's code."""
+"""A Peer in Python: the protocol `kozo` as docs/protocol.md describes it, and nothing from the daemon's code."""
 
 import asyncio
 import itertools

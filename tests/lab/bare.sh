@@ -1,4 +1,5 @@
-# Without a bus, without systemd and without root: what the README's tour does, and the rest of kozoctl.
+# Without a bus, without systemd and without root: what the README and docs/testnet.md do on one machine, and the rest of
+# kozoctl. And what `make` says where nothing is installed.
 
 prepare() {
     machine bare
@@ -24,12 +25,15 @@ show_and_fail() {
     return 1
 }
 
-scenario_the_tour_needs_neither_bus_nor_root() {
-    local file
-    blocks Tour "$lab_run/tour"
+# Types the blocks of a chapter in two terminals.
+type_chapter() { # DOCUMENT CHAPTER
+    local file folder=$lab_run/${2// /-}
+    blocks "$1" "$2" "$folder"
     {
         echo '[ "$(id -un)" = ada ]; [ ! -e /run/dbus ]'
-        for file in "$lab_run"/tour/*; do
+        # The programs are built already, and the folder is no checkout.
+        echo 'mkdir bin; printf "#!/bin/sh\nexec kozo testnet\n" > bin/make; chmod +x bin/make; PATH=$PWD/bin:$PATH'
+        for file in "$folder"/*; do
             case ${file##*/?? } in
                 'sh in one terminal')
                     echo ': > terminal'
@@ -37,18 +41,34 @@ scenario_the_tour_needs_neither_bus_nor_root() {
                     echo 'until grep -q Cuckoo! terminal; do sleep 0.1; done'
                     continue
                     ;;
-                sh) ;;
+                sh | 'sh in another terminal') ;;
                 'sh after the testnet') echo 'kill -INT $terminal; wait $terminal' ;;
                 *) return 1 ;;
             esac
             printf 'bash -eu -o pipefail <<"END"\n%s\nEND\n' "$(cat "$file")"
         done
     } | alone > "$lab_run/shown" || show_and_fail
-    local promised
-    for promised in 'ok: queued for 1 peer' 'Peers: 2 of 2 up' 'scribe answered in' '"type":"tick"' \
-        'did you mean `tick`?' 'Hello from JSON' ssh-ed25519; do
-        grep -qF -- "$promised" "$lab_run/shown"
+}
+
+promised() { # TEXT...
+    local text
+    for text in "$@"; do
+        grep -qF -- "$text" "$lab_run/shown" || {
+            echo "nowhere: $text"
+            show_and_fail
+        }
     done
+}
+
+scenario_the_start_needs_neither_bus_nor_root() {
+    type_chapter README.md Start
+    promised 'Peers: 2 of 2 up' 'scribe answered in' 'timer1@clock' 'queued for 1 peer'
+}
+
+scenario_the_testnet_needs_neither_bus_nor_root() {
+    type_chapter docs/testnet.md 'A closer look'
+    promised 'ok: queued for 1 peer' 'Peers: 2 of 2 up' 'scribe answered in' '"type":"tick"' \
+        'did you mean `tick`?' 'Hello from JSON' ssh-ed25519
 }
 
 scenario_kozoctl_finds_the_nodes_and_does_everything() {
@@ -93,4 +113,31 @@ code=0; kozoctl -n clock status || code=$?; [ $code = 3 ]
 echo all of it
 END
     [ "$(tail -n 1 "$lab_run/shown")" = 'all of it' ]
+}
+
+# What a checkout says on a Debian on which nothing but make is installed.
+scenario_make_names_what_it_needs() {
+    local target package documented here=$lab_run/bare/root/home/ada/kozo
+    documented=$(sed -n '/^```sh on Debian 13$/,/^```$/p' "$lab_top/docs/packages.md")
+    install -D -t "$lab_run/bare/root/usr/local/bin" "$(command -v make)"
+    mkdir "$here"
+    (cd "$lab_top" && cp -r --parents Makefile Cargo.toml debian packaging tests/run tests/setup "$here")
+    for target in testnet packages test; do
+        alone > "$lab_run/shown" <<END || show_and_fail
+cd ~/kozo
+code=0; make $target || code=\$?; [ \$code = 2 ]
+END
+        promised 'Rust 1.95 or later is not installed: see https://rustup.rs'
+        not grep -iE 'command not found|no such file' "$lab_run/shown"
+        case $target in
+            testnet) promised 'sudo apt install build-essential' ;;
+            packages)
+                promised build-essential debhelper dh-python
+                # The documentation has all of them.
+                for package in $(sed -n 's/^Debian packages.* apt install //p' "$lab_run/shown"); do
+                    grep -qw -- "$package" <<< "$documented"
+                done
+                ;;
+        esac
+    done
 }

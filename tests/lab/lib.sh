@@ -9,7 +9,7 @@
 #   boot NAME                  boots it and waits until it runs; again after `power_off`
 #   at NAME COMMAND...         runs a command in it
 #   power_off NAME             stops it in an orderly way
-#   blocks CHAPTER FOLDER      writes the code blocks of a chapter of the README into files of a folder
+#   blocks DOCUMENT CHAPTER FOLDER   writes the code blocks of a chapter into files of a folder, see there
 #   not COMMAND...             fails when it succeeds (a `!` would not end a script)
 #   eventually SECONDS COMMAND...   waits until a command succeeds, and fails when it does not in time
 #
@@ -215,9 +215,9 @@ not() { # COMMAND...
     fi
 }
 
-blocks() { # CHAPTER FOLDER: the files are called `NUMBER INFO`
-    mkdir "$2"
-    awk -v chapter="## $1" -v folder="$2" '
+blocks() { # DOCUMENT CHAPTER FOLDER: the files are called `NUMBER INFO`
+    mkdir "$3"
+    awk -v chapter="## $2" -v folder="$3" '
         /^## / { wanted = $0 == chapter }
         /^```/ && wanted {
             if (file) {
@@ -229,5 +229,5 @@ blocks() { # CHAPTER FOLDER: the files are called `NUMBER INFO`
             next
         }
         file { print > file }
-        END { exit !count }' "$lab_top/README.md"
+        END { exit !count }' "$lab_top/$1"
 }

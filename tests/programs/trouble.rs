@@ -69,7 +69,7 @@ fn a_disk_that_has_room_again_gets_the_lines() {
     let inside = Path::new("/proc").join(a.id().to_string()).join("root");
     let inside = inside.join(place.path().strip_prefix("/").unwrap());
     fs::remove_file(inside.join("filler")).unwrap();
-    a.log.wait_for("is written again");
+    a.log.wait_for("can be written again");
     until("written the first line", || {
         let text = fs::read_to_string(inside.join("log")).unwrap();
         text.contains("<timer@a> Tick: ").then_some(())
@@ -200,8 +200,8 @@ fn an_injector_whose_port_is_taken_tries_again() {
     let line = a.log.wait_for("injector").text;
     let where_and_why = format!("cannot listen at {} port 7050", system.address("a"));
     assert!(line.contains(&where_and_why) && line.contains("in use"), "{line}");
-    assert!(line.contains("started again in 1 s"), "{line}");
-    a.log.wait_for("started again in 2 s");
+    assert!(line.contains("restarting in 1 s"), "{line}");
+    a.log.wait_for("restarting in 2 s");
     drop(taken);
     let answer = Injector::connect(&system, "a").say("('order', 'nothing')");
     assert_eq!(answer, "ok: no one is interested");

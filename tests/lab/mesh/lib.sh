@@ -397,11 +397,11 @@ minute_away() { # FAULT NAME
     [ "$(missing_after "$back")" = 0 ]
 }
 
-# At a terminal, as a user does. What goes to standard error is kept.
-type_in() { # NAME FILE
+# At a terminal, as a user does, but for the pager. What goes to standard error is kept.
+type_in() { # NAME FILE [KEYBOARD]: what is typed meanwhile comes from KEYBOARD
     put "$1" /root/steps < "$2"
-    at "$1" env TERM=linux script --quiet --return --command \
-        'cd && bash -eu -o pipefail steps 2>complaints' /dev/null </dev/null | tr -d '\r' || {
+    at "$1" env TERM=linux SYSTEMD_PAGER=cat script --quiet --return --command \
+        'cd && bash -eu -o pipefail steps 2>complaints' /dev/null <"${3:-/dev/null}" | tr -d '\r' || {
         at "$1" cat /root/complaints
         return 1
     }
@@ -418,9 +418,9 @@ offer() { # NAME REPOSITORY
 # The chapter "Install" of README.md, exactly as it is written.
 install_by_readme() { # NAME
     local before warned
-    [ -d "$lab_run/install" ] || blocks Install "$lab_run/install"
+    [ -d "$lab_run/install" ] || blocks README.md Install "$lab_run/install"
     before=$(at "$1" journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
-    type_in "$1" "$lab_run/install/01 sh on every machine" > "$lab_run/installed"
+    type_in "$1" "$lab_run"/install/*' sh on every machine' > "$lab_run/installed"
     # Nothing else has come with them, nothing has been said of them, and nothing runs.
     grep -qE "^(0 upgraded, 2 newly installed|  ?Upgrading: 0, Installing: 2)" "$lab_run/installed" || {
         cat "$lab_run/installed"

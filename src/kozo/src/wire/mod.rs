@@ -1,7 +1,7 @@
 //! The protocol inside a session's subsystem `kozo`: frames and their codec.
 //!
 //! A frame is one byte of kind, four bytes of payload length (little-endian) and the payload. What
-//! the frames mean, and in which order they come, is in `ARCHITECTURE.md`; `link` acts on them. Kinds
+//! the frames mean, and in which order they come, is in `docs/protocol.md`; `link` acts on them. Kinds
 //! this version does not know are skipped, so that later versions can add some. Every length is
 //! checked against a bound before anything is allocated for it, memory grows only with bytes that really
 //! came, and what would only be thrown away is not kept. Knows `message` and `interest`.
