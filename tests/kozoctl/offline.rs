@@ -76,6 +76,8 @@ fn there_is_a_page_for_everything() {
         let text = fs::read_to_string(workspace.path().join("pages").join(page)).unwrap();
         assert!(text.contains(".TH ") && text.contains(".SH NAME"), "{page}");
         assert!(!text.contains(".SH EXTRA"), "{page}");
+        assert!(text.contains(".SH EXAMPLE") && text.contains(".SH \"SEE ALSO\""), "{page}");
+        assert!(page.ends_with('5') || text.contains(".SH \"EXIT STATUS\""), "{page}");
     }
     let options = fs::read_to_string(workspace.path().join("pages/kozo.yml.5")).unwrap();
     for option in ["connectionRetry", "selfToOthersConnectPolicy", "timePrefix", "bindAddress"] {
@@ -86,5 +88,30 @@ fn there_is_a_page_for_everything() {
         let check = workspace
             .bash("for page in pages/*; do groff -man -Tutf8 -ww -K utf8 $page; done >shown");
         assert_eq!(text(&check.stderr), "");
+    }
+}
+
+#[test]
+fn the_page_says_what_every_field_of_json_is() {
+    let workspace = Workspace::new();
+    workspace.answer(&["man", "pages"]);
+    let page = fs::read_to_string(workspace.path().join("pages/kozoctl.1")).unwrap();
+    let (_, json) = page.split_once(".SH JSON").unwrap();
+    let (json, _) = json.split_once(".SH \"EXIT STATUS\"").unwrap();
+    let terms = json.lines().filter_map(|line| line.strip_prefix("\\fB")?.strip_suffix("\\fR"));
+    let known: Vec<_> = terms.flat_map(|terms| terms.split(", ")).collect();
+    assert!(known.contains(&"round_trip_time"), "{known:?}");
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kozoctl/shapes");
+    for shape in fs::read_dir(shapes).unwrap().flatten() {
+        let shape = shape.path();
+        // What a configuration has is in kozo.yml(5).
+        if shape.ends_with("config-show.snap") || shape.extension().is_none_or(|e| e != "snap") {
+            continue;
+        }
+        for line in fs::read_to_string(&shape).unwrap().lines() {
+            let Some((field, _)) = line.trim_start().split_once("\": ") else { continue };
+            let field = field.trim_start_matches('"');
+            assert!(known.contains(&field), "{field} of {}", shape.display());
+        }
     }
 }

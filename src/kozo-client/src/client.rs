@@ -35,7 +35,7 @@ const PASSWORD: Duration = Duration::from_secs(300);
 /// What became of an injected Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Injected {
-    /// The how-manieth Message of this run of the Node it is.
+    /// Its number among the Messages of this run of the Node.
     pub id: u64,
     /// Local Roles that it was queued for.
     pub roles: u32,

@@ -410,7 +410,7 @@ impl Message {
         self.head.kind
     }
 
-    /// The how-manieth Message of its origin's run it is, from 1.
+    /// Its number among the Messages of that run of its origin, from 1.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

@@ -21,7 +21,7 @@ pub struct MonitoredMessage {
     /// Random number of that Node's run. In JSON a text: many programs round numbers beyond 2^53.
     #[serde(with = "json::as_text")]
     pub boot: u64,
-    /// The how-manieth Message of that run it is.
+    /// Its number among the Messages of that run.
     pub id: u64,
     /// The Role that sent it.
     pub role: String,

@@ -94,7 +94,7 @@ impl Message {
         self.boot
     }
 
-    /// The how-manieth Message of that run it is.
+    /// Its number among the Messages of that run.
     pub fn id(&self) -> u64 {
         self.id
     }

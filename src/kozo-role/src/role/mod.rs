@@ -29,7 +29,7 @@ pub struct Role {
 /// What became of a Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Sent {
-    /// The how-manieth Message of this run of the Node it is.
+    /// Its number among the Messages of this run of the Node.
     pub sequence: u64,
     /// For how many Roles of this Node it was queued.
     pub roles: u64,

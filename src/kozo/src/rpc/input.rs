@@ -123,7 +123,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         self.position
     }
 
-    /// The how-manieth line it is, or the one that is still coming.
+    /// The number of this line, or of the one that is still coming; the first is 1.
     pub(crate) fn number(&self) -> u64 {
         if self.given > 0 { self.number } else { self.number + 1 }
     }

@@ -3,6 +3,8 @@
 //! Those of programs come from the definitions of their command lines, that of the configuration from the
 //! tables by which it is checked. Nothing is written twice, so nothing can disagree.
 
+mod texts;
+
 use std::fs;
 use std::path::Path;
 
@@ -56,12 +58,86 @@ fn programs(command: &clap::Command, section: &str, pages: &mut Vec<(String, Vec
 
 fn page(command: clap::Command, section: &str) -> std::io::Result<(String, Vec<u8>)> {
     let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let has_subcommands = command.get_subcommands().any(|below| !below.is_hide_set());
+    let more = command.get_after_help().map(ToString::to_string);
     let man = Man::new(command).section(section).source(source).manual(MANUAL);
     let mut text = Vec::new();
-    man.render(&mut text)?;
-    // What follows the options has no heading in the definition; the one it gets says nothing.
-    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH NOTES");
-    Ok((man.get_filename(), text.into_bytes()))
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if has_subcommands {
+        man.render_subcommands_section(&mut text)?;
+    }
+    text.extend(besides(&name, section, more.as_deref()).to_roff().into_bytes());
+    Ok((man.get_filename(), text))
+}
+
+/// What a page of a program says that its `--help` does not, or says in passing.
+fn besides(name: &str, section: &str, more: Option<&str>) -> Roff {
+    let mut page = Roff::new();
+    match name {
+        "kozoctl" => {
+            entries(&mut page, "JSON", texts::JSON);
+            entries(&mut page, "EXIT STATUS", texts::EXIT_OF_KOZOCTL);
+            entries(&mut page, "ENVIRONMENT", texts::ENVIRONMENT_OF_KOZOCTL);
+            entries(&mut page, "FILES", texts::FILES_OF_KOZOCTL);
+        }
+        "kozo" => {
+            entries(&mut page, "EXIT STATUS", texts::EXIT_OF_KOZO);
+            entries(&mut page, "ENVIRONMENT", texts::ENVIRONMENT_OF_KOZO);
+            entries(&mut page, "FILES", texts::FILES_OF_KOZO);
+        }
+        _ => {
+            if let Some(more) = more {
+                page.control("SH", ["DATA"]);
+                page.text([roman(more)]);
+            }
+            page.control("SH", ["EXIT STATUS"]);
+            let whole = name.split('-').next().unwrap_or(name).to_owned();
+            page.text([roman("As of "), bold(whole), roman(format!("({section})."))]);
+        }
+    }
+    let examples = texts::examples(name);
+    if !examples.is_empty() {
+        page.control("SH", ["EXAMPLES"]);
+    }
+    for (what, line) in examples {
+        page.control("PP", []);
+        page.text([roman(format!("{what}:"))]);
+        page.control("PP", []);
+        page.control("EX", []);
+        for line in line.lines() {
+            page.text([roman(format!("    {line}"))]);
+        }
+        page.control("EE", []);
+    }
+    page.control("SH", ["SEE ALSO"]);
+    page.text([
+        bold("kozoctl"),
+        roman("(1), "),
+        bold("kozo.yml"),
+        roman("(5), "),
+        bold("kozo-role"),
+        roman("(7), "),
+        bold("kozo-transport"),
+        roman("(7), "),
+        bold("kozo"),
+        roman("(8)"),
+    ]);
+    page
+}
+
+/// A section of terms and what they mean.
+fn entries(page: &mut Roff, title: &str, entries: &[texts::Entry]) {
+    page.control("SH", [title]);
+    for (term, meaning) in entries {
+        page.control("TP", []);
+        page.text([bold(*term)]);
+        page.text([roman(*meaning)]);
+    }
 }
 
 /// The page of the configuration.
@@ -107,8 +183,12 @@ fn configuration() -> String {
     page.control("nf", []);
     page.text([roman(EXAMPLE)]);
     page.control("fi", []);
+    page.control("SH", ["FILES"]);
+    page.control("TP", []);
+    page.text([bold(CONFIG)]);
+    page.text([roman("The configuration of the Nodes that systemd runs.")]);
     page.control("SH", ["SEE ALSO"]);
-    page.text([bold("kozo"), roman("(8), "), bold("kozoctl"), roman("(1)")]);
+    page.text([bold("kozoctl"), roman("(1), "), bold("kozo"), roman("(8)")]);
     page.to_roff()
 }
 
@@ -146,7 +226,7 @@ fn described(option: &OptionSpec) -> Vec<Inline> {
     let mut text = prose(&option.description);
     if option.kind != OptionKind::Block {
         let allowed = option.kind.allowed().replace('`', "'");
-        text.push(roman(format!(" It is {allowed}.")));
+        text.push(roman(format!(" Allowed: {allowed}.")));
     }
     match &option.presence {
         Presence::Required => text.push(roman(" Required.")),
@@ -155,7 +235,7 @@ fn described(option: &OptionSpec) -> Vec<Inline> {
             let value = value.to_string();
             // Its description says what it means that there is none.
             if !value.is_empty() {
-                text.extend([roman(" If not given: "), bold(value), roman(".")]);
+                text.extend([roman(" Default: "), bold(value), roman(".")]);
             }
         }
     }

@@ -1,0 +1,221 @@
+//! What the man pages of programs say besides what `--help` does: files, exit status, the fields of JSON, examples.
+
+/// A term and what it means.
+pub(super) type Entry = (&'static str, &'static str);
+
+/// What `kozoctl` ends with.
+pub(super) const EXIT_OF_KOZOCTL: &[Entry] = &[
+    ("0", "Done."),
+    ("1", "Failed for another reason."),
+    ("2", "The command line is wrong."),
+    ("3", "No Node runs here, or not the one that was named, or it has stopped."),
+    ("4", "Not allowed: the message names the polkit action that is needed."),
+    ("5", "The Node has no such Peer or Role."),
+    ("6", "The Message was queued for no Role and no Peer."),
+    ("7", "It did not happen in time."),
+    ("8", "Ssh cannot reach the host."),
+];
+
+/// What `kozo` ends with.
+pub(super) const EXIT_OF_KOZO: &[Entry] = &[
+    ("0", "Stopped as asked, or the configuration is valid."),
+    ("1", "The command line is wrong, or the configuration invalid."),
+    ("2", "There is no such file."),
+    ("3", "The file is not YAML."),
+    ("4", "The configuration has no such Node."),
+    ("5", "The Node cannot start, for example as its port is taken; or --reload cannot reach it."),
+];
+
+/// Files of `kozoctl`.
+pub(super) const FILES_OF_KOZOCTL: &[Entry] = &[
+    ("/etc/kozo/kozo.yml", "The configuration of the System, see kozo.yml(5)."),
+    ("/run/kozo/NODE/bus", "The control socket of a Node that systemd runs."),
+    ("$XDG_RUNTIME_DIR/kozo/NODE/bus", "The control socket of a Node that a user runs."),
+];
+
+/// Files of `kozo`.
+pub(super) const FILES_OF_KOZO: &[Entry] = &[
+    ("/etc/kozo/kozo.yml", "The configuration of the Nodes that systemd runs, see kozo.yml(5)."),
+    ("/usr/lib/kozo/roles, /usr/lib/kozo/transports", "Programs that are Roles and Transports."),
+    (
+        "/run/kozo/NODE/bus, /run/kozo/NODE/role",
+        "The control socket, and the one at which programs attach; in $XDG_RUNTIME_DIR for a Node that a user runs.",
+    ),
+    ("/var/lib/kozo/NODE", "What the Roles of a service store."),
+];
+
+/// The environment of `kozoctl`.
+pub(super) const ENVIRONMENT_OF_KOZOCTL: &[Entry] = &[
+    ("NO_COLOR", "If it is not empty, nothing is coloured."),
+    ("DBUS_SYSTEM_BUS_ADDRESS", "Where the system bus is, if not at its usual place."),
+];
+
+/// The environment of `kozo`.
+pub(super) const ENVIRONMENT_OF_KOZO: &[Entry] = &[
+    ("KOZO_LOG", "The log filter, where the command line has none."),
+    ("KOZOROLEPATH, KOZOTRANSPORTPATH", "Further folders of programs, separated by colons."),
+    ("KOZOIMPORTPATH", "Folders that come first in PYTHONPATH of programs."),
+    ("DBUS_SYSTEM_BUS_ADDRESS", "Where the system bus is, if not at its usual place."),
+];
+
+/// The fields of `--json`.
+pub(super) const JSON: &[Entry] = &[
+    ("name, version", "Of the Node: its name, and the version of its daemon."),
+    ("boot", "Random number of this run of the Node, as text."),
+    (
+        "started, since, time",
+        "Moments: microseconds since 1970. When the run began, when the link or Role entered its state, when the Message was sent.",
+    ),
+    ("sent, received", "Messages, since the Node started."),
+    (
+        "refused, dropped",
+        "Messages that the Node refused, or dropped because a queue was full or the link down; by reason, or in all.",
+    ),
+    (
+        "roles, transports, peers",
+        "Those of the Node, as objects; in the answers of inject, how many Roles and Peers the Message was queued for; in those of reload, the names of those that changed.",
+    ),
+    ("unreachable", "Peers that want the Message and cannot be reached now."),
+    ("type, description", "The type of a Role, Transport or Message; what a Role is for."),
+    (
+        "state, sub_state",
+        "A Role is starting, running, failed, finished or stopped; a Transport starting, running, failed or stopped; a link disabled, idle, down or up, and in detail also connecting or waiting.",
+    ),
+    (
+        "status, problem, last_error, last_exit",
+        "What a Role or Transport says of itself, what keeps it from its work, why it failed last, how its program ended last; or null.",
+    ),
+    ("restarts", "How often it was restarted after a failure."),
+    ("process", "The program: pid, memory (bytes) and cpu_time (microseconds); or null."),
+    ("queue_length, queue_size", "What waits for the Role or Peer: Messages, and bytes."),
+    (
+        "policy_out, policy_in",
+        "The connection policy in each direction: constant, ondemand or never.",
+    ),
+    (
+        "transport, address, direction",
+        "What carries the link, where it leads, and whether this side opened it (out) or the Peer (in); null while the link is not up.",
+    ),
+    (
+        "round_trip_time, age",
+        "Microseconds: the round trip, and how old a Message was when the Peer had it, as last measured.",
+    ),
+    ("clock_skew", "By how many microseconds the Peer's clock is ahead; or null."),
+    (
+        "rate, backlog",
+        "Bytes a second that the line carried under load, and bytes that the Peer has not acknowledged.",
+    ),
+    ("sessions", "How often the link has come up."),
+    (
+        "id, node, role, kind, channel, data, msgpack",
+        "A Message: its number in that run of its Node; where it comes from; event, order, log or reply; channel or null; its data, in which bytes are {\"$base64\": \"AAEC\"}, and as MessagePack in Base64 where JSON cannot say all of it.",
+    ),
+    ("skipped", "In place of that many Messages that a monitor was too slow for."),
+    (
+        "conditions, missing, condition",
+        "Of wait: the conditions, and those that do not hold, each with the state instead.",
+    ),
+    ("peer", "Of ping: the Peer."),
+    (
+        "file, ok, nodes, warnings, error",
+        "Of config check: the file, whether it is valid, its Nodes, and what is wrong.",
+    ),
+    (
+        "node, changed, block, privateKey, publicKey",
+        "Of config new and keygen: the Node, whether anything was written, its block for other machines, the file of its key, its public key.",
+    ),
+    (
+        "host, exit, answer",
+        "With several hosts, one line for each: its name, the exit status there, and the answer.",
+    ),
+];
+
+/// Examples of a command: what it does, and how to write that.
+pub(super) fn examples(command: &str) -> &'static [Entry] {
+    match command {
+        "kozoctl" => &[
+            ("Show the Node of this machine", "kozoctl"),
+            ("Show it as it changes", "kozoctl --watch"),
+            ("Ask another machine", "kozoctl -H root@scribe.local status"),
+            (
+                "Add a Node to the configuration of a fleet, and apply it",
+                "kozoctl -H scribe,hall config add-peer - <clock.yml\nkozoctl -H scribe,hall reload",
+            ),
+            (
+                "List the Peers that are down",
+                "kozoctl peers --json | jq -r '.[] | select(.state != \"up\").name'",
+            ),
+        ],
+        "kozoctl-status" => &[("Keep an eye on a Node", "kozoctl status --watch")],
+        "kozoctl-roles" => &[(
+            "List those that failed",
+            "kozoctl roles --json | jq '.[] | select(.state == \"failed\")'",
+        )],
+        "kozoctl-role" => {
+            &[("Show a Role", "kozoctl role timer1"), ("Restart it", "kozoctl role timer1 restart")]
+        }
+        "kozoctl-role-new" => &[("Begin a Role in Python", "kozoctl role new bell --python")],
+        "kozoctl-role-try" => {
+            &[("Run it with an option", "kozoctl role try ./bell.py --set pin=7")]
+        }
+        "kozoctl-peers" => &[("Keep an eye on all links", "kozoctl peers --watch")],
+        "kozoctl-peer" => &[
+            ("Show a link", "kozoctl peer scribe"),
+            ("Do not wait for the next attempt", "kozoctl peer scribe connect"),
+        ],
+        "kozoctl-inject" => &[
+            ("Ring a bell three times", "kozoctl inject order ring 3"),
+            (
+                "Say where, with data of several parts",
+                "kozoctl inject event door --channel kitchen open=true by=Ada",
+            ),
+            ("Send JSON that another program makes", "date +%s | kozoctl inject event now -"),
+        ],
+        "kozoctl-attach" => &[
+            ("Run a program as the Role bell", "kozoctl attach --name bell -- ./bell.sh"),
+            ("As a Role of another machine's Node", "kozoctl -H scribe attach -- ./bell.sh"),
+        ],
+        "kozoctl-types" => &[("Show what a timer takes", "kozoctl types timer")],
+        "kozoctl-monitor" => &[
+            ("Show all ticks", "kozoctl monitor 'tick*'"),
+            (
+                "Keep the next ten Messages of a channel",
+                "kozoctl monitor --channel kitchen --count 10 --json >kitchen.json",
+            ),
+        ],
+        "kozoctl-config" => &[("Set up the first Node of a machine", "kozoctl config new")],
+        "kozoctl-config-check" => &[(
+            "Check the configuration of this machine, and a key",
+            "kozoctl config check /etc/kozo/kozo.yml clock",
+        )],
+        "kozoctl-config-show" => {
+            &[("Show a configuration with all defaults", "kozoctl config show ./kozo.yml")]
+        }
+        "kozoctl-config-new" => &[(
+            "Create a Node with a timer, and keep its block",
+            "kozoctl config new clock --address clock.local --role timer --set timer.tick=10s >clock.yml",
+        )],
+        "kozoctl-config-add-peer" => &[
+            ("Add a Node from its block", "kozoctl config add-peer clock.yml"),
+            ("Add it on several machines", "kozoctl -H scribe,hall config add-peer - <clock.yml"),
+        ],
+        "kozoctl-keygen" => &[("Make a key", "kozoctl keygen /etc/kozo/keys/clock")],
+        "kozoctl-wait" => &[(
+            "Wait for a link and a Role",
+            "kozoctl wait peer=scribe:up role=logger:running --timeout 1min",
+        )],
+        "kozoctl-ping" => &[("Ping ten times", "kozoctl ping scribe --count 10")],
+        "kozoctl-bench" => &[("Measure for ten seconds", "kozoctl bench scribe --time 10s")],
+        "kozoctl-reload" => {
+            &[("Apply a changed configuration", "kozoctl config check && kozoctl reload")]
+        }
+        "kozoctl-completion" => &[("Use them in this bash", "source <(kozoctl completion bash)")],
+        "kozo" => &[
+            ("Check a configuration", "kozo --check /etc/kozo/kozo.yml"),
+            ("Run a Node, and log more", "kozo -v ./kozo.yml clock"),
+            ("Show what a link does", "kozo --log info,kozo::link=debug ./kozo.yml clock"),
+        ],
+        "kozo-testnet" => &[("Try Kōzō on one machine", "kozo testnet")],
+        _ => &[],
+    }
+}
