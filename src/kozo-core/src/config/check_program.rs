@@ -235,7 +235,7 @@ mod tests {
         fs::write(machine.folder.path().join("bell.json"), said).unwrap();
         for (written, json) in [("a.local", r#""a.local""#), ("[a, 7]", r#"["a","7"]"#)] {
             let (role, _) = machine.role(&format!("bell: {{address: {written}}}"));
-            assert_eq!(role.options.to_json()["address"].to_string(), json);
+            assert_eq!(role.options.to_json().get("address").unwrap().to_string(), json);
         }
         let text = machine.check("bell: {address: {a: b}}", None).unwrap_err().render(false);
         assert!(text.contains("`address` takes a text or a list, not a block"), "{text}");
