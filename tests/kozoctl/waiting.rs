@@ -18,7 +18,10 @@ fn what_does_not_happen_is_named() {
     let system = System::running();
     let wait = ["-n", "attic", "wait", "peer=cellar:idle", "role=timer1", "--timeout", "300ms"];
     let told = system.workspace.failure(&wait, 7);
-    assert!(told.contains("within 300 ms") && told.contains("peer=cellar:idle (now up)"), "{told}");
+    assert!(
+        told.contains("timed out after 300 ms") && told.contains("peer=cellar:idle (now up)"),
+        "{told}"
+    );
     assert!(!told.contains("timer1"), "{told}");
 }
 

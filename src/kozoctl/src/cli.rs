@@ -180,7 +180,7 @@ pub(crate) enum Command {
     },
     /// Wait until every CONDITION holds.
     Wait {
-        /// peer=NAME[:STATE] or role=NAME[:STATE]; STATE defaults to up for a Peer, running for a Role.
+        /// peer=NAME:STATE or role=NAME:STATE. If STATE is omitted, up for a Peer, running for a Role.
         ///
         /// A Peer is disabled, idle, down or up; a Role is starting, running, failed, finished or
         /// stopped.

@@ -25,6 +25,13 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Tells a person who waits what for.
+pub(crate) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        say(text);
+    }
+}
+
 /// Whether standard error goes to a terminal that shows colours.
 pub(crate) fn stderr_colour() -> bool {
     io::stderr().is_terminal() && colours()

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, progress};
 use crate::view;
 
 /// States of a Peer.
@@ -135,11 +135,14 @@ pub(crate) async fn run(
         Ok(result) => result,
         Err(_) => {
             let limit = kozo_core::config::show_duration(limit);
-            let missing: Vec<_> = missing.iter().map(Missing::to_string).collect();
-            let told = format!("within {limit}, not all of it came true: {}", missing.join(", "));
+            let told = format!("timed out after {limit}, still waiting for {}", listed(&missing));
             Err(Failure::new(Exit::TimedOut, told))
         }
     }
+}
+
+fn listed(missing: &[Missing]) -> String {
+    missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns when nothing is `missing` any more.
@@ -152,6 +155,7 @@ async fn until(
     *missing = conditions.iter().map(unseen).collect();
     // Before looking for the first time, so that nothing happens in between unseen.
     let mut changes = client.changes().await?;
+    let mut told = String::new();
     loop {
         let node = client.describe().await?;
         let mut now = Vec::new();
@@ -165,6 +169,11 @@ async fn until(
             return Ok(());
         }
         *missing = now;
+        let waiting = listed(missing);
+        if waiting != told {
+            progress(&format!("waiting for {waiting}"));
+            told = waiting;
+        }
         if !changes.next().await {
             return Err(Error::Gone("it has stopped".to_owned()).into());
         }

@@ -115,7 +115,12 @@ pub(super) const JSON: &[Entry] = &[
         "conditions, missing, condition",
         "Of wait: the conditions, and those that do not hold, each with the state instead.",
     ),
-    ("peer", "Of ping: the Peer."),
+    ("peer", "Of ping and bench: the Peer."),
+    (
+        "least, median, most, bytes, microseconds, bytes_per_second, best_bytes_per_second",
+        "Of bench: three figures of round_trip_time, in microseconds; what was carried in how much time, and how \
+         fast that is, usually and at best.",
+    ),
     (
         "file, ok, nodes, warnings, error",
         "Of config check: the file, whether it is valid, its Nodes, and what is wrong.",
