@@ -262,7 +262,7 @@ fn json_message(params: &[u8]) -> Result<Message, Error> {
     let data = put(data);
     Ok(Message {
         time: told.time,
-        boot: told.boot.parse().unwrap_or_default(),
+        boot: told.boot.parse().map_err(|_| Error::Decode(format!("boot: {}", told.boot)))?,
         id: told.id,
         kind: Kind::of(&told.kind)?,
         node,

@@ -17,7 +17,7 @@ use crate::wait::Condition;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage error, 3 no Node running, 4 not allowed, 5 no such Peer or Role, \
-6 no one is interested, 7 timed out, 8 host unreachable.";
+6 queued for no Role and no Peer, 7 timed out, 8 host unreachable.";
 
 const DATA: &str = "\
 DATA is one JSON value, or KEY=VALUE pairs that make a map, or '-' to read JSON from standard input. \
@@ -58,10 +58,12 @@ impl Cli {
             Command::Status { watch }
             | Command::Roles { watch }
             | Command::Peers { watch }
-            | Command::Role { watch, .. }
-            | Command::Peer { watch, .. } => watch.watch |= self.watch.watch,
+            | Command::Role { watch, action: None, command: None, .. }
+            | Command::Peer { watch, action: None, .. } => watch.watch |= self.watch.watch,
             _ if self.watch.watch => {
-                return Err(Failure::usage("--watch is for status, roles, role, peers and peer"));
+                return Err(Failure::usage(
+                    "only status, roles, role, peers and peer can be watched",
+                ));
             }
             _ => {}
         }

@@ -66,7 +66,7 @@ fn ended(host: &OsStr, status: ExitStatus) -> Result<ExitCode, Failure> {
         }
         Some(NOT_FOUND) => {
             let failure = Failure::failed(format_args!("there is no kozoctl on {shown}"));
-            Err(failure.hint(format!("Install it: ssh {shown} apt install kozo")))
+            Err(failure.hint(format!("Install it: ssh {shown} apt install kozoctl")))
         }
         Some(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
         None => Err(Failure::failed(format_args!("ssh to {shown} was ended: {status}"))),

@@ -51,6 +51,8 @@ async fn redraw(client: &Client, view: &View, output: Output) -> Result<Infallib
     let mut changes = client.changes().await?;
     let mut before = String::new();
     loop {
+        // The terminal may have another size now.
+        let output = Output::new(output.json);
         let now = shown(client, view, output).await?;
         if now != before {
             output.line(&drawn(&now, before.is_empty(), output))?;

@@ -24,7 +24,7 @@ pub const MAX_DEPTH: usize = 100;
 
 /// A whole number as a text, for fields that may be beyond 2^53, which many readers of JSON round.
 pub mod as_text {
-    use serde::{Deserialize as _, Deserializer, Serializer, de};
+    use serde::{Deserialize, Deserializer, Serializer, de};
 
     /// Writes it.
     ///
@@ -34,12 +34,21 @@ pub mod as_text {
         serializer.collect_str(number)
     }
 
-    /// Reads it.
+    /// Reads it, also as the number that older versions write.
     ///
     /// # Errors
-    /// When it is no text with such a number.
+    /// When it is neither.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(number) => Ok(number),
+            Written::Text(text) => text.parse().map_err(de::Error::custom),
+        }
     }
 }
 

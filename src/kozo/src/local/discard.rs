@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use socket2::{Domain, SockRef, Type};
 
-use super::BLUETOOTH;
 use super::receive::receive;
+use super::{BLUETOOTH, closer};
 
 /// Bytes that are read at once of what is thrown away.
 const PIECE: usize = 16 * 1024;
@@ -24,9 +24,19 @@ struct Emptied {
     patience: usize,
 }
 
+/// Closes a Unix socket of the Node, which does not wait once it is empty. What others have put into it is closed elsewhere.
+pub(super) fn own(socket: OwnedFd) {
+    let Some(mut socket) = begin(socket) else { return };
+    let mut taken = Vec::new();
+    while socket.take(&mut taken) {
+        taken.drain(..).for_each(closer::close);
+    }
+    taken.into_iter().for_each(closer::close);
+}
+
 /// Closes a descriptor. What waits in a Unix socket is taken out and closed in the same way before it is closed: the kernel would
 /// close it too, but wait for sockets that linger.
-pub(super) fn discard(descriptor: OwnedFd) {
+pub(super) fn foreign(descriptor: OwnedFd) {
     let mut nested: Vec<Emptied> = begin(descriptor).into_iter().collect();
     while let Some(mut last) = nested.pop() {
         let mut taken = Vec::new();
@@ -99,7 +109,7 @@ mod tests {
     fn discarded(what: &str, put: impl FnOnce(OwnedFd) -> OwnedFd) {
         let (near, mut far) = lingering();
         let begun = Instant::now();
-        discard(put(near));
+        foreign(put(near));
         assert!(begun.elapsed() < LINGER / 4, "{what}: {:?}", begun.elapsed());
         // It is closed, not kept.
         far.set_read_timeout(Some(LINGER)).unwrap();
@@ -152,9 +162,9 @@ mod tests {
     #[test]
     fn what_is_no_socket_is_closed() {
         let (reader, writer) = std::io::pipe().unwrap();
-        discard(writer.into());
+        foreign(writer.into());
         assert_eq!(std::io::copy(&mut &reader, &mut std::io::sink()).unwrap(), 0);
         // Nor does one that is not connected hold up anything.
-        discard(UnixDatagram::unbound().unwrap().into());
+        foreign(UnixDatagram::unbound().unwrap().into());
     }
 }

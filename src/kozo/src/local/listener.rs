@@ -43,7 +43,7 @@ impl Listener {
     /// When the loop cannot watch it.
     pub(crate) fn own(socket: UnixListener) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
-        Listener::new(Socket::Own(OwnedFd::from(socket).into()))
+        Listener::new(Socket::Own(Descriptor::own(socket.into())))
     }
 
     /// Of one that was made by another process, and outlives the Node.
@@ -67,6 +67,8 @@ impl Listener {
     /// As accept(2): for instance when there are no file descriptors left.
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         loop {
+            // Who connects again and again does not keep the loop for itself.
+            tokio::task::coop::consume_budget().await;
             let mut guard = self.0.readable().await?;
             let accept =
                 |socket: &AsyncFd<Socket>| Ok(accept_with(socket.get_ref(), SocketFlags::CLOEXEC)?);

@@ -1,7 +1,7 @@
 //! A connected stream socket whose other end is another program, or that another program has handed over.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Stream {
     /// # Errors
     /// When the loop cannot watch it.
     pub(crate) fn of(socket: UnixStream) -> io::Result<Stream> {
-        Stream::handed(OwnedFd::from(socket).into())
+        Stream::handed(Descriptor::own(socket.into()))
     }
 
     /// Of a connected stream socket that a program has handed over, and may still have itself: it can change how that behaves at
@@ -215,6 +215,7 @@ impl AsyncWrite for Stream {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::time::{Duration, Instant};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -64,7 +64,7 @@ pub(super) const JSON: &[Entry] = &[
     ("boot", "Random number of this run of the Node, as text."),
     (
         "started, since, time",
-        "Moments: microseconds since 1970. When the run began, when the link or Role entered its state, when the Message was sent.",
+        "Moments: microseconds since 1970. When the run began, when the link entered its state, when the Message was sent.",
     ),
     ("sent, received", "Messages, since the Node started."),
     (
@@ -116,6 +116,15 @@ pub(super) const JSON: &[Entry] = &[
         "Of wait: the conditions, and those that do not hold, each with the state instead.",
     ),
     ("peer", "Of ping and bench: the Peer."),
+    (
+        "added, replaced, unchanged",
+        "Of config add-peer: Nodes that were added, replaced, or in the file already.",
+    ),
+    (
+        "builtIn, from, author, options, required, default, allowed",
+        "Of types: whether the type is built in, or which file it is; its author; its options, whether each is \
+         required, what it is otherwise, and what it takes.",
+    ),
     (
         "least, median, most, bytes, microseconds, bytes_per_second, best_bytes_per_second",
         "Of bench: three figures of round_trip_time, in microseconds; what was carried in how much time, and how \
