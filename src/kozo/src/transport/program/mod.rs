@@ -76,7 +76,7 @@ pub struct Setup {
     pub connect_timeout: Duration,
     /// Variables of its environment besides the usual ones.
     pub environment: Vec<(OsString, OsString)>,
-    /// Bytes of memory that each of its processes may take.
+    /// Memory that each of its processes may use, in bytes.
     pub memory_limit: u64,
     /// What it knows of the System.
     pub knowledge: Knowledge,
