@@ -222,7 +222,7 @@ fn what_is_refused_leaves_nothing_behind() {
         (&["attic", "-a", ""], 1, "`address`"),
         (&["attic", "-a", "x", "--role", "timr"], 1, "did you mean `timer`?"),
         (&["attic", "-a", "x", "--role", "timer", "--set", "timer.tock=1"], 1, "no option `tock`"),
-        (&["attic", "-a", "x", "--role", "a=timer", "--role", "a=cuckoo"], 1, "there twice"),
+        (&["attic", "-a", "x", "--role", "a=timer", "--role", "a=cuckoo"], 1, "appears twice"),
         (
             &["attic", "-a", "x", "--role", "cuckoo", "--set", "cuckoo.timer=t"],
             1,
@@ -319,8 +319,8 @@ fn blocks_that_cannot_be_taken_change_nothing() {
     let before = config(&clock);
     let file = clock.path().join("block.yml");
     for (block, part) in [
-        (String::new(), "there is no Node in it"),
-        ("What is this?\n".to_owned(), "there is no Node in it"),
+        (String::new(), "it has no Node"),
+        ("What is this?\n".to_owned(), "it has no Node"),
         (blocks[1].replace("    ", "\t"), "a tab is used as indentation"),
         (
             blocks[1].replace("publicKey: ssh-ed25519 ", "publicKey: "),

@@ -258,7 +258,7 @@ fn a_program_of_the_configuration_is_a_role() {
         workspace.json(&["-n", "attic", "role", "bell"])["state"] == "failed"
     });
     let shown = workspace.answer(&["-n", "attic", "role", "bell"]);
-    assert!(shown.contains("the program of type `bell` is not there"), "{shown}");
+    assert!(shown.contains("the program of type `bell` is missing"), "{shown}");
     assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Fail
             });
             let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
             match twice(&pairs) {
-                Some(key) => Err(Failure::usage(format_args!("the key '{key}' is there twice"))),
+                Some(key) => Err(Failure::usage(format_args!("the key '{key}' appears twice"))),
                 None => Ok(Value::Map(pairs)),
             }
         }
@@ -150,8 +150,8 @@ mod tests {
         assert!(refused(&["two", "a=1"]).contains("no KEY=VALUE"));
         assert!(refused(&["two", "\"words\""]).contains("no KEY=VALUE"));
         assert!(refused(&["-"]).contains("standard input is not JSON"));
-        assert!(refused(&["a=1", "a=2"]).contains("'a' is there twice"));
-        assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' is there twice"));
+        assert!(refused(&["a=1", "a=2"]).contains("'a' appears twice"));
+        assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' appears twice"));
         assert!(refused(&[r#"{"a=b""#]).contains("not JSON"));
         assert!(refused(&["[1,"]).contains("not JSON"));
         assert!(refused(&["\"one"]).contains("not JSON"));

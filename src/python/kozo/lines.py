@@ -257,5 +257,5 @@ def checked_name(what: str, name: object) -> str:
         raise KozoError(f"the {what} is a text, not {name!r}")
     length = len(name.encode(errors="replace"))
     if not 1 <= length <= LONGEST_NAME:
-        raise KozoError(f"the {what} is {length} bytes long: it is 1 to {LONGEST_NAME} bytes")
+        raise KozoError(f"the {what} is {length} bytes long; allowed: 1 to {LONGEST_NAME} bytes")
     return name

@@ -82,7 +82,7 @@ def test_nonsense_is_refused_here(clock: Any) -> None:
         for kind, message_type, channel, problem in [
             ("evnt", "door", None, "'evnt' is no kind of a Message: there are event, order, log and reply"),
             ("event", None, None, "the type is missing"),
-            ("event", "", None, "the type is 0 bytes long: it is 1 to 255 bytes"),
+            ("event", "", None, "the type is 0 bytes long; allowed: 1 to 255 bytes"),
             ("event", "é" * 128, None, "the type is 256 bytes long"),
             ("event", "door", "", "the channel is 0 bytes long"),
         ]:

@@ -87,7 +87,7 @@ impl<'a> Asked<'a> {
     /// Its parameters of these names, which may be missing.
     ///
     /// # Errors
-    /// When the parameters are no object, or one is there twice.
+    /// When the parameters are no object, or one appears twice.
     pub(crate) fn pick<const N: usize>(
         &self,
         names: [&'static str; N],

@@ -226,7 +226,7 @@ mod tests {
             ("status now", "takes nothing else"),
             ("log", "one filter"),
             ("tap kind=evnt", "unknown kind 'evnt'"),
-            ("tap colour=red", "'colour' is nothing to filter by"),
+            ("tap colour=red", "cannot filter by 'colour'"),
         ] {
             let error = Command::parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
