@@ -268,7 +268,7 @@ fn two_machines_learn_of_each_other() {
         workspace.answer(&["config", "check", "kozo.yml", own]);
         // Once more; and one's own, which went round.
         let again = workspace.answer(&["config", "add-peer", "--file", "kozo.yml", "block.yml"]);
-        assert_eq!(again, format!("{other}: in kozo.yml already, and not changed\n"));
+        assert_eq!(again, format!("{other}: already in kozo.yml, not changed\n"));
         let output = with_input(
             workspace.command(&add),
             &workspace.answer(&["config", "new", own, "-f", "kozo.yml"]),
@@ -297,7 +297,7 @@ fn a_peer_that_is_different_is_replaced_only_on_demand() {
     fs::write(clock.path().join("block.yml"), &moved).unwrap();
     let told = clock.failure(&add, 1);
     for part in [
-        "Node scribe is in kozo.yml already",
+        "Node scribe is already in kozo.yml",
         "transports.tcp.address: 127.0.0.2 there, 10.0.0.9 here",
         "roles.logger: nothing there",
         "roles.cuckoo: one of type cuckoo there, nothing here",

@@ -127,9 +127,7 @@ pub enum WantedError {
     #[error("its channel is empty: leave out the last colon to match every channel and none")]
     NoChannel,
     /// There is more than a kind, a type and a channel.
-    #[error(
-        "it has more than a kind, a type and a channel: write a colon within one of them as \\:"
-    )]
+    #[error("it has more than a kind, a type and a channel: write a colon in a name as \\:")]
     TooLong,
 }
 

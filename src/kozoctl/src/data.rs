@@ -40,7 +40,7 @@ pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Fail
         }
         several => {
             let pairs = several.iter().map(|argument| {
-                let error = "one of several, and no KEY=VALUE";
+                let error = "of several arguments, each must be KEY=VALUE";
                 pair(argument).ok_or_else(|| not_data(argument, &error))
             });
             let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
@@ -56,7 +56,7 @@ fn not_data(argument: &str, error: &dyn fmt::Display) -> Failure {
     let quoted = serde_json::Value::from(argument);
     Failure::usage(format_args!("the data {argument} is not JSON: {error}"))
         .hint(format!("A text needs its quotes: '{quoted}'"))
-        .hint("A map may be written as key=value …, and '-' takes JSON from standard input.")
+        .hint("Write a map as key=value …, or pass '-' to read JSON from standard input.")
 }
 
 /// Whether the user meant JSON of more than one word.

@@ -70,7 +70,7 @@ system:
     {scribe}:
         privateKey: {scribe_private}
         publicKey: {scribe_public}
-        # Where its Roles keep what they remember.
+        # Where its Roles store state.
         roleStorage: {storage}
         roles:
             # Prints the ticks of clock's timer, and remembers the last one.
