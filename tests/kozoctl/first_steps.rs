@@ -387,7 +387,7 @@ fn at_a_terminal_what_is_missing_is_asked_for() {
     assert!(output.status.success(), "{shown}");
     for part in [
         "Name of this machine's Node",
-        "A name has",
+        "A name consists of",
         "Where others reach it",
         "Types of Roles: timer",
     ] {

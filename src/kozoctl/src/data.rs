@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused_with_the_reason() {
-        assert!(refused(&["two", "a=1"]).contains("no KEY=VALUE"));
-        assert!(refused(&["two", "\"words\""]).contains("no KEY=VALUE"));
+        assert!(refused(&["two", "a=1"]).contains("each must be KEY=VALUE"));
+        assert!(refused(&["two", "\"words\""]).contains("each must be KEY=VALUE"));
         assert!(refused(&["-"]).contains("standard input is not JSON"));
         assert!(refused(&["a=1", "a=2"]).contains("'a' appears twice"));
         assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' appears twice"));

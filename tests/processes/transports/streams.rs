@@ -55,7 +55,7 @@ while True:
     let scribe = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = scribe.local_addr().unwrap().port().to_string();
     let nothing = tried.connect().await.err().unwrap();
-    assert_eq!(nothing.to_string(), "its program cannot connect to that");
+    assert_eq!(nothing.to_string(), "its program cannot connect to this Transport");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
 
     let mut connection = tried.connect_to(&[("port", &port), ("die", "1")]).await.unwrap();

@@ -419,7 +419,7 @@ mod tests {
             assert_eq!(doubt.meant.as_deref(), meant, "{text}");
         }
         for (text, why, meant) in [
-            ("*", "no address", None),
+            ("*", "not an address", None),
             ("10.0.0.1:6020", "separate option", Some("10.0.0.1")),
             ("[::1]:6020", "separate option", Some("::1")),
             ("10.0.0.1,10.0.0.2", "one address", None),

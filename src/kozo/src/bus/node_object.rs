@@ -50,7 +50,7 @@ fn encoding(options: &Options) -> Result<Encoding, Error> {
         Ok("json") => Ok(Encoding::Json),
         Ok("msgpack") => Ok(Encoding::MessagePack),
         _ => {
-            let text = "the option encoding is the text json or msgpack";
+            let text = "the option encoding must be the text json or msgpack";
             Err(Error::InvalidArgument(text.to_owned()))
         }
     }

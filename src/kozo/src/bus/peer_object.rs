@@ -56,7 +56,7 @@ fn padding(options: &Options) -> Result<usize, Error> {
     let Some(value) = options::one(options, "padding")? else { return Ok(0) };
     let bytes = u64::try_from(value).ok().filter(|bytes| *bytes <= MOST_PADDING);
     bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-        Error::InvalidArgument(format!("padding is a number (t) of at most {MOST_PADDING}"))
+        Error::InvalidArgument(format!("padding must be a number (t) of at most {MOST_PADDING}"))
     })
 }
 

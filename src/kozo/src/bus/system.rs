@@ -47,7 +47,7 @@ pub(super) async fn serve(
                 warn!("lost the system bus; reconnecting");
             }
             Err(problem) if ready.is_some() => {
-                info!("no system bus, so there is only the control socket: {problem}");
+                info!("no system bus; reachable by the control socket only: {problem}");
                 return;
             }
             // It was there once, and comes back when it does.
@@ -104,11 +104,11 @@ async fn take_name(connection: &Connection, node: &str) -> bool {
             true
         }
         Err(zbus::Error::FDO(problem)) if matches!(*problem, fdo::Error::AccessDenied(_)) => {
-            info!("not on the system bus, whose policy does not give this user the name {name}");
+            info!("not on the system bus: its policy does not let this user own the name {name}");
             false
         }
         Err(problem) => {
-            warn!("not on the system bus, which does not give the name {name}: {problem}");
+            warn!("not on the system bus, which refuses the name {name}: {problem}");
             false
         }
     }

@@ -58,7 +58,7 @@ impl Launch {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// Its own folder cannot be made.
-    #[error("its folder {} cannot be made: {source}", path.display())]
+    #[error("cannot create its folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum LaunchError {
         source: io::Error,
     },
     /// There is no process for it.
-    #[error("{} cannot be started: {source}", program.display())]
+    #[error("cannot start {}: {source}", program.display())]
     Start {
         /// What was to be run.
         program: PathBuf,

@@ -190,7 +190,7 @@ impl ProgramTransport {
         let requests = self.requests().await?;
         let told = told(target)?;
         if !requests.can_connect(object(told.clone())).await? {
-            return Err(io::Error::other("its program cannot connect to that"));
+            return Err(io::Error::other("its program cannot connect to this Transport"));
         }
         let addresses = requests.addresses(object(told.clone())).await?;
         let mut problems = Vec::new();
@@ -204,7 +204,7 @@ impl ProgramTransport {
         }
         problems.dedup();
         Err(io::Error::other(match problems.is_empty() {
-            true => "its program knows no address of that".to_owned(),
+            true => "its program knows no address of this Transport".to_owned(),
             false => problems.join("; "),
         }))
     }
@@ -225,7 +225,7 @@ impl ProgramTransport {
                 let connecting = proxy::connect(&self.shared, command, &target.address);
                 let connected = tokio::time::timeout(limit, connecting).await;
                 let connected =
-                    connected.unwrap_or_else(|_| Err(io::Error::other("it has taken too long")));
+                    connected.unwrap_or_else(|_| Err(io::Error::other("it took too long")));
                 connected.map_err(|problem| {
                     io::Error::other(format!("the proxyCommand '{name}': {problem}"))
                 })

@@ -32,7 +32,11 @@ async fn errors_name_line_and_column() {
         ),
         (r#"{"method": "no\ud800"}"#, -32600, "line 2, column 12: the method is a text"),
         ("[]", -32600, "line 2, column 1: invalid type: sequence, expected an object"),
-        ("{}", -32600, "line 2, column 1: this has no method, and is no answer either"),
+        (
+            "{}",
+            -32600,
+            "line 2, column 1: this is neither a request nor an answer: it has no method",
+        ),
         (r#"{"method": 5}"#, -32600, "line 2, column 12: the method is a text"),
         (r#"{"method": "a", "method": "b"}"#, -32600, "line 2, column 24: this key appears twice"),
         (
@@ -152,7 +156,11 @@ async fn errors_name_value_and_byte_in_messagepack() {
         ),
         (vec![0x91; 300], -32700, "value 2: this is not MessagePack: it is nested too deeply"),
         (vec![0xc3], -32600, "value 2, byte 1: this is true or false instead of an object"),
-        (vec![0x80], -32600, "value 2, byte 1: this has no method, and is no answer either"),
+        (
+            vec![0x80],
+            -32600,
+            "value 2, byte 1: this is neither a request nor an answer: it has no method",
+        ),
         (
             packed(&map(&[("method", "x".into())])),
             -32601,
@@ -229,7 +237,7 @@ async fn what_a_program_has_begun_to_say_when_it_closes() {
     let mut program = Program::ready(Encoding::MessagePack).await;
     program.write(&[0x82, 0xa6]).await;
     let failure = program.close().await.unwrap_err().to_string();
-    assert_eq!(failure, "value 2: the program closed in the middle of it");
+    assert_eq!(failure, "value 2: the program closed the connection in the middle of it");
 }
 
 #[tokio::test(start_paused = true)]
