@@ -137,7 +137,7 @@ class Conversation:
         self.write(notification("ready"))
 
     def subscribe(self, *facts: str) -> None:
-        """Have the Node tell of what changes."""
+        """Ask the Node to report changes."""
         self.write(notification("subscribe", {"facts": list(facts)}))
 
     def write(self, line: bytes) -> None:
