@@ -128,7 +128,7 @@ class Node:
                     except DisconnectedError:
                         await asyncio.sleep(PAUSE)
         except TimeoutError:
-            text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+            text = f"the Node '{self.name}' is gone and did not come back within {self._patience:g} s"
             raise DisconnectedError(text) from None
 
     async def send(
@@ -398,7 +398,7 @@ class _Talk(asyncio.Protocol):
             async with asyncio.timeout(PATIENCE):
                 answer = await self._answers[number]
         except TimeoutError:
-            raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s") from None
+            raise DisconnectedError(f"the Node did not answer within {PATIENCE:.0f} s") from None
         finally:
             self._answers.pop(number, None)
         if "error" in answer:

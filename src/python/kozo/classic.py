@@ -153,7 +153,7 @@ class Role:
 
     def _now(self) -> Running:
         if self._running is None:
-            raise KozoError("a Role can do this from `localInit` on, not before")
+            raise KozoError("a Role can do this only from `localInit` on")
         return self._running
 
     def __str__(self) -> str:

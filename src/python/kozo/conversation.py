@@ -179,7 +179,7 @@ class Conversation:
         try:
             self.write(line)
             if not self.wait(lambda: self._answers[number] is not None, PATIENCE):
-                raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s")
+                raise DisconnectedError(f"the Node did not answer within {PATIENCE:.0f} s")
             return self.answer(number)
         finally:
             self._answers.pop(number, None)

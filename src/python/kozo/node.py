@@ -233,7 +233,7 @@ class Node:
                 return say(conversation)
             except DisconnectedError:
                 if not self._reconnect(conversation, deadline):
-                    text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+                    text = f"the Node '{self.name}' is gone and did not come back within {self._patience:g} s"
                     raise DisconnectedError(text) from None
 
     def wait(self, is_there: Callable[[], object], timeout: float | None = None) -> bool:

@@ -150,6 +150,6 @@ def _several(found: list[Path]) -> KozoError:
     names = sorted({path.parent.name for path in found})
     if len(names) == 1:
         shown = " and ".join(f"'{path}'" for path in found)
-        return SeveralNodesError(f"several Nodes are called '{names[0]}' here, at {shown}: say kozo.attach(PATH)")
+        return SeveralNodesError(f"several Nodes here are called '{names[0]}', at {shown}: use kozo.attach(PATH)")
     shown = ", ".join(names[:-1]) + f" and {names[-1]}"
-    return SeveralNodesError(f"several Nodes run here, {shown}: say which, as in kozo.attach('{names[0]}')")
+    return SeveralNodesError(f"several Nodes run here, {shown}: choose one, as in kozo.attach('{names[0]}')")

@@ -91,7 +91,7 @@ def when(moment: str) -> Callable[[Function], Function]:
             Peer (a dict of its `name`, `state` and `since`); `reopen`, when files that it writes may have been moved.
     """
     if moment not in MOMENTS:
-        raise KozoError(f"there is no moment {moment!r}: there are {', '.join(MOMENTS)}")
+        raise KozoError(f"unknown moment {moment!r}: the moments are {', '.join(MOMENTS)}")
 
     def decorate(function: Function) -> Function:
         program.moments[moment].append(taking(function))
@@ -142,7 +142,7 @@ def storage(**defaults: Any) -> Storage:
     This requires `roleStorage` in the configuration of the Node. A Role that you start by hand stores nothing.
     """
     if program.keeper is not None:
-        raise KozoError("kozo.storage() is called once, with all that is kept")
+        raise KozoError("call kozo.storage() only once, with everything to store")
     kept = Storage(defaults)
     program.keeper = Keeper(kept)
     return kept

@@ -90,11 +90,11 @@ class Option:
             said = error.args[0] if self.kind in ("duration", "size") else f"{text!r} is no {self.kind}"
             raise KozoError(f"the option {name!r}: {said}") from None
         if self.choices and text not in self.choices:
-            raise KozoError(f"the option {name!r}: {text!r} is none of {', '.join(self.choices)}")
+            raise KozoError(f"the option {name!r}: {text!r} is not one of {', '.join(self.choices)}")
         if self.least is not None and value < _bound(self.kind, self.least):
-            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.least} is the least")
+            raise KozoError(f"the option {name!r}: {text} is too small: at least {self.least} is allowed")
         if self.most is not None and value > _bound(self.kind, self.most):
-            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.most} is the most")
+            raise KozoError(f"the option {name!r}: {text} is too large: at most {self.most} is allowed")
         return value
 
 

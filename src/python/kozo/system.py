@@ -108,7 +108,7 @@ def begin(node: str, said: Mapping[str, Any]) -> None:
 
 def _told(name: str) -> dict[str, Any]:
     if _said is None:
-        raise KozoError("what the Node tells of the System is known from `localInit` on, not before")
+        raise KozoError("the System is known only from `localInit` on")
     found: dict[str, Any] = _said.get(name) or {}
     return found
 

@@ -229,7 +229,7 @@ class Transport:
 
     def _with_keys(self) -> Keys:
         if self.__keys is None:
-            raise KozoError("a Transport can do this from `init` on, not before")
+            raise KozoError("a Transport can do this only from `init` on")
         return self.__keys
 
     def __str__(self) -> str:
