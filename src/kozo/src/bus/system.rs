@@ -88,8 +88,8 @@ async fn take_name(connection: &Connection, node: &str) -> bool {
     match reply.await {
         Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => {
             error!(
-                "another program has the name {name} on the system bus, probably another daemon \
-                 of node '{node}': until that one ends this one is reached by its control socket only"
+                "another program owns the name {name} on the system bus, probably another \
+                 daemon of node '{node}': until it ends, this one is reachable by its control socket only"
             );
             true
         }
@@ -97,8 +97,8 @@ async fn take_name(connection: &Connection, node: &str) -> bool {
             info!("on the system bus as {name}");
             if let Err(problem) = shared {
                 warn!(
-                    "the system bus does not give this user the name {SHARED_NAME} too, so its policy \
-                     may keep other users from looking at this node: {problem}"
+                    "the system bus does not let this user own the name {SHARED_NAME}, so its policy \
+                     may keep other users from querying this node: {problem}"
                 );
             }
             true

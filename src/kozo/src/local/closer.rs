@@ -56,7 +56,9 @@ pub(super) fn close(descriptor: OwnedFd) {
     drop(state);
     CLOSER.work.notify_one();
     if waiting == MANY {
-        warn!("{MANY} file descriptors wait to be closed: other programs sent some that take long");
+        warn!(
+            "{MANY} file descriptors are waiting to be closed: other programs sent some that take long to close"
+        );
     }
 }
 

@@ -24,7 +24,7 @@ pub enum SessionError {
     },
     /// A signature with SHA-1, which is forgeable.
     #[error(
-        "it signs with its RSA key by SHA-1 (`ssh-rsa`), not by `rsa-sha2-256` or `rsa-sha2-512`"
+        "it signs with its RSA key and SHA-1 (`ssh-rsa`) instead of `rsa-sha2-256` or `rsa-sha2-512`"
     )]
     Sha1,
     /// A stranger where too many want something already.

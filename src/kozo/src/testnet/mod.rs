@@ -130,7 +130,7 @@ fn welcome(testnet: &Testnet, program: &Path) -> String {
     let first = testnet.nodes.first().map_or("NODE", String::as_str);
     let mut text = format!(
         "{what} {}: {}.\n\n\
-         The configuration of all of them is config.yml there. Things to try:\n\n",
+         All of them use config.yml in that folder. Things to try:\n\n",
         shown(&testnet.folder),
         testnet.nodes.join(", "),
     );
