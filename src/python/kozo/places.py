@@ -135,8 +135,8 @@ def _nowhere(node: str | None) -> str:
     if os.path.isdir("/run/systemd/system"):
         start = f"systemctl start kozo@{name}"
     if node is None:
-        return f"no Node runs on this machine: start one, for instance with `{start}`"
-    return f"the Node '{node}' does not run on this machine: start it, for instance with `{start}`"
+        return f"no Node runs on this machine: start one, for example with `{start}`"
+    return f"the Node '{node}' does not run on this machine: start it, for example with `{start}`"
 
 
 def _not_allowed(path: Path) -> KozoError:

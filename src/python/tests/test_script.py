@@ -196,7 +196,7 @@ def test_a_script_finds_its_node(system: Any, monkeypatch: pytest.MonkeyPatch) -
     # Other Nodes may run on this machine.
     monkeypatch.delenv("KOZO_NODE")
     monkeypatch.setattr("kozo.places.parents", lambda: [system.folder / "run/kozo"])
-    with pytest.raises(kozo.NoNodeError, match=r"no Node runs on this machine: start one, for instance with `"):
+    with pytest.raises(kozo.NoNodeError, match=r"no Node runs on this machine: start one, for example with `"):
         kozo.attach()
     for name in ("attic", "clock"):
         system.node(name)
