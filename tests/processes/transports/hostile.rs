@@ -119,15 +119,15 @@ hear()
     expect(&mut accept(&mut listener).await, "fine").await;
     let heard = fs::read_to_string(tried.place.path("storage/air.transport/heard")).unwrap();
     let expected = [
-        "the descriptor is no socket",
+        "the descriptor is not a socket",
         "the descriptor is a socket that is not connected",
-        "the descriptor is no stream socket",
+        "the descriptor is not a stream socket",
         "it came without a descriptor",
         "it came without a descriptor",
     ];
     assert_eq!(heard.lines().collect::<Vec<_>>(), expected);
     let failed = tried.connect().await.err().unwrap();
-    assert_eq!(failed.to_string(), "the descriptor is no socket");
+    assert_eq!(failed.to_string(), "the descriptor is not a socket");
     assert_eq!(tried.status().last_error, None);
 }
 
