@@ -131,7 +131,7 @@ def connect(asked, params):
     expect(&mut connection, "hi").await;
     let failed = tried.connect().await.err().unwrap().to_string();
     let why = "the proxyCommand 'sh -c echo no luck >&2; exit 7': \
-               it has sent no descriptor: the program exited with code 7: no luck";
+               it sent no descriptor: the program exited with code 7: no luck";
     assert_eq!(failed, why);
 }
 

@@ -65,11 +65,11 @@ mod tests {
     async fn only_connected_stream_sockets_become_streams() {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(refusal(file), "the descriptor is no socket");
+        assert_eq!(refusal(file), "the descriptor is not a socket");
         let (pipe, _writer) = std::io::pipe().unwrap();
-        assert_eq!(refusal(pipe), "the descriptor is no socket");
+        assert_eq!(refusal(pipe), "the descriptor is not a socket");
         let (datagram, _other) = UnixDatagram::pair().unwrap();
-        assert_eq!(refusal(datagram), "the descriptor is no stream socket");
+        assert_eq!(refusal(datagram), "the descriptor is not a stream socket");
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
         assert_eq!(refusal(listener), "the descriptor is a socket that is not connected");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
