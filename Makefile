@@ -56,6 +56,7 @@ soak: packages ## Three machines under traffic and random faults for SOAK_MINUTE
 check: ## Formatting and lints only.
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo check --locked --manifest-path fuzz/Cargo.toml
 
 .PHONY: unit
 unit: ## Tests only, without the slow rest.

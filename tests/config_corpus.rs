@@ -267,7 +267,7 @@ fn private_key_open_to_others() {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(keys.path("own"), permissions).unwrap();
         let result = keys.check("own", &public, "");
-        assert!(result.unwrap_err().to_string().contains("open to others"), "{mode:o}");
+        assert!(result.unwrap_err().to_string().contains("accessible to users other"), "{mode:o}");
     }
     let permissions = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(keys.path("own"), permissions).unwrap();

@@ -217,8 +217,8 @@ fn a_node_is_replaced_and_nothing_else() {
 #[test]
 fn blocks_that_are_none() {
     for (block, part) in [
-        ("", "there is no Node in it"),
-        ("hello\n", "there is no Node in it"),
+        ("", "it has no Node"),
+        ("hello\n", "it has no Node"),
         ("system:\n", "the System has no Nodes"),
         ("clock: [\n", "not YAML"),
         ("{clock: {privateKey: /k}}\n", "without braces"),

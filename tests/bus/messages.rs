@@ -69,8 +69,8 @@ async fn what_makes_no_sense_is_refused_by_name() {
         ("evnt", "tick", "1", "unknown kind 'evnt'"),
         ("event", "", "1", "type is 0 bytes"),
         ("event", &*long, "1", "type is 256 bytes"),
-        ("event", "tick", "[1", "no JSON: EOF"),
-        ("event", "tick", "1 2", "no JSON: trailing"),
+        ("event", "tick", "[1", "not JSON: EOF"),
+        ("event", "tick", "1 2", "not JSON: trailing"),
     ] {
         let refused = soon(client.inject_json(kind, message_type, None, data)).await;
         let Err(Error::InvalidArgument(text)) = refused else { panic!("{refused:?}") };

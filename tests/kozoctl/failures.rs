@@ -100,7 +100,7 @@ fn wrong_usage_is_told_without_a_node() {
         (&["inject", "log", "hello"], "kozoctl inject log note hello"),
         (&["inject", "order", "hello world"], "kozoctl inject order note 'hello world'"),
         (&["inject", "evnt", "x"], "possible values: event"),
-        (&["wait", "peer=cellar:running"], "none of the states"),
+        (&["wait", "peer=cellar:running"], "unknown state"),
         (&["wait"], "required"),
         (&["role", "timer1", "dance"], "possible values: start"),
         (&["role", "timer1", "stop", "--watch"], "cannot be used with"),

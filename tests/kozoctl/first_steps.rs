@@ -222,7 +222,7 @@ fn what_is_refused_leaves_nothing_behind() {
         (&["attic", "-a", ""], 1, "`address`"),
         (&["attic", "-a", "x", "--role", "timr"], 1, "did you mean `timer`?"),
         (&["attic", "-a", "x", "--role", "timer", "--set", "timer.tock=1"], 1, "no option `tock`"),
-        (&["attic", "-a", "x", "--role", "a=timer", "--role", "a=cuckoo"], 1, "there twice"),
+        (&["attic", "-a", "x", "--role", "a=timer", "--role", "a=cuckoo"], 1, "appears twice"),
         (
             &["attic", "-a", "x", "--role", "cuckoo", "--set", "cuckoo.timer=t"],
             1,
@@ -268,7 +268,7 @@ fn two_machines_learn_of_each_other() {
         workspace.answer(&["config", "check", "kozo.yml", own]);
         // Once more; and one's own, which went round.
         let again = workspace.answer(&["config", "add-peer", "--file", "kozo.yml", "block.yml"]);
-        assert_eq!(again, format!("{other}: in kozo.yml already, and not changed\n"));
+        assert_eq!(again, format!("{other}: already in kozo.yml, not changed\n"));
         let output = with_input(
             workspace.command(&add),
             &workspace.answer(&["config", "new", own, "-f", "kozo.yml"]),
@@ -297,7 +297,7 @@ fn a_peer_that_is_different_is_replaced_only_on_demand() {
     fs::write(clock.path().join("block.yml"), &moved).unwrap();
     let told = clock.failure(&add, 1);
     for part in [
-        "Node scribe is in kozo.yml already",
+        "Node scribe is already in kozo.yml",
         "transports.tcp.address: 127.0.0.2 there, 10.0.0.9 here",
         "roles.logger: nothing there",
         "roles.cuckoo: one of type cuckoo there, nothing here",
@@ -319,8 +319,8 @@ fn blocks_that_cannot_be_taken_change_nothing() {
     let before = config(&clock);
     let file = clock.path().join("block.yml");
     for (block, part) in [
-        (String::new(), "there is no Node in it"),
-        ("What is this?\n".to_owned(), "there is no Node in it"),
+        (String::new(), "it has no Node"),
+        ("What is this?\n".to_owned(), "it has no Node"),
         (blocks[1].replace("    ", "\t"), "a tab is used as indentation"),
         (
             blocks[1].replace("publicKey: ssh-ed25519 ", "publicKey: "),
@@ -387,7 +387,7 @@ fn at_a_terminal_what_is_missing_is_asked_for() {
     assert!(output.status.success(), "{shown}");
     for part in [
         "Name of this machine's Node",
-        "A name has",
+        "A name consists of",
         "Where others reach it",
         "Types of Roles: timer",
     ] {

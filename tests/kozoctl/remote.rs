@@ -85,5 +85,9 @@ fn a_host_without_kozoctl_is_no_host_without_a_node() {
     fs::set_permissions(workspace.path().join("ssh"), mode).unwrap();
     let output = workspace.bash("PATH=$PWD:$PATH; kozoctl -H pi status");
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("there is no kozoctl on pi"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("kozoctl is not installed on pi"),
+        "{}",
+        text(&output.stderr)
+    );
 }

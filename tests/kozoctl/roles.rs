@@ -84,7 +84,7 @@ fn what_is_written_for_a_beginner_works() {
         let taken = workspace.failure(&["-n", "attic", "attach", "--name", "timer1"], 1);
         assert!(taken.contains("there is a role 'timer1' already"), "{taken}");
         let refused = workspace.failure(&["-n", "attic", "role", "bell", "restart"], 1);
-        assert!(refused.contains("only that can start it again"), "{refused}");
+        assert!(refused.contains("only the program itself can restart it"), "{refused}");
         // Asked to stop it ends by itself, and is gone.
         assert_eq!(workspace.json(&["-n", "attic", "role", "bell", "stop"])["state"], "stopped");
         assert!(ended(&mut role.0).success());
@@ -148,7 +148,7 @@ fn a_type_that_is_no_name_is_refused() {
         stream.write_all(format!("{request}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert!(answer.contains("is no name of a role"), "{answer}");
+        assert!(answer.contains("is not a valid role name"), "{answer}");
     }
 }
 
@@ -258,7 +258,7 @@ fn a_program_of_the_configuration_is_a_role() {
         workspace.json(&["-n", "attic", "role", "bell"])["state"] == "failed"
     });
     let shown = workspace.answer(&["-n", "attic", "role", "bell"]);
-    assert!(shown.contains("the program of type `bell` is not there"), "{shown}");
+    assert!(shown.contains("the program of type `bell` is missing"), "{shown}");
     assert_eq!(workspace.json(&["-n", "attic", "role", "timer1"])["state"], "running");
 }
 

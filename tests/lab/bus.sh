@@ -190,7 +190,7 @@ scenario_errors_have_names_and_say_what_is_wrong() {
     local root=/org/kozo/Node1
     refuses org.kozo.Error.InvalidArgument frequency \
         $root org.kozo.Node1 Inject 'sssva{sv}' event tick '' s x 1 frequency s high
-    refuses org.kozo.Error.InvalidArgument 'the data is no JSON' \
+    refuses org.kozo.Error.InvalidArgument 'the data is not JSON' \
         $root org.kozo.Node1 Inject 'sssva{sv}' event tick '' s '[1' 1 encoding s json
     refuses org.kozo.Error.Failed 'no link to' $root/peer/scribe org.kozo.Peer1 Ping 'a{sv}' 0
     refuses org.freedesktop.DBus.Error.UnknownObject nobody \

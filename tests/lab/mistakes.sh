@@ -66,7 +66,7 @@ scenario_a_key_that_others_can_read_is_refused() {
     at one chmod 640 /etc/kozo/keys/clock
     not at one systemctl start kozo@clock 2>/dev/null
     stays_down clock 6020
-    is clock StatusText 'error: the private key `/etc/kozo/keys/clock` is open to others than its owner'
+    is clock StatusText 'error: the private key `/etc/kozo/keys/clock` is accessible to users other than its owner'
     at one chmod 600 /etc/kozo/keys/clock
     at one systemctl start kozo@clock
 }

@@ -287,7 +287,7 @@ scenario_the_journal_explains_a_refused_key() {
     at one journalctl -x -u kozo@scribe KOZO_CLASS=stranger > "$lab_run/explained"
     grep -q 'belongs to no Node, was presented' "$lab_run/explained"
     grep -q 'Subject: Node scribe refused a key' "$lab_run/explained"
-    grep -q 'Somebody has connected with a key' "$lab_run/explained"
+    grep -q 'A machine connected with a key' "$lab_run/explained"
     kill $stranger
     wait $stranger || true
 }

@@ -105,7 +105,7 @@ fn the_console_shows_the_node_to_who_has_the_password() {
     assert!(console.ask("halp").contains("help lists them"));
 
     console.say("tap tick");
-    console.read_until("Enter ends this\n");
+    console.read_until("press Enter to stop\n");
     injector.say("('event', 'tick', 'kitchen', {'a': [1, None]})");
     let line = console.read_until("\n");
     let tapped: serde_json::Value = serde_json::from_str(&line).unwrap();

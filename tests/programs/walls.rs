@@ -62,7 +62,7 @@ fn a_program_gets_at_nothing_of_its_node() {
     }
     assert!(!printed.contains("answer 0"), "{printed}");
     assert_eq!(fs::read_to_string(other).unwrap(), "secret");
-    node.log.wait_for("refused a program of a node at the control socket");
+    node.log.wait_for("refused a program that a node started at the control socket");
     // Who is none of its programs is served as ever.
     assert!(kozo(["--reload", "wall"]).status().unwrap().success());
     assert!(node.stop(Signal::SIGTERM).0.success());

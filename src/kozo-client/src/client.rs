@@ -149,7 +149,7 @@ impl Client {
     pub async fn describe(&self) -> Result<NodeStatus, Error> {
         let text = self.describe_json().await?;
         serde_json::from_str(&text)
-            .map_err(|error| Error::Failed(format!("the node's description is no JSON: {error}")))
+            .map_err(|error| Error::Failed(format!("the node's description is not JSON: {error}")))
     }
 
     /// The Node at this moment as the JSON that it gave: with everything that it knows to say.
@@ -215,8 +215,9 @@ impl Client {
     /// When the filter makes no sense, or it is not allowed.
     pub async fn monitor(&self, filter: &Filter) -> Result<Monitor, Error> {
         let descriptor: OwnedFd = self.root().call("Monitor", &filter.options()).await?;
-        Monitor::new(descriptor.into())
-            .map_err(|error| Error::Failed(format!("the node gave nothing to read from: {error}")))
+        Monitor::new(descriptor.into()).map_err(|error| {
+            Error::Failed(format!("the node passed no file descriptor to read from: {error}"))
+        })
     }
 
     /// Opens a connection on which a program attaches itself as a Role, where the Node's socket for that is not open to
@@ -308,7 +309,7 @@ impl Object<'_> {
             .await?;
         match timeout(patience, proxy.call_with_flags(method, flags, arguments)).await {
             Ok(answer) => {
-                answer?.ok_or_else(|| Error::Failed("the node did not have to answer".to_owned()))
+                answer?.ok_or_else(|| Error::Failed("the node did not answer".to_owned()))
             }
             Err(_) => Err(Error::Gone(format!("no answer within {} s", patience.as_secs()))),
         }

@@ -34,10 +34,10 @@ pub enum Error {
         attempts: Vec<Attempt>,
     },
     /// Several Nodes run here, and none was named.
-    #[error("several nodes run here ({}): name one", .0.join(", "))]
+    #[error("several nodes run here ({}): choose one", .0.join(", "))]
     Ambiguous(Vec<String>),
     /// Several daemons run here under the one name that was given, or that there is.
-    #[error("several nodes of one name run here: say which")]
+    #[error("several nodes with the same name run here: choose one")]
     Namesakes(Vec<Found>),
     /// The caller may not do this; the text names the polkit action.
     #[error("{0}")]
@@ -61,10 +61,10 @@ pub enum Error {
     #[error("{0}")]
     TimedOut(String),
     /// There is no object at the path that was called.
-    #[error("there is no such object")]
+    #[error("no such object")]
     NoObject,
     /// The Node has gone, or does not answer.
-    #[error("the node does not answer any more: {0}")]
+    #[error("the node stopped answering: {0}")]
     Gone(String),
     /// It did not work for another reason.
     #[error("{0}")]

@@ -121,7 +121,7 @@ impl Lookup {
             if has_owner(bus, &name).await {
                 found.push(known(Way::SystemBus));
             } else {
-                let problem = "nobody has this name on the system bus".to_owned();
+                let problem = "no program owns this name on the system bus".to_owned();
                 attempts.push(Attempt { place: name, problem });
             }
         }
@@ -163,7 +163,7 @@ impl Lookup {
             if !here {
                 attempts.push(Attempt {
                     place: format!("{}*", names::BUS_NAME_PREFIX),
-                    problem: "nobody has such a name on the system bus".to_owned(),
+                    problem: "no node is on the system bus".to_owned(),
                 });
             }
         }
@@ -300,7 +300,7 @@ fn attempt(path: &Path, problem: &str) -> Attempt {
 }
 
 fn untrusted(parent: &Path) -> Attempt {
-    attempt(parent, "others may write there, so it is not trusted")
+    attempt(parent, "not trusted: other users may write there")
 }
 
 async fn has_owner(bus: &Connection, name: &str) -> bool {

@@ -110,7 +110,7 @@ pub enum FilterError {
     #[error(transparent)]
     Kind(#[from] MessageError),
     /// There is no such part of a filter.
-    #[error("'{0}' is nothing to filter by: it is kind, type, channel, role or node")]
+    #[error("cannot filter by '{0}': use kind, type, channel, role or node")]
     Unknown(String),
 }
 
@@ -118,16 +118,16 @@ pub enum FilterError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WantedError {
     /// What stands before the first colon is no kind.
-    #[error("'{0}' is no kind: it is one of event, order, log, reply, or * for any")]
+    #[error("unknown kind '{0}': use event, order, log, reply, or * for any")]
     Kind(String),
     /// There is no pattern for the type.
-    #[error("it has no type: * is any")]
+    #[error("its type is missing: write * for any")]
     NoType,
     /// The pattern for the channel is empty.
-    #[error("its channel is empty: without the last colon it is any channel, or none")]
+    #[error("its channel is empty: leave out the last colon to match every channel and none")]
     NoChannel,
     /// There is more than a kind, a type and a channel.
-    #[error("it has more than a kind, a type and a channel: a colon in one of them is written \\:")]
+    #[error("it has more than a kind, a type and a channel: write a colon in a name as \\:")]
     TooLong,
 }
 

@@ -92,10 +92,10 @@ impl FromStr for Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// Not one of the four kinds.
-    #[error("unknown kind '{0}': it is one of event, order, log, reply")]
+    #[error("unknown kind '{0}': use event, order, log or reply")]
     UnknownKind(String),
     /// A name over [`MAX_NAME`] bytes, or an empty type.
-    #[error("the {field} is {length} bytes long: it is 1 to {MAX_NAME} bytes")]
+    #[error("the {field} is {length} bytes long; allowed: 1 to {MAX_NAME} bytes")]
     NameLength {
         /// Which field.
         field: &'static str,
@@ -103,7 +103,7 @@ pub enum MessageError {
         length: usize,
     },
     /// Larger than [`MAX_MESSAGE`].
-    #[error("the message takes {0} bytes: the most is {MAX_MESSAGE}")]
+    #[error("the message takes {0} bytes; at most {MAX_MESSAGE} are allowed")]
     TooLarge(usize),
     /// There is no data at all, not even nil.
     #[error("the message has no data")]

@@ -30,14 +30,14 @@ fn main() {
     std::panic::set_hook(Box::new(|_| {}));
     let all = std::panic::catch_unwind(|| {
         let Some(out) = std::env::args_os().nth(1).map(PathBuf::from) else {
-            return Err("it is run by systemd, with the folder to write to".to_owned());
+            return Err("systemd must run it, with the folder to write to".to_owned());
         };
         generate(Path::new(CONFIG), Path::new(DROP_INS), &out)
     });
     match all {
         Ok(Ok(())) => {}
         Ok(Err(problem)) => say(&problem),
-        Err(_) => say("it failed; no Node has its sockets"),
+        Err(_) => say("it failed: systemd opens no sockets for Nodes"),
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = String>) -> Result<Invoca
                 let (option, text) = said.split_once('=').ok_or("--set takes OPTION=VALUE")?;
                 by_hand.options.push((option.to_owned(), text.to_owned()));
             }
-            other => return Err(format!("there is no {other}: --help says what there is")),
+            other => return Err(format!("unknown argument {other}: see --help")),
         }
     }
     Ok(Invocation::Run(by_hand))
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(told(&["--describe"]), Ok(Invocation::Describe));
         assert_eq!(told(&["--name"]), Err("--name takes a value".to_owned()));
         assert_eq!(told(&["--set", "a"]), Err("--set takes OPTION=VALUE".to_owned()));
-        assert_eq!(told(&["ring"]), Err("there is no ring: --help says what there is".to_owned()));
+        assert_eq!(told(&["ring"]), Err("unknown argument ring: see --help".to_owned()));
     }
 
     #[test]

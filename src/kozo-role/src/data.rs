@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for BinaryVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Binary<'de>, A::Error> {
         let entry = object.next_entry::<String, String>()?.filter(|(name, _)| name == BASE64);
         let Some((_, text)) = entry else {
-            return Err(A::Error::custom("this is no object for bytes"));
+            return Err(A::Error::custom("this is not an object for bytes"));
         };
         let bytes =
             Base64::decode_vec(&text).map_err(|_| A::Error::custom("this is not Base64"))?;

@@ -181,7 +181,7 @@ impl Setting {
 
     /// Reads a value from a command line.
     fn parse(&self, text: &str) -> Result<Value, String> {
-        let wrong = |allowed: &str| format!("'{text}' is not allowed: {allowed} is");
+        let wrong = |allowed: &str| format!("'{text}' is not allowed: expected {allowed}");
         match self.kind {
             "flag" => match text {
                 "true" | "yes" | "on" => Ok(true.into()),
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(Value::from(options), json!({"pin": 7, "loud": true, "pause": 1.5}));
         assert_eq!(given(&[]).unwrap_err(), "the option 'pin' is missing: --set pin=VALUE");
         let error = given(&[("pin", "x")]).unwrap_err();
-        assert_eq!(error, "the option 'pin': 'x' is not allowed: a whole number is");
+        assert_eq!(error, "the option 'pin': 'x' is not allowed: expected a whole number");
         let error = given(&[("pim", "7")]).unwrap_err();
         assert_eq!(error, "there is no option 'pim': there are pin, loud, pause, sound");
     }

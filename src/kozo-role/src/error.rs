@@ -21,7 +21,7 @@ pub enum Error {
     #[error("this cannot be decoded: {0}")]
     Decode(String),
     /// The Node said something that this version does not understand.
-    #[error("the Node said something that makes no sense: {0}")]
+    #[error("the Node sent something invalid: {0}")]
     Protocol(String),
     /// The command line of the program is wrong, or it cannot attach.
     #[error("{0}")]

@@ -39,7 +39,7 @@ impl Kind {
             "order" => Ok(Kind::Order),
             "log" => Ok(Kind::Log),
             "reply" => Ok(Kind::Reply),
-            _ => Err(Error::Protocol(format!("there is no kind '{name}' of Messages"))),
+            _ => Err(Error::Protocol(format!("unknown kind of Message '{name}'"))),
         }
     }
 }

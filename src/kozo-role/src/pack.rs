@@ -77,7 +77,7 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, u64)>, Error> {
         0xdd => nested(4, 1),
         0xde => nested(2, 2),
         0xdf => nested(4, 2),
-        0xc1 => Err(Error::Protocol("this is not MessagePack: there is a byte 0xc1".to_owned())),
+        0xc1 => Err(Error::Protocol("this is not MessagePack: it has a byte 0xc1".to_owned())),
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn members<'a>(
 ) -> Result<(), Error> {
     let mut rest = object;
     let count = rmp::decode::read_map_len(&mut rest)
-        .map_err(|_| Error::Protocol("this is no object".to_owned()))?;
+        .map_err(|_| Error::Protocol("this is not an object".to_owned()))?;
     for _ in 0..count {
         let name = take(&mut rest)?;
         let value = take(&mut rest)?;

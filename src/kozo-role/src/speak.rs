@@ -79,7 +79,9 @@ fn whole(
 
 fn at_most(most: usize, what: &str, length: usize) -> Result<(), Error> {
     if length > most {
-        return Err(Error::Encode(format!("{what} has at most {most} bytes, and not {length}")));
+        return Err(Error::Encode(format!(
+            "{what} has {length} bytes; at most {most} are allowed"
+        )));
     }
     Ok(())
 }

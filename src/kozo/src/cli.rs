@@ -32,7 +32,7 @@ pub fn run() -> ExitCode {
     };
     if let Some(word) = arguments.more.first() {
         let told = format!(
-            "'{word}' is one word too many: a configuration file and the name of one Node are all"
+            "unexpected argument '{word}': expected a configuration file and the name of one Node"
         );
         let _ = Arguments::command().error(ErrorKind::TooManyValues, told).print();
         return exit::USAGE.into();
@@ -127,11 +127,11 @@ fn start(file: &Path, name: &str, types: Types, filter: &str) -> ExitCode {
 
 fn start_node(file: &Path, name: &str, types: Types, set_log_filter: SetLogFilter) -> ExitCode {
     if let Err(problem) = daemon::keep_memory_private() {
-        warn!("other processes of this user may read the memory of this one: {problem}");
+        warn!("other processes of this user can read the memory of this one: {problem}");
     }
     // Programs are asked what they are while the configuration is read.
     if let Err(problem) = process::orphans::adopt() {
-        warn!("what programs leave behind may outlive them: {problem}");
+        warn!("processes that programs leave behind may outlive them: {problem}");
     }
     let loaded = match config::load(file, Some(name), &types.registry()) {
         Ok(loaded) => loaded,

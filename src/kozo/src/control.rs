@@ -65,7 +65,7 @@ impl Control {
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let none = || ReloadError::Configuration("it has no private key for this node".to_owned());
+        let none = || ReloadError::Configuration("it has no private key of this node".to_owned());
         Ok(self.node.reload(loaded.local.ok_or_else(none)?).await?)
     }
 }

@@ -100,7 +100,8 @@ impl Shared {
             drop(state);
             if lost > 0 {
                 lines.extend_from_slice(
-                    format!("({lost} lines are missing here: nobody read them)\n").as_bytes(),
+                    format!("({lost} lines are missing here: they were not read in time)\n")
+                        .as_bytes(),
                 );
             }
             let _ = stream.write_all(&lines).and_then(|()| stream.flush());
@@ -155,7 +156,7 @@ mod tests {
             read += usize::from(*found == line);
             *found != line
         });
-        let wanted = format!("({} lines are missing here: nobody read them)", ALL - read);
+        let wanted = format!("({} lines are missing here: they were not read in time)", ALL - read);
         assert_eq!(told, Some(wanted));
     }
 

@@ -46,8 +46,7 @@ impl Introduction {
         };
         let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
         let name = command.name.clone().or_else(of_program).or_else(user);
-        let name =
-            name.ok_or_else(|| Failure::usage("say what the Role is called: --name NAME"))?;
+        let name = name.ok_or_else(|| Failure::usage("name the Role: --name NAME"))?;
         let mut more = Map::new();
         if command.msgpack {
             more.insert("encoding".to_owned(), "msgpack".into());
@@ -94,7 +93,7 @@ fn broken(place: &str, error: &io::Error) -> Failure {
     let told = format_args!("cannot attach at {place}: {error}");
     match error.kind() {
         io::ErrorKind::PermissionDenied => Failure::new(Exit::NotAllowed, told)
-            .hint("Root and the members of group 'kozo' may attach programs."),
+            .hint("Only root and members of group 'kozo' may attach programs."),
         _ => Failure::new(Exit::NoDaemon, told),
     }
 }
@@ -179,7 +178,7 @@ fn attach(door: Door, introduction: &Introduction) -> Result<UnixStream, Failure
     stream.write_all(format!("{request}\n").as_bytes()).map_err(broken)?;
     let line = first_line(&mut stream).map_err(broken)?;
     let answer: Value = serde_json::from_slice(&line).map_err(|error| {
-        Failure::failed(format_args!("the node answers nonsense at {place}: {error}"))
+        Failure::failed(format_args!("invalid answer from the node at {place}: {error}"))
     })?;
     match answer.pointer("/error/message").and_then(Value::as_str) {
         None => Ok(stream),
@@ -193,7 +192,7 @@ fn first_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut byte = [0];
     while line.len() < LONGEST {
         if stream.read(&mut byte)? == 0 {
-            return Err(io::Error::other("the node has closed the connection"));
+            return Err(io::Error::other("the node closed the connection"));
         }
         let [byte] = byte;
         if byte == b'\n' {
@@ -210,7 +209,7 @@ fn relay(stream: UnixStream, name: &str) -> Result<(), Failure> {
         say(&format!(
             "Attached as the Role '{name}': each line is a JSON-RPC notification, Ctrl-D ends it."
         ));
-        say("For instance:");
+        say("For example:");
         say(r#"  {"jsonrpc": "2.0", "method": "ready"}"#);
         say(
             r#"  {"jsonrpc": "2.0", "method": "interest", "params": {"patterns": [{"kind": "event"}]}}"#,

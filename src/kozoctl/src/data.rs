@@ -40,12 +40,12 @@ pub(crate) fn read(arguments: &[String], input: impl Read) -> Result<Value, Fail
         }
         several => {
             let pairs = several.iter().map(|argument| {
-                let error = "one of several, and no KEY=VALUE";
+                let error = "of several arguments, each must be KEY=VALUE";
                 pair(argument).ok_or_else(|| not_data(argument, &error))
             });
             let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
             match twice(&pairs) {
-                Some(key) => Err(Failure::usage(format_args!("the key '{key}' is there twice"))),
+                Some(key) => Err(Failure::usage(format_args!("the key '{key}' appears twice"))),
                 None => Ok(Value::Map(pairs)),
             }
         }
@@ -56,7 +56,7 @@ fn not_data(argument: &str, error: &dyn fmt::Display) -> Failure {
     let quoted = serde_json::Value::from(argument);
     Failure::usage(format_args!("the data {argument} is not JSON: {error}"))
         .hint(format!("A text needs its quotes: '{quoted}'"))
-        .hint("A map may be written as key=value …, and '-' takes JSON from standard input.")
+        .hint("Write a map as key=value …, or pass '-' to read JSON from standard input.")
 }
 
 /// Whether the user meant JSON of more than one word.
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused_with_the_reason() {
-        assert!(refused(&["two", "a=1"]).contains("no KEY=VALUE"));
-        assert!(refused(&["two", "\"words\""]).contains("no KEY=VALUE"));
+        assert!(refused(&["two", "a=1"]).contains("each must be KEY=VALUE"));
+        assert!(refused(&["two", "\"words\""]).contains("each must be KEY=VALUE"));
         assert!(refused(&["-"]).contains("standard input is not JSON"));
-        assert!(refused(&["a=1", "a=2"]).contains("'a' is there twice"));
-        assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' is there twice"));
+        assert!(refused(&["a=1", "a=2"]).contains("'a' appears twice"));
+        assert!(refused(&[r#"{"a": 1, "a": 2}"#]).contains("'a' appears twice"));
         assert!(refused(&[r#"{"a=b""#]).contains("not JSON"));
         assert!(refused(&["[1,"]).contains("not JSON"));
         assert!(refused(&["\"one"]).contains("not JSON"));

@@ -65,11 +65,11 @@ fn ended(host: &OsStr, status: ExitStatus) -> Result<ExitCode, Failure> {
             Err(Failure::new(Exit::Unreachable, format_args!("ssh cannot reach {shown}")))
         }
         Some(NOT_FOUND) => {
-            let failure = Failure::failed(format_args!("there is no kozoctl on {shown}"));
+            let failure = Failure::failed(format_args!("kozoctl is not installed on {shown}"));
             Err(failure.hint(format!("Install it: ssh {shown} apt install kozoctl")))
         }
         Some(code) => Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)),
-        None => Err(Failure::failed(format_args!("ssh to {shown} was ended: {status}"))),
+        None => Err(Failure::failed(format_args!("ssh to {shown} ended: {status}"))),
     }
 }
 

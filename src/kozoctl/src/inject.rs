@@ -47,14 +47,14 @@ fn has_a_type(command: &Inject) -> Result<(), Failure> {
     }
     let shown = show::one_line(message_type);
     let problem = if text {
-        format!("'{shown}' is where the type of the message should be")
+        format!("expected the type of the message, found '{shown}'")
     } else {
         format!("a log message needs a type and a text, and there is only '{shown}'")
     };
     let mut quoted = Vec::new();
     shell::quote(message_type.as_bytes(), &mut quoted);
     let (kind, quoted) = (Kind::from(*kind).name(), String::from_utf8_lossy(&quoted));
-    Err(Failure::usage(problem).hint(format!("For instance: kozoctl inject {kind} note {quoted}")))
+    Err(Failure::usage(problem).hint(format!("Example: kozoctl inject {kind} note {quoted}")))
 }
 
 /// An example for who gave no type at all.
@@ -65,7 +65,7 @@ pub(crate) fn example(error: &clap::Error) -> Option<&'static str> {
     which
         .iter()
         .any(|argument| argument == "<TYPE>")
-        .then_some("For instance: kozoctl inject log note 'The cat is out'")
+        .then_some("Example: kozoctl inject log note 'The cat is out'")
 }
 
 /// Sends the Message and says to how many.

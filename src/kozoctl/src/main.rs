@@ -170,7 +170,7 @@ async fn drive(command: Command, node: Option<&str>, output: Output) -> Result<(
             match watch::show(&client, View::Role(name.clone()), Watch::default(), output).await {
                 // One that has attached itself is gone once it has stopped.
                 Err(Failure::Told { exit: Exit::Unknown, .. }) if action == RoleAction::Stop => {
-                    let text = format!("the role '{name}' had attached itself, and is gone");
+                    let text = format!("the role '{name}' was attached by a program; it has been removed");
                     Ok(output.answer(&json!({"name": name, "state": "stopped"}), &text)?)
                 }
                 shown => shown,

@@ -56,12 +56,12 @@ async fn follow(
         let broken = |error: serde_json::Error| match error.is_eof() {
             // It ended in the middle of a line.
             true => Error::Gone("it has stopped".to_owned()).into(),
-            false => Failure::failed(format_args!("the node wrote nonsense: {error}")),
+            false => Failure::failed(format_args!("invalid data from the node: {error}")),
         };
         match serde_json::from_str(&line).map_err(broken)? {
             Monitored::Skipped { .. } if output.json => output.line(&line)?,
             Monitored::Skipped { skipped } => {
-                let told = format!("… {skipped} more, too many to be shown");
+                let told = format!("… {skipped} more skipped: too fast to show");
                 // Among the others, since it tells of those that are not.
                 if output.terminal {
                     output.line(&output.paint(WARNING, &told))?;
@@ -94,7 +94,7 @@ fn text(message: &MonitoredMessage, output: Output) -> String {
     let channel =
         message.channel.as_deref().map(|channel| format!(" [{}]", show::one_line(channel)));
     let data = match &message.data {
-        Value::Null if message.msgpack.is_some() => ": (data that is not shown)".to_owned(),
+        Value::Null if message.msgpack.is_some() => ": (data not shown)".to_owned(),
         Value::Null => String::new(),
         Value::String(text) => format!(": {}", show::one_line(text)),
         data => format!(": {}", show::json_line(data)),

@@ -62,13 +62,13 @@ impl From<Error> for Failure {
         let failure = Failure::new(exit, &error);
         match &error {
             Error::NoDaemon { node, attempts } => {
-                let lines = attempts.iter().map(|attempt| format!("looked at {attempt}"));
+                let lines = attempts.iter().map(|attempt| format!("tried {attempt}"));
                 let failure = lines.fold(failure, Failure::hint);
                 start(node.as_deref().unwrap_or("NODE")).into_iter().fold(failure, Failure::hint)
             }
             Error::Ambiguous(nodes) => {
                 let first = nodes.first().map_or("NODE", |node| node);
-                failure.hint(format!("For instance: kozoctl --node {first} …"))
+                failure.hint(format!("Example: kozoctl --node {first} …"))
             }
             Error::Namesakes(found) => {
                 let choices = found.iter().map(|found| (place(found), found.unmistakable()));
@@ -96,12 +96,12 @@ fn place(found: &Found) -> String {
 fn start(node: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if !Path::new(kozo_core::places::CONFIG).exists() {
-        lines.push("Create a Node of this machine: sudo kozoctl config new".to_owned());
+        lines.push("Create a Node for this machine: sudo kozoctl config new".to_owned());
     }
     // As sd_booted(3) finds out.
     if Path::new("/run/systemd/system").is_dir() {
         lines.push(format!("Start it: systemctl start kozo@{node}"));
-        lines.push(format!("Why it does not run: journalctl -eu kozo@{node}"));
+        lines.push(format!("See why it does not run: journalctl -eu kozo@{node}"));
     }
     lines.push(format!("Run it in the foreground: kozo CONFIG {node}"));
     lines
@@ -121,7 +121,7 @@ mod tests {
             found(Way::Socket("/run/user/7/kozo/clock/bus".into())),
         ]);
         let Failure::Told { message, hints, .. } = Failure::from(error) else { panic!("told") };
-        assert_eq!(message, "several nodes of one name run here: say which");
+        assert_eq!(message, "several nodes with the same name run here: choose one");
         assert_eq!(
             hints,
             [

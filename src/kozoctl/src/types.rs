@@ -36,8 +36,11 @@ pub(crate) fn run(name: Option<&str>, file: &Path, output: Output) -> Result<(),
     let of_name: Vec<_> = known.iter().filter(|known| known.name == name).collect();
     if of_name.is_empty() {
         let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
-        return Err(Failure::new(Exit::Unknown, format_args!("there is no type '{name}' here"))
-            .hint(format!("Types here: {}", names.join(", "))));
+        return Err(Failure::new(
+            Exit::Unknown,
+            format_args!("there is no type '{name}' on this machine"),
+        )
+        .hint(format!("Known types: {}", names.join(", "))));
     }
     let texts: Vec<_> = of_name.iter().map(|known| known.text(output)).collect();
     let answers: Vec<_> = of_name.iter().map(|known| known.json()).collect();
@@ -69,7 +72,7 @@ fn nodes(file: &Path, registry: &Registry) -> Vec<Arc<NodeConfig>> {
     if loaded.is_none() && (file != Path::new(places::CONFIG) || file.exists()) {
         let file = file.display();
         say(&format!(
-            "{file} cannot be read, so folders that it names are left out: kozoctl config check {file} says why"
+            "{file} cannot be read, so the folders that it names are not searched; see kozoctl config check {file}"
         ));
     }
     loaded.map(|loaded| loaded.system.nodes.clone()).unwrap_or_default()
@@ -91,11 +94,12 @@ fn programs(kind: TypeKind, nodes: &[Arc<NodeConfig>], registry: &Registry) -> V
     let program = |name: String| {
         let (from, described) = match known.find(&name, &named, None) {
             Ok(program) => (Some(program.path), Ok(program.description)),
-            Err(Unknown::NotAsked(path)) => {
-                (Some(path), Err("only the Node that runs it asks it what it is".to_owned()))
-            }
+            Err(Unknown::NotAsked(path)) => (
+                Some(path),
+                Err("only the Node that runs it asks it for its description".to_owned()),
+            ),
             Err(Unknown::Bad(problem)) => (None, Err(problem)),
-            Err(Unknown::Nowhere) => (None, Err("it has gone".to_owned())),
+            Err(Unknown::Nowhere) => (None, Err("it no longer exists".to_owned())),
         };
         let (schema, author, version) = match described {
             Ok(Description { schema, author, version, .. }) => (Ok(schema), author, version),

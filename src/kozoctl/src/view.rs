@@ -83,7 +83,7 @@ pub(crate) fn no_peer(name: &str, node: &NodeStatus) -> Failure {
 fn unknown(what: &str, name: &str, node: &str, names: &[&str]) -> Failure {
     let failure = Failure::new(Exit::Unknown, format_args!("node '{node}' has no {what} '{name}'"));
     if names.is_empty() {
-        failure.hint(format!("It has no {what}s at all."))
+        failure.hint(format!("It has no {what}s."))
     } else {
         failure.hint(format!("Its {what}s: {}", names.join(", ")))
     }

@@ -45,16 +45,16 @@ impl FromStr for Condition {
             match (text.strip_prefix("peer="), text.strip_prefix("role=")) {
                 (Some(rest), _) => (Subject::Peer, peer_states(), LinkState::Up.name(), rest),
                 (_, Some(rest)) => (Subject::Role, role_states(), RoleState::Running.name(), rest),
-                _ => return Err("write peer=NAME:STATE or role=NAME:STATE".to_owned()),
+                _ => return Err("expected peer=NAME[:STATE] or role=NAME[:STATE]".to_owned()),
             };
         // The name of a Role may have a colon in it.
         let (name, state) = rest.rsplit_once(':').unwrap_or((rest, usual));
         if name.is_empty() {
-            return Err("there is no name in it".to_owned());
+            return Err("the name is missing".to_owned());
         }
         match states.iter().find(|known| **known == state) {
             Some(state) => Ok(Condition { subject, name: name.to_owned(), state }),
-            None => Err(format!("'{state}' is none of the states {}", states.join(", "))),
+            None => Err(format!("unknown state '{state}': use one of {}", states.join(", "))),
         }
     }
 }

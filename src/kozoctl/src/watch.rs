@@ -68,7 +68,7 @@ async fn redraw(client: &Client, view: &View, output: Output) -> Result<Infallib
 /// What is to be seen now.
 async fn shown(client: &Client, view: &View, output: Output) -> Result<String, Failure> {
     let told = client.describe_json().await?;
-    let unread = |error| Failure::failed(format_args!("the node's status makes no sense: {error}"));
+    let unread = |error| Failure::failed(format_args!("invalid status from the node: {error}"));
     let status: NodeStatus = serde_json::from_str(&told).map_err(unread)?;
     let text = view.text(&status, output)?;
     if !output.json {

@@ -157,7 +157,7 @@ def attach(
     patience: float = 30.0,
     queue_length: int = 1024,
 ) -> Node:
-    """Take part in a Node of this machine, as a Role of it, until closed or the program ends.
+    """Attach to a Node of this machine as one of its Roles, until `close()` or the end of the program.
 
     >>> node = kozo.attach(name="porter")
     >>> node.role, node.name
@@ -165,16 +165,16 @@ def attach(
     >>> node.close()
 
     Args:
-        node: The name of the Node, or the path of its socket; if it is missing that of `$KOZO_NODE`, or the only one there is.
-        name: The name of the Role; that of the program, if it is missing, with a number if there is such a Role already.
-        patience: Seconds that a call waits for a Node that restarts.
-        queue_length: How many Messages may wait in the Node for this program; then the oldest are dropped.
+        node: The name of the Node, or the path of its socket. Default: `$KOZO_NODE`, or else the only Node of this machine.
+        name: The name of the Role. Default: the name of the program, with a number if the Node already has such a Role.
+        patience: How long a call waits for a Node that restarts, in seconds.
+        queue_length: How many Messages may wait in the Node for this program; when the queue is full, the oldest are dropped.
 
     Raises:
         NoNodeError: There is no such Node.
-        SeveralNodesError: There are several, and none was named.
+        SeveralNodesError: Several Nodes run, and `node` names none of them.
         NotAllowedError: This user may not attach programs.
-        RefusedError: There is a Role of this name.
+        RefusedError: The Node already has a Role of this name.
     """
     from .node import Node
 

@@ -48,7 +48,7 @@ async def attach(
     patience: float = 30.0,
     queue_length: int = 1024,
 ) -> Node:
-    """Take part in a Node of this machine; see `kozo.attach`, which takes and raises the same."""
+    """Attach to a Node of this machine; see `kozo.attach`, which has the same arguments and exceptions."""
     node, details = asked(node), {"messageQueueLength": queue_length}
     attached = await asyncio.to_thread(attaching.attach, node, name, details)
     made = Node(node, patience, details, attached)
@@ -61,7 +61,7 @@ async def attach(
 
 
 class Node:
-    """A Node that this program takes part in; see `kozo.Node`. It belongs to one event loop. Close it."""
+    """A Node to which this program is attached; see `kozo.Node`. It belongs to one event loop and must be closed."""
 
     def __init__(
         self, node: str | None, patience: float, details: dict[str, Any], attached: attaching.Attached
@@ -128,7 +128,7 @@ class Node:
                     except DisconnectedError:
                         await asyncio.sleep(PAUSE)
         except TimeoutError:
-            text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+            text = f"the Node '{self.name}' is gone and did not come back within {self._patience:g} s"
             raise DisconnectedError(text) from None
 
     async def send(
@@ -140,7 +140,7 @@ class Node:
         channel: str | None = None,
         confirm: bool = False,
     ) -> Sent | None:
-        """Send a Message; see `kozo.Node.send`. It waits while the Node does not take what was sent before."""
+        """Send a Message; see `kozo.Node.send`. It waits until the Node has taken the Messages before it."""
         if confirm:
             return await self.talk.send_confirmed(kind, type, data, channel)
         if not self.talk.send_now(kind, type, data, channel):
@@ -165,7 +165,7 @@ class Node:
         role: str | None = None,
         node: str | None = None,
     ) -> Receiver:
-        """Give the Messages that match, from now on, one after the other; see `kozo.Node.receive`."""
+        """Receive the Messages that match, from now on, one after the other; see `kozo.Node.receive`."""
         queue = _Queue(pattern(kind, type, channel, role, node))
         await self._say_interest(queue.pattern)
         self._queues.append(queue)
@@ -192,7 +192,7 @@ class Node:
             queue.put(messages if len(self._queues) == 1 else filter(queue.matches, messages))
 
     async def close(self) -> None:
-        """Detach from the Node; iterations over what it receives end."""
+        """Detach from the Node. Iterations over its receivers end."""
         self._is_closed = True
         self.talk.close()
         for queue in self._queues:
@@ -261,7 +261,7 @@ class Receiver:
         return f"<Receiver of {self._queue}>"
 
     async def close(self) -> None:
-        """End the interest; iterations end once what came before is taken."""
+        """End the interest. Iterations end after the Messages that arrived before."""
         await self._node.forget(self._queue)
 
     async def __aenter__(self) -> Self:
@@ -398,7 +398,7 @@ class _Talk(asyncio.Protocol):
             async with asyncio.timeout(PATIENCE):
                 answer = await self._answers[number]
         except TimeoutError:
-            raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s") from None
+            raise DisconnectedError(f"the Node did not answer within {PATIENCE:.0f} s") from None
         finally:
             self._answers.pop(number, None)
         if "error" in answer:

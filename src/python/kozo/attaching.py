@@ -71,7 +71,7 @@ def check(answer: Line) -> None:
             f"the Node refuses: {text}; close that one, or give another name: kozo.attach(name='bell-2')"
         )
     if "a program of a Node" in text:
-        text = "this program was started by a Node, so it is a Role already: use kozo.run() instead of kozo.attach()"
+        text = "a Node started this program, so it already is a Role: use kozo.run() instead of kozo.attach()"
         raise RefusedError(text)
     raise RefusedError(f"the Node refuses: {text}")
 
@@ -115,7 +115,7 @@ def attach(node: str | None, name: str | None, details: dict[str, Any]) -> Attac
     """Attach to a Node under this name, or under the first one that is free."""
     if os.environ.get("KOZO_RUN") and os.environ.get("KOZO_ROLE"):
         role = os.environ["KOZO_ROLE"]
-        raise KozoError(f"this program was started by a Node as its Role '{role}': use kozo.run(), not kozo.attach()")
+        raise KozoError(f"a Node started this program as its Role '{role}': use kozo.run(), not kozo.attach()")
     for attempt in names(name):
         connection, path = places.connect(node)
         try:
@@ -123,4 +123,4 @@ def attach(node: str | None, name: str | None, details: dict[str, Any]) -> Attac
         except NameTakenError:
             if name is not None:
                 raise
-    raise KozoError(f"{_MOST_NAMES} Roles are called '{default_name()}' already: give a name, as in name='bell'")
+    raise KozoError(f"{_MOST_NAMES} Roles are already called '{default_name()}': choose another, such as name='bell'")

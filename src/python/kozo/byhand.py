@@ -108,7 +108,7 @@ def _read(
     while arguments:
         word, is_joined, value = arguments.pop(0).partition("=")
         if word not in ("--node", "--name", "--set"):
-            raise KozoError(f"{word!r} is no argument: there are --node, --name, --set, --describe and --help")
+            raise KozoError(f"unknown argument {word!r}: use --node, --name, --set, --describe or --help")
         if not is_joined:
             if not arguments:
                 raise KozoError(f"{word} needs a value")

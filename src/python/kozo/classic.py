@@ -45,8 +45,8 @@ _QUEUE_LENGTH = 1024
 class Role:
     """A Role, to be derived from.
 
-    Override `run`, which is called again and again, and what else is to be different: `localInit`, `getRateControl`,
-    `isInterestedIn`. All else is there to be called.
+    Override `run`, which is called repeatedly, and if necessary `localInit`, `getRateControl` and `isInterestedIn`.
+    All other methods are for you to call.
     """
 
     _info: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Role:
         """Prepare, on the Node of the Role, before `run` is called first."""
 
     def run(self) -> None:
-        """Do something. Called again and again until the Role is to stop; an exception makes it fail."""
+        """Do something. Called repeatedly until the Role must stop; an exception makes it fail."""
         raise NotImplementedError("a Role has a method `run`")
 
     def isInterestedIn(self, message: RoleMessage) -> bool:  # noqa: ARG002 - it is there to be overridden
@@ -73,7 +73,7 @@ class Role:
         return True
 
     def getRateControl(self) -> float | None:
-        """Give the seconds from one call of `run` to the next; None, if it waits by itself."""
+        """Return the seconds from one call of `run` to the next; None if `run` waits by itself."""
         return None
 
     def getMessageRateControlOverride(self) -> bool:
@@ -81,28 +81,28 @@ class Role:
         return False
 
     def getMessageQueueLength(self) -> int:
-        """Give how many Messages may wait for `getMessage`; then the oldest are dropped."""
+        """Return how many Messages may wait for `getMessage`; when the queue is full, the oldest are dropped."""
         return _QUEUE_LENGTH
 
     # To be called.
 
     def __getitem__(self, option: str) -> Any:
-        """Give the value of an option; None for one that there is not."""
+        """Return the value of an option; None if it does not exist."""
         return self._options.get(option)
 
     def getName(self) -> str:
-        """Give its name."""
+        """Return its name."""
         return self._name
 
     def getNode(self) -> SystemNode:
-        """Give the Node that it is on."""
+        """Return the Node that it is on."""
         return kozoSystem().known(self._now().node)
 
     def getMessage(self, timeout: float | None = None) -> RoleMessage | None:
-        """Give the next Message that it is interested in; None if there is none within so many seconds.
+        """Return the next Message that the Role is interested in; None if none arrives within this many seconds.
 
         Raises:
-            KozoStopError: The Role is to stop. Let it pass.
+            KozoStopError: The Role must stop. Do not catch it.
         """
         return self._now().next(timeout)
 
@@ -134,26 +134,26 @@ class Role:
         """Wait.
 
         Raises:
-            KozoStopError: The Role is to stop. Let it pass.
+            KozoStopError: The Role must stop. Do not catch it.
         """
         self._now().sleep(seconds)
 
     def getStorage(self, default: Any = None) -> Any:
-        """Give what was stored last, in this run or in one before."""
+        """Return the value that was stored last, in this run or an earlier one."""
         stored = self._now().stored
         return default if stored is None else stored
 
     def setStorage(self, value: Any) -> None:
-        """Store a value, in place of the one before.
+        """Store a value, replacing the previous one.
 
         Raises:
-            RefusedError: The Node has nothing to store it in.
+            RefusedError: The Node has no `roleStorage`.
         """
         self._now().store(value)
 
     def _now(self) -> Running:
         if self._running is None:
-            raise KozoError("a Role can do this from `localInit` on, not before")
+            raise KozoError("a Role can do this only from `localInit` on")
         return self._running
 
     def __str__(self) -> str:

@@ -181,7 +181,7 @@ class Running:
 
     def _check(self) -> None:
         if self._is_stopping:
-            raise KozoStopError("the Role is to stop")
+            raise KozoStopError("the Role must stop")
 
     def store(self, value: Any) -> None:
         """Have a value kept, and wait until it is."""

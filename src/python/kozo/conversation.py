@@ -137,7 +137,7 @@ class Conversation:
         self.write(notification("ready"))
 
     def subscribe(self, *facts: str) -> None:
-        """Have the Node tell of what changes."""
+        """Ask the Node to report changes."""
         self.write(notification("subscribe", {"facts": list(facts)}))
 
     def write(self, line: bytes) -> None:
@@ -179,7 +179,7 @@ class Conversation:
         try:
             self.write(line)
             if not self.wait(lambda: self._answers[number] is not None, PATIENCE):
-                raise DisconnectedError(f"the Node has not answered within {PATIENCE:.0f} s")
+                raise DisconnectedError(f"the Node did not answer within {PATIENCE:.0f} s")
             return self.answer(number)
         finally:
             self._answers.pop(number, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class KozoError(RuntimeError):
-    """Anything that Kōzō refuses or that goes wrong with it; all errors of this package are one.
+    """The base class of all errors of this package.
 
     Like the original's, it takes the parts of its text: `KozoError("no pin", 7)` is `no pin 7`.
     """
@@ -14,11 +14,11 @@ class KozoError(RuntimeError):
 
 
 class NoNodeError(KozoError):
-    """No Node runs on this machine, or none of the name that was asked for."""
+    """No Node runs on this machine, or none with the given name."""
 
 
 class SeveralNodesError(KozoError):
-    """Several Nodes run on this machine, and the program did not say which it means."""
+    """Several Nodes run on this machine, and the program did not choose one."""
 
 
 class NotAllowedError(KozoError):
@@ -26,12 +26,12 @@ class NotAllowedError(KozoError):
 
 
 class RefusedError(KozoError):
-    """The Node does not do what it was asked: the name is taken, the Message is too large."""
+    """The Node refused a request: for example, the name is taken or the Message is too large."""
 
 
 class DisconnectedError(KozoError):
-    """The Node has gone, and did not come back in time."""
+    """The Node is gone and did not come back in time."""
 
 
 class KozoStopError(KozoError):
-    """The Role is to stop. Raised where it waits, so that it ends; do not catch it."""
+    """The Role must stop. Raised where the Role waits, so that it ends; do not catch it."""

@@ -1,4 +1,4 @@
-"""What the API of 2014 has for Roles besides itself."""
+"""Helpers of the API of 2014 for Roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def rpio() -> Any:
-    """Give the module for the pins of a Raspberry Pi: `RPIO`, or else `RPi.GPIO`.
+    """Return the module for the pins of a Raspberry Pi: `RPIO`, or else `RPi.GPIO`.
 
     Raises:
         ImportError: Neither is installed.
@@ -30,5 +30,5 @@ def rpio() -> Any:
 
 
 def randomWait(upTo: float, sleepFunction: Callable[[float], object] = time.sleep) -> object:  # noqa: N802, N803
-    """Sleep for a random time of at most so many seconds."""
+    """Sleep for a random time, at most this many seconds."""
     return sleepFunction(random.uniform(0, upTo))  # noqa: S311 - nothing is to be secret

@@ -84,7 +84,7 @@ class Keeper:
             if str(error) == self._problem:
                 return None
             self._problem = str(error)
-            raise KozoError(f"what it stores is not kept: {error}") from None
+            raise KozoError(f"its state could not be stored: {error}") from None
         self._problem = ""
         if packed == self._last:
             return None
@@ -101,4 +101,4 @@ class Keeper:
         try:
             conversation.answer(number)
         except RefusedError as error:
-            raise KozoError(f"what it stores is not kept: {error}") from None
+            raise KozoError(f"its state could not be stored: {error}") from None

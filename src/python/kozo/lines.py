@@ -196,7 +196,7 @@ def check_length(line: bytes) -> None:
         RefusedError: It is too long.
     """
     if len(line) > _LONGEST_LINE:
-        raise RefusedError(f"this takes {len(line)} bytes: the most is 16 MiB")
+        raise RefusedError(f"this takes {len(line)} bytes; at most 16 MiB are allowed")
 
 
 def request(number: int, method: str, params: dict[str, object]) -> bytes:
@@ -214,7 +214,7 @@ def data_member(value: object) -> bytes:
         try:
             return b'"data":' + codec.dump(value)
         except UnicodeEncodeError:
-            raise UnsendableError("data has a text in it that is no valid Unicode") from None
+            raise UnsendableError("data contains a text that is not valid Unicode") from None
     return b'"msgpack":"' + pack_text(value) + b'"'
 
 
@@ -236,7 +236,7 @@ class Sender:
 
     def _begin(self, kind: str, message_type: str | None, channel: str | None) -> bytes:
         if kind not in KINDS:
-            raise KozoError(f"{kind!r} is no kind of a Message: there are event, order, log and reply")
+            raise KozoError(f"unknown kind {kind!r}: use event, order, log or reply")
         params = {"kind": kind}
         if message_type is not None:
             params["type"] = checked_name("type", message_type)
@@ -254,8 +254,8 @@ class Sender:
 def checked_name(what: str, name: object) -> str:
     """Give a type or a channel, if it can be one."""
     if not isinstance(name, str):
-        raise KozoError(f"the {what} is a text, not {name!r}")
+        raise KozoError(f"the {what} must be a text, not {name!r}")
     length = len(name.encode(errors="replace"))
     if not 1 <= length <= LONGEST_NAME:
-        raise KozoError(f"the {what} is {length} bytes long: it is 1 to {LONGEST_NAME} bytes")
+        raise KozoError(f"the {what} is {length} bytes long; allowed: 1 to {LONGEST_NAME} bytes")
     return name

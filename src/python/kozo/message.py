@@ -25,9 +25,9 @@ _WORDS = ("kind", "type", "channel", "role", "node")
 
 
 class Message:
-    """What a Role has sent, once.
+    """A Message that a Role sent.
 
-    A handler gets one, and so does who iterates over `receive()`:
+    Handlers get Messages, and iterating over `receive()` yields them:
 
     >>> node = kozo.attach()
     >>> with node.receive("event", "door") as doors:
@@ -66,7 +66,7 @@ class Message:
         _speaker = None
 
     def reply(self, data: object = None, *, type: str | None = None) -> Any:
-        """Send a Reply to it: of the same type and channel, unless another type is given. With `kozo.aio` this is awaited."""
+        """Send a Reply to it, with the same channel and, by default, the same type. With `kozo.aio`, await this."""
         if self._speaker is None:
             raise TypeError("only a Message that came from a Node can be replied to")
         return self._speaker.send("reply", type or self.type, data, channel=self.channel)

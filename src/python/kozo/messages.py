@@ -1,4 +1,4 @@
-"""Messages as the API of 2014 has them.
+"""Messages in the API of 2014.
 
     from kozo.messages import Event
 
@@ -30,37 +30,37 @@ class RoleMessage:
         self._data: Any = tuples(message.data)
 
     def getType(self) -> str:
-        """Give the kind of all of these, as opposed to heartbeats."""
+        """Return the kind of all such Messages, as opposed to heartbeats."""
         return "role"
 
     def getRoleType(self) -> str:
-        """Give what it is: `event`, `order`, `log` or `reply`."""
+        """Return its kind: `event`, `order`, `log` or `reply`."""
         return self._message.kind
 
     def getTimestamp(self) -> float:
-        """Give when it was sent, in seconds since 1970, by the clock of its Node."""
+        """Return when it was sent, in seconds since 1970, by the clock of its Node."""
         return self._message.time / 1e6
 
     def getChannel(self) -> str | None:
-        """Give its channel, or None."""
+        """Return its channel, or None."""
         return self._message.channel
 
     def getData(self) -> Any:
-        """Give its data."""
+        """Return its data."""
         return self._data
 
     def getSender(self) -> SystemNode:
-        """Give the Node that sent it."""
+        """Return the Node that sent it."""
         from .system import kozoSystem
 
         return kozoSystem().known(self._message.node)
 
     def getSenderNode(self) -> SystemNode:
-        """Give the Node that sent it."""
+        """Return the Node that sent it."""
         return self.getSender()
 
     def getSenderRole(self) -> SenderRole:
-        """Give the Role that sent it: its name, and its Node."""
+        """Return the Role that sent it: its name, and its Node."""
         from .system import SenderRole
 
         return SenderRole(self._message.role, self.getSender())
@@ -74,23 +74,23 @@ class Event(RoleMessage):
     """Something happened."""
 
     def getEventType(self) -> str:
-        """Give its type."""
+        """Return its type."""
         return self._message.type
 
     def getEventData(self) -> Any:
-        """Give its data."""
+        """Return its data."""
         return self._data
 
 
 class Order(RoleMessage):
-    """A Role is to do something."""
+    """A Role should do something."""
 
     def getOrderType(self) -> str:
-        """Give its type."""
+        """Return its type."""
         return self._message.type
 
     def getOrderData(self) -> Any:
-        """Give its data."""
+        """Return its data."""
         return self._data
 
 
@@ -98,7 +98,7 @@ class Log(RoleMessage):
     """A line to keep."""
 
     def getMessage(self) -> str:
-        """Give the line."""
+        """Return the line."""
         return self._data if isinstance(self._data, str) else str(self._data)
 
 
@@ -110,5 +110,5 @@ _CLASSES = {"event": Event, "order": Order, "log": Log, "reply": Reply}
 
 
 def of(message: Message) -> RoleMessage:
-    """Give a Message as the API of 2014 has it."""
+    """Return a Message as the API of 2014 has it."""
     return _CLASSES.get(message.kind, RoleMessage)(message)

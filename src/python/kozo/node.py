@@ -29,20 +29,20 @@ PAUSE = 0.1
 
 
 class Node:
-    """A Node that this program takes part in, as a Role of it.
+    """A Node to which this program is attached as a Role.
 
-    All threads may use it. It ends with `close()`, with a `with` block, with the program, or some time after the program has
-    forgotten it, its receivers and its Messages.
+    It is safe to use from all threads. It detaches on `close()`, at the end of a `with` block, when the program ends, or
+    some time after the program drops its last reference to it, its receivers and its Messages.
 
     >>> with kozo.attach(name="porter") as node:
     ...     node.send("event", "door", data={"open": True})
     ...     node
     <Node 'clock', attached as 'porter'>
 
-    When the Node restarts, this attaches again, under the same name, and says again what it wants. `receive()` waits for
-    that for as long as it takes, all else for at most `patience` seconds; then it raises `DisconnectedError`. Messages
-    that pass meanwhile are not received, as by any Role that is not there; what was sent just before the Node ended may
-    be lost with it: `confirm=True` raises in that case.
+    When the Node restarts, this object attaches again under the same name and restores its interest. `receive()` waits
+    for that as long as necessary, all other calls at most `patience` seconds before they raise `DisconnectedError`. The
+    program misses the Messages sent meanwhile. A Message that it sent just before the Node stopped may be lost;
+    `confirm=True` raises in that case.
     """
 
     def __init__(self, node: str | None, name: str | None, patience: float, details: dict[str, Any]) -> None:
@@ -106,14 +106,14 @@ class Node:
 
         Args:
             kind: `event`, `order`, `log` or `reply`.
-            type: What it is about; only a log needs none.
+            type: The type, such as `door`; optional for a log.
             data: None, a bool, a number, a text, bytes, or a list, tuple or dict of those.
-            channel: What it is about, more closely.
-            confirm: Wait for the Node, and return what became of the Message.
+            channel: The channel, such as `kitchen`.
+            confirm: Wait until the Node has the Message, and return how many receivers it was queued for.
 
         Raises:
-            KozoError: It makes no sense, the Node refuses it, or the Node has gone and did not come back.
-            TypeError: `data` has something in it that no Message can carry.
+            KozoError: The Message is invalid, the Node refuses it, or the Node is gone and did not come back.
+            TypeError: `data` contains a value that a Message cannot carry.
         """
         if self._has_left:
             self._say_interest()
@@ -149,9 +149,9 @@ class Node:
         node: str | None = None,
         timeout: float | None = None,
     ) -> Receiver:
-        r"""Give the Messages that match, from now on, one after the other.
+        r"""Receive the Messages that match, from now on, one after the other.
 
-        `*` in a pattern stands for any characters, `?` for one, and `\` takes away the meaning of what is behind it.
+        In a pattern, `*` matches any characters, `?` matches one, and `\` escapes the next character.
 
         >>> node = kozo.attach()
         >>> bells = node.receive("order", "ring*")
@@ -163,12 +163,12 @@ class Node:
         >>> node.close()
 
         Args:
-            kind: `event`, `order`, `log` or `reply`; all of them if it is missing.
-            type: A pattern of the type.
-            channel: A pattern of the channel; then only Messages with a channel match.
-            role: A pattern of the name of the Role that sends.
-            node: A pattern of the name of its Node.
-            timeout: Seconds after which the iteration ends if no Message has come.
+            kind: `event`, `order`, `log` or `reply`. Default: all kinds.
+            type: A pattern for the type.
+            channel: A pattern for the channel; Messages without a channel never match it.
+            role: A pattern for the name of the sending Role.
+            node: A pattern for the name of the sending Node.
+            timeout: End the iteration after this many seconds without a Message.
         """
         queue = Queue(pattern(kind, type, channel, role, node))
         # What came for a pattern that was wanted before is not for this one.
@@ -178,7 +178,7 @@ class Node:
         return Receiver(self, queue, timeout)
 
     def peers(self) -> dict[str, str]:
-        """Give the Peers of the Node, and how the link to each stands: `up`, `down`, `idle` or `disabled`.
+        """Return the Peers of the Node with the state of the link to each: `up`, `down`, `idle` or `disabled`.
 
         >>> with kozo.attach() as node:
         ...     node.peers()
@@ -233,11 +233,11 @@ class Node:
                 return say(conversation)
             except DisconnectedError:
                 if not self._reconnect(conversation, deadline):
-                    text = f"the Node '{self.name}' has gone, and did not come back within {self._patience:g} s"
+                    text = f"the Node '{self.name}' is gone and did not come back within {self._patience:g} s"
                     raise DisconnectedError(text) from None
 
     def wait(self, is_there: Callable[[], object], timeout: float | None = None) -> bool:
-        """Wait for something that comes from the Node, for as long as it takes the Node to come back too."""
+        """Wait until `is_there()` is true, checking after each line from the Node; keep waiting while the Node restarts."""
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             conversation = self._conversation
@@ -291,11 +291,11 @@ class Node:
             raise DisconnectedError(conversation.ended or "it was closed by this program")
 
     def subscribe(self, *facts: str) -> None:
-        """Have the Node tell of what changes."""
+        """Ask the Node to report changes."""
         self._with(lambda talk: talk.subscribe(*facts))
 
     def close(self) -> None:
-        """Detach from the Node; iterations over what it receives end."""
+        """Detach from the Node. Iterations over its receivers end."""
         self._is_closed = True
         self._conversation.close("it was closed by this program")
 
@@ -316,9 +316,9 @@ class Node:
 class Receiver:
     """The Messages that match a pattern, one after the other.
 
-    It is an iterator, and a context manager that ends the interest; so does forgetting it, as the end of a `for` loop does.
-    Ctrl-C raises `KeyboardInterrupt` out of it, and it can go on after that. Several threads may take from one, and each
-    Message goes to one of them.
+    It is an iterator, and a context manager that ends the interest; dropping the last reference also ends it, as the end of
+    a `for` loop does. Ctrl-C raises `KeyboardInterrupt` in it; it can be used again after that. Several threads may read
+    from one receiver; each Message goes to one of them.
     """
 
     def __init__(self, node: Node, queue: Queue, timeout: float | None) -> None:
@@ -326,7 +326,7 @@ class Receiver:
         self._node, self._queue, self._timeout = node, queue, timeout
 
     def get(self, timeout: float | None = None) -> Message | None:
-        """Give the next Message, or None if it does not come within so many seconds or the program was closed."""
+        """Return the next Message, or None after this many seconds or after `close()`."""
         queue = self._queue
         try:
             while not queue.messages:
@@ -368,7 +368,7 @@ class Receiver:
         return f"<Receiver of {self._queue}>"
 
     def close(self) -> None:
-        """End the interest; iterations end once what came before is taken."""
+        """End the interest. Iterations end after the Messages that arrived before."""
         if not self._queue.is_closed:
             self._node._leave(self._queue)  # noqa: SLF001 - the two belong together
 

@@ -135,8 +135,8 @@ def _nowhere(node: str | None) -> str:
     if os.path.isdir("/run/systemd/system"):
         start = f"systemctl start kozo@{name}"
     if node is None:
-        return f"no Node runs on this machine: start one, for instance with `{start}`"
-    return f"the Node '{node}' does not run on this machine: start it, for instance with `{start}`"
+        return f"no Node runs on this machine: start one, for example with `{start}`"
+    return f"the Node '{node}' does not run on this machine: start it, for example with `{start}`"
 
 
 def _not_allowed(path: Path) -> KozoError:
@@ -150,6 +150,6 @@ def _several(found: list[Path]) -> KozoError:
     names = sorted({path.parent.name for path in found})
     if len(names) == 1:
         shown = " and ".join(f"'{path}'" for path in found)
-        return SeveralNodesError(f"several Nodes are called '{names[0]}' here, at {shown}: say kozo.attach(PATH)")
+        return SeveralNodesError(f"several Nodes here are called '{names[0]}', at {shown}: use kozo.attach(PATH)")
     shown = ", ".join(names[:-1]) + f" and {names[-1]}"
-    return SeveralNodesError(f"several Nodes run here, {shown}: say which, as in kozo.attach('{names[0]}')")
+    return SeveralNodesError(f"several Nodes run here, {shown}: choose one, as in kozo.attach('{names[0]}')")

@@ -52,7 +52,7 @@ class Timer:
         interval = self.interval() if callable(self.interval) else self.interval
         self.seconds = durations.seconds(interval)
         if self.seconds <= 0:
-            raise KozoError(f"kozo.every({interval!r}): an interval is more than nothing")
+            raise KozoError(f"kozo.every({interval!r}): an interval must be positive")
         self.next = monotonic()
 
     def advance(self, now: float) -> None:
@@ -273,7 +273,7 @@ class Program:
     def run(self, on_error: str, node: str | None, name: str | None, arguments: Sequence[str] | None) -> None:
         """Be a Role; see `run`, which is what to call."""
         if on_error not in ("continue", "fail"):
-            raise KozoError(f"on_error is 'continue' or 'fail', not {on_error!r}")
+            raise KozoError(f"on_error must be 'continue' or 'fail', not {on_error!r}")
         self.has_run, self._goes_on = True, on_error == "continue"
         if stdio.is_described():
             from .describing import print_description

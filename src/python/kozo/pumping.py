@@ -64,7 +64,7 @@ def parcel(connection: SocketLike, report: Callable[[BaseException, str], object
         return Parcel(connection.detach(), lambda: None, lambda: None)
     for method in ("send", "recv", "settimeout", "close"):
         if not hasattr(connection, method):
-            raise KozoError(f"{connection!r} is no socket: it has no `{method}`")
+            raise KozoError(f"{connection!r} is not a socket: it has no `{method}`")
     return _pumped(_SocketEnd(connection), report)
 
 
@@ -82,7 +82,7 @@ def _is_plain(connection: socket.socket) -> bool:
 
 def _checked(written: object) -> int:
     if not isinstance(written, int) or written < 1:
-        raise KozoError(f"`send` returned {written!r}: it returns how many bytes it wrote, at least 1")
+        raise KozoError(f"`send` returned {written!r}: it must return how many bytes it wrote, at least 1")
     return written
 
 

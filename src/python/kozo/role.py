@@ -44,20 +44,20 @@ def on(
     role: str | None = None,
     node: str | None = None,
 ) -> Callable[[Function], Function]:
-    """Have a function called for each Message that matches.
+    """Call a function for each Message that matches.
 
-    The function takes the `Message`, or nothing. `*` in a pattern stands for any characters, `?` for one.
+    The function takes the `Message`, or nothing. In a pattern, `*` matches any characters, `?` matches one.
 
         @kozo.on("event", "door*", channel="front")
         def opened(message):
             print(message.data)
 
     Args:
-        kind: `event`, `order`, `log` or `reply`; all of them if it is missing.
-        type: A pattern of the type.
-        channel: A pattern of the channel; then only Messages with a channel match.
-        role: A pattern of the name of the Role that sends.
-        node: A pattern of the name of its Node.
+        kind: `event`, `order`, `log` or `reply`. Default: all kinds.
+        type: A pattern for the type.
+        channel: A pattern for the channel; Messages without a channel never match it.
+        role: A pattern for the name of the sending Role.
+        node: A pattern for the name of the sending Node.
     """
     words = pattern(kind, type, channel, role, node)
 
@@ -69,7 +69,7 @@ def on(
 
 
 def every(interval: float | str | Callable[[], float | str]) -> Callable[[Function], Function]:
-    """Have a function called when the Role starts, and again and again at an interval.
+    """Call a function when the Role starts, and then at a regular interval.
 
     Args:
         interval: Seconds, or a text like `500ms`, `5s`, `2min`; or a function that gives it once the options are known, as in
@@ -84,14 +84,14 @@ def every(interval: float | str | Callable[[], float | str]) -> Callable[[Functi
 
 
 def when(moment: str) -> Callable[[Function], Function]:
-    """Have a function called at a moment.
+    """Call a function at a given moment.
 
     Args:
         moment: `start`, once options and storage are there; `stop`, before the Role ends; `peer`, with what has changed about a
             Peer (a dict of its `name`, `state` and `since`); `reopen`, when files that it writes may have been moved.
     """
     if moment not in MOMENTS:
-        raise KozoError(f"there is no moment {moment!r}: there are {', '.join(MOMENTS)}")
+        raise KozoError(f"unknown moment {moment!r}: the moments are {', '.join(MOMENTS)}")
 
     def decorate(function: Function) -> Function:
         program.moments[moment].append(taking(function))
@@ -110,7 +110,7 @@ if TYPE_CHECKING:
 
 
 def options(cls: type[T] | None = None, /, **named: Any) -> T | Options:
-    """Declare the options that the Role takes from the configuration, and give an object that has them.
+    """Declare the options that the Role takes from the configuration, and return an object that holds them.
 
     As keyword arguments, with their defaults:
 
@@ -123,7 +123,7 @@ def options(cls: type[T] | None = None, /, **named: Any) -> T | Options:
             pin: int = kozo.option(7, "Where the bell is.", min=0, max=40)
             sound: pathlib.Path | None = None
 
-    The Node checks what the configuration says. The values are there once `run()` has been called.
+    The Node checks the values in the configuration. They are available once `run()` has been called.
     """
     if cls is not None:
         return program.declared.declare_class(cls)
@@ -131,7 +131,7 @@ def options(cls: type[T] | None = None, /, **named: Any) -> T | Options:
 
 
 def storage(**defaults: Any) -> Storage:
-    """Give an object whose attributes are kept: at the next start they are what they were.
+    """Return an object whose attributes are stored and have the same values at the next start.
 
         state = kozo.storage(rings=0)
 
@@ -139,10 +139,10 @@ def storage(**defaults: Any) -> Storage:
         def ring():
             state.rings += 1
 
-    The Node needs a `roleStorage` for that. A Role that is run by hand keeps nothing.
+    This requires `roleStorage` in the configuration of the Node. A Role that you start by hand stores nothing.
     """
     if program.keeper is not None:
-        raise KozoError("kozo.storage() is called once, with all that is kept")
+        raise KozoError("call kozo.storage() only once, with everything to store")
     kept = Storage(defaults)
     program.keeper = Keeper(kept)
     return kept
@@ -177,16 +177,16 @@ def run(
     name: str | None = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Be a Role, until it is to stop.
+    """Run the Role until the Node stops it.
 
-    A Node that has started this program is spoken with; else this attaches to the Node of this machine. With the argument
-    `--describe` it says what it is, and with `--help` what it takes.
+    If a Node started this program, this talks to that Node; otherwise it attaches to the Node of this machine. With the
+    argument `--describe` it prints its description, and with `--help` its arguments.
 
     Args:
-        on_error: What an exception in one of the functions does, which the journal shows: `continue`, or `fail`, after which the
-            Node starts the Role again.
+        on_error: What to do after an exception in one of the functions, which the journal shows: `continue`, or `fail`, after
+            which the Node restarts the Role.
         node: The Node to attach to, if there are several.
-        name: What the Role is called when it attaches; what the file is called, if it is missing.
-        arguments: In place of those of the command line.
+        name: The name of the Role when it attaches. Default: the name of the file.
+        arguments: The arguments to use instead of the command line.
     """
     program.run(on_error, node, name, arguments)

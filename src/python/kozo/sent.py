@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Sent(NamedTuple):
-    """What became of a Message.
+    """The number of a sent Message, and how many receivers it was queued for.
 
     >>> node = kozo.attach()
     >>> node.send("event", "door", data={"open": True}, confirm=True).unreachable

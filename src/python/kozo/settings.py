@@ -90,11 +90,11 @@ class Option:
             said = error.args[0] if self.kind in ("duration", "size") else f"{text!r} is no {self.kind}"
             raise KozoError(f"the option {name!r}: {said}") from None
         if self.choices and text not in self.choices:
-            raise KozoError(f"the option {name!r}: {text!r} is none of {', '.join(self.choices)}")
+            raise KozoError(f"the option {name!r}: {text!r} is not one of {', '.join(self.choices)}")
         if self.least is not None and value < _bound(self.kind, self.least):
-            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.least} is the least")
+            raise KozoError(f"the option {name!r}: {text} is too small: at least {self.least} is allowed")
         if self.most is not None and value > _bound(self.kind, self.most):
-            raise KozoError(f"the option {name!r}: {text} is not allowed, {self.most} is the most")
+            raise KozoError(f"the option {name!r}: {text} is too large: at most {self.most} is allowed")
         return value
 
 
@@ -107,20 +107,20 @@ def option(
     max: float | str | None = None,
     choices: Sequence[str] | None = None,
 ) -> Any:
-    """Say more of an option than its default.
+    """Describe an option in more detail than its default does.
 
     >>> options = kozo.options(pin=kozo.option(7, "Where the bell is.", min=0, max=40), pause=kozo.option("2s", kind="duration"))
     >>> options.pin, options.pause
     (7, 2)
 
     Args:
-        default: The value if the configuration has none; without one the option must be given, with None it need not be.
-        description: What it means, for people.
+        default: The value if the configuration has none. An option without a default is required; with None it is optional.
+        description: What the option means, for users.
         kind: `flag`, `integer`, `number`, `duration`, `size`, `text`, `path`, `list` or
             `any` (a text or a list, as it is written); else what the default is, and `any` without one.
-        min: The least value that is allowed.
-        max: The largest value that is allowed.
-        choices: The texts that are allowed.
+        min: The smallest allowed value.
+        max: The largest allowed value.
+        choices: The allowed texts.
     """
     return Option(default, description, kind, (min, max), choices)
 

@@ -17,7 +17,7 @@ class SystemNode:
         self._name, self._is_self = name, is_self
 
     def getName(self) -> str:
-        """Give its name."""
+        """Return its name."""
         return self._name
 
     def isSelf(self) -> bool:
@@ -25,10 +25,10 @@ class SystemNode:
         return self._is_self
 
     def getPublicKey(self) -> list[str]:
-        """Give the parts of its public key: its type, and the key.
+        """Return the parts of its public key: its type, and the key.
 
         Raises:
-            KozoError: It is a Node of the System no more.
+            KozoError: The System no longer has this Node.
         """
         key: str | None = _told("keys").get(self._name)
         if key is None:
@@ -47,11 +47,11 @@ class SenderRole:
         self._name, self._node = name, node
 
     def getName(self) -> str:
-        """Give its name."""
+        """Return its name."""
         return self._name
 
     def getNode(self) -> SystemNode:
-        """Give its Node."""
+        """Return its Node."""
         return self._node
 
     def __str__(self) -> str:
@@ -67,19 +67,19 @@ class KozoSystem:
         self._own: SystemNode | None = None
 
     def getNodes(self) -> list[SystemNode]:
-        """Give all Nodes."""
+        """Return all Nodes."""
         return list(self._nodes.values())
 
     def getNodeByName(self, name: str) -> SystemNode | None:
-        """Give the Node of this name, if there is one."""
+        """Return the Node of this name, or None."""
         return self._nodes.get(name)
 
     def getSelfNode(self) -> SystemNode | None:
-        """Give the Node that this program is on; None before it runs."""
+        """Return the Node that this program is on; None before it runs."""
         return self._own
 
     def known(self, name: str, *, is_self: bool = False) -> SystemNode:
-        """Give the Node of this name, which is one that something came from."""
+        """Return the Node of this name, which is one that something came from."""
         node = self._nodes.get(name)
         if node is None:
             node = self._nodes[name] = SystemNode(name, is_self=is_self)
@@ -108,21 +108,21 @@ def begin(node: str, said: Mapping[str, Any]) -> None:
 
 def _told(name: str) -> dict[str, Any]:
     if _said is None:
-        raise KozoError("what the Node tells of the System is known from `localInit` on, not before")
+        raise KozoError("the System is known only from `localInit` on")
     found: dict[str, Any] = _said.get(name) or {}
     return found
 
 
 def kozoSystem() -> KozoSystem:
-    """Give the System."""
+    """Return the System."""
     return _system
 
 
 def kozoConfig(name: str) -> Any:
-    """Give an option of the top level of the configuration: intervals in seconds, sizes in bytes.
+    """Return an option of the top level of the configuration: intervals in seconds, sizes in bytes.
 
     Raises:
-        KozoError: There is no such option.
+        KozoError: The configuration has no such option.
     """
     told = _told("config")
     if name not in told:

@@ -91,40 +91,40 @@ class Channel:
     # To be overridden.
 
     def send(self, bytes: bytes) -> int | None:
-        """Write some of these bytes, and give how many; None on an error, which ends the Channel."""
+        """Write some of these bytes, and return how many; None on an error, which ends the Channel."""
         raise NotImplementedError("a Channel has a method `send`")
 
     def receive(self, bytes: int, timeout: float) -> bytes | None:
-        """Read 1 to so many bytes within so many seconds; None if time is over, or at once on an error, which ends it."""
+        """Read at least one and at most this many bytes; None after `timeout` seconds, or at once on an error, which ends it."""
         raise NotImplementedError("a Channel has a method `receive`")
 
     def close(self) -> None:
-        """Let go of what it has. Neither `send` nor `receive` is called behind this.
+        """Release its resources. The Node calls neither `send` nor `receive` after this.
 
-        A `send` that does not return for 10 s after the Node has gone is still under way: wake it. The `shutdown` of a socket
-        does that, its `close` alone does not.
+        A `send` that has not returned 10 s after the Node ended is still running: wake it up. The `shutdown` of a socket does
+        that, its `close` alone does not.
         """
 
     # To be called.
 
     def getFromNode(self) -> SystemNode:
-        """Give the Node that has connected."""
+        """Return the Node that connected."""
         return self.__from_node
 
     def getToNode(self) -> SystemNode:
-        """Give the Node that was connected to."""
+        """Return the Node to which it connected."""
         return self.__to_node
 
     def isAlive(self) -> bool:
-        """Tell whether it is still to be used."""
+        """Tell whether it is still usable."""
         return self._kozo_is_alive
 
 
 class Transport:
     """A Transport that authenticates and encrypts by itself, to be derived from.
 
-    Override `accept` and `connect`, and what else is to be different. The Node runs no SSH over such a Transport: it believes
-    what a `Channel` says of who is at its other end. For this there are `sign` and `verify`.
+    Override `accept` and `connect`, and other methods if necessary. The Node does not run SSH over such a Transport: it
+    trusts what a `Channel` says about the Node at its other end. Use `sign` and `verify` to authenticate it.
     """
 
     #: What `getPriority` gives: the Node prefers the higher ones.
@@ -151,18 +151,18 @@ class Transport:
         """Prepare what is the Transport of this Node."""
 
     def bind(self) -> None:
-        """Be ready to accept."""
+        """Prepare to accept connections."""
 
     def getPriority(self) -> int:
-        """Give how much the Node is to prefer it: `Priority_WORST`, `_BAD`, `_MEH`, `_GOOD` or `_BEST`.
+        """Return its priority: `Priority_WORST`, `_BAD`, `_MEH`, `_GOOD` or `_BEST`.
 
-        That is one for all Transports of a type: it is asked when the Node wants to know what the type is, with the defaults
-        of its options.
+        All Transports of a type have the same priority: the Node asks for it when it reads the description of the type, with
+        the default options.
         """
         return self.Priority_MEH
 
     def canAccept(self) -> bool:
-        """Tell whether it can be connected to."""
+        """Tell whether Peers can connect to it."""
         return True
 
     def canConnect(self, otherTransport: Transport) -> bool:
@@ -170,33 +170,33 @@ class Transport:
         return type(self) is type(otherTransport)
 
     def accept(self) -> Channel | None:
-        """Wait until a Peer has connected, authenticate it, and give a Channel; None if it comes to nothing.
+        """Wait until a Peer connects, authenticate it, and return a Channel; None if that fails.
 
-        Eight threads call it, and a stranger that says nothing holds one of them until the deadline of the handshake: have a
-        short one, for all of it and not for each read. Eight such strangers keep all others out so long.
+        Eight threads call it, and a stranger that sends nothing occupies one of them until the deadline of the handshake.
+        Use a short deadline, for the whole handshake and not for each read: eight such strangers block everyone else that long.
         """
         raise NotImplementedError("a Transport has a method `accept`")
 
     def connect(self, otherTransport: Transport) -> Channel | None:
-        """Connect to that Transport, authenticate its Node, and give a Channel; None if it comes to nothing."""
+        """Connect to that Transport, authenticate its Node, and return a Channel; None if that fails."""
         raise NotImplementedError("a Transport has a method `connect`")
 
     # To be called.
 
     def __getitem__(self, option: str) -> Any:
-        """Give the value of an option; None for one that there is not."""
+        """Return the value of an option; None if it does not exist."""
         return self.__options.get(option)
 
     def getName(self) -> str:
-        """Give its name."""
+        """Return its name."""
         return self.__name
 
     def getType(self) -> str:
-        """Give its type."""
+        """Return its type."""
         return self.__type
 
     def getNode(self) -> SystemNode:
-        """Give its Node."""
+        """Return its Node."""
         return self.__node
 
     def isSelf(self) -> bool:
@@ -206,13 +206,13 @@ class Transport:
     def sign(self, data: bytes) -> str:
         """Sign up to 16 KiB with the key of this Node.
 
-        Nobody but this Node can make such a signature. It says nothing of when or for whom: sign what the other side has made
-        up for this connection, both names, and what the two agree on.
+        Only this Node can make such a signature. The signature does not say when or for whom it was made, so sign a challenge
+        from the other side, both names, and what the two sides agree on.
         """
         return self._with_keys().sign(data)
 
     def verify(self, node: SystemNode | str, data: bytes, signature: str) -> bool:
-        """Tell whether `sign` made this on that Node, of the same data."""
+        """Tell whether that Node made this signature with `sign`, for the same data."""
         return self._with_keys().verify(str(node), data, signature)
 
     def info(self, *parts: object) -> None:
@@ -229,7 +229,7 @@ class Transport:
 
     def _with_keys(self) -> Keys:
         if self.__keys is None:
-            raise KozoError("a Transport can do this from `init` on, not before")
+            raise KozoError("a Transport can do this only from `init` on")
         return self.__keys
 
     def __str__(self) -> str:
@@ -240,21 +240,20 @@ class Transport:
 class AuthenticatedTransport(Transport):
     """A Transport over which the Node authenticates and encrypts, to be derived from.
 
-    Override the three methods with `Unauthenticated` in their names, and what else is to be different. What they give is a
-    socket, or something like one: an object with `send`, `recv`, `settimeout` and `close`. One thread calls its `send`, another
-    its `recv`.
+    Override the three methods with `Unauthenticated` in their names, and other methods if necessary. They return a socket,
+    or a similar object with `send`, `recv`, `settimeout` and `close`. One thread calls its `send`, another its `recv`.
     """
 
     def acceptUnauthenticatedConnection(self) -> SocketLike | None:
-        """Wait until something has connected, and give its socket. Three threads call it."""
+        """Wait for a connection, and return its socket. Three threads call it."""
         raise NotImplementedError("an AuthenticatedTransport has a method `acceptUnauthenticatedConnection`")
 
     def getUnauthenticatedConnectAddresses(self, otherTransport: Transport) -> Iterable[Any]:
-        """Give where that Transport may be, for `getUnauthenticatedSocket`: at most 64, which are tried in turn."""
+        """Return the possible addresses of that Transport, for `getUnauthenticatedSocket`: at most 64, to try in turn."""
         raise NotImplementedError("an AuthenticatedTransport has a method `getUnauthenticatedConnectAddresses`")
 
     def getUnauthenticatedSocket(self, otherTransport: Transport, addressIndex: int, address: Any) -> SocketLike | None:
-        """Connect to one of the addresses, and give the socket; None, or an exception, if that Transport is not there."""
+        """Connect to one of the addresses, and return the socket; return None or raise if that Transport does not answer."""
         raise NotImplementedError("an AuthenticatedTransport has a method `getUnauthenticatedSocket`")
 
 

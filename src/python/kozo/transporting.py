@@ -300,7 +300,7 @@ class Running:
         if not isinstance(own, AuthenticatedTransport):
             channel = own.connect(other)
             if channel is None:
-                raise KozoError(f"`connect` came to nothing for {other}")
+                raise KozoError(f"`connect` did not reach {other}")
             return self._ready_channel(channel)
         connection = own.getUnauthenticatedSocket(other, params["index"], self._address(params))
         if connection is None:
@@ -313,7 +313,7 @@ class Running:
 
     def _ready_channel(self, channel: Channel) -> _Ready:
         if not isinstance(channel, Channel):
-            raise KozoError(f"{channel!r} is no Channel")
+            raise KozoError(f"{channel!r} is not a Channel")
         ends = {node.getName(): node.isSelf() for node in (channel.getFromNode(), channel.getToNode())}
         peers = [name for name, is_self in ends.items() if not is_self]
         if len(peers) != 1 or len(ends) != 2:

@@ -146,7 +146,7 @@ def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
         try:
             text = value.encode()
         except UnicodeEncodeError:
-            raise UnsendableError(f"{place} has a text in it that is no valid Unicode") from None
+            raise UnsendableError(f"{place} contains a text that is not valid Unicode") from None
         _pack_head(out, len(text), (0xA0, 32), (0xD9, 0xDA, 0xDB))
         out += text
     elif isinstance(value, _BYTES):
@@ -158,7 +158,7 @@ def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
         out += struct.pack(">b", number) + data
     elif isinstance(value, (list, tuple, dict)):
         if depth == 0:
-            raise UnsendableError(f"{place[:100]} is nested too deeply: 127 levels are the most")
+            raise UnsendableError(f"{place[:100]} is nested too deeply: at most 127 levels are allowed")
         if isinstance(value, dict):
             _pack_head(out, len(value), (0x80, 16), (None, 0xDE, 0xDF))
             for key, item in value.items():
@@ -192,7 +192,7 @@ def _pack_head(out: bytearray, length: int, small: tuple[int, int] | None, codes
         if code is not None and length < bound:
             out += struct.pack(layout, code, length)
             return
-    raise UnsendableError("data has something in it of more than 4 GiB")
+    raise UnsendableError("data contains a value of more than 4 GiB")
 
 
 # Codes of one number, with its layout.
@@ -244,7 +244,7 @@ class _Reader:
         if 0xD4 <= code <= 0xD8:
             return self._extension(1 << (code - 0xD4))
         if code not in _LENGTHS:
-            raise ValueError(f"{code:#x} is no code of MessagePack")
+            raise ValueError(f"{code:#x} is not a code of MessagePack")
         length = int(self._number(_LENGTHS[code]))
         if code <= 0xC6:
             return self._take(length)

@@ -182,7 +182,7 @@ def test_what_cannot_be_kept_is_said_and_the_role_goes_on(system: Any, roles: pa
             script.send("order", "ring")
             assert next(rung).data == stored
         node.log.wait_for(
-            "WARN what it stores is not kept: storage['rings'] is of type set, which no Message can carry"
+            "WARN its state could not be stored: storage['rings'] is of type set, which no Message can carry"
         )
         node.kozoctl("role", "odd", "restart")
         node.kozoctl("wait", "role=odd:running", "--timeout", "30s")
@@ -290,11 +290,11 @@ def test_options_of_all_types(system: Any, roles: pathlib.Path, given: str, show
         (["--set", "pin=8"], "the option 'who' must be given: --set who=VALUE"),
         (["--set", "pim=8"], "there is no option 'pim'; there are: pin, loud,"),
         (["--set", "pin=x"], "the option 'pin': 'x' is no integer"),
-        (["--set", "pin=41"], "the option 'pin': 41 is not allowed, 40 is the most"),
-        (["--set", "mode=three"], "the option 'mode': 'three' is none of one, two"),
+        (["--set", "pin=41"], "the option 'pin': 41 is too large: at most 40 is allowed"),
+        (["--set", "mode=three"], "the option 'mode': 'three' is not one of one, two"),
         (["--set", "pause=5 years"], "the option 'pause': '5 years' is not a duration"),
         (["--set"], "--set needs a value"),
-        (["--sat=1"], "'--sat' is no argument: there are --node, --name, --set, --describe and --help"),
+        (["--sat=1"], "unknown argument '--sat': use --node, --name, --set, --describe or --help"),
         (["--set", "who=me"], "no Node listens at "),
     ],
 )
@@ -455,7 +455,7 @@ def test_a_role_that_attaches_is_told_to_run(system: Any, roles: pathlib.Path) -
     )
     node = system.node("clock", "script: {}")
     system.start("clock")
-    node.log.wait_for("this program was started by a Node as its Role 'script': use kozo.run(), not kozo.attach()")
+    node.log.wait_for("a Node started this program as its Role 'script': use kozo.run(), not kozo.attach()")
 
 
 def test_a_handler_that_is_async_is_refused() -> None:

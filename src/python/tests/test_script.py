@@ -61,7 +61,7 @@ def test_tuples_arrive_as_lists(clock: Any) -> None:
     [
         ({"a": [1, {2}]}, r"data\['a'\]\[1\] is of type set, which no Message can carry"),
         ({"a": 2**64}, r"data\['a'\] is a whole number of more than 64 bits"),
-        ({"a": "\ud800"}, "data.* has a text in it that is no valid Unicode"),
+        ({"a": "\ud800"}, "data.* contains a text that is not valid Unicode"),
         ([[]] * 2 + [object()], r"data\[2\] is of type object"),
     ],
 )
@@ -80,9 +80,9 @@ def test_what_no_message_can_carry_is_named(clock: Any, data: object, problem: s
 def test_nonsense_is_refused_here(clock: Any) -> None:
     with kozo.attach() as node:
         for kind, message_type, channel, problem in [
-            ("evnt", "door", None, "'evnt' is no kind of a Message: there are event, order, log and reply"),
+            ("evnt", "door", None, "unknown kind 'evnt': use event, order, log or reply"),
             ("event", None, None, "the type is missing"),
-            ("event", "", None, "the type is 0 bytes long: it is 1 to 255 bytes"),
+            ("event", "", None, "the type is 0 bytes long; allowed: 1 to 255 bytes"),
             ("event", "é" * 128, None, "the type is 256 bytes long"),
             ("event", "door", "", "the channel is 0 bytes long"),
         ]:
@@ -91,7 +91,7 @@ def test_nonsense_is_refused_here(clock: Any) -> None:
         node.send("log", data="a log needs no type")
         with pytest.raises(kozo.RefusedError, match="bytes"):
             node.send("event", "large", "x" * (17 << 20))
-        with pytest.raises(kozo.RefusedError, match="the most is 16 MiB"):
+        with pytest.raises(kozo.RefusedError, match="at most 16 MiB are allowed"):
             node.send("event", "large", "x" * (23 << 20))
         assert node.send("event", "small", confirm=True)
 
@@ -196,7 +196,7 @@ def test_a_script_finds_its_node(system: Any, monkeypatch: pytest.MonkeyPatch) -
     # Other Nodes may run on this machine.
     monkeypatch.delenv("KOZO_NODE")
     monkeypatch.setattr("kozo.places.parents", lambda: [system.folder / "run/kozo"])
-    with pytest.raises(kozo.NoNodeError, match=r"no Node runs on this machine: start one, for instance with `"):
+    with pytest.raises(kozo.NoNodeError, match=r"no Node runs on this machine: start one, for example with `"):
         kozo.attach()
     for name in ("attic", "clock"):
         system.node(name)
@@ -204,7 +204,7 @@ def test_a_script_finds_its_node(system: Any, monkeypatch: pytest.MonkeyPatch) -
         system.start(name)
     with pytest.raises(
         kozo.SeveralNodesError,
-        match=r"several Nodes run here, attic and clock: say which, as in kozo\.attach\('attic'\)",
+        match=r"several Nodes run here, attic and clock: choose one, as in kozo\.attach\('attic'\)",
     ):
         kozo.attach()
     with pytest.raises(kozo.NoNodeError, match="the Node 'clok' does not run on this machine"):
@@ -288,9 +288,9 @@ def test_what_waits_for_a_node_waits_for_so_long(clock: Any) -> None:
     # Whether a Message that is to be confirmed was sent is not known, so it is not sent again.
     with pytest.raises(kozo.DisconnectedError, match="the Node has closed the connection"):
         node.send("event", "door", confirm=True)
-    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' has gone, and did not come back within 0\.3 s"):
+    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' is gone and did not come back within 0\.3 s"):
         node.send("event", "door")
-    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' has gone, and did not come back within 0\.3 s"):
+    with pytest.raises(kozo.DisconnectedError, match=r"the Node 'clock' is gone and did not come back within 0\.3 s"):
         node.receive("event")
     node.close()
 

@@ -79,7 +79,7 @@ def test_one_that_authenticates_lets_no_other_in(tmp_path: pathlib.Path) -> None
     other.nodes["scribe"] = system.nodes["scribe"]
     with PlayedNode(other, "clock", file) as clock, PlayedNode(system, "scribe", file) as scribe:
         scribe.ask("listen")
-        with pytest.raises(Refused, match="`connect` came to nothing for air@scribe"):
+        with pytest.raises(Refused, match="`connect` did not reach air@scribe"):
             clock.connect("scribe", address=None, index=0)
         until("it says why", lambda: [line for line in scribe.said if line.get("method") == "log"])
         logged = next(line for line in scribe.said if line.get("method") == "log")
@@ -291,7 +291,7 @@ def test_what_it_raises_does_not_end_it(tmp_path: pathlib.Path) -> None:
         scribe.wait_for_error(
             f"<3>example.py:{line}: ZeroDivisionError: on purpose (in acceptUnauthenticatedConnection"
         )
-        scribe.wait_for_error("<3>KozoError: 7 is no socket: it has no `send` (for what it accepts)")
+        scribe.wait_for_error("<3>KozoError: 7 is not a socket: it has no `send` (for what it accepts)")
         scribe.wait_for_error("SystemExit: enough (in acceptUnauthenticatedConnection")
         scribe.wait_for_error("DisconnectedError: another Node (in acceptUnauthenticatedConnection")
         _, out = clock.connect("scribe", address=where, index=0)

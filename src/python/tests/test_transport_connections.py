@@ -101,7 +101,7 @@ def test_a_connection_that_fails_is_shown_and_ends(tmp_path: pathlib.Path) -> No
         out, come = pair(clock, scribe)
         out.sendall(b"x")
         assert out.recv(1) == b""
-        clock.wait_for_error("<3>KozoError: `send` returned None: it returns how many bytes it wrote, at least 1")
+        clock.wait_for_error("<3>KozoError: `send` returned None: it must return how many bytes it wrote, at least 1")
         assert come.recv(1) == b""
 
 

@@ -49,11 +49,11 @@ async fn what_makes_no_sense_ends_the_program_with_the_place_of_it() {
         ("refuse(hear(), 5, 'the port is in use')", "it cannot listen: the port is in use"),
         (
             "for _ in range(17): socket.send_fds(node, [b' '], [0])",
-            "it cannot be read: more than 16 descriptors have come that belong to no line",
+            "it cannot be read: more than 16 descriptors arrived that belong to no line",
         ),
         (
             "socket.send_fds(node, [b' '], [0] * 200)",
-            "it cannot be read: more than 16 descriptors have come that belong to no line",
+            "it cannot be read: more than 16 descriptors arrived that belong to no line",
         ),
         (
             "node.shutdown(socket.SHUT_RDWR); sys.exit('enough')",
@@ -119,15 +119,15 @@ hear()
     expect(&mut accept(&mut listener).await, "fine").await;
     let heard = fs::read_to_string(tried.place.path("storage/air.transport/heard")).unwrap();
     let expected = [
-        "the descriptor is no socket",
+        "the descriptor is not a socket",
         "the descriptor is a socket that is not connected",
-        "the descriptor is no stream socket",
-        "no descriptor has come with it",
-        "no descriptor has come with it",
+        "the descriptor is not a stream socket",
+        "it came without a descriptor",
+        "it came without a descriptor",
     ];
     assert_eq!(heard.lines().collect::<Vec<_>>(), expected);
     let failed = tried.connect().await.err().unwrap();
-    assert_eq!(failed.to_string(), "the descriptor is no socket");
+    assert_eq!(failed.to_string(), "the descriptor is not a socket");
     assert_eq!(tried.status().last_error, None);
 }
 

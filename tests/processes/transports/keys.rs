@@ -30,7 +30,7 @@ for id in range(10, 40):
     tell(id=id, method='sign', params={'data': data})
 answers = [hear() for _ in range(10, 40)]
 refused = [a['error']['message'] for a in answers if 'error' in a]
-assert set(refused) == {'16 signatures wait already'} and len(refused) >= 10, answers
+assert set(refused) == {'16 signatures are already waiting'} and len(refused) >= 10, answers
 assert time.monotonic() - begun > 0.1 * (len(answers) - len(refused) - 2)
 open('results', 'w').write(json.dumps(results))
 status('done')

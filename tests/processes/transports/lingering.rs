@@ -122,7 +122,7 @@ async fn the_node_waits_for_none_on_the_channel_of_a_program() {
     let tried = attacking("answer(hear(), {})\nattack(node, 40, b'\\n')\ntime.sleep(600)");
     let _listener = tried.listen().await;
     let failure = steady("the channel", tried.failure()).await;
-    let why = "it cannot be read: more than 16 descriptors have come that belong to no line";
+    let why = "it cannot be read: more than 16 descriptors arrived that belong to no line";
     assert_eq!(failure, why);
     // Or they are kept until it ends.
     let tried = attacking("answer(hear(), {})\nattack(node, 16, b'\\n')\nstatus('sent')\nhear()");

@@ -55,7 +55,7 @@ while True:
     let scribe = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = scribe.local_addr().unwrap().port().to_string();
     let nothing = tried.connect().await.err().unwrap();
-    assert_eq!(nothing.to_string(), "its program cannot connect to that");
+    assert_eq!(nothing.to_string(), "its program cannot connect to this Transport");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
 
     let mut connection = tried.connect_to(&[("port", &port), ("die", "1")]).await.unwrap();
@@ -131,7 +131,7 @@ def connect(asked, params):
     expect(&mut connection, "hi").await;
     let failed = tried.connect().await.err().unwrap().to_string();
     let why = "the proxyCommand 'sh -c echo no luck >&2; exit 7': \
-               it has sent no descriptor: the program exited with code 7: no luck";
+               it sent no descriptor: the program exited with code 7: no luck";
     assert_eq!(failed, why);
 }
 

@@ -56,7 +56,7 @@ pub(super) fn to_reach(text: &str) -> Option<Doubt> {
     match checked(text) {
         Err(doubt) => Some(doubt),
         Ok(Checked { host: Host::Ip(ip), .. }) if ip.is_unspecified() => {
-            Some(Doubt::mistake("every machine that dials this reaches itself"))
+            Some(Doubt::mistake("every machine that connects to this address reaches itself"))
         }
         Ok(checked) => checked.doubt,
     }
@@ -68,16 +68,18 @@ pub(super) fn to_listen(text: &str) -> Option<Doubt> {
         return None;
     }
     if text == "*" {
-        let why = "this is no address";
-        return Some(Doubt::refused(why).help("an empty text, `''`, stands for all interfaces"));
+        let why = "this is not an address";
+        return Some(Doubt::refused(why).help("leave it empty (`''`) for all interfaces"));
     }
     if text.contains(',') {
-        return Some(Doubt::refused("one address is taken here, or an empty text for all"));
+        return Some(Doubt::refused(
+            "only one address is allowed here, or none (`''`) for all interfaces",
+        ));
     }
     match checked(text) {
         Err(doubt) => Some(doubt),
         Ok(Checked { port: true, .. }) => {
-            let doubt = Doubt::refused("the port is an option of its own");
+            let doubt = Doubt::refused("the port is a separate option");
             Some(doubt.meant(split(text).0))
         }
         Ok(checked) => checked.doubt,
@@ -115,7 +117,7 @@ fn checked(text: &str) -> Result<Checked<'_>, Doubt> {
         None => false,
         Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => true,
         Some(port) => {
-            let why = format!("`{port}` is no port: those are 1 to 65535");
+            let why = format!("`{port}` is not a port: ports are 1 to 65535");
             return Err(Doubt::refused(why));
         }
     };
@@ -140,7 +142,7 @@ fn no_other_syntax(text: &str) -> Result<(), Doubt> {
         let words = text.split(|c: char| c == ',' || c.is_whitespace() || c.is_control());
         let commas = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ");
         let help = format!("addresses are separated by commas: `{commas}`");
-        return Err(Doubt::refused("there is a space in it").help(help));
+        return Err(Doubt::refused("it contains a space").help(help));
     }
     if let Some((_, rest)) = text.split_once("://") {
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -172,7 +174,7 @@ impl<'a> Parts<'a> {
             let (host, after) = rest.split_once(']').ok_or_else(unclosed)?;
             let port = match after.strip_prefix(':') {
                 None if after.is_empty() => None,
-                None => return Err(Doubt::refused("behind the bracket only `:PORT` may follow")),
+                None => return Err(Doubt::refused("only `:PORT` may follow the bracket")),
                 port => port,
             };
             return Ok(Parts { host, port, bracketed: true });
@@ -223,11 +225,11 @@ fn not_ipv6(host: &str) -> Doubt {
 fn ip_address(ip: IpAddr) -> Result<Option<Doubt>, Doubt> {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     if ip.is_multicast() || broadcast {
-        return Err(Doubt::refused("this stands for many machines at once"));
+        return Err(Doubt::refused("this is an address of many machines, not of one"));
     }
     Ok(match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(
-            Doubt::mistake("which network it is in does not show")
+            Doubt::mistake("it does not say which network it is in")
                 .help(format!("name the interface that leads there: `{ip}%eth0`")),
         ),
         _ => None,
@@ -255,23 +257,23 @@ fn zoned(ip: Ipv6Addr, zone: &str) -> Result<(), Doubt> {
     }
     let sound = |c: char| c.is_ascii_graphic() && !matches!(c, '%' | '[' | ']' | ':');
     if zone.is_empty() || zone.len() > 15 || !zone.chars().all(sound) {
-        return Err(Doubt::refused("behind the `%` there is no name of an interface"));
+        return Err(Doubt::refused("the `%` needs the name of an interface behind it"));
     }
     Ok(())
 }
 
 fn name(name: &str) -> Result<Option<Doubt>, Doubt> {
     if name.is_empty() {
-        return Err(Doubt::refused("there is no name or address before the port"));
+        return Err(Doubt::refused("the name or address before the port is missing"));
     }
     let sound = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     if let Some(wrong) = name.chars().find(|c| !sound(c)) {
-        let why = format!("a name has no `{}` in it", wrong.escape_default());
+        let why = format!("a name cannot contain `{}`", wrong.escape_default());
         return Err(Doubt::refused(why));
     }
     let labels = || name.strip_suffix('.').unwrap_or(name).split('.');
     if labels().any(str::is_empty) {
-        return Err(Doubt::refused("there is nothing between two of its dots"));
+        return Err(Doubt::refused("there is nothing between two dots"));
     }
     if name.len() > LONGEST_NAME || labels().any(|label| label.len() > LONGEST_LABEL) {
         return Err(Doubt::refused(format!(
@@ -279,20 +281,20 @@ fn name(name: &str) -> Result<Option<Doubt>, Doubt> {
         )));
     }
     if labels().any(|label| label.starts_with('-') || label.ends_with('-')) {
-        return Err(Doubt::refused("no part of a name begins or ends with `-`"));
+        return Err(Doubt::refused("no part of a name may begin or end with `-`"));
     }
     if labels().next_back().is_some_and(is_number) {
         return match old_ipv4(name) {
             Some(ip) => Ok(Some(
                 Doubt::mistake(format!("this is read as the address {ip}"))
-                    .help(format!("write `{ip}` if that is meant")),
+                    .help(format!("write `{ip}` if you mean that address")),
             )),
             None => Err(Doubt::refused("an IPv4 address is four numbers from 0 to 255")),
         };
     }
     Ok(is_interface(name).then(|| {
         let doubt = Doubt::mistake("this looks like a network interface");
-        doubt.help("an address is the one that the interface has, or a name for it")
+        doubt.help("give the address of the interface, or a name for it")
     }))
 }
 
@@ -382,11 +384,11 @@ mod tests {
     #[test]
     fn what_cannot_be_one_is_refused() {
         for (text, why, meant) in [
-            ("1.2.3.4:99999", "`99999` is no port", None),
-            ("1.2.3.4:", "`` is no port", None),
-            ("clock:0", "`0` is no port", None),
-            ("clock:ssh", "`ssh` is no port", None),
-            (":6020", "no name or address", None),
+            ("1.2.3.4:99999", "`99999` is not a port", None),
+            ("1.2.3.4:", "`` is not a port", None),
+            ("clock:0", "`0` is not a port", None),
+            ("clock:ssh", "`ssh` is not a port", None),
+            (":6020", "before the port is missing", None),
             ("http://clock.local:8080/kozo", "URL", Some("clock.local:8080")),
             ("tcp://[::2]:6020", "URL", Some("[::2]:6020")),
             ("10.0.0.1/24", "network", Some("10.0.0.1")),
@@ -405,11 +407,11 @@ mod tests {
             ("1.2.3.4.5", "four numbers", None),
             ("99999999999", "four numbers", None),
             ("clock..local", "between two", None),
-            ("-clock", "begins or ends", None),
+            ("-clock", "begin or end", None),
             ("255.255.255.255", "many machines", None),
             ("ff02::1", "many machines", None),
             ("2001:db8::1%eth0", "fe80", Some("2001:db8::1")),
-            ("fe80::1%", "no name of an interface", None),
+            ("fe80::1%", "needs the name of an interface", None),
             (&*"a".repeat(64), "at most", None),
         ] {
             let doubt = to_reach(text).unwrap();
@@ -417,9 +419,9 @@ mod tests {
             assert_eq!(doubt.meant.as_deref(), meant, "{text}");
         }
         for (text, why, meant) in [
-            ("*", "no address", None),
-            ("10.0.0.1:6020", "option of its own", Some("10.0.0.1")),
-            ("[::1]:6020", "option of its own", Some("::1")),
+            ("*", "not an address", None),
+            ("10.0.0.1:6020", "separate option", Some("10.0.0.1")),
+            ("[::1]:6020", "separate option", Some("::1")),
             ("10.0.0.1,10.0.0.2", "one address", None),
             ("http://clock", "URL", Some("clock")),
         ] {

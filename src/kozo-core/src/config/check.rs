@@ -19,7 +19,7 @@ impl Checker<'_> {
         let Value::Block(entries) = &root.value else {
             let title = format!("a configuration is a block, not {}", root.what());
             let problem = Problem::new(root.span.clone(), title);
-            self.problems.push(problem.help("it needs `system:` at the top level"));
+            self.problems.push(problem.help("add `system:` at the top level"));
             return Vec::new();
         };
         let node_options = tables::node().iter().map(|spec| &*spec.name);

@@ -131,7 +131,7 @@ impl<'r> Checker<'r> {
             && !here.storage
         {
             let title = format!(
-                "Role {} keeps something in storage, but Node {} has no `roleStorage`",
+                "Role {} stores state, but Node {} has no `roleStorage`",
                 quoted(&name),
                 quoted(here.node)
             );
@@ -272,7 +272,7 @@ impl<'r> Checker<'r> {
             Err(NoNodeName::TooLong) => format!("a Node's name has {} characters", name.len()),
             Err(NoNodeName::Dot) => format!("the Node's name {} starts with a dot", quoted(name)),
             Err(NoNodeName::Character(wrong)) => {
-                format!("the Node's name {} has {} in it", quoted(name), quoted(&wrong.to_string()))
+                format!("the Node's name {} contains {}", quoted(name), quoted(&wrong.to_string()))
             }
         };
         self.problems.push(Problem::new(node.span.clone(), what).note(format!(
@@ -289,7 +289,7 @@ impl<'r> Checker<'r> {
         } else if name.len() > LONGEST_NAME {
             format!("a {kind}'s name has {} bytes", name.len())
         } else if name.contains(char::is_control) {
-            format!("the {kind}'s name {} has a control character in it", quoted(name))
+            format!("the {kind}'s name {} contains a control character", quoted(name))
         } else {
             return;
         };

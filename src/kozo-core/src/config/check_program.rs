@@ -102,13 +102,13 @@ impl<'r> Checker<'r> {
                 return format!("there is no program of type {}", quoted(&typed.name));
             }
             Unknown::Nowhere => {
-                format!("the program of type {} is not there", quoted(&typed.name))
+                format!("the program of type {} is missing", quoted(&typed.name))
             }
             Unknown::Bad(problem) => problem.clone(),
         };
         let mut problem = Problem::new(typed.at.clone(), title.clone());
         if let Some(package) = package {
-            problem = problem.help(format!("the package {package} has it"));
+            problem = problem.help(format!("install the package {package}"));
         }
         // Of what another Node has, this machine need not know more.
         if self.local == Some(here.node) && !known.may_be_missing {
@@ -117,7 +117,7 @@ impl<'r> Checker<'r> {
             self.warnings.push(problem.label("the options are unchecked"));
         }
         match package {
-            Some(package) => format!("{title}: the package {package} has it"),
+            Some(package) => format!("{title}: install the package {package}"),
             None => title,
         }
     }
@@ -325,7 +325,7 @@ mod tests {
         let mut machine = machine(RINGS);
         machine.refused("bell: {pin: 41}");
         fs::remove_file(machine.folder.path().join("bell")).unwrap();
-        let missing = "the program of type `bell` is not there";
+        let missing = "the program of type `bell` is missing";
         assert!(machine.refused("bell: {}").contains(missing));
         machine.registry.role_programs.may_be_missing = true;
         let text = machine.refused("bell: {}");
@@ -336,6 +336,6 @@ mod tests {
         let (role, warnings) = machine.role("motion_detect: {}");
         assert!(warnings.concat().contains("kozo-role-motion-detect"), "{warnings:?}");
         let Runs::Nothing(why) = role.runs else { panic!("{:?}", role.runs) };
-        assert!(why.ends_with("the package kozo-role-motion-detect has it"), "{why}");
+        assert!(why.ends_with("install the package kozo-role-motion-detect"), "{why}");
     }
 }

@@ -26,7 +26,7 @@ impl Checker<'_> {
                 Problem::new(at.clone(), title)
                     .label("the same key again")
                     .other(other_at.clone(), "first here")
-                    .note("the key is who a Node is: every Node needs its own"),
+                    .note("the key identifies a Node: every Node needs its own"),
             );
         }
     }
@@ -73,6 +73,6 @@ fn shared_address(addresses: &Addresses, other: &Addresses, both: &[&(String, u1
     Problem::new(place(addresses), title)
         .label("the same address again")
         .other(place(other), "first here")
-        .note("whoever dials it finds one of them only, and each of them finds itself")
+        .note("a Node that connects to it reaches only one of them, and each of the two reaches itself")
         .help("give one of them another address, or another `port`")
 }

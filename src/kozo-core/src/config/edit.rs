@@ -63,8 +63,8 @@ fn taken_out(
 ) -> Result<Vec<NodeText>, ConfigError> {
     let layout = Layout::of(name, text)?;
     let Some(Tree { value: Value::Block(entries), .. }) = &layout.root else {
-        let problem = Problem::new(0..0, "there is no Node in it");
-        return Err(layout.refused(problem.help("it needs a Node's name with its block")));
+        let problem = Problem::new(0..0, "it has no Node");
+        return Err(layout.refused(problem.help("add a block with the name of a Node")));
     };
     let (entries, region) = match layout.system() {
         Some(system) => match &system.value.value {
@@ -87,7 +87,9 @@ fn taken_out(
         if !within(&span.entry.value, &(span.line..end), text) {
             let title = format!("Node {} uses an alias", quoted(&span.entry.name));
             let problem = Problem::new(span.entry.span.clone(), title);
-            return Err(layout.refused(problem.help("write out what it stands for")));
+            return Err(
+                layout.refused(problem.help("write out the text that the alias stands for"))
+            );
         }
         let first = layout.comments_above(span, region.start);
         out.push(NodeText {
@@ -271,10 +273,10 @@ impl<'a> Layout<'a> {
     }
 
     fn in_braces(&self, span: &Span) -> ConfigError {
-        let title = "nothing can be put into a block that is written in this way";
+        let title = "cannot add to a block that is written in this way";
         let problem = Problem::new(span.clone(), title).help(
             "write it without braces and aliases, every Node's name on a line of its own; \
-             `kozoctl config show` writes a whole file so",
+             `kozoctl config show` prints the whole file in block style",
         );
         self.refused(problem)
     }

@@ -38,13 +38,13 @@ pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>>
     if text.contains("PRIVATE KEY") {
         return Err(Box::new(
             refuse("this is a private key, `publicKey` takes the public one".to_owned())
-                .help("make a new pair: this private key is known to whoever can read the file"),
+                .help("make a new pair: everyone who can read this file knows this private key"),
         ));
     }
     if text.trim_start().starts_with("----") {
         return Err(Box::new(
-            refuse("this is not an OpenSSH public key line, but another format".to_owned())
-                .help("`ssh-keygen -i -m PKCS8 -f FILE` turns a PEM public key into such a line"),
+            refuse("this is a public key in another format than OpenSSH's".to_owned())
+                .help("`ssh-keygen -i -m PKCS8 -f FILE` converts a PEM public key"),
         ));
     }
     let mut words = text.split_whitespace();
@@ -57,8 +57,8 @@ pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>>
     };
     let damaged = |error: &dyn std::fmt::Display| {
         refuse("this public key is damaged".to_owned())
-            .note(format!("reading it ended with: {error}"))
-            .help("copy the whole line again: part of it may be missing, or a line break got in")
+            .note(format!("reading it failed: {error}"))
+            .help("copy the whole line again: part of it may be missing, or it may have been broken in two")
     };
     let found = match algorithm(data) {
         Ok(algorithm) => algorithm.as_str().to_owned(),
@@ -66,7 +66,7 @@ pub(super) fn public(text: &str, span: &Span) -> Result<PublicKey, Box<Problem>>
     };
     if found != kind {
         return Err(Box::new(refuse(format!(
-            "this key says that it is of type `{kind}`, but what follows is of type {}",
+            "the line says type `{kind}`, but the key is of type {}",
             quoted(&found)
         ))));
     }
@@ -179,9 +179,9 @@ pub(super) fn private(
     let mut problems = Vec::new();
     if let Some(mode) = mode.filter(|mode| mode & 0o077 != 0) {
         problems.push(
-            refuse(format!("the private key {shown} is open to others than its owner"))
+            refuse(format!("the private key {shown} is accessible to users other than its owner"))
                 .note(format!("its mode is {:04o}", mode & 0o7777))
-                .help("`chmod 600 FILE` makes it its owner's alone"),
+                .help("`chmod 600 FILE` restricts it to its owner"),
         );
     }
     let key = match decode(&secret) {
@@ -219,7 +219,7 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
     let file = super::open(path)?;
     let metadata = file.metadata()?;
     if metadata.size() > LARGEST_FILE {
-        return Err(std::io::Error::other("this is too large for a key"));
+        return Err(std::io::Error::other("it is too large for a key"));
     }
     let mut secret = Vec::new();
     file.take(LARGEST_FILE).read_to_end(&mut secret)?;
@@ -239,7 +239,7 @@ fn unreadable(named: &Named<'_>, shown: &str, error: &std::io::Error) -> Problem
             let problem = Problem::new(named.span.clone(), title).note(error.to_string());
             match kind {
                 std::io::ErrorKind::PermissionDenied => problem.help(
-                    "for a service systemd reads it, as `systemctl daemon-reload` has let it know",
+                    "for a service systemd reads it, from where the file said at the last `systemctl daemon-reload`",
                 ),
                 _ => problem,
             }
@@ -256,7 +256,7 @@ fn not_given(named: &Named<'_>, shown: &str) -> Problem {
         Ok(found) if found.is_file() => {
             let title = format!("systemd has not read the private key {shown}");
             Problem::new(named.span.clone(), title)
-                .help("`systemctl daemon-reload` lets it read the configuration; then start again")
+                .help("`systemctl daemon-reload` makes it read the configuration; then start the Node again")
         }
         Ok(_) => Problem::new(named.span.clone(), format!("the private key {shown} cannot be read"))
             .note("this is not a file"),
@@ -289,10 +289,10 @@ impl NoKey {
             NoKey::Public => refuse(format!("{shown} is a public key, not a private one"))
                 .help("the private key is usually the file of the same name without `.pub`"),
             NoKey::Encrypted => refuse(format!("the private key {shown} has a passphrase"))
-                .note("nobody is there to type it when a Node starts")
-                .help("`ssh-keygen -p -N '' -f FILE` takes it off"),
+                .note("a Node starts unattended: it cannot ask for a passphrase")
+                .help("`ssh-keygen -p -N '' -f FILE` removes it"),
             NoKey::Other(reason) => refuse(format!("{shown} is not a private key"))
-                .note(format!("reading it ended with: {reason}"))
+                .note(format!("reading it failed: {reason}"))
                 .note("allowed: OpenSSH or PEM, of type Ed25519, RSA or ECDSA"),
         }
     }
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_key_from_systemd_may_be_open_to_nobody_else_either() {
-        let open = "the private key `key` is open to others than its owner";
+        let open = "the private key `key` is accessible to users other than its owner";
         let public = "`key` is a public key, not a private one";
         assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o640))), [open, public]);
         assert_eq!(titles(PUBLIC, Some((PUBLIC, 0o600))), [public]);

@@ -110,7 +110,7 @@ pub fn check(
         None => {
             if problems.is_empty() {
                 let empty = Problem::new(0..0, "the file is empty");
-                problems.push(empty.help("it needs a block `system:` with the Nodes"));
+                problems.push(empty.help("add a block `system:` with the Nodes"));
             }
             Vec::new()
         }
@@ -166,7 +166,7 @@ fn not_text(name: &str, bytes: &[u8], at: usize) -> ConfigError {
     }
     let text = String::from_utf8_lossy(bytes);
     let problem = Problem::new(at..at + 1, "the file is not UTF-8 text")
-        .label("this is no character")
+        .label("this is not a character")
         .help(match bytes {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it looks like UTF-16: save it as UTF-8",
             _ => "save it as UTF-8",

@@ -158,14 +158,14 @@ impl Checker<'_> {
                     if let Some(command) = command(&texts) {
                         return Some(command);
                     }
-                    let title = format!("{name} names no program");
+                    let title = format!("{name} does not name a program");
                     Problem::new(entry.span.clone(), title)
                 }
                 (Ok(texts), _) => {
                     if let Some(value) = paths(texts.iter().flat_map(|(text, _)| text.split(':'))) {
                         return Some(value);
                     }
-                    let title = format!("one of the values of {name} is no path");
+                    let title = format!("one of the values of {name} is not a path");
                     Problem::new(entry.span.clone(), title)
                 }
                 (Err(item), _) => {
@@ -205,7 +205,7 @@ impl Checker<'_> {
                 name.chars().all(sound) && !name.starts_with(|c: char| c.is_ascii_digit());
             let title = match &entry.value.value {
                 _ if name.is_empty() || !is_name => {
-                    format!("{} is no name of a variable", quoted(name))
+                    format!("{} is not a valid variable name", quoted(name))
                 }
                 Value::Scalar(text) if !text.contains('\0') => {
                     variables.insert(name.to_owned(), text.as_ref().to_owned());
@@ -267,7 +267,7 @@ impl Checker<'_> {
                 .note(format!("allowed: {}", OptionKind::Interests.allowed()))
         };
         if texts.is_empty() {
-            self.problems.push(wrong(span, format!("{name} has no pattern in it")));
+            self.problems.push(wrong(span, format!("{name} has no pattern")));
         }
         for (text, span) in texts {
             if let Err(problem) = text.parse::<Interest>() {
@@ -287,7 +287,7 @@ impl Checker<'_> {
         let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
         let title = format!("{} has none of {}", owner.what, names.join(", "));
         self.problems.push(
-            Problem::new(owner.span.clone(), title).label("one of them at least is required here"),
+            Problem::new(owner.span.clone(), title).label("at least one of them is required here"),
         );
     }
 
@@ -303,8 +303,8 @@ impl Checker<'_> {
         let name = quoted(&spec.name);
         let title = match doubt.refused {
             _ if text.is_empty() => format!("an address of {name} is empty"),
-            true => format!("{} is no address for {name}", quoted(text)),
-            false => format!("{} may not be what is meant by {name}", quoted(text)),
+            true => format!("{} is not a valid address for {name}", quoted(text)),
+            false => format!("{} is probably not the address you mean for {name}", quoted(text)),
         };
         let mut problem = Problem::new(span.clone(), title).did_you_mean(doubt.meant.as_deref());
         if !text.is_empty() {

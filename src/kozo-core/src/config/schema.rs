@@ -103,16 +103,15 @@ impl OptionKind {
             OptionKind::Text => "a text".to_owned(),
             OptionKind::Texts | OptionKind::TextOrTexts => "a text, or a list of texts".to_owned(),
             OptionKind::Variables => {
-                "a block of variables: `NAME: value`, the name of letters, digits and `_`"
+                "a block of variables, `NAME: value`; a name consists of letters, digits and `_`"
                     .to_owned()
             }
-            OptionKind::Path => "a path, without `..` if it begins with `/`".to_owned(),
+            OptionKind::Path => "a path; `..` only in a relative one".to_owned(),
             OptionKind::Addresses => "names and addresses, separated by commas (`a.example, \
                                       10.0.0.1:6020, [2001:db8::7]:6020`) or as a list"
                 .to_owned(),
             OptionKind::BindAddress => {
-                "an address of this machine or a name for it, without a port; empty for all"
-                    .to_owned()
+                "an address or name of this machine, without a port; empty for all".to_owned()
             }
             OptionKind::RoleOfType(name) => {
                 format!("the name of a Role of type `{name}`, on any Node")
@@ -256,7 +255,7 @@ pub struct SampleOption {
 impl Schema {
     /// What it does and needs, in whole sentences.
     pub fn summary(&self) -> String {
-        let storage = if self.needs_storage { " Its Node needs a roleStorage." } else { "" };
+        let storage = if self.needs_storage { " Requires roleStorage." } else { "" };
         format!("{}{storage}", self.description)
     }
 

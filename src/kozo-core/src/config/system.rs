@@ -18,7 +18,7 @@ use crate::queue::Limits;
 pub struct RootOptions {
     /// Interval of heartbeats.
     pub heartbeat: Duration,
-    /// Longest pause between two attempts to connect.
+    /// Longest delay between two attempts to connect.
     pub connection_retry: Duration,
     /// Bounds of the outgoing queue towards each Peer.
     pub outgoing_queue: Limits,
@@ -122,9 +122,9 @@ pub enum Runs {
 pub struct ProgramConfig {
     /// The program.
     pub program: Arc<Program>,
-    /// Variables of its environment.
+    /// Environment variables for the program.
     pub environment: IndexMap<String, String>,
-    /// Bytes of memory that each of its processes may take.
+    /// Memory that each of its processes may use, in bytes.
     pub memory_limit: u64,
 }
 

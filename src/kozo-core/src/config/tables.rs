@@ -56,26 +56,26 @@ pub fn overridable() -> &'static [OptionSpec] {
                 "heartbeat",
                 OptionKind::Duration { min: Duration::from_millis(10), max: DAY },
                 OptionValue::Duration(Duration::from_secs(10)),
-                "Interval of heartbeats. A Peer that is silent for three of them is down.",
+                "Interval between heartbeats. A Peer that stays silent for three intervals is down.",
             ),
             with_default(
                 "connectionRetry",
                 OptionKind::Duration { min: Duration::from_millis(10), max: DAY },
                 OptionValue::Duration(Duration::from_secs(60)),
-                "Longest pause between two attempts to connect.",
+                "Longest delay between two attempts to connect.",
             ),
             with_default(
                 "outgoingQueueLength",
                 queue_length(),
                 default_length(),
-                "Messages that wait for each Peer at most; then the oldest are dropped.",
+                "Longest queue for each Peer, in Messages; when it is full, the oldest are dropped.",
             ),
             with_default(
                 "outgoingQueueSize",
                 queue_size(),
                 default_size(),
-                "Bytes that wait for each Peer at most; then the oldest are dropped. A larger Message is \
-                 refused, and one of more than 16 MiB always.",
+                "Largest queue for each Peer, in bytes; when it is full, the oldest Messages are \
+                 dropped. A Message larger than this, or than 16 MiB, is refused.",
             ),
             with_default(
                 "maxBufferReadSize",
@@ -86,29 +86,29 @@ pub fn overridable() -> &'static [OptionSpec] {
             optional(
                 "cipher",
                 choice(CIPHERS.iter().copied()),
-                "The only cipher to use, for instance `aes256-ctr`. Negotiated if not given.",
+                "The only cipher to use, such as `aes256-ctr`. Default: negotiated.",
             ),
             optional(
                 "hmac",
                 choice(HMACS.iter().copied()),
-                "The only MAC to use, for instance `hmac-sha2-256`. Negotiated if not given, among those of SHA-2 that \
-                 authenticate what is encrypted.",
+                "The only MAC to use, such as `hmac-sha2-256`. Default: negotiated among the encrypt-then-MAC variants \
+                 of SHA-2.",
             ),
             optional(
                 "rolePath",
                 OptionKind::Paths,
-                "Folders with programs that are Roles, looked at after /usr/lib/kozo/roles and those in KOZOROLEPATH.",
+                "Folders with programs that are Roles, searched after /usr/lib/kozo/roles and KOZOROLEPATH.",
             ),
             optional(
                 "transportPath",
                 OptionKind::Paths,
-                "Folders with programs that are Transports, looked at after /usr/lib/kozo/transports and those in \
+                "Folders with programs that are Transports, searched after /usr/lib/kozo/transports and \
                  KOZOTRANSPORTPATH.",
             ),
             optional(
                 "importPath",
                 OptionKind::Paths,
-                "Folders that stand first in the PYTHONPATH of Roles and Transports that are programs, with those in \
+                "Folders to put first in the PYTHONPATH of programs that are Roles or Transports, together with \
                  KOZOIMPORTPATH.",
             ),
         ]
@@ -125,34 +125,34 @@ pub fn node() -> &'static [OptionSpec] {
             required(
                 "privateKey",
                 OptionKind::Path,
-                "File with its private key, on its own machine; only the Node may read it.",
+                "File with its private key, on its own machine; only the Node may be able to read it.",
             ),
             required(
                 "publicKey",
                 OptionKind::PublicKey,
-                "Its public key, the line of the `.pub` file: who it is.",
+                "Its public key: the line in the `.pub` file.",
             ),
             optional(
                 "roleStorage",
                 OptionKind::Path,
-                "Folder of what its Roles store; required for Roles that do.",
+                "Folder in which its Roles store state; required by Roles that do.",
             ),
             with_default(
                 "selfToOthersConnectPolicy",
                 policy(),
                 constant(),
-                "When it connects to others.",
+                "When this Node connects to others.",
             ),
             with_default(
                 "othersToSelfConnectPolicy",
                 policy(),
                 constant(),
-                "When others connect to it.",
+                "When others connect to this Node.",
             ),
             optional(
                 "overrideMainConfiguration",
                 OptionKind::Block,
-                "Options of the top level, for this Node alone.",
+                "Top-level options that differ for this Node.",
             ),
             optional("roles", OptionKind::Block, "Its Roles: a block for each, by name."),
             optional("transports", OptionKind::Block, "Its Transports: a block for each, by name."),
@@ -165,19 +165,23 @@ pub fn node() -> &'static [OptionSpec] {
 pub fn every_role() -> &'static [OptionSpec] {
     static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
         vec![
-            optional("type", OptionKind::Text, "Its type. The same as its name if not given."),
-            optional("description", OptionKind::Text, "For people."),
+            optional("type", OptionKind::Text, "Its type. Default: its name."),
+            optional(
+                "description",
+                OptionKind::Text,
+                "What the Role is for; shown by `kozoctl role`.",
+            ),
             with_default(
                 "messageQueueLength",
                 queue_length(),
                 default_length(),
-                "Messages that wait for it at most; then the oldest are dropped.",
+                "Longest queue for the Role, in Messages; when it is full, the oldest are dropped.",
             ),
             with_default(
                 "messageQueueSize",
                 queue_size(),
                 default_size(),
-                "Bytes that wait for it at most; then the oldest are dropped.",
+                "Largest queue for the Role, in bytes; when it is full, the oldest Messages are dropped.",
             ),
         ]
     });
@@ -188,12 +192,16 @@ pub fn every_role() -> &'static [OptionSpec] {
 pub fn every_program() -> &'static [OptionSpec] {
     static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
         vec![
-            optional("environment", OptionKind::Variables, "Variables of its environment."),
+            optional(
+                "environment",
+                OptionKind::Variables,
+                "Environment variables for the program.",
+            ),
             with_default(
                 "memoryLimit",
                 OptionKind::Size { min: MIB, max: 1024 * 1024 * MIB },
                 OptionValue::Size(256 * MIB),
-                "Bytes of memory that each of its processes may take.",
+                "Memory that each of its processes may use, in bytes.",
             ),
         ]
     });
@@ -202,9 +210,8 @@ pub fn every_program() -> &'static [OptionSpec] {
 
 /// Options of every Transport, besides those of its type.
 pub fn every_transport() -> &'static [OptionSpec] {
-    static TABLE: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
-        vec![optional("type", OptionKind::Text, "Its type. The same as its name if not given.")]
-    });
+    static TABLE: LazyLock<Vec<OptionSpec>> =
+        LazyLock::new(|| vec![optional("type", OptionKind::Text, "Its type. Default: its name.")]);
     &TABLE
 }
 

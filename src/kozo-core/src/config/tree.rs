@@ -99,7 +99,7 @@ pub(super) fn parse(text: &str) -> Parsed {
                 (event, range)
             }
             Err(error) if *error.kind() == ErrorKind::RecursionLimitExceeded => {
-                let title = format!("more than {DEEPEST} levels within each other");
+                let title = format!("more than {DEEPEST} nested levels");
                 return Parsed::Tree(None, vec![Problem::new(place(text, &error), title)]);
             }
             Err(error) => return Parsed::NotYaml(Box::new(syntax(text, &error))),
@@ -166,7 +166,8 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let Some(tree) = self.anchors.get(&anchor) else {
-                    self.problems.push(Problem::new(span, "this alias refers to what it is in"));
+                    self.problems
+                        .push(Problem::new(span, "this alias refers to a block that contains it"));
                     return Flow::Break(());
                 };
                 let mut tree = tree.clone();
@@ -200,7 +201,7 @@ impl Builder {
     /// Refuses a tag of no known meaning.
     fn tag(&mut self, tag: &Tag, span: Span) {
         if tag.core_suffix().is_none() && !says_text(tag) {
-            let title = format!("the tag {} means nothing here", quoted(&tag.original()));
+            let title = format!("the tag {} is not supported", quoted(&tag.original()));
             self.problems.push(Problem::new(span, title).help("remove the tag"));
         }
     }
@@ -270,7 +271,7 @@ impl Builder {
                     kept.push(entry);
                 }
                 Some(before) => self.problems.push(
-                    Problem::new(entry.span, format!("{} is there twice", quoted(&entry.name)))
+                    Problem::new(entry.span, format!("{} appears twice", quoted(&entry.name)))
                         .label("here again")
                         .other(before.clone(), "first here")
                         .help("remove or rename one of them"),
@@ -332,18 +333,17 @@ fn syntax(text: &str, error: &ScanError) -> Problem {
     let problem = Problem::new(place, format!("this is not YAML: {}", error.info()));
     match error.kind() {
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => problem.help(
-            "a value with `: ` in it needs quotes; a name is followed by `:`; names of one block \
+            "a value with `: ` in it needs quotes; a name is followed by `:`; all names of a block \
              start in one column",
         ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            problem.help("names of one block start in one column, those within it farther right")
-        }
+        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => problem
+            .help("all names of a block start in the same column, its contents farther right"),
         ErrorKind::UnexpectedCharacter { .. } => problem.help("put the value in quotes"),
         ErrorKind::UnknownAnchor | ErrorKind::MissingAnchorOrAliasName => {
             problem.help("a value that starts with `*` or `&` needs quotes, unless it is an alias")
         }
         ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
-            problem.help("a quote that was opened here or in a line before is not closed")
+            problem.help("a quote opened here or on an earlier line is not closed")
         }
         _ => problem,
     }

@@ -13,9 +13,9 @@ pub fn schema() -> Schema {
             optional(
                 "timer",
                 OptionKind::RoleOfType("timer".into()),
-                "Name of the timer to listen to; all timers of the System when not given.",
+                "The timer to follow. Default: every timer of the System.",
             ),
-            flag(LOG, true, "Whether to send a Log Message for every tick."),
+            flag(LOG, true, "Send a Log Message for every tick."),
         ],
         needs_storage: true,
         ..Schema::default()

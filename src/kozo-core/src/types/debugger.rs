@@ -12,33 +12,33 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 pub fn schema() -> Schema {
     Schema {
         name: "debugger".into(),
-        description: "Opens a console to look into the Node when an Order `debug` comes.".into(),
+        description: "Opens a debug console of the Node on an Order `debug`.".into(),
         options: vec![
             optional(
                 "password",
                 OptionKind::Text,
-                "Password of the console. When not given, a new one is made for every Order and \
-                 written to the daemon's log only.",
+                "Password of the console. Default: a new one for every Order, written to the \
+                 daemon's log only.",
             ),
             flag(
                 "allowRemote",
                 false,
-                "Whether other machines may connect. What they send and see is not encrypted.",
+                "Let other machines connect. The connection is not encrypted.",
             ),
             with_default(
                 "debugTimeout",
                 OptionKind::Duration { min: Duration::from_secs(1), max: LONGEST_TIMEOUT },
                 OptionValue::Duration(Duration::from_secs(600)),
-                "How long one can attach after an Order, in seconds or with a unit. Who is \
-                 attached by then may stay.",
+                "How long the console accepts connections after an Order, in seconds or \
+                 with a unit. Open connections stay open.",
             ),
             optional(
                 "channel",
                 OptionKind::Text,
-                "Channel of the Orders to obey; all `debug` Orders when not given.",
+                "Channel of the Orders to obey. Default: every `debug` Order.",
             ),
-            number("port", 0, 65_535, 0, "TCP port of the console; 0 for any free one."),
-            flag(LOG, true, "Whether to send a Log Message for every attempt to debug."),
+            number("port", 0, 65_535, 0, "TCP port of the console; 0 picks a free one."),
+            flag(LOG, true, "Send a Log Message for every attempt to debug."),
         ],
         ..Schema::default()
     }

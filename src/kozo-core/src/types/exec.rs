@@ -18,49 +18,47 @@ pub fn schema() -> Schema {
     let duration = |min| OptionKind::Duration { min: Duration::from_millis(min), max: LONGEST };
     Schema {
         name: "exec".into(),
-        description:
-            "Runs a command for Messages, or at a regular interval, and sends what it prints."
-                .into(),
+        description: "Runs a command on Messages or at a regular interval, and sends its output."
+            .into(),
         options: vec![
             optional(
                 "on",
                 OptionKind::Interests,
-                "The Messages to run it for, as `TYPE`, `KIND:TYPE` or `KIND:TYPE:CHANNEL`; one or a \
-                 list. `*` stands for anything, `?` for one character.",
+                "The Messages that trigger the command, as `TYPE`, `KIND:TYPE` or \
+                 `KIND:TYPE:CHANNEL`; one or a list. `*` matches anything, `?` one character.",
             ),
             optional(
                 "every",
                 duration(10),
-                "The interval to run it at, from the start on, in seconds or with a unit. One that comes \
-                 due while there is no room to run is left out.",
+                "Run the command at this interval, in seconds or with a unit; first when the Role \
+                 starts. A run that comes due while `parallel` commands are running is skipped.",
             ),
             required(
                 "run",
                 OptionKind::Command,
-                "The command: a text for `/bin/sh -c`, or a list of a program and its arguments. The Message is \
-                 in its environment (`KOZO_KIND`, `KOZO_TYPE`, `KOZO_CHANNEL`; its sender in `KOZO_NODE` \
-                 and `KOZO_ROLE`), its data on standard input, as JSON.",
+                "The command: a text for `/bin/sh -c`, or a list of a program and its arguments. It gets the \
+                 Message in its environment (`KOZO_KIND`, `KOZO_TYPE`, `KOZO_CHANNEL`; the sender in \
+                 `KOZO_NODE` and `KOZO_ROLE`) and the data on standard input, as JSON.",
             ),
             optional(
                 "send",
                 OptionKind::Options(send()),
-                "What becomes of its output: a block of `kind` (default `event`), `type`, `channel` \
-                 and `each`: a Message for each `line` (the default), or one of the `whole` output once \
-                 it has ended with exit code 0. What is JSON is sent as that, all else as a text. Without \
-                 it, output is dropped.",
+                "How to send the output: a block of `kind` (default `event`), `type`, `channel` and \
+                 `each`: one Message for each `line` (the default), or one with the `whole` output \
+                 after exit code 0. JSON is sent as data, anything else as text. Default: drop the output.",
             ),
             number(
                 "parallel",
                 1,
                 MOST_PARALLEL,
                 1,
-                "How many may run at once. Messages wait in the queue of the Role meanwhile.",
+                "Commands that may run at once. Meanwhile, Messages wait in the queue of the Role.",
             ),
             with_default(
                 "timeout",
                 duration(10),
                 OptionValue::Duration(Duration::from_secs(60)),
-                "How long it may run until it is ended, in seconds or with a unit.",
+                "How long a command may run before it is killed, in seconds or with a unit.",
             ),
         ],
         any_of: vec!["on".into(), "every".into()],
@@ -83,12 +81,12 @@ fn send() -> Vec<OptionSpec> {
     vec![
         text("kind", OptionKind::Choice(kinds), Kind::Event.name(), "Their kind."),
         required("type", OptionKind::Text, "Their type."),
-        optional("channel", OptionKind::Text, "Their channel; none if not given."),
+        optional("channel", OptionKind::Text, "Their channel. Optional."),
         text(
             "each",
             OptionKind::Choice(vec!["line".into(), "whole".into()]),
             "line",
-            "What is a Message: each line, or the whole output.",
+            "One Message for each line, or one with the whole output.",
         ),
     ]
 }

@@ -23,32 +23,32 @@ pub fn schema() -> Schema {
                 "timePrefix",
                 OptionKind::Text,
                 "[%Y-%m-%d %H:%M:%S] ",
-                "Start of every line, as strftime(3) takes it: when the Message was sent, in the \
-                 local time zone.",
+                "Prefix of every line, in strftime(3) format: when the Message was sent, in \
+                 local time.",
             ),
             text(
                 "nodeRestrict",
                 OptionKind::NodeOrAny,
                 "*",
-                "The Node whose Log Messages are wanted, or `*` for all.",
+                "Log only Messages from this Node; `*` for all Nodes.",
             ),
             number(
                 "flushEvery",
                 1,
                 1 << 32,
                 1024,
-                "Lines after which they are written to the file. After a second they are in \
-                 any case.",
+                "Write to the file after this many lines, or after one second at the \
+                 latest.",
             ),
-            flag("clearLog", false, "Whether to empty the file at the start."),
+            flag("clearLog", false, "Empty the file when the Role starts."),
             number(
                 "rotateEvery",
                 0,
                 i64::MAX,
                 524_288,
-                "Lines after which the file is renamed and a new one begun; 0 for never.",
+                "Rotate the file after this many lines; 0 for never.",
             ),
-            number("rotateMax", 1, 1000, 9, "Renamed files that are kept: FILE.1 is the newest."),
+            number("rotateMax", 1, 1000, 9, "Rotated files to keep; FILE.1 is the newest."),
         ],
         writes: vec![WrittenFile { option: "file".into(), extension: "log".into() }],
         ..Schema::default()

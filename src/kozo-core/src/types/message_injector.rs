@@ -10,16 +10,16 @@ const PORT: u16 = 7050;
 pub fn schema() -> Schema {
     Schema {
         name: "message_injector".into(),
-        description: "Sends the Messages that are written to a TCP port, one on each line.".into(),
+        description: "Sends the Messages that programs write to a TCP port, one per line.".into(),
         options: vec![
             text(
                 "bindAddress",
                 OptionKind::BindAddress,
                 "localhost",
-                "Address to listen at. Whoever reaches it can send any Message.",
+                "Address to listen on. Every program that reaches it can send any Message.",
             ),
-            number("bindPort", 1, 65_535, PORT.into(), "TCP port to listen at."),
-            flag(LOG, true, "Whether to send a Log Message for every line."),
+            number("bindPort", 1, 65_535, PORT.into(), "TCP port to listen on."),
+            flag(LOG, true, "Send a Log Message for every line."),
         ],
         sample: Sample { options: vec![sample("bindPort", PORT.to_string())], comment: None },
         ..Schema::default()

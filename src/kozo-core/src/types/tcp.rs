@@ -17,9 +17,9 @@ pub fn schema() -> Schema {
             required(
                 "address",
                 OptionKind::Addresses,
-                "Where other Nodes reach this one: names, IPv4 and IPv6 addresses, all tried at \
-                 once, each with `:PORT` if it is not `port`. One such as `fe80::1%eth0` names \
-                 the interface, and with a port is `[fe80::1%eth0]:6021`.",
+                "Where other Nodes reach this one: names, IPv4 and IPv6 addresses, tried all at \
+                 once. Add `:PORT` if it differs from `port`. A link-local address names its \
+                 interface: `fe80::1%eth0`, or `[fe80::1%eth0]:6021` with a port.",
             ),
             text(
                 "bindAddress",
@@ -33,7 +33,7 @@ pub fn schema() -> Schema {
                 1,
                 65_535,
                 256,
-                "Connections that the kernel may hold until they are accepted.",
+                "Connections that the kernel queues until the Node accepts them.",
             ),
         ],
         listens: Some(Listens {

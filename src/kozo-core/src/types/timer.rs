@@ -22,8 +22,8 @@ pub fn schema() -> Schema {
                 "Time from one tick to the next, in seconds or with a unit. The data of a tick is \
                  `[message, \"HH:MM:SS\"]`.",
             ),
-            optional("message", OptionKind::Text, "A text that every tick carries."),
-            flag(LOG, true, "Whether to send a Log Message with every tick."),
+            optional("message", OptionKind::Text, "A text to send with every tick."),
+            flag(LOG, true, "Send a Log Message with every tick."),
         ],
         sample: Sample { options: vec![sample("tick", "10s")], comment: None },
         ..Schema::default()

@@ -55,7 +55,7 @@ pub mod as_text {
 /// Reads one value, which must be the whole text.
 ///
 /// # Errors
-/// When it is not JSON, nested more than 127 deep, a key is there twice or bytes are no Base64.
+/// When it is not JSON, nested more than 127 deep, a key appears twice or bytes are no Base64.
 pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     parse_within(text, usize::MAX)
 }
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for Json<'_> {
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if keys.contains(&key) {
-                return Err(de::Error::custom(format_args!("the key '{key}' is there twice")));
+                return Err(de::Error::custom(format_args!("the key '{key}' appears twice")));
             }
             let value = entries.next_value_seed(self)?;
             keys.insert(key.clone());
@@ -274,7 +274,7 @@ mod tests {
     fn errors_name_the_place() {
         assert_eq!(
             problem(r#"{"a": 1, "b": {"c": 1, "c": 2}}"#),
-            "the key 'c' is there twice at line 1 column 26"
+            "the key 'c' appears twice at line 1 column 26"
         );
         assert_eq!(problem("[1, x]"), "expected value at line 1 column 5");
         assert_eq!(problem("1 2"), "trailing characters at line 1 column 3");

@@ -69,7 +69,7 @@ pub(super) async fn attach(
         }
     }
     Err(Error::Start(format!(
-        "{MOST_NAMES} Roles are called '{name}' already: give a name, as in --name bell"
+        "{MOST_NAMES} Roles are already called '{name}': choose another name, such as --name bell"
     )))
 }
 
@@ -111,7 +111,7 @@ fn find(named: Option<&str>) -> Result<PathBuf, String> {
             found.push(last);
             let shown: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
             Err(format!(
-                "several Nodes run here: say which, by --node NAME or --node PATH ({})",
+                "several Nodes run here: choose one with --node NAME or --node PATH ({})",
                 shown.join(", ")
             ))
         }

@@ -42,11 +42,11 @@ async fn take_in<R: AsyncRead + Unpin>(
         shared.arrive(&mut news, &mut answers);
         if is_to_stop {
             shared.stop();
-            return Ok(Error::Gone("the Role is to stop".to_owned()));
+            return Ok(Error::Gone("the Role must stop".to_owned()));
         }
         shared.wants_more().await;
         if !input.fill().await? {
-            return Err(Error::Gone("it has closed the connection".to_owned()));
+            return Err(Error::Gone("it closed the connection".to_owned()));
         }
     }
 }

@@ -106,7 +106,7 @@ impl Program {
         };
         let Some(start) = input.line().await? else { return Ok(()) };
         let Said::Start(start) = read(input.encoding(), &start)? else {
-            return Err(Error::Protocol("it did not begin with `start`".to_owned()).into());
+            return Err(Error::Protocol("its first line was not `start`".to_owned()).into());
         };
         let shared = Arc::new(Shared::new(input.encoding(), *start));
         tokio::spawn(halves::listen(Arc::clone(&shared), input));

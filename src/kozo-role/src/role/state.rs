@@ -133,7 +133,7 @@ impl Shared {
         // The answer may be behind Messages that are not wanted yet.
         self.to_read.notify_one();
         let answer =
-            answer.await.unwrap_or_else(|_| Err(Error::Gone("the Role is to stop".to_owned())));
+            answer.await.unwrap_or_else(|_| Err(Error::Gone("the Role must stop".to_owned())));
         drop(asked);
         answer
     }
@@ -174,7 +174,7 @@ impl Shared {
             return;
         }
         let text =
-            format!("dropped {dropped} messages that came while the role waited for an answer");
+            format!("dropped {dropped} messages that arrived while the role waited for an answer");
         let params = json!({"level": Level::Warning.name(), "text": text});
         // Two texts can always be encoded.
         let _ = speak::call(self.encoding, &mut state.out, "log", None, &params);

@@ -130,7 +130,8 @@ impl Channel {
     ) -> Result<(), Error> {
         let text = format!("{line}\n");
         if text.len() > LONGEST_LINE {
-            let text = format!("this line has {} bytes: the most is {LONGEST_LINE}", text.len());
+            let text =
+                format!("this line has {} bytes; at most {LONGEST_LINE} are allowed", text.len());
             return Err(Error::Encode(text));
         }
         self.lines.send(Line::Text { text, descriptor, answers }).await.map_err(|_| gone())
@@ -152,7 +153,7 @@ fn refusal(id: &Value, code: i64, text: &str) -> Value {
 }
 
 fn gone() -> Error {
-    Error::Gone("it has closed the connection".to_owned())
+    Error::Gone("it closed the connection".to_owned())
 }
 
 /// Writes what waits until the Node reads no more.

@@ -441,7 +441,8 @@ impl Node {
 /// Data that is signed, as the Node reads it.
 fn encoded(data: &[u8]) -> Result<String, Error> {
     if data.len() > LONGEST_SIGNED {
-        let text = format!("data to sign has {} bytes: the most is {LONGEST_SIGNED}", data.len());
+        let text =
+            format!("data to sign has {} bytes; at most {LONGEST_SIGNED} are allowed", data.len());
         return Err(Error::Encode(text));
     }
     Ok(Base64::encode_string(data))

@@ -52,7 +52,7 @@ impl TransportProgram {
                 return Ok(());
             }
             Invocation::Help => {
-                let usage = "A Node starts this program from a folder of transportPath; --describe says what it is.";
+                let usage = "A Node starts this program from a folder of transportPath; --describe prints its description.";
                 writeln!(
                     std::io::stdout(),
                     "{}",
@@ -65,7 +65,7 @@ impl TransportProgram {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let ended = LocalSet::new().block_on(&runtime, async {
             let socket = take_socket(CHANNEL).map_err(|error| {
-                Error::Start(format!("a Node is to start this program ({error})"))
+                Error::Start(format!("a Node must start this program ({error})"))
             })?;
             serve(socket, build).await
         });

@@ -73,7 +73,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) async fn start(&mut self) -> Result<Option<Start>, Error> {
         let Some(line) = self.read().await? else { return Ok(None) };
         if line.method.as_deref() != Some("start") {
-            return Err(Error::Protocol("it did not begin with `start`".to_owned()));
+            return Err(Error::Protocol("its first line was not `start`".to_owned()));
         }
         let start = serde_json::from_value(line.params);
         start.map(Some).map_err(|error| Error::Protocol(format!("`start`: {error}")))

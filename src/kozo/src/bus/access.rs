@@ -87,7 +87,7 @@ async fn on_bus(
     let Some(caller) = header.sender() else { return Err(Error::NotAllowed(refusal(action))) };
     let user = self::caller(connection, header).await?;
     if is_program(connection, caller, user).await {
-        return Err(Error::NotAllowed("no program of a node may do this".to_owned()));
+        return Err(Error::NotAllowed("programs that a node started may not do this".to_owned()));
     }
     if user == 0 {
         return Ok(());
@@ -96,7 +96,7 @@ async fn on_bus(
     let held = timeout(TURN, accounts.take(user, Share::Checks, 1));
     let Ok(Some(_held)) = held.await else {
         return Err(Error::LimitsExceeded(
-            "polkit is being asked about too many calls of yours, or of all users".to_owned(),
+            "too many calls of yours, or of all users, are waiting for polkit".to_owned(),
         ));
     };
     let may_ask = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
@@ -110,9 +110,9 @@ async fn on_bus(
             Err(Error::NotAllowed(refusal(action)))
         }
         Err(problem) => {
-            warn!("polkit does not answer about {}: {problem}", action.id());
+            warn!("no answer from polkit about {}: {problem}", action.id());
             Err(Error::NotAllowed(format!(
-                "polkit does not answer about the action {}: {problem}",
+                "no answer from polkit about the action {}: {problem}",
                 action.id()
             )))
         }
@@ -173,16 +173,14 @@ pub(super) async fn caller(connection: &Connection, header: &Header<'_>) -> Resu
         && let Some(caller) = header.sender()
     {
         return user_of(connection, caller).await.map_err(|error| {
-            Error::NotAllowed(format!("the bus does not say who is calling: {error}"))
+            Error::NotAllowed(format!("the bus does not identify the caller: {error}"))
         });
     }
-    peer(connection)
-        .await?
-        .ok_or_else(|| Error::NotAllowed("it is not known who is calling".to_owned()))
+    peer(connection).await?.ok_or_else(|| Error::NotAllowed("the caller is unknown".to_owned()))
 }
 
 async fn peer(connection: &Connection) -> Result<Option<u32>, Error> {
-    let unknown = |error| Error::NotAllowed(format!("it is not known who is calling: {error}"));
+    let unknown = |error| Error::NotAllowed(format!("the caller is unknown: {error}"));
     Ok(connection.peer_creds().await.map_err(unknown)?.unix_user_id())
 }
 

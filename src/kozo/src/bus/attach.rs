@@ -63,7 +63,7 @@ pub(super) async fn serve(listener: Listener, node: Node, accounts: Arc<Accounts
         let stream = match listener.accept().await {
             Ok(stream) => stream,
             Err(problem) => {
-                warn!("the socket of roles cannot accept: {problem}");
+                warn!("cannot accept on the role socket: {problem}");
                 sleep(PAUSE).await;
                 continue;
             }
@@ -71,7 +71,7 @@ pub(super) async fn serve(listener: Listener, node: Node, accounts: Arc<Accounts
         let Ok(creds) = stream.peer() else { continue };
         let Some(held) = accounts.try_take(creds.uid(), Share::Attached, 1) else {
             // It may not be read, and is not waited for.
-            let why = "this user has as many programs attached as may be: close one of them";
+            let why = "this user has too many programs attached: close one of them";
             let _ = stream.try_write(refusal(&Value::Null, why).as_bytes());
             continue;
         };
@@ -123,7 +123,7 @@ async fn visitor(stream: Stream, node: &Node, held: Held) {
     // Who can open the socket may attach: root, the user of the Node, and of the service the group `kozo`, which its
     // process may have without its user being a member.
     if descent::is_peer_program(&stream) {
-        let refused = "a program of a Node cannot attach to one";
+        let refused = "a program that a Node started cannot attach to a Node";
         return refuse(&mut stream.into_split().1, Value::Null, refused).await;
     }
     let by = who(creds.uid(), Some(creds.pid())).await;
@@ -133,7 +133,7 @@ async fn visitor(stream: Stream, node: &Node, held: Held) {
 /// Lets a program in that says in time who it is. `by` says to people whose it is.
 async fn newcomer(stream: Stream, node: &Node, held: Held, by: String) {
     if timeout(HANDSHAKE, introduction(stream, node, held, by)).await.is_err() {
-        debug!("a program that was to attach did not say who it is");
+        debug!("a program connected to attach, but did not identify itself");
     }
 }
 
@@ -146,18 +146,18 @@ async fn introduction(stream: Stream, node: &Node, held: Held, by: String) {
         return;
     }
     if !line.ends_with(b"\n") {
-        let what = format!("the first line is not whole, or longer than {LONGEST} bytes");
+        let what = format!("the first line is incomplete, or longer than {LONGEST} bytes");
         return refuse(&mut writer, Value::Null, &what).await;
     }
     let request: Request = match serde_json::from_slice(&line) {
         Ok(request) => request,
         Err(error) => {
-            let what = format!("the first line is to be a request `attach`: {error}");
+            let what = format!("the first line must be a request `attach`: {error}");
             return refuse(&mut writer, Value::Null, &what).await;
         }
     };
     if request.method != "attach" {
-        return refuse(&mut writer, request.id, "the first request is to be `attach`").await;
+        return refuse(&mut writer, request.id, "the first request must be `attach`").await;
     }
     let Params { name, role_type, options, encoding, interest, message_queue_length } =
         request.params;
@@ -170,7 +170,7 @@ async fn introduction(stream: Stream, node: &Node, held: Held, by: String) {
     queue.length = message_queue_length.unwrap_or(queue.length);
     if !LENGTHS.contains(&queue.length) {
         let [least, most] = [LENGTHS.start(), LENGTHS.end()];
-        let what = format!("messageQueueLength is {least} to {most}");
+        let what = format!("messageQueueLength must be {least} to {most}");
         return refuse(&mut writer, request.id, &what).await;
     }
     let interests = interest.unwrap_or_default();

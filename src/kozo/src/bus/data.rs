@@ -45,11 +45,13 @@ fn too_large() -> Error {
 }
 
 fn from_json(given: &[u8]) -> Result<Vec<u8>, Error> {
-    let invalid = |problem: &str| Error::InvalidArgument(format!("the data is no JSON: {problem}"));
+    let invalid =
+        |problem: &str| Error::InvalidArgument(format!("the data is not JSON: {problem}"));
     let mut given = given;
-    let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no text"))?;
-    let rmpv::ValueRef::String(text) = value else { return Err(invalid("it is no text")) };
-    let text = text.as_str().ok_or_else(|| invalid("it is no text"))?;
+    let value =
+        rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is not a text"))?;
+    let rmpv::ValueRef::String(text) = value else { return Err(invalid("it is not a text")) };
+    let text = text.as_str().ok_or_else(|| invalid("it is not a text"))?;
     let mut out = Writer::default();
     let mut json = serde_json::Deserializer::from_str(text);
     let written = Json(&mut out).deserialize(&mut json).and_then(|()| json.end());
@@ -59,10 +61,10 @@ fn from_json(given: &[u8]) -> Result<Vec<u8>, Error> {
 
 fn from_message_pack(given: &[u8]) -> Result<Vec<u8>, Error> {
     let invalid =
-        |problem: &str| Error::InvalidArgument(format!("the data is no MessagePack: {problem}"));
+        |problem: &str| Error::InvalidArgument(format!("the data is not MessagePack: {problem}"));
     let mut given = given;
-    let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is no bytes"))?;
-    let rmpv::ValueRef::Binary(bytes) = value else { return Err(invalid("it is no bytes")) };
+    let value = rmpv::decode::read_value_ref(&mut given).map_err(|_| invalid("it is not bytes"))?;
+    let rmpv::ValueRef::Binary(bytes) = value else { return Err(invalid("it is not bytes")) };
     message::check(bytes).map_err(|error| Error::InvalidArgument(error.to_string()))?;
     Ok(bytes.to_vec())
 }
@@ -386,9 +388,9 @@ mod tests {
         rmpv::encode::write_value(&mut packed, &odd).unwrap();
         assert_eq!(read(&packed.into(), Encoding::MessagePack).unwrap(), odd);
         for (given, encoding, problem) in [
-            (zbus::Variant::from("[1"), Encoding::Json, "the data is no JSON: EOF"),
-            (zbus::Variant::from(1_u8), Encoding::Json, "it is no text"),
-            (zbus::Variant::from("x"), Encoding::MessagePack, "it is no bytes"),
+            (zbus::Variant::from("[1"), Encoding::Json, "the data is not JSON: EOF"),
+            (zbus::Variant::from(1_u8), Encoding::Json, "it is not a text"),
+            (zbus::Variant::from("x"), Encoding::MessagePack, "it is not bytes"),
         ] {
             let Err(Error::InvalidArgument(text)) = read(&given, encoding) else {
                 unreachable!("{given:?} is taken")

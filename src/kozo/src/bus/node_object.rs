@@ -50,7 +50,7 @@ fn encoding(options: &Options) -> Result<Encoding, Error> {
         Ok("json") => Ok(Encoding::Json),
         Ok("msgpack") => Ok(Encoding::MessagePack),
         _ => {
-            let text = "the option encoding is the text json or msgpack";
+            let text = "the option encoding must be the text json or msgpack";
             Err(Error::InvalidArgument(text.to_owned()))
         }
     }
@@ -66,23 +66,22 @@ fn count(number: usize) -> u32 {
 #[allow(clippy::too_many_arguments)]
 #[interface(name = "org.kozo.Node1")]
 impl Object<NodeStatus> {
-    /// Send a Message, in the name of a Role "inject" of this Node. Requires org.kozo.inject.
+    /// Send a Message as the Role "inject" of this Node. Requires org.kozo.inject.
     ///
-    /// kind: event, order, log or reply. type: what it is called, for instance tick. channel: empty
-    /// for none.
+    /// kind: event, order, log or reply. type: such as tick. channel: empty for none.
     ///
     /// data: arrays of bytes (ay) become bytes, other arrays and structures become lists, dictionaries
-    /// become maps; integers keep their value, and variants within are what they hold. Nothing else is
+    /// become maps; integers keep their value, and variants become the value that they hold. Nothing is
     /// lost or rounded.
     ///
     /// options: "encoding" (s): "json" when data is a text (s) with JSON, "msgpack" when it is bytes (ay)
-    /// with one MessagePack value; either can say what D-Bus has no types for, null for instance.
+    /// with one MessagePack value; both can express what D-Bus has no types for, such as null.
     ///
     /// id: the Message's number in this run of the Node; together with the Node's name and the
     /// property Boot it is unique. roles, peers: how many it was queued for. unreachable: Peers
-    /// that want it but are not connected, or cannot be by policy.
+    /// that want it but are not connected, or may not be by policy.
     ///
-    /// A call of more than 256 KiB requires org.kozo.inject without asking for a password.
+    /// A call of more than 256 KiB requires org.kozo.inject without a password prompt.
     ///
     /// Errors: InvalidArgument, MessageTooLarge, NotAllowed.
     #[zbus(out_args("id", "roles", "peers", "unreachable"))]
@@ -107,19 +106,18 @@ impl Object<NodeStatus> {
         Ok((sent.sequence, count(sent.roles), count(sent.peers), count(sent.unreachable)))
     }
 
-    /// Open a view of the Messages that pass this Node: those that it sends and those that come to it.
-    /// Peers are asked for such Messages even if no Role wants them. Requires org.kozo.monitor.
+    /// Watch the Messages that pass through this Node: those that it sends and those that it receives.
+    /// The Node asks its Peers for matching Messages even if no Role wants them. Requires org.kozo.monitor.
     ///
-    /// filter: only Messages that match all of "kind" (s), "type" (s), "channel" (s), "role" (s) and
-    /// "node" (s), as far as they are given; all but kind are patterns, in which * stands for any
-    /// characters and ? for any one.
+    /// filter: only Messages that match all given of "kind" (s), "type" (s), "channel" (s), "role" (s) and
+    /// "node" (s); all but kind are patterns, in which * matches any characters and ? matches one.
     ///
-    /// lines: where to read them from, one JSON object a line, with the keys time (microseconds since
+    /// lines: a descriptor to read from, one JSON object per line, with the keys time (microseconds since
     /// 1970), node, boot (as a text), id, role, kind, type, channel and data, in which bytes are
-    /// {"$base64": "AAEC"}, and msgpack (Base64) where JSON cannot say all of the data. A reader that is too slow gets {"skipped": N} in the place of N
-    /// Messages. Closing it closes the view.
+    /// {"$base64": "AAEC"}, and msgpack (Base64) if JSON cannot express all of the data. A reader that is too slow gets
+    /// {"skipped": N} in place of N Messages. Closing the descriptor ends the monitor.
     ///
-    /// A user can have sixteen of them at a time.
+    /// A user can have 16 monitors at a time.
     ///
     /// Errors: InvalidArgument, NotAllowed, org.freedesktop.DBus.Error.LimitsExceeded, Failed.
     #[zbus(out_args("lines"))]
@@ -139,15 +137,15 @@ impl Object<NodeStatus> {
         Ok(opened.map_err(|error| Error::Failed(error.to_string()))?.into())
     }
 
-    /// Open a connection on which a program attaches itself as a Role, for who cannot open the socket "role" of the Node.
-    /// Requires both org.kozo.inject and org.kozo.monitor.
+    /// Open a connection on which a program attaches itself as a Role, for programs that cannot open the socket "role" of
+    /// the Node. Requires both org.kozo.inject and org.kozo.monitor.
     ///
     /// options: none yet.
     ///
-    /// connection: what kozo-role(7) is spoken on, from the request "attach" on, which has to come within 10 s. Closing it
-    /// ends the Role.
+    /// connection: a descriptor on which the program speaks kozo-role(7), starting with the request "attach" within 10 s.
+    /// Closing it ends the Role.
     ///
-    /// A user can have 64 of them at a time, those at the socket "role" included.
+    /// A user can have 64 connections at a time, including those to the socket "role".
     ///
     /// Errors: InvalidArgument, NotAllowed, org.freedesktop.DBus.Error.LimitsExceeded, Failed.
     #[zbus(out_args("connection"))]
@@ -171,14 +169,14 @@ impl Object<NodeStatus> {
         Ok(opened.map_err(|error| Error::Failed(error.to_string()))?.into())
     }
 
-    /// Read the configuration file again and apply what has changed. Roles and links whose part of it
-    /// is the same run on. Requires org.kozo.manage.
+    /// Reload the configuration file and apply what has changed. Unchanged Roles and links keep running.
+    /// Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
-    /// roles, peers, transports: the names of those that were begun, ended or begun anew.
+    /// roles, peers, transports: the names of those that were started, stopped or restarted.
     ///
-    /// Errors: InvalidConfiguration, with all that is wrong and where; then everything is as it was.
+    /// Errors: InvalidConfiguration, with every mistake and its place; nothing changes then.
     /// NotAllowed, Failed.
     #[zbus(out_args("roles", "peers", "transports"))]
     async fn reload(
@@ -192,8 +190,8 @@ impl Object<NodeStatus> {
         Ok((done.roles, done.peers, done.transports))
     }
 
-    /// All about the Node, its Roles and its Peers at one moment, as one JSON object. It only ever
-    /// gains keys.
+    /// A snapshot of the Node, its Roles and its Peers as one JSON object. Later versions may add keys, but
+    /// not remove any.
     #[zbus(out_args("json"))]
     fn describe(&self) -> String {
         // What is given here has texts as keys; then nothing fails.

@@ -86,7 +86,7 @@ impl<S: Status> Object<S> {
             return Ok(Cow::Borrowed(snapshot));
         }
         let gone = || {
-            fdo::Error::UnknownObject(format!("there is no {} '{}' any more", S::KIND, self.name))
+            fdo::Error::UnknownObject(format!("the {} '{}' no longer exists", S::KIND, self.name))
         };
         S::current(&self.control.node, &self.name).map(Cow::Owned).ok_or_else(gone)
     }

@@ -13,7 +13,7 @@ pub(super) type Options = HashMap<String, OwnedVariant>;
 pub(super) fn none(options: &Options) -> Result<(), Error> {
     match options.keys().next() {
         None => Ok(()),
-        Some(key) => Err(Error::InvalidArgument(format!("there is no option '{key}'"))),
+        Some(key) => Err(Error::InvalidArgument(format!("unknown option '{key}'"))),
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn one<'o>(options: &'o Options, name: &str) -> Result<Option<&'o Own
     match options.keys().find(|key| *key != name) {
         None => Ok(options.get(name)),
         Some(key) => Err(Error::InvalidArgument(format!(
-            "there is no option '{key}': the one option is {name}"
+            "unknown option '{key}': the only option is {name}"
         ))),
     }
 }

@@ -56,17 +56,16 @@ fn padding(options: &Options) -> Result<usize, Error> {
     let Some(value) = options::one(options, "padding")? else { return Ok(0) };
     let bytes = u64::try_from(value).ok().filter(|bytes| *bytes <= MOST_PADDING);
     bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-        Error::InvalidArgument(format!("padding is a number (t) of at most {MOST_PADDING}"))
+        Error::InvalidArgument(format!("padding must be a number (t) of at most {MOST_PADDING}"))
     })
 }
 
 /// A Peer: another Node of the System, and this Node's link to it.
 #[interface(name = "org.kozo.Peer1")]
 impl Object<PeerStatus> {
-    /// Try to reach the Peer at once, without waiting for the next attempt, and end what Disconnect
-    /// began. Does nothing if the link is up. Returns at once: State tells what comes of it. A Peer to
-    /// which this side may not connect by policy can connect again, but is not tried. Requires
-    /// org.kozo.manage.
+    /// Connect to the Peer now instead of at the next attempt, and undo Disconnect. Does nothing if the
+    /// link is up. Returns at once; State shows the result. If the policies do not let this side connect,
+    /// the Peer may connect again, but this side does not try. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -81,8 +80,8 @@ impl Object<PeerStatus> {
         Ok(node.connect_peer(&self.name).await?)
     }
 
-    /// Send what is queued, close the link and keep it closed, even if the Peer tries to connect, until
-    /// Connect is called or the Node is started again. Returns at once: State becomes disabled. Requires org.kozo.manage.
+    /// Send the queued Messages, close the link and keep it closed, even if the Peer tries to connect, until
+    /// a call of Connect or a restart of the Node. Returns at once; State becomes disabled. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -97,12 +96,11 @@ impl Object<PeerStatus> {
         Ok(node.disconnect_peer(&self.name).await?)
     }
 
-    /// Send the Peer a heartbeat now and measure the time until its answer comes, at most five seconds.
+    /// Send the Peer a heartbeat now and measure the time until its answer, at most five seconds.
     /// Requires org.kozo.monitor, and with padding org.kozo.manage.
     ///
-    /// options: padding (t): so many bytes are sent before the heartbeat, at most 64 MiB, whenever there is
-    /// nothing else to send; the time is then from the first of them until the answer: what the link
-    /// carries.
+    /// options: padding (t): the number of bytes to send before the heartbeat, at most 64 MiB; Messages go
+    /// first. The time then runs from the first byte to the answer and shows the throughput of the link.
     /// round_trip_time: in microseconds.
     ///
     /// Errors: NoSuchPeer, NotAllowed, TimedOut, Failed when the link is not up.
@@ -125,8 +123,8 @@ impl Object<PeerStatus> {
         self.name.clone()
     }
 
-    /// disabled (this side does not connect), idle (it connects when there is something to send), down (the
-    /// Peer is tried again and again) or up.
+    /// disabled (this side does not connect), idle (it connects when there is something to send), down (it
+    /// keeps trying to connect) or up.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         Ok(self.status()?.state.to_string())
@@ -138,32 +136,32 @@ impl Object<PeerStatus> {
         Ok(self.status()?.sub_state.to_string())
     }
 
-    /// When the link entered State, in microseconds since 1970, however often it was tried since.
+    /// When the link entered State, in microseconds since 1970. Further attempts do not change it.
     #[zbus(property)]
     fn since(&self) -> fdo::Result<u64> {
         Ok(self.status()?.since)
     }
 
-    /// Policy for Messages from here to there: constant, ondemand or never.
+    /// Policy for Messages from this Node to the Peer: constant, ondemand or never.
     #[zbus(property)]
     fn policy_out(&self) -> fdo::Result<String> {
         Ok(self.status()?.policy_out.to_string())
     }
 
-    /// Policy for Messages from there to here.
+    /// Policy for Messages from the Peer to this Node.
     #[zbus(property)]
     fn policy_in(&self) -> fdo::Result<String> {
         Ok(self.status()?.policy_in.to_string())
     }
 
-    /// Type of the Transport that carries the link; empty while it is not up. While the link moves to a
-    /// better one it is the old one, until nothing of this side is on its way there any more.
+    /// Type of the Transport that carries the link; empty while the link is not up. While the link moves to a
+    /// better one, this is the old one, until the Peer has received everything that this side sent over it.
     #[zbus(property)]
     fn transport(&self) -> fdo::Result<String> {
         Ok(self.status()?.transport.clone().unwrap_or_default())
     }
 
-    /// Where the session goes to or comes from; empty while the link is not up.
+    /// The remote address of the session; empty while the link is not up.
     #[zbus(property)]
     fn address(&self) -> fdo::Result<String> {
         Ok(self.status()?.address.clone().unwrap_or_default())
@@ -175,8 +173,8 @@ impl Object<PeerStatus> {
         Ok(self.status()?.direction.map(Direction::name).unwrap_or_default().to_owned())
     }
 
-    /// Why the link is not up; empty while it is, or if nothing is known. The signal that State
-    /// has changed carries it; later attempts change it without a signal.
+    /// Why the link is not up; empty while it is up or if the reason is unknown. The signal for a change of State
+    /// carries it; later attempts change it without a signal.
     #[zbus(property(emits_changed_signal = "false"))]
     fn last_error(&self) -> fdo::Result<String> {
         Ok(self.status()?.last_error.clone().unwrap_or_default())
@@ -188,26 +186,25 @@ impl Object<PeerStatus> {
         Ok(self.status()?.sessions)
     }
 
-    /// Last measured time there and back, in microseconds; 0 if it was never measured.
+    /// Round trip as last measured, in microseconds; 0 if it was never measured.
     #[zbus(property(emits_changed_signal = "false"))]
     fn round_trip_time(&self) -> fdo::Result<u64> {
         Ok(self.status()?.round_trip_time.unwrap_or_default())
     }
 
-    /// Bytes a second that the line to the Peer carried under load, as last measured; 0 if it never was. It is kept
-    /// until there is load again.
+    /// Bytes per second that the line to the Peer carried when it was last under load; 0 if it was never measured.
     #[zbus(property(emits_changed_signal = "false"))]
     fn rate(&self) -> fdo::Result<u64> {
         Ok(self.status()?.rate)
     }
 
-    /// Bytes written for the Peer that it has not acknowledged yet.
+    /// Bytes sent to the Peer that it has not acknowledged yet.
     #[zbus(property(emits_changed_signal = "false"))]
     fn backlog(&self) -> fdo::Result<u64> {
         Ok(self.status()?.backlog)
     }
 
-    /// How old a Message was when the Peer had it, in microseconds, as last measured; 0 if it never was.
+    /// Age of a Message when the Peer received it, in microseconds, as last measured; 0 if it was never measured.
     #[zbus(property(emits_changed_signal = "false"))]
     fn age(&self) -> fdo::Result<u64> {
         Ok(self.status()?.age)
@@ -220,7 +217,7 @@ impl Object<PeerStatus> {
         Ok(self.status()?.clock_skew.unwrap_or_default())
     }
 
-    /// Messages for the Peer that were handed to a session.
+    /// Messages for the Peer that were passed to a session.
     #[zbus(property(emits_changed_signal = "false"))]
     fn sent(&self) -> fdo::Result<u64> {
         Ok(self.status()?.sent)

@@ -61,8 +61,8 @@ impl Object<RoleStatus> {
         Ok(node.start_role(&self.name).await?)
     }
 
-    /// Stop the Role until it is started, or the Node is. Does nothing if it does not run. Returns when
-    /// it has stopped, which takes two seconds at most. Requires org.kozo.manage.
+    /// Stop the Role until it or the Node is started. Does nothing if it is not running. Returns when the
+    /// Role has stopped, after two seconds at most. Requires org.kozo.manage.
     ///
     /// options: none yet.
     ///
@@ -104,26 +104,26 @@ impl Object<RoleStatus> {
         Ok(self.status()?.role_type.clone())
     }
 
-    /// What it is for, as the configuration says; empty if it does not say.
+    /// Its description in the configuration; empty if there is none.
     #[zbus(property)]
     fn description(&self) -> fdo::Result<String> {
         Ok(self.status()?.description.clone().unwrap_or_default())
     }
 
-    /// starting (a program also until it says that it is ready), running, failed (it is started again after a pause),
+    /// starting (a program: until it reports that it is ready), running, failed (it restarts after a delay),
     /// finished or stopped.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         Ok(self.status()?.state.to_string())
     }
 
-    /// What it says of itself, while it runs; empty if it says nothing.
+    /// Its status while it runs, in its own words; empty if it reports none.
     #[zbus(property, name = "Status")]
     fn said_status(&self) -> fdo::Result<String> {
         Ok(self.status()?.status.clone().unwrap_or_default())
     }
 
-    /// What keeps it from doing all of its job now, while it runs; empty if nothing does.
+    /// The problem that keeps it from doing all of its job now, while it runs; empty if there is none.
     #[zbus(property)]
     fn problem(&self) -> fdo::Result<String> {
         Ok(self.status()?.problem.clone().unwrap_or_default())
@@ -135,19 +135,19 @@ impl Object<RoleStatus> {
         Ok(self.status()?.last_error.clone().unwrap_or_default())
     }
 
-    /// How often it was started again after failing.
+    /// How often it was restarted after a failure.
     #[zbus(property)]
     fn restarts(&self) -> fdo::Result<u64> {
         Ok(self.status()?.restarts)
     }
 
-    /// Process id of the program that it runs, of several that of the one that has run longest; 0 if it runs none now.
+    /// Process id of the program that it runs; of several, the one that has run longest. 0 if it runs none now.
     #[zbus(property(emits_changed_signal = "false"))]
     fn process_id(&self) -> fdo::Result<u32> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.pid))
     }
 
-    /// Memory that the process ProcessId has resident, in bytes; 0 if there is none.
+    /// Resident memory of the process ProcessId, in bytes; 0 if there is none.
     #[zbus(property(emits_changed_signal = "false"))]
     fn memory(&self) -> fdo::Result<u64> {
         Ok(self.status()?.process.as_ref().map_or(0, |process| process.memory))

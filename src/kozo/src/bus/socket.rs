@@ -37,15 +37,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SocketError {
-    #[error("the name '{0}' cannot be that of a folder")]
+    #[error("the name '{0}' cannot be used as the name of a folder")]
     Name(String),
     #[error("{path}: {source}")]
     Path { path: String, source: io::Error },
-    #[error("{0}: a daemon of a node with the same name has its socket there")]
+    #[error("{0}: another daemon with the same node name has its socket there")]
     Taken(String),
-    #[error("{0}: it belongs to another user, or others may write there")]
+    #[error("{0}: it belongs to another user, or other users may write there")]
     Untrusted(String),
-    #[error("what systemd passed: {0}")]
+    #[error("the sockets from systemd: {0}")]
     Inherited(io::Error),
     #[error("systemd passed the control socket, and none for it")]
     NotInherited,
@@ -143,7 +143,7 @@ pub(super) async fn serve(listener: Listener, control: Arc<Control>, accounts: A
         let stream = match listener.accept().await {
             Ok(stream) => stream,
             Err(problem) => {
-                warn!("the control socket cannot accept: {problem}");
+                warn!("cannot accept on the control socket: {problem}");
                 sleep(PAUSE).await;
                 continue;
             }
@@ -151,7 +151,7 @@ pub(super) async fn serve(listener: Listener, control: Arc<Control>, accounts: A
         let Ok(user) = stream.peer().map(|creds| creds.uid()) else { continue };
         if descent::is_peer_program(&stream) {
             if limiter.allow(()).is_some() {
-                warn!("refused a program of a node at the control socket");
+                warn!("refused a program that a node started at the control socket");
             }
             continue;
         }
@@ -176,7 +176,7 @@ async fn client(
     let builder = Builder::socket(gate).server(Guid::generate()).p2p();
     match timeout(HANDSHAKE, publish(builder, control, accounts)).await {
         Ok(published) => published?.follow(to_send).await,
-        Err(_) => debug!("a client of the control socket did not say who it is"),
+        Err(_) => debug!("a client of the control socket did not identify itself"),
     }
     Ok(())
 }

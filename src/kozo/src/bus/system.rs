@@ -47,7 +47,7 @@ pub(super) async fn serve(
                 warn!("lost the system bus; reconnecting");
             }
             Err(problem) if ready.is_some() => {
-                info!("no system bus, so there is only the control socket: {problem}");
+                info!("no system bus; reachable by the control socket only: {problem}");
                 return;
             }
             // It was there once, and comes back when it does.
@@ -88,8 +88,8 @@ async fn take_name(connection: &Connection, node: &str) -> bool {
     match reply.await {
         Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => {
             error!(
-                "another program has the name {name} on the system bus, probably another daemon \
-                 of node '{node}': until that one ends this one is reached by its control socket only"
+                "another program owns the name {name} on the system bus, probably another \
+                 daemon of node '{node}': until it ends, this one is reachable by its control socket only"
             );
             true
         }
@@ -97,18 +97,18 @@ async fn take_name(connection: &Connection, node: &str) -> bool {
             info!("on the system bus as {name}");
             if let Err(problem) = shared {
                 warn!(
-                    "the system bus does not give this user the name {SHARED_NAME} too, so its policy \
-                     may keep other users from looking at this node: {problem}"
+                    "the system bus does not let this user own the name {SHARED_NAME}, so its policy \
+                     may keep other users from querying this node: {problem}"
                 );
             }
             true
         }
         Err(zbus::Error::FDO(problem)) if matches!(*problem, fdo::Error::AccessDenied(_)) => {
-            info!("not on the system bus, whose policy does not give this user the name {name}");
+            info!("not on the system bus: its policy does not let this user own the name {name}");
             false
         }
         Err(problem) => {
-            warn!("not on the system bus, which does not give the name {name}: {problem}");
+            warn!("not on the system bus, which refuses the name {name}: {problem}");
             false
         }
     }

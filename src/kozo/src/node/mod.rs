@@ -87,7 +87,7 @@ pub enum StartError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The type of a Role or Transport is not there.
-    #[error("{0} is of type '{1}', which does not exist here")]
+    #[error("{0} has the type '{1}', which this machine does not have")]
     UnknownType(String, String),
     /// The other configuration is that of another Node.
     #[error("the configuration is that of node '{0}'")]
@@ -105,11 +105,11 @@ pub enum ControlError {
     RoleExists(String),
     /// It is no name of a Role, or of a type of Roles.
     #[error(
-        "'{0}' is no name of a role: it has no control characters, and at most {LONGEST_NAME} bytes"
+        "'{0}' is not a valid role name: it must have no control characters and at most {LONGEST_NAME} bytes"
     )]
     BadName(String),
     /// The Role is a program that has attached itself.
-    #[error("the role '{0}' is a program that has attached itself: only that can start it again")]
+    #[error("the role '{0}' is an attached program: only the program itself can restart it")]
     IsAttached(String),
     /// There is no Peer of this name.
     #[error("there is no peer '{0}'")]

@@ -140,7 +140,7 @@ impl Supervised {
                     return End::Finished;
                 }
                 Err(problem) if stopping => {
-                    warn!(role = self.config.name, "failed while it stopped: {problem}");
+                    warn!(role = self.config.name, "failed while stopping: {problem}");
                     return self.stopped();
                 }
                 Err(problem) => problem,

@@ -72,7 +72,7 @@ fn ask(path: &Path, import_path: &[PathBuf]) -> Result<Vec<u8>, String> {
             Err(format!("prints more than {LONGEST} bytes"))
         }
         _ if !exit.is_success() => Err(with_complaint(exit, complaint)),
-        None => Err("leaves something behind that has its output".to_owned()),
+        None => Err("leaves a process behind that holds its output open".to_owned()),
         Some(Err(error)) => Err(format!("cannot be read: {error}")),
         Some(Ok(bytes)) if bytes.is_empty() => Err("prints nothing".to_owned()),
         Some(Ok(bytes)) => Ok(bytes),

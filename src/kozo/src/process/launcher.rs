@@ -58,7 +58,7 @@ impl Launch {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// Its own folder cannot be made.
-    #[error("its folder {} cannot be made: {source}", path.display())]
+    #[error("cannot create its folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum LaunchError {
         source: io::Error,
     },
     /// There is no process for it.
-    #[error("{} cannot be started: {source}", program.display())]
+    #[error("cannot start {}: {source}", program.display())]
     Start {
         /// What was to be run.
         program: PathBuf,
@@ -317,16 +317,16 @@ pub(super) fn runs_of(node: u32) -> String {
 fn tell_gap() {
     match sandbox::gap() {
         Some(Gap::NoLandlock) => warn!(
-            "there is no Landlock here, so programs of Roles and Transports can read whatever the user of this node \
-             can: private keys, and what other Roles keep"
+            "this kernel has no Landlock: programs of Roles and Transports can read whatever the user of this node \
+             can, including private keys and the state of other Roles"
         ),
         Some(Gap::Signals) => warn!(
-            "this kernel cannot keep programs of Roles and Transports from sending signals to other processes of their \
-             user, this node among them; Linux 6.12 can"
+            "this kernel does not stop programs of Roles and Transports from sending signals to other processes of \
+             their user, including this node; Linux 6.12 and later do"
         ),
         Some(Gap::Sockets) => info!(
-            "this kernel does not keep programs of Roles and Transports from connecting to sockets, as Linux 7.1 does; \
-             this node itself turns them away from its own"
+            "this kernel does not restrict the sockets to which programs of Roles and Transports connect, as Linux 7.1 \
+             does; this node refuses them at its own sockets"
         ),
         None => {}
     }

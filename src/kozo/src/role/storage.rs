@@ -39,7 +39,7 @@ pub struct Storage {
 pub enum StorageError {
     /// The folder is not there and cannot be made.
     #[error(
-        "the folder of roleStorage, {}, cannot be used: {source}; create it, or correct roleStorage",
+        "cannot use the folder of roleStorage, {}: {source}; create it, or correct roleStorage",
         path.display()
     )]
     Folder {
@@ -73,7 +73,7 @@ pub enum StorageError {
         problem: String,
     },
     /// The file is corrupt and could not be set aside.
-    #[error("{} is corrupt and cannot be set aside: {source}; move it away", path.display())]
+    #[error("{} is corrupt and cannot be renamed: {source}; move it away", path.display())]
     SetAside {
         /// The file.
         path: PathBuf,
@@ -207,7 +207,7 @@ impl Storage {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other(format!("{MAX_CORRUPT} corrupt files are kept already")))
+        Err(io::Error::other(format!("{MAX_CORRUPT} corrupt files are already kept")))
     }
 }
 

@@ -42,7 +42,7 @@ impl Role for CuckooRole {
         Box::pin(async move {
             let Some(storage) = context.storage.clone() else {
                 return Err(RoleError(
-                    "it needs a roleStorage, which this Node has not".to_owned(),
+                    "it needs a roleStorage, which this Node does not have".to_owned(),
                 ));
             };
             match storage.load().await {

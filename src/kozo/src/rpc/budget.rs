@@ -44,8 +44,8 @@ impl LineBudget {
         Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
             let all = self.bytes;
             let text = format!(
-                "it is longer than {FREE} bytes, and the long lines of all programs take the {all} bytes \
-                 that there are for them"
+                "it is longer than {FREE} bytes, and the long lines of all programs have used up their \
+                 {all} bytes"
             );
             Fault::new(code::INVALID_REQUEST, text)
         })

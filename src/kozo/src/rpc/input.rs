@@ -166,7 +166,10 @@ impl<R: AsyncRead + Unpin> Input<R> {
     fn rest(&self) -> Result<usize, Fault> {
         let length = self.buffer.len() - self.begin;
         if self.encoding == Encoding::MessagePack && length > 0 {
-            return Err(Fault::new(code::PARSE, "the program closed in the middle of it"));
+            return Err(Fault::new(
+                code::PARSE,
+                "the program closed the connection in the middle of it",
+            ));
         }
         Ok(length)
     }

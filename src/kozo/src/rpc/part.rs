@@ -156,7 +156,7 @@ impl<'a> Part<'a> {
                         continue;
                     };
                     if place.replace(value).is_some() {
-                        return Err(key.fault(code, "this key is there twice"));
+                        return Err(key.fault(code, "this key appears twice"));
                     }
                 }
                 Ok(found)
@@ -399,7 +399,7 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
                 continue;
             };
             if place.is_some() {
-                return Err(A::Error::custom("this key is there twice"));
+                return Err(A::Error::custom("this key appears twice"));
             }
             *place = Some(entries.next_value()?);
         }

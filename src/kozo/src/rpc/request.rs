@@ -48,7 +48,7 @@ pub(crate) fn read<'a>(line: &Part<'a>) -> Result<Said<'a>, Fault> {
         if result.is_some() || error.is_some() {
             return Ok(Said::Answered(Answered { id, result, error }));
         }
-        let text = "this has no method, and is no answer either";
+        let text = "this is neither a request nor an answer: it has no method";
         return Err(line.fault(code::INVALID_REQUEST, text));
     };
     let id = id.map(|id| id.id()).transpose()?;
@@ -87,7 +87,7 @@ impl<'a> Asked<'a> {
     /// Its parameters of these names, which may be missing.
     ///
     /// # Errors
-    /// When the parameters are no object, or one is there twice.
+    /// When the parameters are no object, or one appears twice.
     pub(crate) fn pick<const N: usize>(
         &self,
         names: [&'static str; N],

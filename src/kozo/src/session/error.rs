@@ -24,11 +24,11 @@ pub enum SessionError {
     },
     /// A signature with SHA-1, which is forgeable.
     #[error(
-        "it signs with its RSA key by SHA-1 (`ssh-rsa`), not by `rsa-sha2-256` or `rsa-sha2-512`"
+        "it signs with its RSA key and SHA-1 (`ssh-rsa`) instead of `rsa-sha2-256` or `rsa-sha2-512`"
     )]
     Sha1,
     /// A stranger where too many want something already.
-    #[error("too many others want a session now")]
+    #[error("too many sessions are being opened now")]
     Crowded,
     /// The host key is not the Peer's.
     #[error("its host key is {found}, but the configuration says {expected}")]
@@ -40,7 +40,7 @@ pub enum SessionError {
     },
     /// The other side does not accept this Node's key.
     #[error(
-        "it refused our key {0}: its configuration has another one for us, or does not know us"
+        "it refused our key {0}: its configuration has another key for this node, or does not have this node"
     )]
     KeyRefused(String),
     /// A client whose key belongs to no Node.
@@ -60,7 +60,7 @@ pub enum SessionError {
         owner: String,
     },
     /// Two daemons with the same name and key.
-    #[error("two machines run as '{0}' with the same key: one of them was turned away")]
+    #[error("two machines run as '{0}' with the same key: refused one of them")]
     Twin(String),
     /// The other side has the link with another daemon of this Node's name and key.
     #[error("closed by the peer: {0}")]

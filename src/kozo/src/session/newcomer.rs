@@ -142,7 +142,7 @@ impl<S> Metered<S> {
 }
 
 fn too_much() -> io::Error {
-    io::Error::other("it says too much before it says who it is")
+    io::Error::other("it sends too much before it authenticates")
 }
 
 impl<S> Drop for Metered<S> {

@@ -29,13 +29,13 @@ pub enum TestnetError {
     System(#[from] io::Error),
     /// The folder has something else in it.
     #[error(
-        "{} is not empty, and it is no testnet: name a folder that is new or empty, \
-         or one that `kozo testnet` made",
+        "{} is not empty and not a testnet: name a new or empty folder, or one that \
+         `kozo testnet` made",
         .0.display()
     )]
     Foreign(PathBuf),
     /// The path cannot be written into a configuration.
-    #[error("{} cannot be the place of a configuration: its name is not UTF-8", .0.display())]
+    #[error("cannot put a configuration into {}: its name is not UTF-8", .0.display())]
     NotText(PathBuf),
     /// A file or folder cannot be read or made.
     #[error("{}: {source}", path.display())]
@@ -53,8 +53,8 @@ pub enum TestnetError {
     Config(#[from] ConfigError),
     /// Another program listens where a Node is to listen.
     #[error(
-        "port {port} of {node} is in use: maybe this testnet runs already. If another program has \
-         the port, change it in {}, or name another folder",
+        "port {port} of {node} is in use: this testnet may already be running. If another program \
+         has the port, change it in {}, or name another folder",
         folder.join("config.yml").display()
     )]
     PortTaken {
@@ -130,7 +130,7 @@ fn welcome(testnet: &Testnet, program: &Path) -> String {
     let first = testnet.nodes.first().map_or("NODE", String::as_str);
     let mut text = format!(
         "{what} {}: {}.\n\n\
-         The configuration of all of them is config.yml there. Things to try:\n\n",
+         All of them use config.yml in that folder. Things to try:\n\n",
         shown(&testnet.folder),
         testnet.nodes.join(", "),
     );

@@ -45,19 +45,19 @@ pub(super) fn text(ingredients: &Ingredients<'_>) -> Result<String, ssh_key::Err
     let log = path("scribe.log");
     Ok(format!(
         r#"{MARK}
-# Change the rest as you like: as long as the line above is there, `kozo testnet` in this folder
-# runs what the file says. `kozo --check` finds what is wrong with it.
+# Change the rest as you like: while the line above is there, `kozo testnet` in this folder
+# runs what the file says. `kozo --check` finds mistakes.
 
-# Seconds between heartbeats. A Node that is silent for three of them is taken for dead.
+# Seconds between heartbeats. A Peer that stays silent for three intervals is down.
 heartbeat: 5
 
-# The Nodes, by name. All of them have the same file.
+# The Nodes, by name. All of them use this file.
 system:
     {clock}:
         privateKey: {clock_private}
         publicKey: {clock_public}
         roles:
-            # Sends an event `tick` every second.
+            # Sends an Event `tick` every second.
             timer1:
                 type: timer
                 tick: 1
@@ -70,15 +70,15 @@ system:
     {scribe}:
         privateKey: {scribe_private}
         publicKey: {scribe_public}
-        # Where its Roles keep what they remember.
+        # Where its Roles store state.
         roleStorage: {storage}
         roles:
-            # Prints the ticks of clock's timer, and remembers the last one.
+            # Prints the ticks of clock's timer and remembers the last one.
             cuckoo:
                 timer: timer1
-                # Otherwise the logger would print each of them once more.
+                # Otherwise the logger would print each tick again.
                 log: false
-            # Prints what the Roles of all Nodes log, and writes it to a file.
+            # Prints the Log Messages of all Nodes and writes them to a file.
             logger:
                 file: {log}
                 clearLog: true
@@ -91,11 +91,11 @@ system:
         privateKey: {injector_private}
         publicKey: {injector_public}
         roles:
-            # Sends what is written to this port. Every program that reaches it can send anything.
+            # Sends what programs write to this port. Every program that reaches it can send any Message.
             message_injector:
                 bindAddress: 127.0.0.1
                 bindPort: {inject}
-            # Opens a console into this Node when an order `debug` comes.
+            # Opens a debug console of this Node on an Order `debug`.
             debugger:
                 allowRemote: false
         transports:

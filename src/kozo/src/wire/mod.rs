@@ -121,7 +121,7 @@ pub enum Control<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// A frame larger than any may be.
-    #[error("a frame of {0} bytes: the most is {MAX_PAYLOAD}")]
+    #[error("a frame of {0} bytes; at most {MAX_PAYLOAD} are allowed")]
     FrameTooLarge(usize),
     /// A payload that ends too early or holds impossible values.
     #[error("a malformed {0} frame")]

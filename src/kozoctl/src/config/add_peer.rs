@@ -46,7 +46,7 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
     let parts = [
         (&change.added, format!("added to {file}")),
         (&change.replaced, format!("replaced in {file}")),
-        (&change.unchanged, format!("in {file} already, and not changed")),
+        (&change.unchanged, format!("already in {file}, not changed")),
     ];
     let lines: Vec<_> = parts
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
         .collect();
     output.answer(&answer, &lines.join("\n"))?;
     if change.is_some() {
-        say(&format!("Nodes that run already take it up with: {}", next::reload(&config_file)));
+        say(&format!("To apply it to running Nodes: {}", next::reload(&config_file)));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) fn question<T>(
         let mut line = String::new();
         let length = asked.and_then(|()| io::stdin().read_line(&mut line));
         if length.map_err(Failure::failed)? == 0 {
-            return Err(Failure::usage("the question was not answered"));
+            return Err(Failure::usage("no answer was given"));
         }
         let answer = match line.trim() {
             "" => default,
@@ -58,7 +58,7 @@ pub(super) fn node_name(host: &str) -> Option<&str> {
 pub(super) fn check_node_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err("A name has letters A to Z, digits, '-', '_' and '.' in it.".to_owned());
+        return Err("A name consists of letters A to Z, digits, '-', '_' and '.'.".to_owned());
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(super) struct Difference {
 impl Difference {
     /// Lines for the user.
     pub(super) fn told(&self, file: &str) -> String {
-        let mut text = format!("Node {} is in {file} already, and is different there:", self.node);
+        let mut text = format!("Node {} is already in {file}, with different contents:", self.node);
         for (option, there, given) in &self.options {
             // Writing to memory cannot fail.
             let _ = write!(text, "\n  {option}: {there} there, {given} here");
@@ -102,7 +102,7 @@ pub(super) fn put(
         let told: Vec<_> = differences.iter().map(|difference| difference.told(file)).collect();
         let again = format!("{} --replace", this_command());
         return Err(Failure::failed(told.join("\n"))
-            .hint("Nothing was changed. If you know that it comes from that machine, replace it:")
+            .hint("Nothing was changed. If you trust that this block comes from that machine, replace the old one:")
             .hint(again));
     }
     change.text = edit::add(file, &change.text, &new).map_err(failed)?;
@@ -131,8 +131,9 @@ fn verify(
     if same {
         return Ok(());
     }
-    let told = format!("{file} is written so that a Node put in would change the others too");
-    Err(Failure::failed(told).hint("Is there an alias? Add the Node by hand. Nothing was changed."))
+    let told = format!("{file} cannot be extended without changing its other Nodes");
+    Err(Failure::failed(told)
+        .hint("It may use a YAML alias: add the Node by hand. Nothing was changed."))
 }
 
 /// A Node that is given twice must be the same both times.
@@ -143,7 +144,7 @@ fn once_each(nodes: &[NodeText]) -> Result<Vec<NodeText>, Failure> {
             None => once.push(node.clone()),
             Some(other) if other.text == node.text => {}
             Some(_) => {
-                let told = format!("Node {} was given twice, and differently", node.name);
+                let told = format!("Node {} was given twice, with different contents", node.name);
                 return Err(Failure::failed(told));
             }
         }

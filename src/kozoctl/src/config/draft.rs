@@ -56,17 +56,17 @@ impl Draft<'_> {
         out.line(0, &format!("{}:", scalar(self.node)));
         out.comment(1, "Its private key, on its own machine only.");
         out.option(1, "privateKey", &self.private_key.to_string_lossy());
-        out.comment(1, "Its public key: who it is to all others.");
+        out.comment(1, "Its public key, by which other Nodes recognize it.");
         out.option(1, "publicKey", self.public_key);
         let schema = |role: &RoleArgument| registry.role(&role.role_type);
         // What is not known here may need it.
         let stores = |role| schema(role).is_none_or(|schema| schema.needs_storage);
         if self.roles.iter().any(stores) {
-            out.comment(1, "Where its Roles keep what they remember.");
+            out.comment(1, "Where its Roles store state.");
             out.option(1, "roleStorage", &self.storage(config_file));
         }
         if !self.roles.is_empty() {
-            out.comment(1, "What it does.");
+            out.comment(1, "Its Roles.");
             out.line(1, "roles:");
         }
         for role in self.roles {

@@ -21,8 +21,8 @@ use crate::output::{Output, say, stderr_colour};
 
 /// What a new file begins with.
 const HEADER: &str = "\
-# The configuration of a Kōzō System: all of its machines have the same.
-# `kozoctl config check FILE` finds what is wrong with it; kozo.yml(5) lists all options.
+# The configuration of a Kōzō System, the same on all of its machines.
+# `kozoctl config check FILE` finds mistakes; kozo.yml(5) lists all options.
 
 ";
 

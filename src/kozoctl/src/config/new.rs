@@ -73,7 +73,7 @@ struct Answer {
 fn node_name(command: &NewNode, node: Option<&str>) -> Result<(String, bool), Failure> {
     match (command.name.as_deref(), node) {
         (Some(name), Some(other)) if name != other => {
-            let told = format!("the Node is called '{name}' and by --node '{other}'");
+            let told = format!("the Node is named '{name}', but by --node '{other}'");
             Err(Failure::usage(told))
         }
         (Some(name), _) | (None, Some(name)) => Ok((name.to_owned(), false)),
@@ -90,7 +90,7 @@ fn node_name(command: &NewNode, node: Option<&str>) -> Result<(String, bool), Fa
 }
 
 fn missing(what: &str) -> Failure {
-    Failure::usage(format_args!("{what} is missing, and there is no terminal to ask at"))
+    Failure::usage(format_args!("{what} is missing, and there is no terminal to ask for it"))
         .hint("kozoctl config new NODE --address ADDRESS [--role NAME[=TYPE]]…")
 }
 
@@ -104,7 +104,7 @@ fn address(command: &NewNode) -> Result<(String, bool), Failure> {
     let question = "Where others reach it: names and addresses, separated by commas";
     let address = ask::question(question, &ask::addresses(&ask::host_name()), |answer| {
         if answer.is_empty() {
-            Err("There has to be one.".to_owned())
+            Err("At least one is required.".to_owned())
         } else {
             Ok(answer.to_owned())
         }
@@ -123,18 +123,14 @@ fn roles(
     }
     let types: Vec<_> = registry.roles.iter().map(|schema| &*schema.name).collect();
     say(&format!("Types of Roles: {}", types.join(", ")));
-    ask::question(
-        "Roles, as NAME=TYPE or TYPE, separated by spaces; none if left empty",
-        "",
-        |answer| {
-            let parts = answer.split([' ', ',']).filter(|part| !part.is_empty());
-            let roles: Vec<RoleArgument> = parts.map(str::parse).collect::<Result<_, _>>()?;
-            match roles.iter().find(|role| !types.contains(&&*role.role_type)) {
-                Some(role) => Err(format!("There is no type '{}'.", role.role_type)),
-                None => Ok(roles),
-            }
-        },
-    )
+    ask::question("Roles, as NAME=TYPE or TYPE, separated by spaces (optional)", "", |answer| {
+        let parts = answer.split([' ', ',']).filter(|part| !part.is_empty());
+        let roles: Vec<RoleArgument> = parts.map(str::parse).collect::<Result<_, _>>()?;
+        match roles.iter().find(|role| !types.contains(&&*role.role_type)) {
+            Some(role) => Err(format!("There is no type '{}'.", role.role_type)),
+            None => Ok(roles),
+        }
+    })
 }
 
 /// Makes a Node.
@@ -200,14 +196,14 @@ fn again(
     let is = system.node(node).ok_or_else(none)?;
     if !is.private_key.exists() {
         let told = format!(
-            "Node {node} is in {} already, but its private key {} is not on this machine",
+            "Node {node} is already in {}, but its private key {} is not on this machine",
             config_file.shown,
             is.private_key.display()
         );
         return Err(Failure::failed(told)
-            .hint("It belongs to another machine: call the Node of this one by another name.")
+            .hint("It belongs to another machine: choose another name for the Node of this one.")
             .hint(format!(
-                "If its key is lost: remove Node {node} from the file, and begin again."
+                "If its key is lost, remove Node {node} from the file and run this again."
             )));
     }
     change::checked(&config_file.shown, text, Some(node))?;
@@ -271,7 +267,7 @@ fn differs(
 
 /// The Transport of a new Node.
 fn transport(registry: &Registry) -> Result<Listening<'_>, Failure> {
-    let none = || Failure::failed("no type of Transports here listens for others");
+    let none = || Failure::failed("no Transport type on this machine accepts connections");
     Listening::first(registry).ok_or_else(none)
 }
 
@@ -392,7 +388,7 @@ fn tell(config_file: &ConfigFile, node: &str, answer: &Answer, written: bool) {
         say(&format!("\nNode {node} is in {file} already: nothing was changed."));
     }
     let (add, start) = (next::add_peer(config_file), next::start(config_file, node));
-    say("What to do next:");
+    say("Next steps:");
     say(&format!("  on all other machines, with its block:  {add}"));
     say(&format!("  here, with their blocks:                {add}"));
     say(&format!("  then start the Node:                    {start}"));

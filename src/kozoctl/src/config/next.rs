@@ -19,7 +19,7 @@ pub(super) fn tell_systemd(config_file: &ConfigFile) {
     let mut command = Command::new("systemctl");
     let done = command.arg("daemon-reload").stdin(Stdio::null()).stdout(Stdio::null()).status();
     if !done.is_ok_and(|status| status.success()) {
-        say("kozoctl: systemd was not told of it; run: systemctl daemon-reload");
+        say("kozoctl: systemd has not reread it; run: systemctl daemon-reload");
     }
 }
 

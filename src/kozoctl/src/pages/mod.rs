@@ -163,7 +163,7 @@ fn configuration() -> String {
              '-', '_' and '.'. "
         )),
         bold("kozoctl config check"),
-        roman(" finds what is wrong with it, "),
+        roman(" finds its mistakes, "),
         bold("kozoctl config show"),
         roman(" shows what it means, and "),
         bold("kozoctl config new"),

@@ -8,7 +8,7 @@ pub(super) const EXIT_OF_KOZOCTL: &[Entry] = &[
     ("0", "Done."),
     ("1", "Failed for another reason."),
     ("2", "The command line is wrong."),
-    ("3", "No Node runs here, or not the one that was named, or it has stopped."),
+    ("3", "No Node runs here, the named Node does not run, or it has stopped."),
     ("4", "Not allowed: the message names the polkit action that is needed."),
     ("5", "The Node has no such Peer or Role."),
     ("6", "The Message was queued for no Role and no Peer."),
@@ -23,7 +23,10 @@ pub(super) const EXIT_OF_KOZO: &[Entry] = &[
     ("2", "There is no such file."),
     ("3", "The file is not YAML."),
     ("4", "The configuration has no such Node."),
-    ("5", "The Node cannot start, for example as its port is taken; or --reload cannot reach it."),
+    (
+        "5",
+        "The Node cannot start, for example because its port is in use; or --reload cannot reach it.",
+    ),
 ];
 
 /// Files of `kozoctl`.
@@ -41,21 +44,21 @@ pub(super) const FILES_OF_KOZO: &[Entry] = &[
         "/run/kozo/NODE/bus, /run/kozo/NODE/role",
         "The control socket, and the one at which programs attach; in $XDG_RUNTIME_DIR for a Node that a user runs.",
     ),
-    ("/var/lib/kozo/NODE", "What the Roles of a service store."),
+    ("/var/lib/kozo/NODE", "The state that the Roles of a service store."),
 ];
 
 /// The environment of `kozoctl`.
 pub(super) const ENVIRONMENT_OF_KOZOCTL: &[Entry] = &[
-    ("NO_COLOR", "If it is not empty, nothing is coloured."),
-    ("DBUS_SYSTEM_BUS_ADDRESS", "Where the system bus is, if not at its usual place."),
+    ("NO_COLOR", "If not empty, disables colours."),
+    ("DBUS_SYSTEM_BUS_ADDRESS", "The address of the system bus, if not the default."),
 ];
 
 /// The environment of `kozo`.
 pub(super) const ENVIRONMENT_OF_KOZO: &[Entry] = &[
-    ("KOZO_LOG", "The log filter, where the command line has none."),
+    ("KOZO_LOG", "The log filter, unless the command line sets one."),
     ("KOZOROLEPATH, KOZOTRANSPORTPATH", "Further folders of programs, separated by colons."),
-    ("KOZOIMPORTPATH", "Folders that come first in PYTHONPATH of programs."),
-    ("DBUS_SYSTEM_BUS_ADDRESS", "Where the system bus is, if not at its usual place."),
+    ("KOZOIMPORTPATH", "Folders to put first in the PYTHONPATH of programs."),
+    ("DBUS_SYSTEM_BUS_ADDRESS", "The address of the system bus, if not the default."),
 ];
 
 /// The fields of `--json`.
@@ -75,7 +78,7 @@ pub(super) const JSON: &[Entry] = &[
         "roles, transports, peers",
         "Those of the Node, as objects; in the answers of inject, how many Roles and Peers the Message was queued for; in those of reload, the names of those that changed.",
     ),
-    ("unreachable", "Peers that want the Message and cannot be reached now."),
+    ("unreachable", "Peers that want the Message but are unreachable."),
     ("type, description", "The type of a Role, Transport or Message; what a Role is for."),
     (
         "state, sub_state",
@@ -83,7 +86,7 @@ pub(super) const JSON: &[Entry] = &[
     ),
     (
         "status, problem, last_error, last_exit",
-        "What a Role or Transport says of itself, what keeps it from its work, why it failed last, how its program ended last; or null.",
+        "The status that a Role or Transport reports, its current problem, why it failed last, how its program ended last; or null.",
     ),
     ("restarts", "How often it was restarted after a failure."),
     ("process", "The program: pid, memory (bytes) and cpu_time (microseconds); or null."),
@@ -94,26 +97,26 @@ pub(super) const JSON: &[Entry] = &[
     ),
     (
         "transport, address, direction",
-        "What carries the link, where it leads, and whether this side opened it (out) or the Peer (in); null while the link is not up.",
+        "The Transport of the link, its remote address, and whether this side (out) or the Peer (in) opened it; null while the link is not up.",
     ),
     (
         "round_trip_time, age",
-        "Microseconds: the round trip, and how old a Message was when the Peer had it, as last measured.",
+        "The round trip, and the age of a Message when the Peer received it, as last measured, in microseconds.",
     ),
-    ("clock_skew", "By how many microseconds the Peer's clock is ahead; or null."),
+    ("clock_skew", "How far the Peer's clock is ahead, in microseconds; or null."),
     (
         "rate, backlog",
-        "Bytes a second that the line carried under load, and bytes that the Peer has not acknowledged.",
+        "Bytes per second that the line carried under load, and bytes that the Peer has not acknowledged.",
     ),
     ("sessions", "How often the link has come up."),
     (
         "id, node, role, kind, channel, data, msgpack",
         "A Message: its number in that run of its Node; where it comes from; event, order, log or reply; channel or null; its data, in which bytes are {\"$base64\": \"AAEC\"}, and as MessagePack in Base64 where JSON cannot say all of it.",
     ),
-    ("skipped", "In place of that many Messages that a monitor was too slow for."),
+    ("skipped", "Stands for that many Messages that the monitor was too slow to read."),
     (
         "conditions, missing, condition",
-        "Of wait: the conditions, and those that do not hold, each with the state instead.",
+        "Of wait: the conditions, and those that do not hold, each with the actual state.",
     ),
     ("peer", "Of ping and bench: the Peer."),
     (

@@ -43,7 +43,7 @@ pub(crate) fn introduce(
                             spec.name, spec.description
                         );
                         return Err(Failure::usage(told)
-                            .hint(format!("For instance: --set {}=VALUE", spec.name)));
+                            .hint(format!("Example: --set {}=VALUE", spec.name)));
                     }
                     Presence::Required | Presence::Optional => {}
                 }
@@ -63,7 +63,7 @@ pub(crate) fn introduce(
         }
         None => {
             say(&format!(
-                "{} does not describe itself: it gets the options as they are given",
+                "{} has no description: its options are passed on unchecked",
                 file.display()
             ));
             for (option, text) in settings {
@@ -81,7 +81,7 @@ pub(crate) fn introduce(
 fn setting(specs: &[OptionSpec], option: &str, text: &str) -> Result<Value, Failure> {
     let Some(spec) = specs.iter().find(|spec| spec.name == option) else {
         let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
-        return Err(Failure::usage(format_args!("it has no option '{option}'"))
+        return Err(Failure::usage(format_args!("unknown option '{option}'"))
             .hint(format!("Its options: {}", names.join(", "))));
     };
     let value = spec.kind.read(text).ok_or_else(|| {

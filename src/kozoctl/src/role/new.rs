@@ -27,7 +27,8 @@ const PYTHON: &str = include_str!("skeleton.py");
 pub(crate) fn run(name: &str, language: Language, output: Output) -> Result<(), Failure> {
     let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || !name.chars().all(sound) {
-        let told = format_args!("'{name}' is no name of a type: letters, digits, '-' and '_'");
+        let told =
+            format_args!("'{name}' is not a valid type name: use letters, digits, '-' and '_'");
         return Err(Failure::usage(told));
     }
     let (extension, text) = match language {

@@ -136,7 +136,7 @@ impl Description {
         match &said.format {
             Format::Number(number) if *number == 1.0 => {}
             Format::Text(text) if matches!(text.as_str(), "1" | "1.0") => {}
-            _ => return Err("its `format` is not known here: 1.0 is".to_owned()),
+            _ => return Err("unknown `format`: this version knows 1.0".to_owned()),
         }
         let described = said.kind.as_deref().unwrap_or(TypeKind::Role.name());
         if described != kind.name() {
@@ -240,7 +240,7 @@ impl SaidOption {
             None => Presence::Required,
             Some(Json::Null) => Presence::Optional,
             Some(value) => Presence::Default(default(&kind, value).ok_or_else(|| {
-                format!("its default {value} is none of what is allowed: {}", kind.allowed())
+                format!("its default {value} is not allowed: it takes {}", kind.allowed())
             })?),
         };
         Ok(OptionSpec {
@@ -288,7 +288,7 @@ impl SaidOption {
             "any" => OptionKind::TextOrTexts,
             other => {
                 return Err(format!(
-                    "there is no kind {other:?}: there are flag, integer, number, duration, size, text, path, list, any"
+                    "unknown kind {other:?}: the kinds are flag, integer, number, duration, size, text, path, list, any"
                 ));
             }
         })
@@ -302,7 +302,9 @@ impl SaidOption {
     ) -> Result<T, String> {
         match said {
             None => Ok(without),
-            Some(value) => read(value).ok_or_else(|| format!("{value} is no bound of its kind")),
+            Some(value) => {
+                read(value).ok_or_else(|| format!("{value} is not a valid bound for its kind"))
+            }
         }
     }
 }
@@ -427,15 +429,15 @@ mod tests {
         for (config, problem) in [
             (
                 r#""o": {"kind": "colour"}"#,
-                "option `o`: there is no kind \"colour\": there are flag, integer, number, duration, size, text, path, list, any",
+                "option `o`: unknown kind \"colour\": the kinds are flag, integer, number, duration, size, text, path, list, any",
             ),
             (
                 r#""o": {"default": 9, "max": 8}"#,
-                "option `o`: its default 9 is none of what is allowed: a whole number of at most 8",
+                "option `o`: its default 9 is not allowed: it takes a whole number of at most 8",
             ),
             (
                 r#""o": {"kind": "integer", "min": "x"}"#,
-                "option `o`: \"x\" is no bound of its kind",
+                "option `o`: \"x\" is not a valid bound for its kind",
             ),
             (r#""type": {}"#, "option `type`: every such Role has this option already"),
             (
@@ -451,12 +453,12 @@ mod tests {
         }
         for (text, problem) in [
             ("{}", "missing field `format` at line 1 column 2"),
-            (r#"{"format": 2}"#, "its `format` is not known here: 1.0 is"),
+            (r#"{"format": 2}"#, "unknown `format`: this version knows 1.0"),
             (r#"{"format": 1, "kind": "transport"}"#, "it describes a \"transport\", not a `role`"),
             (r#"{"format": 1, "writes": ["f"]}"#, "`writes`: it has no option `f` that is a path"),
             (
                 r#"{"format": 1, "interest": [{}, {"colour": "red"}]}"#,
-                "`interest`, pattern 2: 'colour' is nothing to filter by: it is kind, type, channel, role or node",
+                "`interest`, pattern 2: cannot filter by 'colour': use kind, type, channel, role or node",
             ),
         ] {
             assert_eq!(
@@ -524,7 +526,7 @@ mod tests {
         let read = Description::read(TypeKind::Role, "bell", text).unwrap();
         assert_eq!(read.version.as_deref(), Some("1.5"));
         assert_eq!(read.encoding, Encoding::MessagePack);
-        assert_eq!(read.schema.summary(), "Rings. Its Node needs a roleStorage.");
+        assert_eq!(read.schema.summary(), "Rings. Requires roleStorage.");
         assert_eq!(read.schema.writes[0].option, "file");
         assert_eq!(read.interest.unwrap()[0].kind, Some(Kind::Order));
     }

@@ -15,7 +15,7 @@ pub enum NotFound {
     #[error("both `{}` and `{}` could be meant: rename one of them", .0.display(), .1.display())]
     Twice(PathBuf, PathBuf),
     /// There is a file of the right name, which nothing can run.
-    #[error("`{}` is not executable: `chmod +x` makes it so", .0.display())]
+    #[error("`{}` is not executable: run `chmod +x` on it", .0.display())]
     NotExecutable(PathBuf),
 }
 

@@ -203,7 +203,7 @@ impl Programs {
             Err(bad) => return Err(Unknown::Bad(bad.to_string())),
         };
         let unreadable =
-            |error| Unknown::Bad(format!("`{}` cannot be looked at: {error}", path.display()));
+            |error| Unknown::Bad(format!("`{}` cannot be read: {error}", path.display()));
         let file = FileVersion::of(&path).map_err(unreadable)?;
         let describe = self.describe.as_ref().zip(import_path);
         let (from, text) = match described_beside(&path, type_name) {
@@ -244,7 +244,7 @@ fn described_beside(program: &Path, type_name: &str) -> Option<Result<(String, S
             Err(error) => return Err(error),
         };
         if !found.is_file() || found.len() > LARGEST_DESCRIPTION {
-            let why = format!("it is no file of at most {LARGEST_DESCRIPTION} bytes");
+            let why = format!("it is not a file of at most {LARGEST_DESCRIPTION} bytes");
             return Err(std::io::Error::other(why));
         }
         fs::read_to_string(&path).map(Some)

@@ -24,7 +24,7 @@ impl Handshake {
             self.total += 1;
             self.line.push(*byte);
             if self.total > MOST || (*byte == b'\n' && !self.line.ends_with(b"\r\n")) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no D-Bus"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not D-Bus"));
             }
             if *byte == b'\n' {
                 self.is_over = self.line == b"BEGIN\r\n";

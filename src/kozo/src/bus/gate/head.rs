@@ -122,5 +122,5 @@ impl Head {
 }
 
 fn invalid() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "no message of D-Bus")
+    io::Error::new(io::ErrorKind::InvalidData, "not a D-Bus message")
 }

@@ -153,13 +153,13 @@ impl Reader {
         let size = head.size();
         if size > LARGE {
             return Verdict::Refuse(Error::MessageTooLarge(format!(
-                "a call has at most {LARGE} bytes, and this one has {size}"
+                "this call has {size} bytes; at most {LARGE} are allowed"
             )));
         }
         if size > SMALL && !self.authenticator.is_admitted(sender, user).await {
             return Verdict::Refuse(Error::NotAllowed(format!(
                 "more than {SMALL} bytes at a time are taken only from who has the polkit action {} \
-                 without being asked for a password",
+                 without a password prompt",
                 Action::Inject.id()
             )));
         }
@@ -232,7 +232,7 @@ impl Reader {
 }
 
 fn too_much() -> Error {
-    Error::LimitsExceeded("too many calls of yours, or of all users, wait for an answer".to_owned())
+    Error::LimitsExceeded("too many calls of yours, or of all users, are unanswered".to_owned())
 }
 
 #[async_trait]

@@ -111,7 +111,7 @@ impl<'c> Acting<'c> {
     async fn store(&self, value: &Value) -> Result<(), Fault> {
         let not_stored = |text: String| Fault::new(code::NOT_STORED, text);
         let Some(storage) = &self.context.storage else {
-            return Err(not_stored("the Node has no roleStorage to store anything in".to_owned()));
+            return Err(not_stored("the Node has no roleStorage".to_owned()));
         };
         storage.save(value).await.map_err(|error| not_stored(error.to_string()))
     }

@@ -53,7 +53,7 @@ impl Command {
             ("log", _) => Err("log takes one filter, such as info or kozo::link=debug".to_owned()),
             ("quit" | "exit", []) => Ok(Command::Quit),
             ("help" | "?" | "status" | "roles" | "peers" | "quit" | "exit", _) => {
-                Err(format!("{command} takes nothing else"))
+                Err(format!("{command} takes no arguments"))
             }
             _ => Err(format!("{} is no command: help lists them", one_line(command))),
         }
@@ -223,10 +223,10 @@ mod tests {
         }
         for (line, part) in [
             ("halp", "halp is no command"),
-            ("status now", "takes nothing else"),
+            ("status now", "takes no arguments"),
             ("log", "one filter"),
             ("tap kind=evnt", "unknown kind 'evnt'"),
-            ("tap colour=red", "'colour' is nothing to filter by"),
+            ("tap colour=red", "cannot filter by 'colour'"),
         ] {
             let error = Command::parse(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -116,7 +116,7 @@ impl Role for DebuggerRole {
                     }
                     () = closing(window.as_ref()) => {
                         window = None;
-                        self.say(&context, "The debug console lets nobody else in: its time is over").await;
+                        self.say(&context, "The debug console accepts no more connections: its time is over").await;
                     }
                 }
             }

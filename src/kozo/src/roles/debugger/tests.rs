@@ -91,7 +91,7 @@ async fn a_console_from_the_order_to_the_end() {
     assert_eq!(host.seen(|seen| seen.log_filter.clone()).unwrap(), "kozo=debug");
 
     client.send("tap ti*").await;
-    client.until("Enter ends this\n").await;
+    client.until("press Enter to stop\n").await;
     host.inject("timer1", &Draft::event("other"));
     host.inject("timer1", &Draft::event("tick"));
     let line = client.until("\n").await;

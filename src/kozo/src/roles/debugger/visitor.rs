@@ -117,7 +117,7 @@ impl Visitor {
                         let filter = one_line(&filter);
                         let text = format!("{} has set the log filter {filter}", self.address);
                         self.say(&text).await;
-                        "ok, until the daemon is started again\n".to_owned()
+                        "ok, until the daemon restarts\n".to_owned()
                     }
                     Err(error) => format!("{error}\n"),
                 },
@@ -135,7 +135,7 @@ impl Visitor {
         interests: Vec<Interest>,
     ) -> std::io::Result<String> {
         let inbox = self.context.host.tap(interests);
-        terminal.write("Enter ends this\n").await?;
+        terminal.write("press Enter to stop\n").await?;
         let mut shown: u64 = 0;
         loop {
             tokio::select! {

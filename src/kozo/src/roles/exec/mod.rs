@@ -193,7 +193,7 @@ impl Job {
         };
         timeout(self.timeout, work).await.unwrap_or_else(|_| {
             let longest = crate::config::show_duration(self.timeout);
-            Err(format!("was ended: it took longer than {longest}"))
+            Err(format!("was killed: it took longer than {longest}"))
         })
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Output<'a> {
 
     fn add(&mut self, bytes: &[u8]) -> Result<(), String> {
         if self.waiting.len() + bytes.len() > MOST {
-            return Err("was ended: it printed more than 1 MiB for one message".to_owned());
+            return Err("was killed: it printed more than 1 MiB for one message".to_owned());
         }
         self.waiting.extend_from_slice(bytes);
         Ok(())
@@ -113,7 +113,7 @@ impl<'a> Output<'a> {
         };
         match sent {
             Ok(_) => Ok(()),
-            Err(problem) => Err(format!("was ended: what it printed cannot be sent: {problem}")),
+            Err(problem) => Err(format!("was killed: its output cannot be sent: {problem}")),
         }
     }
 }

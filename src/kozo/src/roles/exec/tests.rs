@@ -108,9 +108,9 @@ async fn failures_are_told_with_the_last_line() {
         ("kill -9 $$", "the command was killed by SIGKILL"),
         (
             "head -c 2000000 /dev/zero",
-            "the command was ended: it printed more than 1 MiB for one message",
+            "the command was killed: it printed more than 1 MiB for one message",
         ),
-        ("sleep 600", "the command was ended: it took longer than 500 ms"),
+        ("sleep 600", "the command was killed: it took longer than 500 ms"),
     ] {
         let timeout = OptionValue::Duration(Duration::from_millis(500));
         let options = [

@@ -234,7 +234,7 @@ impl LogFile {
         self.open = None;
         self.not_before = Instant::now() + self.pauses.after_failure();
         let problem = format!(
-            "cannot write {}: {error}; it is tried again, and lines beyond {} MiB are lost until then",
+            "cannot write {}: {error}; retrying, lines beyond {} MiB are lost until then",
             self.shown(),
             MAX_WAITING / 1024 / 1024
         );
@@ -291,7 +291,7 @@ impl LogFile {
             return Ok(every - open.lines);
         }
         if let Err(error) = rotate(&self.settings.path, self.settings.rotate_max) {
-            let problem = format!("cannot rotate {}: {error}; it grows on", self.shown());
+            let problem = format!("cannot rotate {}: {error}; it keeps growing", self.shown());
             self.warn(&problem);
             self.unrotated = Some(problem);
             self.ensure_open()?.lines = 0;

@@ -94,7 +94,7 @@ impl Format {
             Err(error) => {
                 let prefix = one_line(&self.prefix);
                 Err(RoleError(format!(
-                    "timePrefix: \"{prefix}\" is no format of a time: {error}; see strftime(3)"
+                    "timePrefix: \"{prefix}\" is not a valid time format: {error}; see strftime(3)"
                 )))
             }
         }
@@ -387,7 +387,7 @@ mod tests {
         let running =
             host.start(&Logger, &[file(&folder.path().join("log")), ("timePrefix", prefix)]);
         let error = running.ended().await.unwrap_err().to_string();
-        assert!(error.starts_with("timePrefix: \"%Y-%é \" is no format"), "{error}");
+        assert!(error.starts_with("timePrefix: \"%Y-%é \" is not a valid time format"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -106,7 +106,7 @@ fn injection(
     let message_type = match (message_type, kind) {
         (Some(message_type), _) => text("type", message_type)?,
         (None, Kind::Log) => "log".to_owned(),
-        (None, _) => return shape("there is no 'type', for instance 'tick'".to_owned()),
+        (None, _) => return shape("there is no 'type', such as 'tick'".to_owned()),
     };
     let channel = match channel {
         None | Some(Value::Nil) => None,

@@ -136,7 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteBuffer<S> {
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         self.unheard += buffer.filled().len() - before;
         if self.unheard > UNHEARD && self.backlog.shared.given.load(Ordering::Relaxed) > 0 {
-            return Poll::Ready(Err(io::Error::other("it does not renew the keys, and goes on")));
+            return Poll::Ready(Err(io::Error::other(
+                "it does not renew the keys but keeps sending",
+            )));
         }
         Poll::Ready(Ok(()))
     }

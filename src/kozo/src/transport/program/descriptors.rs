@@ -55,7 +55,7 @@ impl Descriptors {
 }
 
 fn too_many() -> io::Error {
-    let text = format!("more than {MOST} descriptors have come that belong to no line");
+    let text = format!("more than {MOST} descriptors arrived that belong to no line");
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 

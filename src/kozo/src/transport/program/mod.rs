@@ -76,7 +76,7 @@ pub struct Setup {
     pub connect_timeout: Duration,
     /// Variables of its environment besides the usual ones.
     pub environment: Vec<(OsString, OsString)>,
-    /// Bytes of memory that each of its processes may take.
+    /// Memory that each of its processes may use, in bytes.
     pub memory_limit: u64,
     /// What it knows of the System.
     pub knowledge: Knowledge,
@@ -190,7 +190,7 @@ impl ProgramTransport {
         let requests = self.requests().await?;
         let told = told(target)?;
         if !requests.can_connect(object(told.clone())).await? {
-            return Err(io::Error::other("its program cannot connect to that"));
+            return Err(io::Error::other("its program cannot connect to this Transport"));
         }
         let addresses = requests.addresses(object(told.clone())).await?;
         let mut problems = Vec::new();
@@ -204,7 +204,7 @@ impl ProgramTransport {
         }
         problems.dedup();
         Err(io::Error::other(match problems.is_empty() {
-            true => "its program knows no address of that".to_owned(),
+            true => "its program knows no address of this Transport".to_owned(),
             false => problems.join("; "),
         }))
     }
@@ -225,7 +225,7 @@ impl ProgramTransport {
                 let connecting = proxy::connect(&self.shared, command, &target.address);
                 let connected = tokio::time::timeout(limit, connecting).await;
                 let connected =
-                    connected.unwrap_or_else(|_| Err(io::Error::other("it has taken too long")));
+                    connected.unwrap_or_else(|_| Err(io::Error::other("it took too long")));
                 connected.map_err(|problem| {
                     io::Error::other(format!("the proxyCommand '{name}': {problem}"))
                 })

@@ -57,7 +57,7 @@ async fn receive(socket: Stream, mut process: Process) -> io::Result<Descriptor>
     }
     let exit = process.stop().await;
     let problem = exit.as_failure(&process.last_line());
-    Err(io::Error::other(format!("it has sent no descriptor: {problem}")))
+    Err(io::Error::other(format!("it sent no descriptor: {problem}")))
 }
 
 /// Lets the command run as long as what is given is there, and a little longer.

@@ -114,7 +114,7 @@ impl<'s> Reading<'s> {
                 Some(id) => match self.to_sign.try_send(keys::Request { id, task }) {
                     Ok(()) => return,
                     Err(mpsc::error::TrySendError::Full(request)) => {
-                        let text = format!("{} signatures wait already", keys::WAITING);
+                        let text = format!("{} signatures are already waiting", keys::WAITING);
                         return self.say(refusal(Some(&request.id), code::REFUSED, &text)).await;
                     }
                     Err(mpsc::error::TrySendError::Closed(_)) => return,
@@ -123,7 +123,7 @@ impl<'s> Reading<'s> {
             Done::Refused(text) => {
                 if let Some(more) = self.shared.may_complain("refused") {
                     let transport = &*self.shared.setup.name;
-                    warn!(transport, "refused a stream that came in: {text}{more}");
+                    warn!(transport, "refused an incoming stream: {text}{more}");
                 }
                 Some(text)
             }
@@ -199,7 +199,7 @@ fn carry_out(
 }
 
 fn no_descriptor() -> String {
-    "no descriptor has come with it".to_owned()
+    "it came without a descriptor".to_owned()
 }
 
 /// Takes what became of a request.
@@ -246,13 +246,18 @@ fn give<T>(answer: oneshot::Sender<Answer<T>>, given: Answer<T>) {
 /// The result, or why there is none.
 fn outcome<'a>(answered: &Answered<'a>) -> Result<Answer<Part<'a>>, Fault> {
     let Some(error) = answered.error.and_then(Part::some) else {
-        return Ok(answered.result.ok_or_else(|| Refusal::new("the program answered nothing")));
+        return Ok(answered
+            .result
+            .ok_or_else(|| Refusal::new("the program's answer has no result")));
     };
     let [code, message] = error.pick(["code", "message"], code::INVALID_REQUEST)?;
     let code = code.map(|code| code.value()).transpose()?.and_then(|code| code.as_i64());
     let message = message.map(|message| message.text("message")).transpose()?;
     let text = message.filter(|text| !text.is_empty()).map(|text| shown(&text));
-    Ok(Err(Refusal { code, text: text.unwrap_or_else(|| "the program says no".to_owned()) }))
+    Ok(Err(Refusal {
+        code,
+        text: text.unwrap_or_else(|| "the program refused without a reason".to_owned()),
+    }))
 }
 
 /// What came of `connect`.

@@ -65,12 +65,13 @@ pub(super) async fn run(
     let accept = accept(setup, &knowledge);
     if let Some(path) = &accept {
         knowledge.launcher.make_folder().map_err(|error| error.to_string())?;
-        let socket = AcceptSocket::bind(path)
-            .map_err(|error| format!("there is no accept socket at {}: {error}", path.display()))?;
+        let socket = AcceptSocket::bind(path).map_err(|error| {
+            format!("cannot open the accept socket at {}: {error}", path.display())
+        })?;
         tasks.spawn(socket.accept(Arc::clone(shared)));
     }
     let (channel, theirs) =
-        local::pair().map_err(|error| format!("there is no channel: {error}"))?;
+        local::pair().map_err(|error| format!("cannot open a channel to the program: {error}"))?;
     let mut process = knowledge
         .launcher
         .start(&launch(setup, accept.as_deref()), Stdio::from(theirs), Stdio::null())

@@ -175,12 +175,12 @@ impl Shared {
     pub(super) fn vouched(&self, peer: Option<String>) -> io::Result<Option<String>> {
         match (self.setup.authenticates, peer) {
             (true, None) => Err(io::Error::other(
-                "the description of this type says that it authenticates, so its program has to say \
-                 who the peer is, and does not",
+                "the description of this type says that it authenticates, so its program must name \
+                 the peer, but did not",
             )),
             (false, Some(_)) => Err(io::Error::other(
                 "the description of this type does not say that it authenticates, so its program \
-                 cannot say who the peer is",
+                 may not name the peer",
             )),
             (_, peer) => Ok(peer),
         }

@@ -23,14 +23,14 @@ pub(super) struct Handed {
 pub(super) fn stream(descriptor: Descriptor) -> io::Result<Handed> {
     let socket = SockRef::from(&descriptor);
     let unfit = |what: &str| io::Error::other(format!("the descriptor {what}"));
-    let kind = socket.r#type().map_err(|_| unfit("is no socket"))?;
+    let kind = socket.r#type().map_err(|_| unfit("is not a socket"))?;
     if kind != Type::STREAM {
-        return Err(unfit("is no stream socket"));
+        return Err(unfit("is not a stream socket"));
     }
     let domain = socket.domain()?;
     let families = [Domain::UNIX, Domain::IPV4, Domain::IPV6, Domain::VSOCK, BLUETOOTH.into()];
     if !families.contains(&domain) {
-        return Err(unfit("is a socket of a family that carries no streams here"));
+        return Err(unfit("is a socket of an unsupported family"));
     }
     let peer = socket.peer_addr().map_err(|_| unfit("is a socket that is not connected"))?;
     let is_tcp = peer.as_socket().is_some() && socket.protocol()? == Some(Protocol::TCP);
@@ -65,11 +65,11 @@ mod tests {
     async fn only_connected_stream_sockets_become_streams() {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(refusal(file), "the descriptor is no socket");
+        assert_eq!(refusal(file), "the descriptor is not a socket");
         let (pipe, _writer) = std::io::pipe().unwrap();
-        assert_eq!(refusal(pipe), "the descriptor is no socket");
+        assert_eq!(refusal(pipe), "the descriptor is not a socket");
         let (datagram, _other) = UnixDatagram::pair().unwrap();
-        assert_eq!(refusal(datagram), "the descriptor is no stream socket");
+        assert_eq!(refusal(datagram), "the descriptor is not a stream socket");
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
         assert_eq!(refusal(listener), "the descriptor is a socket that is not connected");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

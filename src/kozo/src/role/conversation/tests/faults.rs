@@ -32,9 +32,13 @@ async fn errors_name_line_and_column() {
         ),
         (r#"{"method": "no\ud800"}"#, -32600, "line 2, column 12: the method is a text"),
         ("[]", -32600, "line 2, column 1: invalid type: sequence, expected an object"),
-        ("{}", -32600, "line 2, column 1: this has no method, and is no answer either"),
+        (
+            "{}",
+            -32600,
+            "line 2, column 1: this is neither a request nor an answer: it has no method",
+        ),
         (r#"{"method": 5}"#, -32600, "line 2, column 12: the method is a text"),
-        (r#"{"method": "a", "method": "b"}"#, -32600, "line 2, column 24: this key is there twice"),
+        (r#"{"method": "a", "method": "b"}"#, -32600, "line 2, column 24: this key appears twice"),
         (
             r#"{"jsonrpc": "1.0", "method": "ready"}"#,
             -32600,
@@ -69,7 +73,7 @@ async fn errors_name_line_and_column() {
         (
             r#"{"method": "send", "params": {"kind": "evnt", "type": "a"}}"#,
             -32602,
-            "line 2, column 39: unknown kind 'evnt': it is one of event, order, log, reply",
+            "line 2, column 39: unknown kind 'evnt': use event, order, log or reply",
         ),
         (
             r#"{"method": "send", "params": {"kind": "event", "type": 1}}"#,
@@ -79,7 +83,7 @@ async fn errors_name_line_and_column() {
         (
             r#"{"method": "send", "params": {"kind": "event", "type": "a", "data": {"b": 1, "b": 2}}}"#,
             -32602,
-            "line 2, column 80: the key 'b' is there twice",
+            "line 2, column 80: the key 'b' appears twice",
         ),
         (
             r#"{"method": "send", "params": {"kind": "event", "type": "a", "msgpack": "?"}}"#,
@@ -99,7 +103,7 @@ async fn errors_name_line_and_column() {
         (
             r#"{"method": "interest", "params": {"patterns": [{"kind": "x"}]}}"#,
             -32602,
-            "line 2, column 57: unknown kind 'x': it is one of event, order, log, reply",
+            "line 2, column 57: unknown kind 'x': use event, order, log or reply",
         ),
         (
             r#"{"method": "interest"}"#,
@@ -152,7 +156,11 @@ async fn errors_name_value_and_byte_in_messagepack() {
         ),
         (vec![0x91; 300], -32700, "value 2: this is not MessagePack: it is nested too deeply"),
         (vec![0xc3], -32600, "value 2, byte 1: this is true or false instead of an object"),
-        (vec![0x80], -32600, "value 2, byte 1: this has no method, and is no answer either"),
+        (
+            vec![0x80],
+            -32600,
+            "value 2, byte 1: this is neither a request nor an answer: it has no method",
+        ),
         (
             packed(&map(&[("method", "x".into())])),
             -32601,
@@ -178,7 +186,7 @@ async fn a_message_that_is_refused_ends_nothing() {
         program.notify("send", message.clone()).await;
         let error = &program.ask("send", Some(message)).await["error"];
         assert_eq!(error["code"], (-32000).into());
-        assert_eq!(error["message"], "the type is 0 bytes long: it is 1 to 255 bytes".into());
+        assert_eq!(error["message"], "the type is 0 bytes long; allowed: 1 to 255 bytes".into());
         assert_eq!(program.ask("status", None).await["result"], map(&[]));
     }
 }
@@ -229,7 +237,7 @@ async fn what_a_program_has_begun_to_say_when_it_closes() {
     let mut program = Program::ready(Encoding::MessagePack).await;
     program.write(&[0x82, 0xa6]).await;
     let failure = program.close().await.unwrap_err().to_string();
-    assert_eq!(failure, "value 2: the program closed in the middle of it");
+    assert_eq!(failure, "value 2: the program closed the connection in the middle of it");
 }
 
 #[tokio::test(start_paused = true)]

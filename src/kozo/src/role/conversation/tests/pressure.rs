@@ -33,8 +33,8 @@ async fn lines_may_be_long_as_long_as_there_is_room_for_all_of_them() {
     second.write(&line(FREE)).await;
     assert_eq!(second.next().await.unwrap()["id"], 1.into());
     second.write(&long[..2 * FREE]).await;
-    let wanted = "line 3: it is longer than 65536 bytes, and the long lines of all programs take the \
-                  262144 bytes that there are for them";
+    let wanted = "line 3: it is longer than 65536 bytes, and the long lines of all programs have \
+                  used up their 262144 bytes";
     assert_eq!(second.ended().await.unwrap_err().to_string(), wanted);
     first.write(&long[3 * FREE..]).await;
     assert_eq!(first.next().await.unwrap()["id"], 1.into());
