@@ -16,9 +16,9 @@ value() { # OBJECT INTERFACE PROPERTY
     property "$@" | cut -d ' ' -f 2- | tr -d '"'
 }
 
-# A property that is a number is close to another number.
+# A property that is a moment, in microseconds, is within 2 s of one in seconds.
 is_near() { # OBJECT INTERFACE PROPERTY NUMBER
-    local difference=$(($(value "$1" "$2" "$3") - $4))
+    local difference=$(($(value "$1" "$2" "$3") / 1000000 - $4))
     [ ${difference#-} -le 2 ]
 }
 
