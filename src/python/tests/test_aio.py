@@ -87,9 +87,11 @@ def test_one_that_only_sends_waits_for_the_node(clock: Any) -> None:
             async def look() -> None:
                 nonlocal waited
                 waited = True
+                clock.process.send_signal(signal.SIGCONT)
 
+            clock.process.send_signal(signal.SIGSTOP)
             task = asyncio.create_task(look())
-            # More than is kept for a Node that reads more slowly.
+            # More than is kept for a Node that does not read.
             for _ in range(5000):
                 await node.send("event", "door", "x" * 1000)
             assert waited
