@@ -37,19 +37,17 @@ pub(crate) fn run(
     }
 }
 
-fn ssh(host: &OsStr, remote: &OsStr) -> Command {
+fn ssh(host: &OsStr, remote: &OsStr, has_terminal: bool) -> Command {
     let mut command = Command::new("ssh");
-    command.arg("--").arg(host).arg(remote);
+    command.args(has_terminal.then_some("-t")).arg("--").arg(host).arg(remote);
     command
 }
 
 fn on_one(host: &OsStr, remote: &OsStr) -> Result<ExitCode, Failure> {
-    let mut command = Command::new("ssh");
     // Only then there are colours, and Ctrl-C arrives; but it makes one of both outputs.
-    if io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal() {
-        command.arg("-t");
-    }
-    let status = command.arg("--").arg(host).arg(remote).status().map_err(not_run)?;
+    let has_terminal =
+        io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal();
+    let status = ssh(host, remote, has_terminal).status().map_err(not_run)?;
     ended(host, status)
 }
 
@@ -89,7 +87,7 @@ fn on_each(
             collected(host, &remote, &input, output)?
         } else {
             output.line(&output.paint(BOLD, &format!("{name}:")))?;
-            with_input(ssh(host, &remote), &input)?.0
+            with_input(ssh(host, &remote, false), &input)?.0
         };
         if ran.success() {
             continue;
@@ -132,7 +130,7 @@ fn collected(
     input: &[u8],
     output: Output,
 ) -> Result<ExitStatus, Failure> {
-    let mut command = ssh(host, remote);
+    let mut command = ssh(host, remote, false);
     command.stdout(Stdio::piped());
     let (status, said) = with_input(command, input)?;
     let answers = serde_json::Deserializer::from_slice(&said).into_iter::<Value>();
