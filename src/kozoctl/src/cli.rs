@@ -54,20 +54,30 @@ impl Cli {
     /// When the command is none that can be watched.
     pub(crate) fn complete(mut self) -> Result<Cli, Failure> {
         let command = self.command.get_or_insert(Command::Status { watch: Watch::default() });
-        match command {
-            Command::Status { watch }
-            | Command::Roles { watch }
-            | Command::Peers { watch }
-            | Command::Role { watch, action: None, command: None, .. }
-            | Command::Peer { watch, action: None, .. } => watch.watch |= self.watch.watch,
-            _ if self.watch.watch => {
+        match command.watch() {
+            Some(watch) => watch.watch |= self.watch.watch,
+            None if self.watch.watch => {
                 return Err(Failure::usage(
                     "only status, roles, role, peers and peer can be watched",
                 ));
             }
-            _ => {}
+            None => {}
         }
         Ok(self)
+    }
+}
+
+impl Command {
+    /// Whether it is to show something again and again, if it shows something.
+    pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
+        match self {
+            Command::Status { watch }
+            | Command::Roles { watch }
+            | Command::Peers { watch }
+            | Command::Role { watch, action: None, command: None, .. }
+            | Command::Peer { watch, action: None, .. } => Some(watch),
+            _ => None,
+        }
     }
 }
 

@@ -66,10 +66,10 @@ fn main() -> ExitCode {
 }
 
 /// Runs the command here, or on the hosts that are named.
-fn run_where_it_belongs(cli: Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+fn run_where_it_belongs(mut cli: Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match cli.global.host.as_slice() {
         [] => run(cli).map(|()| ExitCode::SUCCESS),
-        [_, _, ..] if cli.command.as_ref().is_some_and(is_endless) => {
+        [_, _, ..] if cli.command.as_mut().is_some_and(is_endless) => {
             Err(Failure::usage("a command that runs until Ctrl-C takes one host only"))
         }
         // The program is to run here, and only the Node is over there.
@@ -90,16 +90,11 @@ fn run_where_it_belongs(cli: Cli, arguments: Vec<OsString>) -> Result<ExitCode, 
 }
 
 /// Whether the command runs until it is interrupted.
-fn is_endless(command: &Command) -> bool {
+fn is_endless(command: &mut Command) -> bool {
     match command {
-        Command::Status { watch }
-        | Command::Roles { watch }
-        | Command::Peers { watch }
-        | Command::Role { watch, .. }
-        | Command::Peer { watch, .. } => watch.watch,
         Command::Monitor(monitor) => monitor.count.is_none(),
         Command::Attach(_) => true,
-        _ => false,
+        command => command.watch().is_some_and(|watch| watch.watch),
     }
 }
 
