@@ -8,7 +8,7 @@ use kozo::interest::Interest;
 use kozo::message::{Draft, Kind};
 use kozo::role::{Role, RoleContext, RoleError, RoleType};
 use kozo_bench::figures::{WARM_UP, number, payload, round_trips};
-use kozo_bench::tally::{OVER, PAUSE, Tally, now};
+use kozo_bench::tally::{OVER, Tally, heard, now};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::arguments::Part;
@@ -159,12 +159,7 @@ async fn watch(context: &RoleContext) -> Result<(), RoleError> {
         if number(message.bytes().unwrap_or_default()).is_none() {
             return Err("a message without a number came".to_owned().into());
         }
-        let time = now();
-        match last.replace(time) {
-            None => say(&format!("FIRST {time}")),
-            Some(last) if time - last > PAUSE => say(&format!("GAP {last} {time}")),
-            Some(_) => {}
-        }
+        heard(&mut last, now()).iter().for_each(|line| say(line));
     }
     Ok(())
 }

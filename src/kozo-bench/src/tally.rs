@@ -10,7 +10,16 @@ use crate::figures::{nanoseconds, number};
 pub const OVER: Duration = Duration::from_secs(3);
 
 /// Pauses between two Messages that are worth a line, in nanoseconds.
-pub const PAUSE: u64 = 3_000_000;
+const PAUSE: u64 = 3_000_000;
+
+/// What a part says at a Message that came now: when the first came, and where there was a pause.
+pub fn heard(last: &mut Option<u64>, time: u64) -> Option<String> {
+    match last.replace(time) {
+        None => Some(format!("FIRST {time}")),
+        Some(last) if time - last > PAUSE => Some(format!("GAP {last} {time}")),
+        Some(_) => None,
+    }
+}
 
 /// CLOCK_MONOTONIC in nanoseconds.
 pub fn now() -> u64 {

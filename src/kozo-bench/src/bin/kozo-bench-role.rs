@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kozo_bench::figures::{WARM_UP, number, payload, round_trips};
-use kozo_bench::tally::{OVER, PAUSE, Tally, now};
+use kozo_bench::tally::{OVER, Tally, heard, now};
 use kozo_role::serde_json::json;
 use kozo_role::{Description, Draft, Failure, Message, Pattern, Role, Setting};
 use serde::Deserialize;
@@ -178,12 +178,7 @@ async fn watch_pauses(role: &Role) -> Result<(), Failure> {
         if !is_numbered(&message) {
             return Err("a message without a number came".into());
         }
-        let time = now();
-        match last.replace(time) {
-            None => say(&format!("FIRST {time}")),
-            Some(last) if time - last > PAUSE => say(&format!("GAP {last} {time}")),
-            Some(_) => {}
-        }
+        heard(&mut last, now()).iter().for_each(|line| say(line));
     }
     Ok(())
 }
