@@ -131,16 +131,26 @@ pub(super) enum Run {
 
 /// The run that a process says it belongs to.
 pub(super) fn run_of(pid: u32) -> Run {
-    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let environment = read("environ");
-    // A program can be started without an environment, but not without a name.
-    if environment.is_empty() && read("cmdline").is_empty() {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    if environment.is_empty() && !has_empty_environment(pid) {
         return Run::NotYet;
     }
     let prefix = format!("{}=", environment::RUN);
     let mut variables = environment.split(|byte| *byte == 0);
     let run = variables.find_map(|variable| variable.strip_prefix(prefix.as_bytes()));
     run.and_then(|run| String::from_utf8(run.to_vec()).ok()).map_or(Run::Unnamed, Run::Named)
+}
+
+/// Whether a process was started without an environment: one that is just becoming another program also shows none, but
+/// does not have one that ends where it begins.
+fn has_empty_environment(pid: u32) -> bool {
+    // `env_start` and `env_end` of proc_pid_stat(5), fields 50 and 51; the first of these is field 3.
+    let ends = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = usage::fields(&stat)?.skip(50 - 3).map(|field| field.parse::<u64>());
+        Some((fields.next()?.ok()?, fields.next()?.ok()?))
+    };
+    ends().is_some_and(|(start, end)| start == end && end != 0)
 }
 
 /// The children of this process.
@@ -200,6 +210,18 @@ mod tests {
         };
         assert_eq!(run(Some("7.1")), Run::Named("7.1".to_owned()));
         assert_eq!(run(None), Run::Unnamed);
+    }
+
+    #[test]
+    fn a_process_that_becomes_another_program_again_and_again_is_not_taken_for_one_without_a_run() {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\""]);
+        let mut child = command.env_clear().env(environment::RUN, "7.1").spawn().unwrap();
+        let looks = (0..20_000).map(|_| run_of(child.id()));
+        let unnamed = looks.filter(|run| *run == Run::Unnamed).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(unnamed, 0);
     }
 
     #[test]
