@@ -93,6 +93,22 @@ async fn links_are_replaced_each_by_itself_and_every_message_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn links_do_not_depend_on_where_programs_are() {
+    let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
+    let (clock, scribe) = system.start_both("clock", "scribe").await;
+    let since = clock.peer("scribe").since;
+    let elsewhere = |config: &mut NodeConfig| {
+        config.options.role_path.push("/srv/roles".into());
+        config.options.transport_path.push("/srv/transports".into());
+        config.options.import_path.push("/srv/python".into());
+    };
+    let done = clock.node.reload(changed(&clock, elsewhere)).await.unwrap();
+    assert_eq!(done.peers, Vec::<String>::new());
+    assert_eq!((clock.peer("scribe").state, clock.peer("scribe").since), (LinkState::Up, since));
+    assert_eq!(scribe.peer("clock").state, LinkState::Up);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_peer_has_sent_goes_on_being_counted() {
     let system = TestSystem::new(Network::new(), &["clock", "scribe"], Plan::default());
     let (clock, mut scribe) = system.start_both("clock", "scribe").await;

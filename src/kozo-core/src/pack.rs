@@ -24,6 +24,9 @@ pub fn most_values(bytes: usize) -> usize {
 
 /// Checks that the bytes are one value, with no more than `most` values in it and itself, nested no deeper.
 pub fn check(data: &[u8], max_depth: usize, most: usize) -> Result<(), Problem> {
+    if most > 0 && flat_length(data) == Some(data.len()) {
+        return Ok(());
+    }
     let mut scanner = Scanner::default();
     match scanner.scan(data, max_depth, most)? {
         Some(length) if length == data.len() => Ok(()),
@@ -152,6 +155,12 @@ fn head(data: &[u8]) -> Option<Head> {
     }
 }
 
+/// The length of the value that comes first, if it is whole and has none inside of it: found without a [`Scanner`].
+pub fn flat_length(data: &[u8]) -> Option<usize> {
+    let head = head(data)?;
+    head.bytes.filter(|bytes| head.inside == 0 && *bytes <= data.len())
+}
+
 /// The number in so many bytes, the highest first.
 fn number<const BYTES: usize>(data: &[u8]) -> Option<u64> {
     let bytes = data.first_chunk::<BYTES>()?;
@@ -209,6 +218,16 @@ mod tests {
                 there = (there + step).min(with_more.len());
             };
             prop_assert_eq!((length, scanner.values()), (data.len(), count(&value)));
+        }
+
+        #[test]
+        fn what_is_flat_is_as_long_as_the_scanner_says(value in value()) {
+            let data = encoded(&value);
+            let empty = matches!(&value, Value::Array(items) if items.is_empty())
+                || matches!(&value, Value::Map(items) if items.is_empty());
+            let is_flat = empty || !matches!(value, Value::Array(_) | Value::Map(_));
+            prop_assert_eq!(flat_length(&data), is_flat.then_some(data.len()));
+            prop_assert_eq!(flat_length(&data[..data.len() - 1]), None);
         }
 
         #[test]

@@ -55,6 +55,17 @@ impl RootOptions {
         }
     }
 
+    /// Whether links run alike with both: they do not depend on where programs are.
+    pub fn suit_the_same_links(&self, other: &RootOptions) -> bool {
+        let without_folders = |options: &RootOptions| RootOptions {
+            role_path: Vec::new(),
+            transport_path: Vec::new(),
+            import_path: Vec::new(),
+            ..options.clone()
+        };
+        without_folders(self) == without_folders(other)
+    }
+
     /// As a program is told them, by their names in the file: durations are seconds, sizes are bytes.
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         let number = |number: usize| OptionValue::Size(u64::try_from(number).unwrap_or(u64::MAX));

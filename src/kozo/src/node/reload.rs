@@ -47,7 +47,7 @@ impl Node {
         }
         // All links depend on who we are, on the options for links, and on the ways out of here.
         let same_self = new.public_key.key_data() == old.public_key.key_data()
-            && new.options == old.options
+            && new.options.suit_the_same_links(&old.options)
             && new.transports == old.transports
             && new.self_to_others == old.self_to_others
             && new.others_to_self == old.others_to_self;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use kozo_core::pack::Scanner;
+use kozo_core::pack::{self, Scanner};
 use kozo_core::value::{json, show};
 use rmp::Marker;
 use rmpv::Value;
@@ -147,9 +147,10 @@ impl<'a> Part<'a> {
                     return Err(self.fault(code, text));
                 };
                 let mut found = [None; N];
-                for _ in 0..count {
+                for left in (0..count).rev() {
                     let key = self.take(&mut rest)?;
-                    let value = self.take(&mut rest)?;
+                    // The last one needs no search for its end.
+                    let value = if left == 0 { self.last(rest) } else { self.take(&mut rest)? };
                     let name = key.pack_text().unwrap_or_default();
                     let place = names.iter().position(|known| known.as_bytes() == name);
                     let Some(place) = place.and_then(|place| found.get_mut(place)) else {
@@ -318,15 +319,23 @@ impl<'a> Part<'a> {
     /// Takes the next value of MessagePack. That all of them are there was found out before.
     fn take(&self, rest: &mut &'a [u8]) -> Result<Part<'a>, Fault> {
         let all = self.length();
-        let length = Scanner::default()
-            .scan(rest, MAX_DEPTH, usize::MAX)
-            .map_err(|problem| Fault::malformed(&problem))?;
+        let length = match pack::flat_length(rest) {
+            Some(length) => Some(length),
+            None => Scanner::default()
+                .scan(rest, MAX_DEPTH, usize::MAX)
+                .map_err(|problem| Fault::malformed(&problem))?,
+        };
         let (value, after) = length
             .and_then(|length| rest.split_at_checked(length))
             .ok_or_else(|| self.fault(code::PARSE, "it ends too early"))?;
         let part = Part { encoded: Encoded::Pack(value), at: self.at + all - rest.len() };
         *rest = after;
         Ok(part)
+    }
+
+    /// The value of MessagePack that is all the rest of this one.
+    fn last(&self, rest: &'a [u8]) -> Part<'a> {
+        Part { encoded: Encoded::Pack(rest), at: self.at + self.length() - rest.len() }
     }
 
     fn length(&self) -> usize {
