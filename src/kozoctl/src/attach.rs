@@ -98,16 +98,15 @@ fn broken(place: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// Attaches to a Node of this machine, and becomes the program; without one, speaks for what is typed.
+/// Becomes the program, at a Node of this machine that it has been attached to; without one, speaks for what is typed.
 ///
 /// # Errors
-/// When the Node refuses, or the program cannot be run.
+/// When the program cannot be run.
 pub(crate) fn run(
-    door: Door,
+    stream: UnixStream,
     introduction: &Introduction,
     program: &[OsString],
 ) -> Result<(), Failure> {
-    let stream = attach(door, introduction)?;
     match program.split_first() {
         None => relay(stream, &introduction.name),
         Some((program, arguments)) => {
@@ -169,7 +168,10 @@ fn become_program(
 }
 
 /// Says who is there.
-fn attach(door: Door, introduction: &Introduction) -> Result<UnixStream, Failure> {
+///
+/// # Errors
+/// When the Node refuses.
+pub(crate) fn attach(door: Door, introduction: &Introduction) -> Result<UnixStream, Failure> {
     let Door { mut stream, place } = door;
     let broken = |error: io::Error| broken(&place, &error);
     let mut params = introduction.more.clone();

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use kozo_core::config::nearest;
+
 /// What the program ends with. The numbers are promised to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -63,6 +65,15 @@ impl Failure {
             hints.push(hint.into());
         }
         self
+    }
+
+    /// Adds which of these was probably meant by a name that is none of them, if any is similar.
+    #[must_use]
+    pub(crate) fn meant(self, name: &str, known: &[&str]) -> Failure {
+        match nearest(name, known.iter().copied()) {
+            Some(meant) => self.hint(format!("Did you mean '{meant}'?")),
+            None => self,
+        }
     }
 
     /// Tells the user, and says what the program ends with.

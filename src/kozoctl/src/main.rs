@@ -113,18 +113,26 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Role { command: Some(RoleCommand::Try { file, name, set }), .. } => {
             let settings: Vec<_> = set.into_iter().map(|set| (set.option, set.value)).collect();
-            let (door, it, program) = block_on(async {
+            let (node, door, it, program) = block_on(async {
                 let client = node::connect(node).await?;
                 let (it, program) = role::attempt::introduce(&file, name.as_deref(), &settings)?;
                 // Then there is not much time left to say who it is.
-                Ok::<_, Failure>((Door::open(&client).await?, it, program))
+                Ok::<_, Failure>((
+                    client.node().to_owned(),
+                    Door::open(&client).await?,
+                    it,
+                    program,
+                ))
             })??;
-            attach::run(door, &it, &program)
+            let stream = attach::attach(door, &it)?;
+            let role = &it.name;
+            output::say(&format!("attached to node '{node}' as role '{role}'; Ctrl-C ends it"));
+            attach::run(stream, &it, &program)
         }
         Command::Attach(command) => {
             let it = attach::Introduction::new(&command)?;
             let door = block_on(async { Door::open(&node::connect(node).await?).await })??;
-            attach::run(door, &it, &command.program)
+            attach::run(attach::attach(door, &it)?, &it, &command.program)
         }
         command => block_on(drive(command, node, output))?,
     }

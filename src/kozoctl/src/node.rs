@@ -21,14 +21,22 @@ pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
             let mut names: Vec<_> = running.into_iter().map(|found| found.node).collect();
             names.sort();
             names.dedup();
-            let failure = Failure::from(error);
-            Err(match names.is_empty() {
-                true => failure,
-                false => failure.hint(format!("Running here: {}", names.join(", "))),
+            Err(match (names.is_empty(), node) {
+                (false, Some(node)) => not_among(node, &names),
+                _ => error.into(),
             })
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Others run, but not this Node: where it was looked for is of no interest then.
+fn not_among(node: &str, running: &[String]) -> Failure {
+    let names: Vec<_> = running.iter().map(String::as_str).collect();
+    let failure = Failure::new(Exit::NoDaemon, format_args!("node '{node}' does not run here"));
+    let failure = failure.meant(node, &names);
+    let failure = failure.hint(format!("Running here: {}", names.join(", ")));
+    start(node).into_iter().fold(failure, Failure::hint)
 }
 
 /// What became of something that was done to the Role or Peer of this name; when there is none, those
@@ -97,6 +105,7 @@ fn start(node: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if !Path::new(kozo_core::places::CONFIG).exists() {
         lines.push("Create a Node for this machine: sudo kozoctl config new".to_owned());
+        lines.push("Try Kōzō without one: kozo testnet".to_owned());
     }
     // As sd_booted(3) finds out.
     if Path::new("/run/systemd/system").is_dir() {

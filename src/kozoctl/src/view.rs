@@ -85,7 +85,7 @@ fn unknown(what: &str, name: &str, node: &str, names: &[&str]) -> Failure {
     if names.is_empty() {
         failure.hint(format!("It has no {what}s."))
     } else {
-        failure.hint(format!("Its {what}s: {}", names.join(", ")))
+        failure.meant(name, names).hint(format!("Its {what}s: {}", names.join(", ")))
     }
 }
 

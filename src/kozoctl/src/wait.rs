@@ -84,6 +84,12 @@ impl Condition {
             }
         }
     }
+
+    /// What is said of a Role that is not there: it may yet come, or its name is wrong.
+    fn doubt(&self, node: &NodeStatus) -> String {
+        let names: Vec<_> = node.roles.iter().map(|role| &*role.name).collect();
+        format!(" (no such Role yet; there are: {})", names.join(", "))
+    }
 }
 
 /// What is not so yet.
@@ -91,6 +97,8 @@ struct Missing {
     condition: Condition,
     /// The state there is instead, if that is known.
     state: Option<&'static str>,
+    /// Why it may never come to that, if that is likely.
+    doubt: String,
 }
 
 impl Missing {
@@ -103,7 +111,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.state {
             Some(state) => write!(f, "{} (now {state})", self.condition),
-            None => self.condition.fmt(f),
+            None => write!(f, "{}{}", self.condition, self.doubt),
         }
     }
 }
@@ -151,7 +159,11 @@ async fn until(
     conditions: &[Condition],
     missing: &mut Vec<Missing>,
 ) -> Result<(), Failure> {
-    let unseen = |condition: &Condition| Missing { condition: condition.clone(), state: None };
+    let unseen = |condition: &Condition| Missing {
+        condition: condition.clone(),
+        state: None,
+        doubt: String::new(),
+    };
     *missing = conditions.iter().map(unseen).collect();
     // Before looking for the first time, so that nothing happens in between unseen.
     let mut changes = client.changes().await?;
@@ -162,7 +174,8 @@ async fn until(
         for condition in conditions {
             let state = condition.state(&node)?;
             if state != Some(condition.state) {
-                now.push(Missing { condition: condition.clone(), state });
+                let doubt = condition.doubt(&node);
+                now.push(Missing { condition: condition.clone(), state, doubt });
             }
         }
         if now.is_empty() {

@@ -89,7 +89,7 @@ impl<'r> Checker<'r> {
                 let title = format!("the program `{}` was not run", path.display());
                 let problem = Problem::new(typed.at.clone(), title.clone())
                     .label("so its options are unchecked")
-                    .help("`kozo --check --run` runs it with `--describe`");
+                    .help(format!("`kozo --check --run FILE {}` asks it for them", here.node));
                 self.warnings.push(problem);
                 return title;
             }

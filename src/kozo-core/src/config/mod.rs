@@ -50,6 +50,7 @@ pub use schema::{
     Listens, OptionKind, OptionSpec, OptionValue, Options, Presence, Registry, Sample,
     SampleOption, Schema, WrittenFile,
 };
+pub use suggest::nearest;
 pub use system::{
     LocalNode, NodeConfig, ProgramConfig, RoleConfig, RootOptions, Runs, System, TransportConfig,
 };

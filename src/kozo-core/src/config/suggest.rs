@@ -8,10 +8,7 @@ const SHORTEST_PART: usize = 4;
 
 /// The candidate nearest to a misspelt name, if any is near enough to be what was meant; else the
 /// first of which it is a part (`backlog` of `socketConnectionBacklog`).
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = name.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
     if wanted.is_empty() || wanted.len() > LONGEST {
         return None;

@@ -29,7 +29,9 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
         [one] => shown(one),
         _ => "the blocks".to_owned(),
     };
-    let old = config_file.read()?.unwrap_or_else(|| HEADER.to_owned());
+    let old = config_file.read()?;
+    let is_new = old.is_none();
+    let old = old.unwrap_or_else(|| HEADER.to_owned());
     let change = change::put(&config_file.shown, &old, &nodes, &source, command.replace)?;
     if change.is_some() {
         config_file.write(&change.text)?;
@@ -54,7 +56,10 @@ pub(super) fn run(command: &AddPeer, output: Output) -> Result<(), Failure> {
         .map(|(nodes, done)| format!("{}: {done}", nodes.join(", ")))
         .collect();
     output.answer(&answer, &lines.join("\n"))?;
-    if change.is_some() {
+    if is_new {
+        let own = next::new_node(&config_file);
+        say(&format!("{file} is new and has no Node for this machine yet. Add it: {own}"));
+    } else if change.is_some() {
         say(&format!("To apply it to running Nodes: {}", next::reload(&config_file)));
     }
     Ok(())

@@ -388,8 +388,9 @@ fn tell(config_file: &ConfigFile, node: &str, answer: &Answer, written: bool) {
         say(&format!("\nNode {node} is in {file} already: nothing was changed."));
     }
     let (add, start) = (next::add_peer(config_file), next::start(config_file, node));
+    let elsewhere = next::add_peer_elsewhere(config_file);
     say("Next steps:");
-    say(&format!("  on all other machines, with its block:  {add}"));
+    say(&format!("  on all other machines, with its block:  {elsewhere}"));
     say(&format!("  here, with their blocks:                {add}"));
     say(&format!("  then start the Node:                    {start}"));
 }

@@ -28,6 +28,17 @@ pub(super) fn add_peer(config_file: &ConfigFile) -> String {
     format!("{}kozoctl config add-peer -{}", sudo(config_file), file(config_file))
 }
 
+/// The command by which other machines are told of a Node; where they have their configuration, they know.
+pub(super) fn add_peer_elsewhere(config_file: &ConfigFile) -> String {
+    let place = if config_file.service { "" } else { " [--file FILE]" };
+    format!("{}kozoctl config add-peer -{place}", sudo(config_file))
+}
+
+/// The command by which this machine gets its own Node.
+pub(super) fn new_node(config_file: &ConfigFile) -> String {
+    format!("{}kozoctl config new{}", sudo(config_file), file(config_file))
+}
+
 /// The command by which a Node starts.
 pub(super) fn start(config_file: &ConfigFile, node: &str) -> String {
     if config_file.service {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -101,15 +102,30 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
             let program = words.next().unwrap_or_default();
             let mut command = Command::new(program);
             let ran = command.args(words).arg("--describe").stdin(Stdio::null()).output();
-            let cannot =
-                |error| Failure::failed(format_args!("cannot run {}: {error}", path.display()));
-            let ran = ran.map_err(cannot)?;
+            let ran = ran.map_err(|error| cannot_run(path, &error))?;
             if !ran.status.success() || ran.stdout.is_empty() {
                 return Ok(None);
             }
             String::from_utf8_lossy(&ran.stdout).into_owned()
         }
     };
-    let bad = |problem| Failure::failed(format_args!("its description is wrong: {problem}"));
+    let source = match beside.exists() {
+        true => beside.display().to_string(),
+        false => format!("{} --describe", path.display()),
+    };
+    let bad = |problem| {
+        Failure::failed(format_args!("the description by {source} is wrong: {problem}"))
+            .hint("kozo-role(7) says what a description is.")
+    };
     Description::read(TypeKind::Role, type_name, &text).map(Some).map_err(bad)
+}
+
+fn cannot_run(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::failed(format_args!("cannot run {}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            failure.hint(format!("Make it executable: chmod +x {}", path.display()))
+        }
+        _ => failure,
+    }
 }

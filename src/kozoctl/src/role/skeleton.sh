@@ -29,6 +29,7 @@ while IFS= read -r line; do
             tell ready
             ;;
         *'"method":"message"'*)
+            echo 'NAME: done' >&2
             tell send '{"kind": "reply", "type": "NAME", "data": "done"}'
             ;;
         *'"method":"stop"'*)
