@@ -227,10 +227,10 @@ fn configuration() -> String {
     page.text([
         italic(CONFIG),
         roman(
-            " describes a whole System: its Nodes, their keys, Roles and Transports. It is the \
-             same on all of its machines. It is YAML, indented by spaces. Durations are seconds \
-             or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have one (64KiB, \
-             4MiB). ",
+            " describes a whole System: its Nodes, their keys, Roles and Transports. All of its \
+             machines can have the same file. It is YAML, indented with spaces. Durations are \
+             seconds or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have a unit \
+             (64KiB, 4MiB). ",
         ),
         roman(format!(
             "Names have at most {LONGEST_NAME} bytes; those of Nodes consist of letters, digits, \
@@ -244,12 +244,14 @@ fn configuration() -> String {
         roman(" writes one to begin with."),
     ]);
     section(&mut page, "THE TOP LEVEL", None, tables::root());
-    section(&mut page, "EVERY NODE", Some("In the block system, by name."), tables::node());
+    section(&mut page, "EVERY NODE", Some(NODE), tables::node());
     let roles = "In the block roles of a Node, by name, besides the options of their types.";
     section(&mut page, "EVERY ROLE", Some(roles), tables::every_role());
     let transports =
         "In the block transports of a Node, by name, besides the options of their types.";
     section(&mut page, "EVERY TRANSPORT", Some(transports), tables::every_transport());
+    let program = "In the block of a Role or Transport whose type is not built in, besides its other options.";
+    section(&mut page, "EVERY PROGRAM", Some(program), tables::every_program());
     let registry = types::built_in();
     registry.roles.iter().for_each(|schema| of_type(&mut page, "ROLES OF TYPE", schema));
     registry.transports.iter().for_each(|schema| of_type(&mut page, "TRANSPORTS OF TYPE", schema));
@@ -264,6 +266,11 @@ fn configuration() -> String {
     see_also(&mut page, "kozo.yml");
     page.to_roff()
 }
+
+const NODE: &str = "In the block system, by name. For Messages from one Node to another, the stricter of \
+    the `selfToOthersConnectPolicy` of the one and the `othersToSelfConnectPolicy` of the other applies: `never` (no \
+    Messages flow), `ondemand` (the Nodes connect when there is a Message to deliver) or `constant` (they keep the \
+    link up).";
 
 const EXAMPLE: &str = "\
 system:
