@@ -49,11 +49,11 @@ fn the_figures_are_those_that_were_measured() {
             "the table of {results} in docs/performance.md should be\n{table}"
         );
         arguments.push("--plot");
-        let is = read(&format!("tests/bench/{plot}"));
+        let is = read(&format!("docs/{plot}"));
         assert_eq!(
             is,
             report(results, &arguments),
-            "run tests/bench/report {results} {arguments:?}"
+            "docs/{plot} should be what tests/bench/report {results} {arguments:?} prints"
         );
     }
     // The README has some rows of the first one.

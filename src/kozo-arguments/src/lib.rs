@@ -20,7 +20,7 @@ Exit codes: 0 stopped as asked, 1 usage error or invalid configuration, \
 
 /// Run one Node of a Kōzō System in the foreground.
 ///
-/// CONFIG describes the whole System and is the same on every machine; NODE names the Node to run.
+/// CONFIG describes the whole System and can be the same on every machine; NODE names the Node to run.
 /// SIGINT and SIGTERM drain and stop it; a second signal stops it at once. SIGHUP makes it reopen its
 /// log files.
 #[derive(Debug, Parser)]

@@ -37,11 +37,12 @@ written {\"$base64\": \"AAEC\"}.";
     max_term_width = 80
 )]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) global: Global,
-
+    // Before the global options, whose heading would hold for it too.
     #[command(flatten)]
     pub(crate) watch: Watch,
+
+    #[command(flatten)]
+    pub(crate) global: Global,
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -105,7 +106,7 @@ pub(crate) struct Global {
 /// Whether to show something once, or whenever it changes.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Watch {
-    /// Keep showing it, whenever it changes, until Ctrl-C.
+    /// Show it again whenever it changes, until Ctrl-C.
     #[arg(long)]
     pub(crate) watch: bool,
 }

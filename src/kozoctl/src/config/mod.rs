@@ -21,7 +21,7 @@ use crate::output::{Output, say, stderr_colour};
 
 /// What a new file begins with.
 const HEADER: &str = "\
-# The configuration of a Kōzō System, the same on all of its machines.
+# The configuration of a Kōzō System; all of its machines can have the same.
 # `kozoctl config check FILE` finds mistakes; kozo.yml(5) lists all options.
 
 ";

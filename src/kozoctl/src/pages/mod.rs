@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
+use clap::builder::StyledStr;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use kozo_core::config::{LONGEST_NAME, OptionKind, OptionSpec, Presence, Schema, tables};
@@ -22,6 +23,16 @@ use crate::output::Output;
 
 /// The name of the collection of pages.
 const MANUAL: &str = "Kōzō";
+
+/// The pages that lead to all others, and their sections.
+const PAGES: [(&str, &str); 6] = [
+    ("kozoctl", "1"),
+    ("kozo.yml", "5"),
+    ("kozo-role", "7"),
+    ("kozo-transport", "7"),
+    ("kozo", "8"),
+    ("kozo-generator", "8"),
+];
 
 /// Writes all pages into the folder, which is made if it is not there, and says which.
 ///
@@ -57,14 +68,14 @@ fn programs(command: &clap::Command, section: &str, pages: &mut Vec<(String, Vec
 }
 
 fn page(command: clap::Command, section: &str) -> std::io::Result<(String, Vec<u8>)> {
-    let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let has_subcommands = command.get_subcommands().any(|below| !below.is_hide_set());
     let more = command.get_after_help().map(ToString::to_string);
-    let man = Man::new(command).section(section).source(source).manual(MANUAL);
-    let mut text = Vec::new();
-    man.render_title(&mut text)?;
-    man.render_name_section(&mut text)?;
+    let mut head = Roff::new();
+    title(&mut head, &name, section);
+    summary(&mut head, &name, &command);
+    let man = Man::new(in_sentences(command)).section(section);
+    let mut text = head.to_roff().into_bytes();
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
@@ -72,7 +83,62 @@ fn page(command: clap::Command, section: &str) -> std::io::Result<(String, Vec<u
         man.render_subcommands_section(&mut text)?;
     }
     text.extend(besides(&name, section, more.as_deref()).to_roff().into_bytes());
-    Ok((man.get_filename(), text))
+    Ok((man.get_filename(), literally(&String::from_utf8_lossy(&text)).into_bytes()))
+}
+
+/// The title of a page, and how its lines are filled.
+fn title(page: &mut Roff, name: &str, section: &str) {
+    let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
+    // There is no date. Quotes stand for it, as an empty argument would be left out.
+    page.control("TH", [name, section, "\"\"", &source, MANUAL]);
+    // Names and commands cannot be spread over a line, or broken.
+    page.control("ad", ["l"]);
+    page.control("nh", []);
+}
+
+/// The section NAME: one line, as apropos(1) shows it.
+fn summary(page: &mut Roff, name: &str, command: &clap::Command) {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut letters = about.split(". ").next().unwrap_or_default().chars();
+    let first = letters.next().into_iter().flat_map(char::to_lowercase);
+    let about: String = first.chain(letters).collect();
+    page.control("SH", ["NAME"]);
+    page.text([roman(format!("{name} - {about}"))]);
+}
+
+/// The command with the usage that its `--help` shows, and its texts as sentences.
+fn in_sentences(mut command: clap::Command) -> clap::Command {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let about = sentences(command.get_long_about(), command.get_about());
+    command
+        .override_usage(usage)
+        .long_about(about)
+        .mut_args(|arg| {
+            let help = sentences(arg.get_long_help(), arg.get_help());
+            arg.long_help(help)
+        })
+        .mut_subcommands(|below| {
+            let about = sentences(None, below.get_about());
+            below.about(about)
+        })
+}
+
+/// The long text, or the short one with the full stop that clap has taken away.
+fn sentences(long: Option<&StyledStr>, short: Option<&StyledStr>) -> String {
+    match (long, short) {
+        (Some(long), _) => long.to_string(),
+        (None, Some(short)) => format!("{short}."),
+        (None, None) => String::new(),
+    }
+}
+
+/// The page with what stands between backticks in bold.
+fn literally(page: &str) -> String {
+    let parts = page.split('`').enumerate();
+    parts
+        .map(|(at, part)| if at % 2 == 0 { part.to_owned() } else { format!("\\fB{part}\\fR") })
+        .collect()
 }
 
 /// What a page of a program says that its `--help` does not, or says in passing.
@@ -80,7 +146,9 @@ fn besides(name: &str, section: &str, more: Option<&str>) -> Roff {
     let mut page = Roff::new();
     match name {
         "kozoctl" => {
-            entries(&mut page, "JSON", texts::JSON);
+            page.control("SH", ["JSON"]);
+            page.text([roman("The answers to "), bold("--json"), roman(" have these fields:")]);
+            terms(&mut page, texts::JSON);
             entries(&mut page, "EXIT STATUS", texts::EXIT_OF_KOZOCTL);
             entries(&mut page, "ENVIRONMENT", texts::ENVIRONMENT_OF_KOZOCTL);
             entries(&mut page, "FILES", texts::FILES_OF_KOZOCTL);
@@ -97,15 +165,17 @@ fn besides(name: &str, section: &str, more: Option<&str>) -> Roff {
             }
             page.control("SH", ["EXIT STATUS"]);
             let whole = name.split('-').next().unwrap_or(name).to_owned();
-            page.text([roman("As of "), bold(whole), roman(format!("({section})."))]);
+            page.text([roman("See "), bold(whole), roman(format!("({section})."))]);
         }
     }
     let examples = texts::examples(name);
     if !examples.is_empty() {
         page.control("SH", ["EXAMPLES"]);
     }
-    for (what, line) in examples {
-        page.control("PP", []);
+    for (index, (what, line)) in examples.iter().enumerate() {
+        if index > 0 {
+            page.control("PP", []);
+        }
         page.text([roman(format!("{what}:"))]);
         page.control("PP", []);
         page.control("EX", []);
@@ -113,50 +183,54 @@ fn besides(name: &str, section: &str, more: Option<&str>) -> Roff {
             page.text([roman(format!("    {line}"))]);
         }
         page.control("EE", []);
+        // It lets words be broken again.
+        page.control("nh", []);
     }
-    page.control("SH", ["SEE ALSO"]);
-    page.text([
-        bold("kozoctl"),
-        roman("(1), "),
-        bold("kozo.yml"),
-        roman("(5), "),
-        bold("kozo-role"),
-        roman("(7), "),
-        bold("kozo-transport"),
-        roman("(7), "),
-        bold("kozo"),
-        roman("(8)"),
-    ]);
+    see_also(&mut page, name);
     page
 }
 
 /// A section of terms and what they mean.
 fn entries(page: &mut Roff, title: &str, entries: &[texts::Entry]) {
     page.control("SH", [title]);
-    for (term, meaning) in entries {
+    terms(page, entries);
+}
+
+fn terms(page: &mut Roff, terms: &[texts::Entry]) {
+    for (term, meaning) in terms {
         page.control("TP", []);
         page.text([bold(*term)]);
         page.text([roman(*meaning)]);
     }
 }
 
+/// The section that leads from this page to the others.
+fn see_also(page: &mut Roff, this: &str) {
+    let mut others = Vec::new();
+    for (name, section) in PAGES.iter().filter(|(name, _)| *name != this) {
+        if !others.is_empty() {
+            others.push(roman(", "));
+        }
+        others.extend([bold(*name), roman(format!("({section})"))]);
+    }
+    page.control("SH", ["SEE ALSO"]);
+    page.text(others);
+}
+
 /// The page of the configuration.
 fn configuration() -> String {
     let mut page = Roff::new();
-    let source = format!("kozo {}", env!("CARGO_PKG_VERSION"));
-    page.control("TH", ["kozo.yml", "5", "", &source, MANUAL]);
-    // Names of ciphers cannot be spread over a line, or broken.
-    page.control("ad", ["l"]);
+    title(&mut page, "kozo.yml", "5");
     page.control("SH", ["NAME"]);
     page.text([roman("kozo.yml - the configuration of a Kōzō System")]);
     page.control("SH", ["DESCRIPTION"]);
     page.text([
         italic(CONFIG),
         roman(
-            " describes a whole System: its Nodes, their keys, Roles and Transports. It is the \
-             same on all of its machines. It is YAML, indented by spaces. Durations are seconds \
-             or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have one (64KiB, \
-             4MiB). ",
+            " describes a whole System: its Nodes, their keys, Roles and Transports. All of its \
+             machines can have the same file. It is YAML, indented with spaces. Durations are \
+             seconds or have a unit (500ms, 30s, 5min, 2h, 1d), sizes are bytes or have a unit \
+             (64KiB, 4MiB). ",
         ),
         roman(format!(
             "Names have at most {LONGEST_NAME} bytes; those of Nodes consist of letters, digits, \
@@ -170,12 +244,14 @@ fn configuration() -> String {
         roman(" writes one to begin with."),
     ]);
     section(&mut page, "THE TOP LEVEL", None, tables::root());
-    section(&mut page, "EVERY NODE", Some("In the block system, by name."), tables::node());
+    section(&mut page, "EVERY NODE", Some(NODE), tables::node());
     let roles = "In the block roles of a Node, by name, besides the options of their types.";
     section(&mut page, "EVERY ROLE", Some(roles), tables::every_role());
     let transports =
         "In the block transports of a Node, by name, besides the options of their types.";
     section(&mut page, "EVERY TRANSPORT", Some(transports), tables::every_transport());
+    let program = "In the block of a Role or Transport whose type is not built in, besides its other options.";
+    section(&mut page, "EVERY PROGRAM", Some(program), tables::every_program());
     let registry = types::built_in();
     registry.roles.iter().for_each(|schema| of_type(&mut page, "ROLES OF TYPE", schema));
     registry.transports.iter().for_each(|schema| of_type(&mut page, "TRANSPORTS OF TYPE", schema));
@@ -187,20 +263,24 @@ fn configuration() -> String {
     page.control("TP", []);
     page.text([bold(CONFIG)]);
     page.text([roman("The configuration of the Nodes that systemd runs.")]);
-    page.control("SH", ["SEE ALSO"]);
-    page.text([bold("kozoctl"), roman("(1), "), bold("kozo"), roman("(8)")]);
+    see_also(&mut page, "kozo.yml");
     page.to_roff()
 }
+
+const NODE: &str = "In the block system, by name. For Messages from one Node to another, the stricter of \
+    the `selfToOthersConnectPolicy` of the one and the `othersToSelfConnectPolicy` of the other applies: `never` (no \
+    Messages flow), `ondemand` (the Nodes connect when there is a Message to deliver) or `constant` (they keep the \
+    link up).";
 
 const EXAMPLE: &str = "\
 system:
     clock:
-        privateKey: /etc/kozo/clock.key
+        privateKey: /etc/kozo/keys/clock
         publicKey: ssh-ed25519 AAAA…
         roles:
             timer1:
                 type: timer
-                tick: 60
+                tick: 1min
         transports:
             tcp:
                 address: clock.local, 10.13.37.2";
@@ -235,7 +315,13 @@ fn described(option: &OptionSpec) -> Vec<Inline> {
             let value = value.to_string();
             // Its description says what it means that there is none.
             if !value.is_empty() {
-                text.extend([roman(" Default: "), bold(value), roman(".")]);
+                // What ends in a space would not show it.
+                let quote = if value.ends_with(' ') { "'" } else { "" };
+                text.extend([
+                    roman(format!(" Default: {quote}")),
+                    bold(value),
+                    roman(format!("{quote}.")),
+                ]);
             }
         }
     }

@@ -13,13 +13,13 @@ pub(super) const EXIT_OF_KOZOCTL: &[Entry] = &[
     ("5", "The Node has no such Peer or Role."),
     ("6", "The Message was queued for no Role and no Peer."),
     ("7", "It did not happen in time."),
-    ("8", "Ssh cannot reach the host."),
+    ("8", "The host cannot be reached over ssh."),
 ];
 
 /// What `kozo` ends with.
 pub(super) const EXIT_OF_KOZO: &[Entry] = &[
     ("0", "Stopped as asked, or the configuration is valid."),
-    ("1", "The command line is wrong, or the configuration invalid."),
+    ("1", "The command line is wrong, the configuration is invalid, or --reload was refused."),
     ("2", "There is no such file."),
     ("3", "The file is not YAML."),
     ("4", "The configuration has no such Node."),
@@ -42,7 +42,7 @@ pub(super) const FILES_OF_KOZO: &[Entry] = &[
     ("/usr/lib/kozo/roles, /usr/lib/kozo/transports", "Programs that are Roles and Transports."),
     (
         "/run/kozo/NODE/bus, /run/kozo/NODE/role",
-        "The control socket, and the one at which programs attach; in $XDG_RUNTIME_DIR for a Node that a user runs.",
+        "The control socket, and the one at which programs attach; in $XDG_RUNTIME_DIR/kozo/NODE for a Node that a user runs.",
     ),
     ("/var/lib/kozo/NODE", "The state that the Roles of a service store."),
 ];
@@ -56,6 +56,7 @@ pub(super) const ENVIRONMENT_OF_KOZOCTL: &[Entry] = &[
 /// The environment of `kozo`.
 pub(super) const ENVIRONMENT_OF_KOZO: &[Entry] = &[
     ("KOZO_LOG", "The log filter, unless the command line sets one."),
+    ("NO_COLOR", "If set, disables colours."),
     ("KOZOROLEPATH, KOZOTRANSPORTPATH", "Further folders of programs, separated by colons."),
     ("KOZOIMPORTPATH", "Folders to put first in the PYTHONPATH of programs."),
     ("DBUS_SYSTEM_BUS_ADDRESS", "The address of the system bus, if not the default."),
@@ -113,7 +114,7 @@ pub(super) const JSON: &[Entry] = &[
         "id, node, role, kind, channel, data, msgpack",
         "A Message: its number in that run of its Node; where it comes from; event, order, log or reply; channel or null; its data, in which bytes are {\"$base64\": \"AAEC\"}, and as MessagePack in Base64 where JSON cannot say all of it.",
     ),
-    ("skipped", "Stands for that many Messages that the monitor was too slow to read."),
+    ("skipped", "How many Messages the monitor was too slow to read."),
     (
         "conditions, missing, condition",
         "Of wait: the conditions, and those that do not hold, each with the actual state.",
@@ -126,12 +127,12 @@ pub(super) const JSON: &[Entry] = &[
     (
         "builtIn, from, author, options, required, default, allowed",
         "Of types: whether the type is built in, or which file it is; its author; its options, whether each is \
-         required, what it is otherwise, and what it takes.",
+         required, its default, and the values it takes.",
     ),
     (
         "least, median, most, bytes, microseconds, bytes_per_second, best_bytes_per_second",
-        "Of bench: three figures of round_trip_time, in microseconds; what was carried in how much time, and how \
-         fast that is, usually and at best.",
+        "Of bench: the shortest, median and longest round_trip_time, in microseconds; how many bytes were carried \
+         in how much time; the median and the best throughput.",
     ),
     (
         "file, ok, nodes, warnings, error",
@@ -163,7 +164,7 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
                 "kozoctl peers --json | jq -r '.[] | select(.state != \"up\").name'",
             ),
         ],
-        "kozoctl-status" => &[("Keep an eye on a Node", "kozoctl status --watch")],
+        "kozoctl-status" => &[("Watch a Node", "kozoctl status --watch")],
         "kozoctl-roles" => &[(
             "List those that failed",
             "kozoctl roles --json | jq '.[] | select(.state == \"failed\")'",
@@ -171,11 +172,11 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
         "kozoctl-role" => {
             &[("Show a Role", "kozoctl role timer1"), ("Restart it", "kozoctl role timer1 restart")]
         }
-        "kozoctl-role-new" => &[("Begin a Role in Python", "kozoctl role new bell --python")],
+        "kozoctl-role-new" => &[("Write a Role in Python", "kozoctl role new bell --python")],
         "kozoctl-role-try" => {
             &[("Run it with an option", "kozoctl role try ./bell.py --set pin=7")]
         }
-        "kozoctl-peers" => &[("Keep an eye on all links", "kozoctl peers --watch")],
+        "kozoctl-peers" => &[("Watch all links", "kozoctl peers --watch")],
         "kozoctl-peer" => &[
             ("Show a link", "kozoctl peer scribe"),
             ("Do not wait for the next attempt", "kozoctl peer scribe connect"),
@@ -183,7 +184,7 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
         "kozoctl-inject" => &[
             ("Ring a bell three times", "kozoctl inject order ring 3"),
             (
-                "Say where, with data of several parts",
+                "Name a channel, and give data as a map",
                 "kozoctl inject event door --channel kitchen open=true by=Ada",
             ),
             ("Send JSON that another program makes", "date +%s | kozoctl inject event now -"),
@@ -196,7 +197,7 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
         "kozoctl-monitor" => &[
             ("Show all ticks", "kozoctl monitor 'tick*'"),
             (
-                "Keep the next ten Messages of a channel",
+                "Save the next ten Messages of a channel",
                 "kozoctl monitor --channel kitchen --count 10 --json >kitchen.json",
             ),
         ],
@@ -210,7 +211,7 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
         }
         "kozoctl-config-new" => &[(
             "Create a Node with a timer, and keep its block",
-            "kozoctl config new clock --address clock.local --role timer --set timer.tick=10s >clock.yml",
+            "kozoctl config new clock --address clock.local \\\n    --role timer --set timer.tick=10s >clock.yml",
         )],
         "kozoctl-config-add-peer" => &[
             ("Add a Node from its block", "kozoctl config add-peer clock.yml"),
@@ -226,7 +227,7 @@ pub(super) fn examples(command: &str) -> &'static [Entry] {
         "kozoctl-reload" => {
             &[("Apply a changed configuration", "kozoctl config check && kozoctl reload")]
         }
-        "kozoctl-completion" => &[("Use them in this bash", "source <(kozoctl completion bash)")],
+        "kozoctl-completion" => &[("Enable it in this shell", "source <(kozoctl completion bash)")],
         "kozo" => &[
             ("Check a configuration", "kozo --check /etc/kozo/kozo.yml"),
             ("Run a Node, and log more", "kozo -v ./kozo.yml clock"),
