@@ -195,7 +195,7 @@ fn configuration() -> String {
 const EXAMPLE: &str = "\
 system:
     clock:
-        privateKey: /etc/kozo/clock.key
+        privateKey: /etc/kozo/keys/clock
         publicKey: ssh-ed25519 AAAA…
         roles:
             timer1:
