@@ -152,6 +152,7 @@ fn a_closer_look_at_the_testnet_works_as_written() {
         "Hello from JSON",
         "ssh-ed25519",
         "Cuckoo! timer1@clock",
+        "bell@clock: done",
     ];
     assert_shown(&shown, &promised);
 }

@@ -68,7 +68,7 @@ scenario_the_start_needs_neither_bus_nor_root() {
 scenario_the_testnet_needs_neither_bus_nor_root() {
     type_chapter docs/testnet.md 'A closer look'
     promised 'ok: queued for 1 peer' 'Peers: 2 of 2 up' 'scribe answered in' '"type":"tick"' \
-        'did you mean `tick`?' 'Hello from JSON' ssh-ed25519
+        'did you mean `tick`?' 'Hello from JSON' ssh-ed25519 'bell@clock: done'
 }
 
 scenario_kozoctl_finds_the_nodes_and_does_everything() {

@@ -14,6 +14,7 @@ pub(super) const EXIT_OF_KOZOCTL: &[Entry] = &[
     ("6", "The Message was queued for no Role and no Peer."),
     ("7", "It did not happen in time."),
     ("8", "The host cannot be reached over ssh."),
+    ("attach, role try", "The exit status of the program, once it runs."),
 ];
 
 /// What `kozo` ends with.

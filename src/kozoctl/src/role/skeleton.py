@@ -6,7 +6,7 @@ import kozo
 
 @kozo.on("order", "NAME")
 def answer(message):
-    kozo.send("reply", "NAME", data={"to": message.data})
+    message.reply({"to": message.data})
 
 
 kozo.run()

@@ -166,8 +166,10 @@ pub(super) fn message_line(message: &Message) -> String {
     json_line(&MonitoredMessage::of(message))
 }
 
-fn time(seconds: u64) -> String {
-    let timestamp = i64::try_from(seconds).ok().and_then(|time| Timestamp::from_second(time).ok());
+/// A time in microseconds since the epoch.
+fn time(micros: u64) -> String {
+    let timestamp =
+        i64::try_from(micros).ok().and_then(|time| Timestamp::from_microsecond(time).ok());
     match timestamp {
         Some(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         None => "-".to_owned(),
