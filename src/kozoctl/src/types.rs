@@ -165,7 +165,10 @@ impl Known {
             format!("  {}", self.summary()),
         ];
         let by = [("by", &self.author), ("version", &self.version)];
-        let by = by.iter().filter_map(|(what, text)| Some(format!("{what} {}", text.as_ref()?)));
+        let by = by.iter().filter_map(|(what, text)| {
+            let text = text.as_ref().filter(|text| !text.is_empty())?;
+            Some(format!("{what} {text}"))
+        });
         let by: Vec<_> = by.collect();
         if !by.is_empty() {
             lines.push(format!("  {}", by.join(", ")));

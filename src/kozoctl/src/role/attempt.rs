@@ -82,8 +82,13 @@ pub(crate) fn introduce(
 fn setting(specs: &[OptionSpec], option: &str, text: &str) -> Result<Value, Failure> {
     let Some(spec) = specs.iter().find(|spec| spec.name == option) else {
         let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
-        return Err(Failure::usage(format_args!("unknown option '{option}'"))
-            .hint(format!("Its options: {}", names.join(", "))));
+        let failure = Failure::usage(format_args!("unknown option '{option}'"));
+        return Err(match names.is_empty() {
+            true => failure.hint("It has no options."),
+            false => {
+                failure.meant(option, &names).hint(format!("Its options: {}", names.join(", ")))
+            }
+        });
     };
     let value = spec.kind.read(text).ok_or_else(|| {
         Failure::usage(format_args!("'{text}' is not a value for the option '{option}'"))

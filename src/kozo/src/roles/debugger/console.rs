@@ -299,6 +299,14 @@ mod tests {
     }
 
     #[test]
+    fn times_are_told_from_microseconds() {
+        // Whatever the time zone is.
+        let told = time(1_700_000_000_000_000);
+        assert!(told.starts_with("2023-11-1"), "{told}");
+        assert_eq!(time(u64::MAX), "-");
+    }
+
+    #[test]
     fn a_message_is_one_line_of_json() {
         let origin = Arc::new(Origin { node: "clock".to_owned(), boot: 7 });
         let draft = Draft::event("tick").channel(Some("c")).data(&Value::from("a\nb\u{9b}"));
