@@ -36,6 +36,19 @@ fn a_dead_node_is_as_none() {
 }
 
 #[test]
+fn what_was_probably_meant_is_named() {
+    let system = System::running();
+    let told = |arguments: &[&str], code| system.workspace.failure(arguments, code);
+    let node = told(&["-n", "atic", "status"], 3);
+    assert!(node.contains("Did you mean 'attic'?\n  Running here: "), "{node}");
+    assert!(!node.contains("tried"), "where there is nothing is of no interest: {node}");
+    assert!(told(&["-n", "attic", "ping", "celar"], 5).contains("Did you mean 'cellar'?"));
+    assert!(told(&["-n", "attic", "role", "timer"], 5).contains("Did you mean 'timer1'?"));
+    let role = told(&["-n", "attic", "wait", "role=timr1", "--timeout", "0.1s"], 7);
+    assert!(role.contains("role=timr1:running (no such Role yet; there are: "), "{role}");
+}
+
+#[test]
 fn several_nodes_are_listed() {
     let system = System::running();
     let told = system.workspace.failure(&["roles"], 2);

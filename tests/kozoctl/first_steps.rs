@@ -358,6 +358,8 @@ fn several_blocks_are_taken_at_once() {
     assert!(!scribe.path().join("new.yml").exists());
     let output = add(&["one.yml", "two.yml"]);
     assert_eq!(text(&output.stdout), "scribe, clock: added to new.yml\n", "{}", both(&output));
+    let told = text(&output.stderr);
+    assert!(told.contains("Add it: kozoctl config new --file new.yml"), "{told}");
     drop(clock);
 }
 

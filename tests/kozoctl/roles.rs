@@ -94,6 +94,25 @@ fn what_is_written_for_a_beginner_works() {
     }
 }
 
+/// What beginners do wrong is answered with what to do.
+#[test]
+fn what_cannot_be_tried_is_told_why() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let workspace = &system.workspace;
+    let file = workspace.path().join("chat.sh");
+    fs::write(&file, "#!/bin/sh\necho hello\n").unwrap();
+    let refused = workspace.failure(&["-n", "attic", "role", "try", "chat.sh"], 1);
+    assert!(refused.contains("Make it executable: chmod +x "), "{refused}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = workspace.failure(&["-n", "attic", "role", "try", "chat.sh"], 1);
+    assert!(refused.contains("chat.sh --describe is wrong: "), "{refused}");
+    workspace.answer(&["role", "new", "bell"]);
+    let pin = ["-n", "attic", "role", "try", "./bell.sh", "--set", "pin=7"];
+    let refused = workspace.failure(&pin, 2);
+    assert!(refused.contains("It has no options."), "{refused}");
+}
+
 /// Until its program says that it is ready, whichever way it has come.
 #[test]
 fn a_role_is_starting_until_its_program_is_ready() {

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use kozo_client::{Client, Error, Found, Lookup, Way, places};
+use kozo_client::{Attempt, Client, Error, Found, Lookup, Way, places};
 
 use crate::failure::{Exit, Failure};
 use crate::view;
@@ -16,26 +16,28 @@ pub(crate) async fn connect(node: Option<&str>) -> Result<Client, Failure> {
     let somebody_is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
     match Client::connect(node).await {
         Ok(client) => Ok(client.may_ask(somebody_is_there)),
-        Err(error @ Error::NoDaemon { node: Some(_), .. }) => {
+        Err(Error::NoDaemon { node: Some(wanted), attempts }) => {
             let running = Lookup::default().running().await;
             let mut names: Vec<_> = running.into_iter().map(|found| found.node).collect();
             names.sort();
             names.dedup();
-            Err(match (names.is_empty(), node) {
-                (false, Some(node)) => not_among(node, &names),
-                _ => error.into(),
+            Err(match names.is_empty() {
+                false => not_among(&wanted, &names, &attempts),
+                true => Error::NoDaemon { node: Some(wanted), attempts }.into(),
             })
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Others run, but not this Node: where it was looked for is of no interest then.
-fn not_among(node: &str, running: &[String]) -> Failure {
+/// Others run, but not this Node: where it was looked for is only of interest then if something is there.
+fn not_among(node: &str, running: &[String], attempts: &[Attempt]) -> Failure {
     let names: Vec<_> = running.iter().map(String::as_str).collect();
     let failure = Failure::new(Exit::NoDaemon, format_args!("node '{node}' does not run here"));
     let failure = failure.meant(node, &names);
     let failure = failure.hint(format!("Running here: {}", names.join(", ")));
+    let dead = attempts.iter().filter(|attempt| Path::new(&attempt.place).exists());
+    let failure = dead.fold(failure, |failure, dead| failure.hint(format!("tried {dead}")));
     start(node).into_iter().fold(failure, Failure::hint)
 }
 
