@@ -7,7 +7,9 @@
     "port": {"description": "Its port.", "default": 6021}}}'
 read -r start <&3
 port=$(printf %s "$start" | jq .params.options.port)
-socat "TCP-LISTEN:$port,reuseaddr,fork" "UNIX-CONNECT:$KOZO_ACCEPT" &
+# It ends with its listener, and the Node starts both again.
+{ socat "TCP-LISTEN:$port,reuseaddr,fork" "UNIX-CONNECT:$KOZO_ACCEPT"
+  kill $$; } &
 exec jq --unbuffered -c 'select(.id) | {jsonrpc: "2.0", id} +
     (if .method == "connect" then .params.options as {$host, $port} |
     {result: {proxyCommand: ["socat", "-", "TCP:\($host):\($port)"]}}

@@ -55,9 +55,10 @@ fn pair(transports: [&str; 2], programs: &[(&str, &str)]) -> SystemFolder {
     system
 }
 
-/// The processes of a Node that run this program.
-fn processes(node: &Program, name: &str) -> Vec<Pid> {
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", node.id())).unwrap();
+/// The children of a process that run this program.
+fn processes(parent: u32, name: &str) -> Vec<Pid> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let children = children.unwrap_or_default();
     let pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
     let runs = |pid: &i32| {
         fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.contains(name))
@@ -75,6 +76,12 @@ fn the_transport_in_shell_carries_a_link() {
     let mut injector = Injector::connect(&system, "a");
     (0..100).for_each(|number| drop(injector.number(number)));
     until("all came", || (numbers(&b.printed) == (0..100).collect::<Vec<_>>()).then_some(()));
+    // A program that no longer listens does not pretend to.
+    let child =
+        |parent, name| processes(parent, name).first().map(|pid| pid.as_raw().cast_unsigned());
+    let listener = until("it listens", || child(child(child(a.id(), "jq")?, "")?, "TCP-LISTEN"));
+    kill(Pid::from_raw(listener.cast_signed()), Signal::SIGKILL).unwrap();
+    a.log.wait_for("was killed by SIGTERM");
 }
 
 #[test]
@@ -136,12 +143,12 @@ fn a_link_moves_to_the_better_transport_and_outlives_the_programs_of_both() {
     let lines = a.log.len();
     a.log.wait_after(lines, MOVED);
     for name in ["relay", "quick"] {
-        let killed: Vec<_> = [&a, &b].map(|node| processes(node, name)).concat();
+        let killed: Vec<_> = [&a, &b].map(|node| processes(node.id(), name)).concat();
         assert_eq!(killed.len(), 2, "{name}");
         killed.iter().for_each(|pid| kill(*pid, Signal::SIGKILL).unwrap());
         a.log.wait_after(lines, "failed: the program was killed by SIGKILL");
         send_until(&|| {
-            let now = [&a, &b].map(|node| processes(node, name)).concat();
+            let now = [&a, &b].map(|node| processes(node.id(), name)).concat();
             now.len() == 2 && now.iter().all(|pid| !killed.contains(pid))
         });
     }

@@ -93,7 +93,7 @@ pub struct Knowledge {
     pub system: Arc<System>,
     /// What starts it.
     pub launcher: Arc<Launcher>,
-    /// Where its accept socket is made, if there is a place for it and it can be used.
+    /// Where its accept socket is made, if there is a place for it.
     pub accept: Option<PathBuf>,
 }
 

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::accept::AcceptSocket;
 use super::keys;
@@ -23,6 +23,9 @@ use crate::local::{self, WriteHalf};
 use crate::process::{Exit, Launch, Limits, Process};
 use crate::rpc::Encoding;
 use crate::rpc::output::object;
+
+/// Bytes of the longest path that a Unix socket can have, unix(7).
+const LONGEST_PATH: usize = 107;
 
 /// The variable with the path of the accept socket.
 const ACCEPT: &str = "KOZO_ACCEPT";
@@ -62,7 +65,7 @@ pub(super) async fn run(
     let (setup, knowledge) = (&shared.setup, shared.knowledge());
     // They end with the run.
     let mut tasks = JoinSet::new();
-    let accept = accept(setup, &knowledge);
+    let accept = accept(shared, &knowledge);
     if let Some(path) = &accept {
         knowledge.launcher.make_folder().map_err(|error| error.to_string())?;
         let socket = AcceptSocket::bind(path).map_err(|error| {
@@ -132,8 +135,22 @@ pub(super) async fn run(
 }
 
 /// The path of the accept socket, if there is to be one: a stream that comes over it does not say who the Peer is.
-fn accept(setup: &Setup, knowledge: &Knowledge) -> Option<PathBuf> {
-    knowledge.accept.clone().filter(|_| setup.can_accept && !setup.authenticates)
+fn accept(shared: &Shared, knowledge: &Knowledge) -> Option<PathBuf> {
+    let Setup { name, can_accept: true, authenticates: false, .. } = &shared.setup else {
+        return None;
+    };
+    let why = match &knowledge.accept {
+        Some(path) if path.as_os_str().len() <= LONGEST_PATH => return Some(path.clone()),
+        Some(path) => {
+            let path = path.display();
+            format!("its path, {path}, would have more than {LONGEST_PATH} bytes")
+        }
+        None => "the node has no folder for what it keeps".to_owned(),
+    };
+    if shared.may_complain("no accept socket").is_some() {
+        warn!(transport = name, "no accept socket: {why}; `roleStorage` can name another folder");
+    }
+    None
 }
 
 fn problem(said: Result<(), String>, exit: Exit, process: &Process) -> String {

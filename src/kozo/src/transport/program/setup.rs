@@ -9,9 +9,6 @@ use crate::config::programs::find;
 use crate::config::{LocalNode, ProgramConfig, TransportConfig};
 use crate::process::{Launcher, Owner};
 
-/// Longest path of a Unix socket, in bytes (unix(7)).
-const LONGEST_PATH: usize = 107;
-
 /// Name of the accept socket in the folder of its Transport.
 const ACCEPT: &str = "accept";
 
@@ -48,7 +45,7 @@ impl Knowledge {
             start: start(transport, local),
             key: local.private_key.clone(),
             system: local.system.clone(),
-            accept: accept.filter(|path| path.as_os_str().len() <= LONGEST_PATH),
+            accept,
             launcher: Arc::new(launcher),
         }
     }
