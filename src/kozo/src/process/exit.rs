@@ -34,9 +34,11 @@ impl Exit {
         }
     }
 
-    /// Whether it was a signal that ended it, and none of those by which programs are ended.
+    /// Whether it was a signal that ended it, and none of those by which programs are ended: also by SIGPIPE, once what
+    /// they write is no longer read.
     pub fn is_crash(self) -> bool {
-        let ending = [Signal::SIGTERM as i32, Signal::SIGKILL as i32];
+        let ending =
+            [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGPIPE].map(|signal| signal as i32);
         matches!(self, Exit::Signal(signal) if !ending.contains(&signal))
     }
 }
@@ -84,5 +86,13 @@ mod tests {
         }
         assert!(Exit::from(ExitStatus::from_raw(0)).is_success());
         assert!(!Exit::from(ExitStatus::from_raw(9)).is_success());
+    }
+
+    #[test]
+    fn who_is_ended_has_not_crashed() {
+        let crashed = |signal| Exit::from(ExitStatus::from_raw(signal as i32)).is_crash();
+        assert!([Signal::SIGSEGV, Signal::SIGABRT].iter().all(|signal| crashed(*signal)));
+        let ending = [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGPIPE];
+        assert!(!ending.iter().any(|signal| crashed(*signal)));
     }
 }
