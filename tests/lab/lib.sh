@@ -197,7 +197,8 @@ lab_is_running() { # NAME
 }
 
 eventually() { # SECONDS COMMAND...
-    local deadline=$((SECONDS + $1 * lab_slowness))
+    # One more, as SECONDS drops what has passed of the second in which this begins.
+    local deadline=$((SECONDS + $1 * lab_slowness + 1))
     shift
     until "$@"; do
         if [ $SECONDS -ge $deadline ]; then
