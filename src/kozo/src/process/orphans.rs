@@ -132,7 +132,8 @@ pub(super) enum Run {
 /// The run that a process says it belongs to.
 pub(super) fn run_of(pid: u32) -> Run {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    if environment.is_empty() && !has_empty_environment(pid) {
+    // What becomes another program meanwhile shows nothing, or only what was read until then.
+    if environment_size(pid) != Some(environment.len()) {
         return Run::NotYet;
     }
     let prefix = format!("{}=", environment::RUN);
@@ -141,16 +142,15 @@ pub(super) fn run_of(pid: u32) -> Run {
     run.and_then(|run| String::from_utf8(run.to_vec()).ok()).map_or(Run::Unnamed, Run::Named)
 }
 
-/// Whether a process was started without an environment: one that is just becoming another program also shows none, but
-/// does not have one that ends where it begins.
-fn has_empty_environment(pid: u32) -> bool {
-    // `env_start` and `env_end` of proc_pid_stat(5), fields 50 and 51; the first of these is field 3.
-    let ends = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = usage::fields(&stat)?.skip(50 - 3).map(|field| field.parse::<u64>());
-        Some((fields.next()?.ok()?, fields.next()?.ok()?))
-    };
-    ends().is_some_and(|(start, end)| start == end && end != 0)
+/// Bytes of the environment that a process was started with; none while it is just becoming another program.
+fn environment_size(pid: u32) -> Option<usize> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `startcode`, `env_start` and `env_end` of proc_pid_stat(5), fields 26, 50 and 51; the first of these is field 3. The
+    // kernel sets `startcode` last: before that the environment of the next program seems to end where it begins.
+    let mut fields = usage::fields(&stat)?.skip(26 - 3).map(str::parse::<usize>);
+    let code = fields.next()?.ok()?;
+    let (start, end) = (fields.nth(50 - 27)?.ok()?, fields.next()?.ok()?);
+    end.checked_sub(start).filter(|_| code != 0 && end != 0)
 }
 
 /// The children of this process.
@@ -218,10 +218,16 @@ mod tests {
         command.args(["-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\""]);
         let mut child = command.env_clear().env(environment::RUN, "7.1").spawn().unwrap();
         let looks = (0..20_000).map(|_| run_of(child.id()));
-        let unnamed = looks.filter(|run| *run == Run::Unnamed).count();
+        let mut named = 0;
+        let unnamed = looks
+            .inspect(|run| named += usize::from(matches!(run, Run::Named(_))))
+            .filter(|run| *run == Run::Unnamed)
+            .count();
+        let goes_on = matches!(child.try_wait(), Ok(None));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(unnamed, 0);
+        assert!(goes_on && named > 0, "it was there to be looked at: {named}");
     }
 
     #[test]
