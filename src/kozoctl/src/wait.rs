@@ -84,11 +84,14 @@ impl Condition {
             }
         }
     }
+}
 
-    /// What is said of a Role that is not there: it may yet come, or its name is wrong.
-    fn doubt(&self, node: &NodeStatus) -> String {
-        let names: Vec<_> = node.roles.iter().map(|role| &*role.name).collect();
-        format!(" (no such Role yet; there are: {})", names.join(", "))
+/// What is said of a Role that is not there: it may yet come, or its name is wrong.
+fn absent(node: &NodeStatus) -> String {
+    let names: Vec<_> = node.roles.iter().map(|role| &*role.name).collect();
+    match names.is_empty() {
+        true => "no such Role yet, nor any other".to_owned(),
+        false => format!("no such Role yet; there are: {}", names.join(", ")),
     }
 }
 
@@ -97,8 +100,8 @@ struct Missing {
     condition: Condition,
     /// The state there is instead, if that is known.
     state: Option<&'static str>,
-    /// Why it may never come to that, if that is likely.
-    doubt: String,
+    /// What there is to say of it for people.
+    now: Option<String>,
 }
 
 impl Missing {
@@ -109,9 +112,9 @@ impl Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.state {
-            Some(state) => write!(f, "{} (now {state})", self.condition),
-            None => write!(f, "{}{}", self.condition, self.doubt),
+        match &self.now {
+            Some(now) => write!(f, "{} ({now})", self.condition),
+            None => self.condition.fmt(f),
         }
     }
 }
@@ -159,11 +162,8 @@ async fn until(
     conditions: &[Condition],
     missing: &mut Vec<Missing>,
 ) -> Result<(), Failure> {
-    let unseen = |condition: &Condition| Missing {
-        condition: condition.clone(),
-        state: None,
-        doubt: String::new(),
-    };
+    let unseen =
+        |condition: &Condition| Missing { condition: condition.clone(), state: None, now: None };
     *missing = conditions.iter().map(unseen).collect();
     // Before looking for the first time, so that nothing happens in between unseen.
     let mut changes = client.changes().await?;
@@ -174,8 +174,8 @@ async fn until(
         for condition in conditions {
             let state = condition.state(&node)?;
             if state != Some(condition.state) {
-                let doubt = condition.doubt(&node);
-                now.push(Missing { condition: condition.clone(), state, doubt });
+                let told = state.map_or_else(|| absent(&node), |state| format!("now {state}"));
+                now.push(Missing { condition: condition.clone(), state, now: Some(told) });
             }
         }
         if now.is_empty() {

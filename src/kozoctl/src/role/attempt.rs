@@ -100,8 +100,8 @@ fn setting(specs: &[OptionSpec], option: &str, text: &str) -> Result<Value, Fail
 /// What it says of itself, if it does.
 fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Failure> {
     let beside: PathBuf = path.with_extension("json");
-    let text = match fs::read_to_string(&beside) {
-        Ok(text) => text,
+    let (text, source) = match fs::read_to_string(&beside) {
+        Ok(text) => (text, beside.display().to_string()),
         Err(_) => {
             let mut words = find::command(path).into_iter();
             let program = words.next().unwrap_or_default();
@@ -111,12 +111,9 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
             if !ran.status.success() || ran.stdout.is_empty() {
                 return Ok(None);
             }
-            String::from_utf8_lossy(&ran.stdout).into_owned()
+            let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+            (text, format!("{} --describe", path.display()))
         }
-    };
-    let source = match beside.exists() {
-        true => beside.display().to_string(),
-        false => format!("{} --describe", path.display()),
     };
     let bad = |problem| {
         Failure::failed(format_args!("the description by {source} is wrong: {problem}"))
