@@ -36,7 +36,8 @@ side_by_side() { # FOLDER PATTERN AT_ONCE MATCH
 one_scenario() { # FILE RESULT MATCH
     local began=${EPOCHREALTIME/./} name
     name=$(basename "$(dirname "$(realpath "$1")")")/$(basename "$1" .sh)
-    if "$(dirname "${BASH_SOURCE[0]}")/scenario" "$1" </dev/null > "$2" 2>&1; then
+    # What one mounts is in no machine of another one.
+    if unshare --mount "$(dirname "${BASH_SOURCE[0]}")/scenario" "$1" </dev/null > "$2" 2>&1; then
         took "$began" "$name"
         sed -nE "$3s/^/           /p" "$2"
         sed -n "s|^not run: |$name: |p" "$2" >> "${KOZO_NOT_RUN:-/dev/null}"

@@ -83,7 +83,7 @@ guest_install() { # NAME
 
 guest_boot() { # NAME
     local tap=$lab_bridge.${lab_number[$1]}
-    ! mountpoint -q "$lab_run/$1/root" || umount "$lab_run/$1/root"
+    guest_unmount "$1"
     ip tuntap add "$tap" mode tap
     ip link set "$tap" master "$lab_bridge" up
     guest_emulate "$1" "$tap" </dev/null >"$lab_run/$1/qemu" 2>&1 &
@@ -93,6 +93,17 @@ guest_boot() { # NAME
         return 1
     }
     eventually 24 lab_is_running "$1"
+}
+
+# What was written is on the disk only when no process has it mounted any more: a systemd-nspawn that has just begun
+# has copied what we have mounted.
+guest_unmount() { # NAME
+    ! mountpoint -q "$lab_run/$1/root" || umount "$lab_run/$1/root"
+    eventually 1 not_in_use "$lab_run/$1/disk"
+}
+
+not_in_use() { # DISK
+    [ -z "$(losetup --associated "$1")" ]
 }
 
 guest_emulate() { # NAME TAP: becomes the emulator
