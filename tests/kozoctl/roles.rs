@@ -226,6 +226,24 @@ fn a_program_here_is_a_role_there() {
     );
 }
 
+/// What does not become a Role there is not run here.
+#[test]
+fn a_program_here_is_not_run_without_a_node_there() {
+    let mut system = System::prepared();
+    system.start("attic");
+    let workspace = &system.workspace;
+    script(&workspace.path().join("ssh"), "[ \"$2\" = pi ] || exit 255\nshift 2\nexec sh -c \"$*\"");
+    let attach = |options: &str| {
+        workspace.bash(&format!("PATH=$PWD:$PATH kozoctl {options} attach -- sh -c 'echo ran >&2'"))
+    };
+    let output = attach("-H away -n attic");
+    assert_eq!(output.status.code(), Some(8), "{}", both(&output));
+    assert_eq!(text(&output.stderr), "kozoctl: ssh cannot reach away\n");
+    let output = attach("-H pi -n cellar");
+    assert_eq!(output.status.code(), Some(3), "{}", both(&output));
+    assert!(!text(&output.stderr).contains("ran"), "{}", both(&output));
+}
+
 /// Found in a folder of the configuration, described by itself, checked, run, and started anew when its file changes.
 #[test]
 fn a_program_of_the_configuration_is_a_role() {

@@ -7,19 +7,22 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 use kozo_client::{Client, Way, places};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Attach;
 use crate::failure::{Exit, Failure};
+use crate::host;
 use crate::output::say;
 use crate::shell::quote;
 
@@ -121,14 +124,14 @@ pub(crate) fn run(
 /// Attaches to a Node of another machine, where its own `kozoctl` does that over ssh, and becomes the program here.
 ///
 /// # Errors
-/// When ssh or the program cannot be run.
+/// When ssh or the program cannot be run, or ssh does not reach the machine.
 pub(crate) fn run_remotely(
     host: &OsStr,
     node: Option<&str>,
     introduction: &Introduction,
     program: &[OsString],
-) -> Result<(), Failure> {
-    let Some((program, arguments)) = program.split_first() else { return Ok(()) };
+) -> Result<ExitCode, Failure> {
+    let Some((program, arguments)) = program.split_first() else { return Ok(ExitCode::SUCCESS) };
     let mut remote = b"kozoctl".to_vec();
     let msgpack = introduction.more.contains_key("encoding");
     let node = node.into_iter().flat_map(|node| ["--node", node]);
@@ -137,7 +140,6 @@ pub(crate) fn run_remotely(
         remote.push(b' ');
         quote(word.as_bytes(), &mut remote);
     }
-    let cannot = |error| Failure::failed(format_args!("cannot run ssh: {error}"));
     let mut ssh = Command::new("ssh")
         .arg("--")
         .arg(host)
@@ -145,9 +147,26 @@ pub(crate) fn run_remotely(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(cannot)?;
-    let (Some(to), Some(from)) = (ssh.stdin.take(), ssh.stdout.take()) else { return Ok(()) };
+        .map_err(host::not_run)?;
+    let (to, from) = (ssh.stdin.take(), ssh.stdout.take());
+    let (Some(to), Some(from)) = (to, from.filter(is_speaking)) else {
+        return host::ended(host, ssh.wait().map_err(host::not_run)?);
+    };
     Err(become_program(program, arguments, &introduction.name, (from.into(), to.into())))
+}
+
+/// Waits for the first byte, which is left for the program; whether one comes at all.
+fn is_speaking(stream: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+            Ok(_) => break,
+        }
+    }
+    let [fd] = fds;
+    fd.revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
 }
 
 /// Says to a program that it is a run of a Role, as the Node says it to those that it starts; but it is none of the Node's.

@@ -51,12 +51,16 @@ fn on_one(host: &OsStr, remote: &OsStr) -> Result<ExitCode, Failure> {
     ended(host, status)
 }
 
-fn not_run(error: io::Error) -> Failure {
+/// What is said when ssh does not run.
+pub(crate) fn not_run(error: io::Error) -> Failure {
     Failure::failed(format_args!("cannot run ssh: {error}"))
 }
 
 /// What the end of ssh means.
-fn ended(host: &OsStr, status: ExitStatus) -> Result<ExitCode, Failure> {
+///
+/// # Errors
+/// When it did not reach the host, or `kozoctl` is not installed there.
+pub(crate) fn ended(host: &OsStr, status: ExitStatus) -> Result<ExitCode, Failure> {
     let shown = host.to_string_lossy();
     match status.code() {
         Some(SSH_FAILED) => {

@@ -79,8 +79,7 @@ fn run_where_it_belongs(mut cli: Cli, arguments: Vec<OsString>) -> Result<ExitCo
         {
             let node = cli.global.node.as_deref();
             let introduction = attach::Introduction::new(command)?;
-            attach::run_remotely(host, node, &introduction, &command.program)?;
-            Ok(ExitCode::SUCCESS)
+            attach::run_remotely(host, node, &introduction, &command.program)
         }
         hosts => {
             let output = Output::new(cli.global.json);
