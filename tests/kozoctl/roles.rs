@@ -232,7 +232,10 @@ fn a_program_here_is_not_run_without_a_node_there() {
     let mut system = System::prepared();
     system.start("attic");
     let workspace = &system.workspace;
-    script(&workspace.path().join("ssh"), "[ \"$2\" = pi ] || exit 255\nshift 2\nexec sh -c \"$*\"");
+    script(
+        &workspace.path().join("ssh"),
+        "[ \"$2\" = pi ] || exit 255\nshift 2\nexec sh -c \"$*\"",
+    );
     let attach = |options: &str| {
         workspace.bash(&format!("PATH=$PWD:$PATH kozoctl {options} attach -- sh -c 'echo ran >&2'"))
     };

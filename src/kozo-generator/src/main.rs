@@ -105,7 +105,7 @@ system:
         type: logger
         file: /srv/100% logs/kozo.log
       hall:
-        type: motion_detect
+        type: motion-detect
         file: /srv/films/hall
     transports:
       radio:
@@ -163,7 +163,7 @@ system:
         );
         fs::create_dir(&drop_ins).unwrap();
         fs::create_dir(&out).unwrap();
-        for name in ["programs", "role-logger", "role-motion_detect", "transport-tcp"] {
+        for name in ["programs", "role-logger", "role-motion-detect", "transport-tcp"] {
             fs::write(drop_ins.join(format!("{name}.conf")), "").unwrap();
         }
         fs::write(&config, SYSTEM).unwrap();
@@ -181,7 +181,7 @@ system:
                 "kozo@clock.service.d/10-kozo-generator.conf",
                 "kozo@clock.service.d/programs.conf",
                 "kozo@clock.service.d/role-logger.conf",
-                "kozo@clock.service.d/role-motion_detect.conf",
+                "kozo@clock.service.d/role-motion-detect.conf",
                 "kozo@clock.service.d/transport-tcp.conf",
                 "kozo@clock.socket.d/10-kozo-generator.conf",
                 "kozo@scribe.service.d/10-kozo-generator.conf",

@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn only_names_of_files_become_drop_ins() {
-        assert_eq!(drop_in(("role", "motion_detect")), Some("role-motion_detect.conf".to_owned()));
+        assert_eq!(drop_in(("role", "motion-detect")), Some("role-motion-detect.conf".to_owned()));
         assert_eq!(drop_in(("role", "../../etc/passwd")), None);
         assert_eq!(drop_in(("role", "")), None);
     }

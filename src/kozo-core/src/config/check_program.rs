@@ -331,9 +331,9 @@ mod tests {
         let text = machine.refused("bell: {}");
         assert!(!text.contains(missing), "{text}");
         assert!(machine.refused("bel: {}").contains("there is no Role type `bel`"));
-        let text = machine.refused("motion_detect: {}");
-        assert!(!text.contains("motion_detect"), "{text}");
-        let (role, warnings) = machine.role("motion_detect: {}");
+        let text = machine.refused("motion-detect: {}");
+        assert!(!text.contains("motion-detect"), "{text}");
+        let (role, warnings) = machine.role("motion-detect: {}");
         assert!(warnings.concat().contains("kozo-role-motion-detect"), "{warnings:?}");
         let Runs::Nothing(why) = role.runs else { panic!("{:?}", role.runs) };
         assert!(why.ends_with("install the package kozo-role-motion-detect"), "{why}");

@@ -69,8 +69,8 @@ impl TypeKind {
     fn packaged(self) -> &'static [(&'static str, &'static str)] {
         match self {
             TypeKind::Role => &[
-                ("motion_detect", "kozo-role-motion-detect"),
-                ("bluetooth_discover", "kozo-role-bluetooth-discover"),
+                ("motion-detect", "kozo-role-motion-detect"),
+                ("bluetooth-discover", "kozo-role-bluetooth-discover"),
             ],
             TypeKind::Transport => {
                 &[("bluetooth", "kozo-transport-bluetooth"), ("onion", "kozo-transport-onion")]

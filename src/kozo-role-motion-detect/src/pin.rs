@@ -1,0 +1,52 @@
+//! The pin of this machine: of a Raspberry Pi, whose registers rppal reads, or of any chip with a GPIO character device.
+
+mod chip;
+mod pi;
+
+use crate::options::Options;
+use crate::watch::{Line, Trouble};
+
+/// Whom the kernel says a line is used by.
+const CONSUMER: &str = "kozo motion-detect";
+
+/// A pin that is open.
+pub(crate) enum Pin {
+    Pi(pi::PiPin),
+    Chip(chip::ChipLine),
+}
+
+impl Pin {
+    /// Opens the pin that the options name. A Raspberry Pi is known by what it says of itself; another chip of it can be named.
+    ///
+    /// # Errors
+    /// When there is none, or others use it, or this user may not.
+    pub(crate) fn open(options: &Options) -> Result<Pin, Trouble> {
+        match (&options.chip, pi::model()) {
+            (None, Some(model)) => pi::PiPin::open(&model, options).map(Pin::Pi),
+            (chip, _) => chip::ChipLine::open(chip.as_deref(), options).map(Pin::Chip),
+        }
+    }
+}
+
+impl Line for Pin {
+    fn name(&self) -> &str {
+        match self {
+            Pin::Pi(pin) => pin.name(),
+            Pin::Chip(line) => line.name(),
+        }
+    }
+
+    fn is_active(&self) -> Result<bool, Trouble> {
+        match self {
+            Pin::Pi(pin) => pin.is_active(),
+            Pin::Chip(line) => line.is_active(),
+        }
+    }
+
+    async fn edge(&mut self) -> Result<bool, Trouble> {
+        match self {
+            Pin::Pi(pin) => pin.edge().await,
+            Pin::Chip(line) => line.edge().await,
+        }
+    }
+}
