@@ -338,11 +338,11 @@ fn unknown_types_on_another_node() {
     let keys = Keys::new();
     let (public, other) = (keys.ed25519("own"), keys.ed25519("other"));
     let rest = format!(
-        "  scribe:\n    privateKey: /k\n    publicKey: {other}\n    roles:\n      motion-detect:\n"
+        "  scribe:\n    privateKey: /k\n    publicKey: {other}\n    roles:\n      seismograph:\n"
     );
     let loaded = keys.check("own", &public, &rest).unwrap();
     let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
-    assert!(warning.starts_with("warning: there is no Role type `motion-detect`"), "{warning}");
+    assert!(warning.starts_with("warning: there is no Role type `seismograph`"), "{warning}");
     assert!(loaded.local.is_some());
 }
 
