@@ -107,6 +107,10 @@ fn what_cannot_be_tried_is_told_why() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     let refused = workspace.failure(&["-n", "attic", "role", "try", "chat.sh"], 1);
     assert!(refused.contains("chat.sh --describe is wrong: "), "{refused}");
+    // What it says instead of a description, and then of itself as a Role.
+    fs::write(&file, "#!/bin/sh\necho no module >&2\nexit 3\n").unwrap();
+    let refused = workspace.failure(&["-n", "attic", "role", "try", "chat.sh"], 3);
+    assert!(refused.contains("chat.sh --describe` said: no module\n"), "{refused}");
     workspace.answer(&["role", "new", "bell"]);
     let pin = ["-n", "attic", "role", "try", "./bell.sh", "--set", "pin=7"];
     let refused = workspace.failure(&pin, 2);

@@ -99,14 +99,14 @@ impl Client {
     /// # Errors
     /// [`Error::NoDaemon`] or [`Error::NotAllowed`].
     pub async fn at_socket(path: &Path) -> Result<Client, Error> {
-        let connection = find::peer_to_peer(path).await.map_err(|problem| {
-            let attempt =
-                Attempt { place: path.display().to_string(), problem: problem.to_string() };
-            match problem.kind() {
-                io::ErrorKind::PermissionDenied => Error::NotAllowed(attempt.to_string()),
-                _ => Error::NoDaemon { node: None, attempts: vec![attempt] },
-            }
-        })?;
+        let connection =
+            find::peer_to_peer(path).await.map_err(|problem| match problem.kind() {
+                io::ErrorKind::PermissionDenied => find::not_allowed(path, &problem),
+                _ => {
+                    let attempts = vec![find::attempt(path, &problem.to_string())];
+                    Error::NoDaemon { node: None, attempts }
+                }
+            })?;
         let way = Way::Socket(path.to_owned());
         // On the socket any name will do.
         let destination = names::bus_name("_");

@@ -85,16 +85,15 @@ impl Lookup {
             match peer_to_peer(&path).await {
                 Ok(connection) => return Ok(Connected { connection, node, way }),
                 Err(problem) => {
-                    let place = path.display().to_string();
                     if problem.kind() == io::ErrorKind::PermissionDenied {
-                        forbidden = Some(format!("{place}: {problem}"));
+                        forbidden = Some(not_allowed(&path, &problem));
                     }
-                    attempts.push(Attempt { place, problem: problem.to_string() });
+                    attempts.push(attempt(&path, &problem.to_string()));
                 }
             }
         }
         match forbidden {
-            Some(problem) => Err(Error::NotAllowed(problem)),
+            Some(problem) => Err(problem),
             None => {
                 let name = |node| names::node_of_bus_name(node).unwrap_or_else(|| node.to_owned());
                 Err(Error::NoDaemon { node: node.map(name), attempts })
@@ -295,8 +294,18 @@ fn is_socket(path: &Path) -> io::Result<bool> {
     Ok(std::fs::symlink_metadata(path)?.file_type().is_socket())
 }
 
-fn attempt(path: &Path, problem: &str) -> Attempt {
+pub(crate) fn attempt(path: &Path, problem: &str) -> Attempt {
     Attempt { place: path.display().to_string(), problem: problem.to_owned() }
+}
+
+/// That this user may not use the control socket there, and who may.
+pub(crate) fn not_allowed(socket: &Path, problem: &io::Error) -> Error {
+    let who = if socket.starts_with(places::SYSTEM) {
+        "; root and members of group 'kozo' may use it: try sudo"
+    } else {
+        ""
+    };
+    Error::NotAllowed(format!("{}: {problem}{who}", socket.display()))
 }
 
 fn untrusted(parent: &Path) -> Attempt {

@@ -17,6 +17,7 @@ says() { # WORDS: the Role does, in its status
 chip() { # NAME LABEL LINES: makes a chip
     at clock sh -ec '
         modprobe gpio-sim
+        mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
         cd /sys/kernel/config/gpio-sim
         mkdir "$1" "$1/bank"
         echo "$2" > "$1/bank/label"

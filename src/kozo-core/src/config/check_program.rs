@@ -116,9 +116,11 @@ impl<'r> Checker<'r> {
         } else {
             self.warnings.push(problem.label("the options are unchecked"));
         }
-        match package {
-            Some(package) => format!("{title}: install the package {package}"),
-            None => title,
+        match (package, unknown) {
+            (Some(package), _) => format!("{title}: install the package {package}"),
+            // It is asked again by no restart of the Role.
+            (None, Unknown::Bad(_)) => format!("{title}: repair it, then reload the Node"),
+            (None, _) => title,
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn start(config_file: &ConfigFile, node: &str) -> String {
 /// The command by which running Nodes take up what has changed.
 pub(super) fn reload(config_file: &ConfigFile) -> String {
     if config_file.service {
-        format!("{}systemctl reload 'kozo@*'", sudo(config_file))
+        format!("{}systemctl reload 'kozo@*.service'", sudo(config_file))
     } else {
         "kozoctl --node NODE reload".to_owned()
     }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use kozo_core::config::programs::{Description, Encoding, TypeKind, find};
 use kozo_core::config::{OptionSpec, Presence};
+use kozo_core::value::show::one_line;
 use serde_json::{Map, Value};
 
 use crate::attach::Introduction;
@@ -63,10 +64,6 @@ pub(crate) fn introduce(
             }
         }
         None => {
-            say(&format!(
-                "{} has no description: its options are passed on unchecked",
-                file.display()
-            ));
             for (option, text) in settings {
                 let value = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
                 options.insert(option.clone(), value);
@@ -109,6 +106,7 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
             let ran = command.args(words).arg("--describe").stdin(Stdio::null()).output();
             let ran = ran.map_err(|error| cannot_run(path, &error))?;
             if !ran.status.success() || ran.stdout.is_empty() {
+                say_why_there_is_none(path, &ran.stderr);
                 return Ok(None);
             }
             let text = String::from_utf8_lossy(&ran.stdout).into_owned();
@@ -120,6 +118,16 @@ fn description(path: &Path, type_name: &str) -> Result<Option<Description>, Fail
             .hint("kozo-role(7) says what a description is.")
     };
     Description::read(TypeKind::Role, type_name, &text).map(Some).map_err(bad)
+}
+
+/// Tells what it means that a program does not describe itself, and the end of what it said instead.
+fn say_why_there_is_none(path: &Path, stderr: &[u8]) {
+    let shown = path.display();
+    say(&format!("{shown} has no description: its options are passed on unchecked"));
+    let text = String::from_utf8_lossy(stderr);
+    if let Some(last) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        say(&format!("  `{shown} --describe` said: {}", one_line(last)));
+    }
 }
 
 fn cannot_run(path: &Path, error: &io::Error) -> Failure {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,15 +20,16 @@ pub enum NotFound {
     NotExecutable(PathBuf),
 }
 
-/// What executes files in Python that are not executable. `-P`: a module comes from where the package of Debian or
+/// What executes files in Python that cannot be executed by themselves. `-P`: a module comes from where the package of Debian or
 /// `importPath` has put it, and not from where the program happens to run.
 const PYTHON: &[&str] = &["python3", "-P", "-m", "kozo"];
 
-/// The command that runs the program in a file: the file itself or, if it is in Python and not executable, what
-/// executes it.
+/// The command that runs the program in a file: the file itself or, if it is in Python and cannot be executed by
+/// itself, what executes it.
 pub fn command(path: &Path) -> Vec<OsString> {
-    let is_executable = fs::metadata(path).is_ok_and(|found| is_executable(&found));
-    let runner: &[&str] = if is_python(path) && !is_executable { PYTHON } else { &[] };
+    let by_itself =
+        || fs::metadata(path).is_ok_and(|found| is_executable(&found)) && names_interpreter(path);
+    let runner: &[&str] = if is_python(path) && !by_itself() { PYTHON } else { &[] };
     runner.iter().map(OsString::from).chain([path.into()]).collect()
 }
 
@@ -105,6 +107,13 @@ fn is_python(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "py")
 }
 
+/// Whether it begins with `#!`. Without that, a text that is executable is run by a shell (execvp(3)).
+fn names_interpreter(path: &Path) -> bool {
+    let mut begin = [0; 2];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *b"#!"
+}
+
 fn is_executable(found: &fs::Metadata) -> bool {
     found.permissions().mode() & 0o111 != 0
 }
@@ -171,6 +180,8 @@ mod tests {
         assert_eq!(command(&path), ["python3", "-P", "-m", "kozo", path.to_str().unwrap()]);
         let path = file(folder.path(), "bell.py", 0o755);
         assert_eq!(command(&path), [path.as_os_str()]);
+        fs::write(&path, "import kozo\n").unwrap();
+        assert_eq!(command(&path).len(), PYTHON.len() + 1);
         let other = file(folder.path(), "gong", 0o755);
         let python = folder.path().join("gong.py");
         assert_eq!(find("gong", folders()), Err(NotFound::Twice(other, python)));
