@@ -40,8 +40,8 @@ async fn tell(role: &Role, options: &Options, news: News) -> Result<(), Failure>
             role.log(Level::Info, &format!("watching {name}")).await?;
             role.status(&format!("watching {name}")).await?;
         }
-        News::Motion { is_there, before, name } => {
-            if before != Some(is_there) {
+        News::Motion { is_there, before, is_new, name } => {
+            if is_new {
                 let what = if is_there { "motion" } else { "no motion" };
                 role.status(&format!("{what} at {name}")).await?;
             }

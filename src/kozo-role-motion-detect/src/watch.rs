@@ -47,8 +47,8 @@ pub(crate) trait Line {
 pub(crate) enum News {
     /// The pin of this name is there.
     Opened(String),
-    /// Whether there is motion, and what was known before.
-    Motion { is_there: bool, before: Option<bool>, name: String },
+    /// Whether there is motion, what was known before, and whether that is news of this pin since it is open.
+    Motion { is_there: bool, before: Option<bool>, is_new: bool, name: String },
     /// The pin cannot be read, and is tried again; whether that is because of something else than the last time.
     Trouble { text: String, is_new: bool },
 }
@@ -109,6 +109,7 @@ async fn follow<L: Line>(
     known: &mut Option<bool>,
     tell: &impl AsyncFn(News) -> Result<(), Failure>,
 ) -> Result<Infallible, End> {
+    let mut shown = None;
     let mut ticks = interval(pace.period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -119,7 +120,8 @@ async fn follow<L: Line>(
             _ = ticks.tick() => line.is_active()?,
         };
         let (before, name) = (known.replace(is_there), line.name().to_owned());
-        tell(News::Motion { is_there, before, name }).await.map_err(End::Untold)?;
+        let is_new = shown.replace(is_there) != Some(is_there);
+        tell(News::Motion { is_there, before, is_new, name }).await.map_err(End::Untold)?;
     }
 }
 
@@ -166,7 +168,8 @@ mod tests {
     }
 
     fn motion(is_there: bool, before: Option<bool>) -> News {
-        News::Motion { is_there, before, name: "wire".to_owned() }
+        let is_new = before != Some(is_there);
+        News::Motion { is_there, before, is_new, name: "wire".to_owned() }
     }
 
     /// What is told within this time, each with the milliseconds until then.
@@ -236,14 +239,23 @@ mod tests {
             sleep(Duration::from_millis(600)).await;
             *level.borrow_mut() = Err(trouble());
             sleep(Duration::from_millis(1100)).await;
-            *level.borrow_mut() = Ok(false);
+            *level.borrow_mut() = Ok(true);
         };
         let (told, ()) = tokio::join!(told(pace(true), open, Duration::from_millis(4100)), cut);
         let at_first = News::Trouble { text: "cut".to_owned(), is_new: true };
         let wanted = [
             (1000, at_first),
             (2000, News::Opened("wire".to_owned())),
-            (2000, motion(false, Some(true))),
+            // Known, but it has to be shown again.
+            (
+                2000,
+                News::Motion {
+                    is_there: true,
+                    before: Some(true),
+                    is_new: true,
+                    name: "wire".to_owned(),
+                },
+            ),
         ];
         assert_eq!(told.get(3..6), Some(&wanted[..]), "{told:?}");
     }

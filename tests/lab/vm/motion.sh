@@ -49,9 +49,7 @@ linked 120
 says 'install the package kozo-role-motion-detect'
 at clock kozoctl roles | grep -q 'hall.*failed'
 
-cp "$lab_top"/target/packages/kozo-role-motion-detect_*_amd64.deb "$lab_run/motion.deb"
-put clock /root/motion.deb < "$lab_run/motion.deb"
-at clock apt-get install --quiet --yes /root/motion.deb
+at clock apt-get install --quiet --yes kozo-role-motion-detect
 at clock systemctl restart kozo@clock
 linked 120
 eventually 5 says "there is no GPIO chip 'hall'"
