@@ -32,7 +32,9 @@ pull() { # NAME LINE up|down
 }
 
 # Events at scribe from now on, into the file `events`.
+watching=
 watch_events() {
+    [ -z "$watching" ] || kill "$watching"
     at scribe kozoctl --json monitor 'motion*' > "$lab_run/events" &
     watching=$!
     eventually 10 at scribe kozoctl --json status >/dev/null
@@ -62,16 +64,9 @@ eventually 10 seen false
 pull one 3 up
 eventually 5 seen true
 says ' motion at pin 3'
-at scribe grep -q 'motion started' /var/log/kozo/scribe.log
+eventually 5 at scribe grep -q 'motion started' /var/log/kozo/scribe.log
 pull one 3 down
 eventually 5 says ' no motion'
-
-# What others use, and what goes away.
-at clock sh -c 'echo 0 > /sys/kernel/config/gpio-sim/one/live'
-eventually 10 says "pin 3 of gpiochip. (hall) cannot be read any more\|there is no GPIO chip 'hall'"
-at clock sh -c 'echo 1 > /sys/kernel/config/gpio-sim/one/live'
-eventually 30 says ' no motion at pin 3'
-at clock kozoctl roles | grep -q 'hall.*running'
 
 # A Raspberry Pi: what it is, a chip with the label of its pins, and their registers, where a level is a bit.
 at clock sh -ec '
@@ -92,6 +87,17 @@ at clock sh -c 'printf "\004" | dd of=/dev/gpiomem bs=1 seek=54 conv=notrunc sta
 pull two 18 up
 eventually 5 seen true
 says ' motion at pin 18 of the Raspberry Pi 4 B'
+
+# A chip that goes away and comes back.
+has_motion 'type: motion-detect\n                pin: 3\n                chip: hall'
+at clock systemctl restart kozo@clock
+linked 120
+eventually 10 says ' no motion at pin 3'
+at clock sh -c 'echo 0 > /sys/kernel/config/gpio-sim/one/live'
+eventually 10 says "pin 3 of gpiochip. (hall) cannot be read any more\|there is no GPIO chip 'hall'"
+at clock sh -c 'echo 1 > /sys/kernel/config/gpio-sim/one/live'
+eventually 30 says ' no motion at pin 3'
+at clock kozoctl roles | grep -q 'hall.*running'
 
 # What it is allowed is the chips and no more.
 echo "measured: $exposure; with the Role: $(at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*')"
