@@ -18,7 +18,7 @@ use zbus::{
 };
 
 use crate::agent::Agent;
-use crate::error::{Attempt, Error};
+use crate::error::Error;
 use crate::find::{self, Connected, Lookup};
 use crate::found::Way;
 use crate::monitor::{Filter, Monitor};

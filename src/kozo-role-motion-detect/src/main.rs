@@ -2,7 +2,7 @@
 //! once when that changes.
 //!
 //! What a motion sensor says is the level of its output wire. [`pin`] reads that wire, by the registers of a Raspberry Pi or the
-//! GPIO character device of any other board, [`options`] is what the configuration says of it, and [`watch`] decides when there
+//! GPIO character device of any other board, [`options`] is what the configuration says of it, and [`mod@watch`] decides when there
 //! is something to say. A pin that cannot be read is tried again for as long as the Role runs.
 
 mod options;
