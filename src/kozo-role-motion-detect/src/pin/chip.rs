@@ -65,7 +65,6 @@ impl ChipLine {
 fn requested(chip: PathBuf, options: &Options) -> gpiocdev::Result<Request> {
     let mut builder = Request::builder();
     builder.on_chip(chip).with_consumer(CONSUMER).with_line(options.pin).as_input();
-    builder.with_debounce_period(options.debounce());
     if options.active_low {
         builder.as_active_low();
     }
@@ -77,6 +76,8 @@ fn requested(chip: PathBuf, options: &Options) -> gpiocdev::Result<Request> {
     }
     if options.edges {
         builder.with_edge_detection(EdgeDetection::BothEdges);
+        // The kernel needs interrupts for it too, which not every chip has.
+        builder.with_debounce_period(options.debounce());
     }
     builder.request()
 }
