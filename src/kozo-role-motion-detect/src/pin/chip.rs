@@ -15,6 +15,9 @@ use crate::watch::{Line, Trouble};
 /// The kernel's number for what a user may not (errno(3), EACCES).
 const NOT_ALLOWED: i32 = 13;
 
+/// Why there may be no chip although there is: the drop-in of the service counts from its start.
+const NONE: &str = "; if the Node has this Role since a reload, restart the Node";
+
 /// A line that is open. It is given back when this is dropped.
 pub(crate) struct ChipLine {
     name: String,
@@ -87,13 +90,13 @@ fn find(wanted: Option<&str>) -> Result<Chip, Trouble> {
     let paths = gpiocdev::chip::chips().unwrap_or_default();
     let Some(wanted) = wanted else {
         let first = paths.first().ok_or_else(|| {
-            Trouble("this machine has no GPIO chip: there is no /dev/gpiochip*".to_owned())
+            Trouble(format!("there is no GPIO chip (/dev/gpiochip*){NONE}"))
         })?;
         return open(first);
     };
-    let by_name = Path::new("/dev").join(wanted);
-    if let Some(path) = paths.iter().find(|path| **path == by_name) {
-        return open(path);
+    // A symbolic link, such as udev makes, is one too.
+    if let Ok(path) = gpiocdev::chip::is_chip(Path::new("/dev").join(wanted)) {
+        return open(&path);
     }
     let mut known = Vec::new();
     for chip in paths.iter().filter_map(|path| open(path).ok()) {
@@ -103,7 +106,7 @@ fn find(wanted: Option<&str>) -> Result<Chip, Trouble> {
         }
         known.push(format!("{} ({})", info.name, info.label));
     }
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let known = if known.is_empty() { format!("none{NONE}") } else { known.join(", ") };
     Err(Trouble(format!("there is no GPIO chip '{wanted}'; chips here: {known}")))
 }
 
