@@ -16,7 +16,8 @@ pub(crate) enum Pin {
 }
 
 impl Pin {
-    /// Opens the pin that the options name. A Raspberry Pi is known by what it says of itself; another chip of it can be named.
+    /// Opens the pin that the options name: that of a Raspberry Pi by its registers, if the kernel gives access to them and no chip
+    /// is named.
     ///
     /// # Errors
     /// When there is none, or others use it, or this user may not.

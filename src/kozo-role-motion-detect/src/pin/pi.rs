@@ -1,5 +1,7 @@
 //! A pin of a Raspberry Pi: its level is a bit of memory, and the kernel says when it changes.
 
+use std::path::Path;
+
 use rppal::gpio::{Error, Gpio, InputPin, Trigger};
 use rppal::system::DeviceInfo;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -18,9 +20,14 @@ pub(crate) struct PiPin {
     edges: Receiver<bool>,
 }
 
-/// What this machine is, if it is a Raspberry Pi.
+/// The registers of the pins, of the Raspberry Pi 4 and older ones and of the Raspberry Pi 5. The kernel of Debian has neither.
+const REGISTERS: [&str; 2] = ["/dev/gpiomem", "/dev/gpiomem0"];
+
+/// What this machine is, if it is a Raspberry Pi whose registers can be read.
 pub(crate) fn model() -> Option<String> {
-    DeviceInfo::new().ok().map(|info| info.model().to_string())
+    let has_registers = REGISTERS.iter().any(|file| Path::new(file).exists());
+    let info = has_registers.then(DeviceInfo::new)?;
+    info.ok().map(|info| info.model().to_string())
 }
 
 impl PiPin {
