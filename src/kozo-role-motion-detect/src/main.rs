@@ -36,9 +36,12 @@ fn main() -> ExitCode {
 /// Passes on what has become known of the pin.
 async fn tell(role: &Role, options: &Options, news: News) -> Result<(), Failure> {
     match news {
-        News::Opened(name) => {
-            role.log(Level::Info, &format!("watching {name}")).await?;
-            role.status(&format!("watching {name}")).await?;
+        News::Opened { name, is_new } => {
+            let text = format!("watching {name}");
+            role.status(&text).await?;
+            if is_new {
+                role.log(Level::Info, &text).await?;
+            }
         }
         News::Motion { is_there, before, is_new, name } => {
             if is_new {

@@ -1,6 +1,7 @@
 //! When there is something to say of a pin: every period, when its level changes, and when it cannot be read.
 
 use std::convert::Infallible;
+use std::mem;
 use std::time::Duration;
 
 use kozo_role::Failure;
@@ -45,8 +46,8 @@ pub(crate) trait Line {
 /// What has become known.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum News {
-    /// The pin of this name is there.
-    Opened(String),
+    /// The pin of this name is there; whether that was not told since the last new trouble.
+    Opened { name: String, is_new: bool },
     /// Whether there is motion, what was known before, and whether that is news of this pin since it is open.
     Motion { is_there: bool, before: Option<bool>, is_new: bool, name: String },
     /// The pin cannot be read, and is tried again; whether that is because of something else than the last time.
@@ -77,10 +78,12 @@ pub(crate) async fn watch<L: Line>(
     let mut known = None;
     let mut last: Option<Trouble> = None;
     let mut pause = PAUSE;
+    let mut is_told = false;
     loop {
         let trouble = match open() {
             Ok(mut line) => {
-                tell(News::Opened(line.name().to_owned())).await?;
+                let is_new = !mem::replace(&mut is_told, true);
+                tell(News::Opened { name: line.name().to_owned(), is_new }).await?;
                 let began = Instant::now();
                 let Err(end) = follow(&mut line, pace, &mut known, &tell).await;
                 // One that comes and goes is not told about again and again.
@@ -95,6 +98,7 @@ pub(crate) async fn watch<L: Line>(
             Err(trouble) => trouble,
         };
         let is_new = last.as_ref() != Some(&trouble);
+        is_told &= !is_new;
         tell(News::Trouble { text: trouble.0.clone(), is_new }).await?;
         last = Some(trouble);
         sleep(pause).await;
@@ -167,6 +171,10 @@ mod tests {
         Trouble("cut".to_owned())
     }
 
+    fn opened(is_new: bool) -> News {
+        News::Opened { name: "wire".to_owned(), is_new }
+    }
+
     fn motion(is_there: bool, before: Option<bool>) -> News {
         let is_new = before != Some(is_there);
         News::Motion { is_there, before, is_new, name: "wire".to_owned() }
@@ -212,7 +220,7 @@ mod tests {
             let watched =
                 told(pace(has_edges), || wire.take().ok_or(trouble()), Duration::from_millis(600));
             let (mut told, ()) = tokio::join!(watched, change);
-            assert_eq!(told.remove(0), (0, News::Opened("wire".to_owned())));
+            assert_eq!(told.remove(0), (0, opened(true)));
             assert_eq!(told, wanted, "{has_edges}");
         }
     }
@@ -225,6 +233,19 @@ mod tests {
         };
         let seconds = [0, 1, 3, 7, 15, 31, 63, 123, 183];
         let wanted: Vec<_> = seconds.into_iter().map(|at| wanted(at, at == 0)).collect();
+        assert_eq!(told, wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wire_that_comes_and_goes_is_told_about_once() {
+        let level = Rc::new(RefCell::new(Err(trouble())));
+        let open = || Ok(Wire { level: level.clone(), edges: unbounded_channel().1 });
+        let told = told(pace(true), open, Duration::from_secs(10)).await;
+        let told: Vec<_> = told.into_iter().map(|(_, news)| news).collect();
+        let cut = |is_new| News::Trouble { text: "cut".to_owned(), is_new };
+        let wanted = [(true, true), (true, false), (false, false), (false, false)];
+        let wanted: Vec<_> =
+            wanted.into_iter().flat_map(|(there, gone)| [opened(there), cut(gone)]).collect();
         assert_eq!(told, wanted);
     }
 
@@ -245,7 +266,7 @@ mod tests {
         let at_first = News::Trouble { text: "cut".to_owned(), is_new: true };
         let wanted = [
             (1000, at_first),
-            (2000, News::Opened("wire".to_owned())),
+            (2000, opened(true)),
             // Known, but it has to be shown again.
             (
                 2000,
