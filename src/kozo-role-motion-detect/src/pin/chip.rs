@@ -15,7 +15,7 @@ use crate::watch::{Line, Trouble};
 /// The kernel's number for what a user may not (errno(3), EACCES).
 const NOT_ALLOWED: i32 = 13;
 
-/// Why there may be no chip although there is: the drop-in of the service counts from its start.
+/// What may help where no chip is seen: the drop-in applies from the next start of the service.
 const NONE: &str = "; if the Node has this Role since a reload, restart the Node";
 
 /// A line that is open. It is given back when this is dropped.
@@ -89,9 +89,9 @@ fn requested(chip: PathBuf, options: &Options) -> gpiocdev::Result<Request> {
 fn find(wanted: Option<&str>) -> Result<Chip, Trouble> {
     let paths = gpiocdev::chip::chips().unwrap_or_default();
     let Some(wanted) = wanted else {
-        let first = paths.first().ok_or_else(|| {
-            Trouble(format!("there is no GPIO chip (/dev/gpiochip*){NONE}"))
-        })?;
+        let first = paths
+            .first()
+            .ok_or_else(|| Trouble(format!("there is no GPIO chip (/dev/gpiochip*){NONE}")))?;
         return open(first);
     };
     // A symbolic link, such as udev makes, is one too.
