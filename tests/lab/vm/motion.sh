@@ -4,8 +4,8 @@
 machines clock:amd64 scribe:bookworm
 exposure=$(at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*')
 
-# With a Role of the type `motion-detect`, and these options of it.
-has_motion() { # OPTIONS, as YAML in braces
+# Gives clock a Role `hall` with these lines of YAML, parted by \n and indented as in the file.
+has_motion() { # LINES
     mesh_configuration | sed "/^    clock:/,/roles:/ s|^        roles:|&\n            hall:\n                $1|" |
         put clock /etc/kozo/kozo.yml
 }
@@ -99,7 +99,6 @@ at clock sh -c 'echo 1 > /sys/kernel/config/gpio-sim/one/live'
 eventually 30 says ' no motion at pin 3'
 at clock kozoctl roles | grep -q 'hall.*running'
 
-# What it is allowed is the chips and no more.
 echo "measured: $exposure; with the Role: $(at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*')"
 
 # Without the package the Node goes on.
