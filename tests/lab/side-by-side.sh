@@ -36,7 +36,7 @@ side_by_side() { # FOLDER PATTERN AT_ONCE MATCH
 one_scenario() { # FILE RESULT MATCH
     local began=${EPOCHREALTIME/./} name
     name=$(basename "$(dirname "$(realpath "$1")")")/$(basename "$1" .sh)
-    # What one mounts is in no machine of another one.
+    # No other scenario's machine inherits what this one mounts.
     if unshare --mount "$(dirname "${BASH_SOURCE[0]}")/scenario" "$1" </dev/null > "$2" 2>&1; then
         took "$began" "$name"
         sed -nE "$3s/^/           /p" "$2"

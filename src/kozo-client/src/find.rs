@@ -301,7 +301,7 @@ pub(crate) fn attempt(path: &Path, problem: &str) -> Attempt {
 /// That this user may not use the control socket there, and who may.
 pub(crate) fn not_allowed(socket: &Path, problem: &io::Error) -> Error {
     let who = if socket.starts_with(places::SYSTEM) {
-        "; root and members of group 'kozo' may use it: try sudo"
+        "; only root and members of the group 'kozo' may use it: try sudo"
     } else {
         ""
     };

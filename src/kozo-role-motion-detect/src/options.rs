@@ -53,7 +53,11 @@ pub(crate) struct Options {
 impl Options {
     /// How often to look, and for what.
     pub(crate) fn pace(&self) -> Pace {
-        Pace { period: seconds(self.period, SHORTEST_PERIOD), has_edges: self.edges }
+        Pace {
+            period: seconds(self.period, SHORTEST_PERIOD),
+            has_edges: self.edges,
+            debounce: self.debounce(),
+        }
     }
 
     /// For how long a level has to last.

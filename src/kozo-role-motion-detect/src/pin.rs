@@ -3,11 +3,20 @@
 mod chip;
 mod pi;
 
+use std::fmt::Display;
+
 use crate::options::Options;
 use crate::watch::{Line, Trouble};
 
 /// Whom the kernel says a line is used by.
 const CONSUMER: &str = "kozo motion-detect";
+
+/// That this user may not use a file. The drop-in that lets the service use it applies from the next start of the service.
+fn not_allowed(file: impl Display) -> Trouble {
+    Trouble(format!(
+        "not allowed to use {file}: restart the Node, if it has this Role since a reload; its user must be in the group gpio"
+    ))
+}
 
 /// A pin that is open.
 pub(crate) enum Pin {

@@ -18,6 +18,8 @@ pub(crate) struct Pace {
     pub(crate) period: Duration,
     /// Whether changes between them count.
     pub(crate) has_edges: bool,
+    /// How long a level has to last.
+    pub(crate) debounce: Duration,
 }
 
 /// Why a pin cannot be read, for people.
@@ -121,11 +123,27 @@ async fn follow<L: Line>(
             biased;
             // In the order in which it happened.
             edge = line.edge(), if pace.has_edges => edge?,
-            _ = ticks.tick() => line.is_active()?,
+            _ = ticks.tick() => looked_at(line, pace.debounce, *known).await?,
         };
         let (before, name) = (known.replace(is_there), line.name().to_owned());
         let is_new = shown.replace(is_there) != Some(is_there);
         tell(News::Motion { is_there, before, is_new, name }).await.map_err(End::Untold)?;
+    }
+}
+
+/// Whether there is motion now. What is known stays so until it has been different for long enough.
+async fn looked_at<L: Line>(
+    line: &L,
+    debounce: Duration,
+    known: Option<bool>,
+) -> Result<bool, Trouble> {
+    let is_there = line.is_active()?;
+    match known {
+        Some(known) if known != is_there => {
+            sleep(debounce).await;
+            Ok(if line.is_active()? == is_there { is_there } else { known })
+        }
+        _ => Ok(is_there),
     }
 }
 
@@ -164,7 +182,7 @@ mod tests {
     }
 
     fn pace(has_edges: bool) -> Pace {
-        Pace { period: Duration::from_millis(500), has_edges }
+        Pace { period: Duration::from_millis(500), has_edges, debounce: Duration::from_millis(50) }
     }
 
     fn trouble() -> Trouble {
@@ -207,7 +225,8 @@ mod tests {
                     (500, motion(true, Some(true))),
                 ],
             ),
-            (false, vec![(0, motion(false, None)), (500, motion(true, Some(false)))]),
+            // What has changed is looked at twice.
+            (false, vec![(0, motion(false, None)), (550, motion(true, Some(false)))]),
         ] {
             let level = Rc::new(RefCell::new(Ok(false)));
             let (edge, edges) = unbounded_channel();
@@ -223,6 +242,23 @@ mod tests {
             assert_eq!(told.remove(0), (0, opened(true)));
             assert_eq!(told, wanted, "{has_edges}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_last_is_no_motion() {
+        let level = Rc::new(RefCell::new(Ok(false)));
+        let mut wire = Some(Wire { level: level.clone(), edges: unbounded_channel().1 });
+        let spike = async {
+            sleep(Duration::from_millis(499)).await;
+            *level.borrow_mut() = Ok(true);
+            sleep(Duration::from_millis(10)).await;
+            *level.borrow_mut() = Ok(false);
+        };
+        let watched =
+            told(pace(false), || wire.take().ok_or(trouble()), Duration::from_millis(900));
+        let (told, ()) = tokio::join!(watched, spike);
+        let wanted = [(0, motion(false, None)), (550, motion(false, Some(false)))];
+        assert_eq!(told.get(1..), Some(&wanted[..]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,7 +96,7 @@ fn broken(place: &str, error: &io::Error) -> Failure {
     let told = format_args!("cannot attach at {place}: {error}");
     match error.kind() {
         io::ErrorKind::PermissionDenied => Failure::new(Exit::NotAllowed, told)
-            .hint("Only root and members of group 'kozo' may attach programs."),
+            .hint("Only root and members of the group 'kozo' may attach programs."),
         _ => Failure::new(Exit::NoDaemon, told),
     }
 }
@@ -150,7 +150,12 @@ pub(crate) fn run_remotely(
         .map_err(host::not_run)?;
     let (to, from) = (ssh.stdin.take(), ssh.stdout.take());
     let (Some(to), Some(from)) = (to, from.filter(is_speaking)) else {
-        return host::ended(host, ssh.wait().map_err(host::not_run)?);
+        let status = ssh.wait().map_err(host::not_run)?;
+        if status.success() {
+            let host = host.to_string_lossy();
+            return Err(Failure::failed(format_args!("kozoctl on {host} ended without a word")));
+        }
+        return host::ended(host, status);
     };
     Err(become_program(program, arguments, &introduction.name, (from.into(), to.into())))
 }

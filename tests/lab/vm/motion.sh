@@ -1,17 +1,24 @@
-# Motion at a pin of one machine is seen on the other: simulated pins of a chip, and of what looks like a Raspberry Pi.
-# The Role comes with a package, and works after that and a restart.
+# Motion at pins of one machine is seen on the other: simulated pins of a chip, and of what looks like a Raspberry Pi. The
+# Role comes with a package, and works after that and a restart.
 
 machines clock:amd64 scribe:bookworm
-exposure=$(at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*')
+exposure() {
+    at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*: [0-9.]*'
+}
+before=$(exposure)
 
-# Gives clock a Role `hall` with these lines of YAML, parted by \n and indented as in the file.
-has_motion() { # LINES
-    mesh_configuration | sed "/^    clock:/,/roles:/ s|^        roles:|&\n            hall:\n                $1|" |
-        put clock /etc/kozo/kozo.yml
+# The Node restarts with these Roles, each a line: NAME, and its options in the braces of YAML.
+with_roles() { # ROLE...
+    local roles
+    roles=$(printf '\\n            %s' "$@")
+    mesh_configuration | sed "/^    clock:/,/roles:/ s|^        roles:|&$roles|" | put clock /etc/kozo/kozo.yml
+    at clock systemctl daemon-reload
+    at clock systemctl restart kozo@clock
+    linked 120
 }
 
-says() { # WORDS: the Role does, in its status
-    at clock kozoctl role hall | grep -q "$1"
+says() { # ROLE WORDS: in what kozoctl shows of it
+    at clock kozoctl role "$1" | grep -q "$2"
 }
 
 chip() { # NAME LABEL LINES: makes a chip
@@ -23,6 +30,10 @@ chip() { # NAME LABEL LINES: makes a chip
         echo "$2" > "$1/bank/label"
         echo "$3" > "$1/bank/num_lines"
         echo 1 > "$1/live"' chip "$@"
+}
+
+live() { # NAME 0|1: it goes away, or comes back
+    at clock sh -c 'echo "$2" > "/sys/kernel/config/gpio-sim/$1/live"' live "$@"
 }
 
 pull() { # NAME LINE up|down
@@ -37,36 +48,65 @@ watch_events() {
     [ -z "$watching" ] || kill "$watching"
     at scribe kozoctl --json monitor 'motion*' > "$lab_run/events" &
     watching=$!
-    eventually 10 at scribe kozoctl --json status >/dev/null
+    eventually 10 is_watching
 }
 
-seen() { # true|false
-    jq -e --argjson data "$1" 'select(.data == $data and .node == "clock" and .role == "hall")' "$lab_run/events" | grep -q .
+is_watching() {
+    at scribe kozoctl inject event 'motion of nobody' >/dev/null || true
+    grep -q 'motion of nobody' "$lab_run/events"
+}
+
+seen() { # ROLE true|false
+    jq -e --arg role "$1" --argjson data "$2" \
+        'select(.type == "motion detection" and .node == "clock" and .role == $role and .data == $data)' \
+        "$lab_run/events" | grep -q .
 }
 
 # Not installed: the Node goes on without it, and says what to install.
-has_motion 'type: motion-detect\n                pin: 3\n                chip: hall'
-at clock systemctl restart kozo@clock
-linked 120
-says 'install the package kozo-role-motion-detect'
+with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
+says hall 'install the package kozo-role-motion-detect'
 at clock kozoctl roles | grep -q 'hall.*failed'
 
 at clock apt-get install --quiet --yes kozo-role-motion-detect
-at clock systemctl restart kozo@clock
-linked 120
-eventually 5 says "there is no GPIO chip 'hall'"
+# By edges alone within an hour, by looks alone, and what is set otherwise.
+with_roles 'hall: {type: motion-detect, chip: hall, pin: 3, period: 1h}' \
+    'looks: {type: motion-detect, chip: hall, pin: 4, period: 100ms, edges: false}' \
+    'low: {type: motion-detect, chip: hall, pin: 5, activeLow: true}' \
+    'biased: {type: motion-detect, chip: hall, pin: 6, bias: pullUp}' \
+    'nowhere: {type: motion-detect, chip: hall, pin: 8}' \
+    'twice: {type: motion-detect, chip: hall, pin: 7}' \
+    'again: {type: motion-detect, chip: hall, pin: 7}'
+eventually 5 says hall "there is no GPIO chip 'hall'"
 
 # The chip comes, and a level at a pin of it is seen elsewhere.
 chip one hall 8
-eventually 10 says ' no motion at pin 3 of gpiochip. (hall)'
+for role in hall looks; do
+    eventually 10 says $role ' no motion at pin [34] of gpiochip. (hall)'
+done
+for role in low biased; do
+    eventually 10 says $role ' motion at pin'
+    not says $role 'no motion'
+done
+eventually 10 says nowhere 'it has the pins 0 to 7'
+is_taken() { # ROLE OTHER: one of the two has the pin
+    says "$1" 'no motion' && says "$2" 'is in use by' || { says "$2" 'no motion' && says "$1" 'is in use by'; }
+}
+eventually 10 is_taken twice again
 watch_events
-eventually 10 seen false
-pull one 3 up
-eventually 5 seen true
-says ' motion at pin 3'
+eventually 10 seen looks false
+not seen hall false
+for level in up down; do
+    data=$([ $level = down ] || echo true)
+    for pin in 3 4 5; do
+        pull one $pin $level
+    done
+    eventually 5 seen hall "${data:-false}"
+    eventually 5 seen looks "${data:-false}"
+done
+eventually 5 seen low true
+eventually 5 says looks ' no motion'
 eventually 5 at scribe grep -q 'motion started' /var/log/kozo/scribe.log
-pull one 3 down
-eventually 5 says ' no motion'
+eventually 5 at scribe grep -q 'motion stopped' /var/log/kozo/scribe.log
 
 # A Raspberry Pi: what it is, a chip with the label of its pins, and their registers, where a level is a bit.
 at clock sh -ec '
@@ -77,33 +117,33 @@ at clock sh -ec '
     chgrp gpio /dev/gpiomem
     chmod 0660 /dev/gpiomem'
 chip two pinctrl-bcm2711 58
-has_motion 'type: motion-detect'
-at clock systemctl restart kozo@clock
-linked 120
-eventually 10 says ' no motion at pin 18 of the Raspberry Pi 4 B'
+with_roles 'hall: {type: motion-detect, period: 1h}' \
+    'board: {type: motion-detect, pin: 17}' \
+    'lines: {type: motion-detect, pin: 17, chip: pinctrl-bcm2711}'
+eventually 10 says hall ' no motion at pin 18 of the Raspberry Pi 4 B'
+eventually 10 is_taken board lines
 watch_events
-# The bit of pin 18 in the register GPLEV0, at 0x34.
-at clock sh -c 'printf "\004" | dd of=/dev/gpiomem bs=1 seek=54 conv=notrunc status=none'
+# The kernel tells the edge. Then the bit of the pin in the register GPLEV0, at 0x34, tells the level.
 pull two 18 up
-eventually 5 seen true
-says ' motion at pin 18 of the Raspberry Pi 4 B'
+eventually 5 seen hall true
+at clock sh -c 'printf "\004" | dd of=/dev/gpiomem bs=1 seek=54 conv=notrunc status=none'
+at clock kozoctl role hall restart
+eventually 10 says hall ' motion at pin 18 of the Raspberry Pi 4 B'
 
-# A chip that goes away and comes back.
-has_motion 'type: motion-detect\n                pin: 3\n                chip: hall'
-at clock systemctl restart kozo@clock
-linked 120
-eventually 10 says ' no motion at pin 3'
-at clock sh -c 'echo 0 > /sys/kernel/config/gpio-sim/one/live'
-eventually 10 says "pin 3 of gpiochip. (hall) cannot be read any more\|there is no GPIO chip 'hall'"
-at clock sh -c 'echo 1 > /sys/kernel/config/gpio-sim/one/live'
-eventually 30 says ' no motion at pin 3'
+# What the service is allowed. A chip goes away and comes back.
+with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
+eventually 10 says hall ' no motion at pin 3'
+echo "measured: $before; with the Role: $(exposure)"
+at clock systemctl show --property DeviceAllow --value kozo@clock > "$lab_run/allowed"
+[ "$(grep -cvE '^(char-gpiochip|/dev/gpiomem0?) rw$' "$lab_run/allowed")" = 0 ]
+live one 0
+eventually 10 says hall "cannot be read any more\|there is no GPIO chip 'hall'"
+live one 1
+eventually 30 says hall ' no motion at pin 3'
 at clock kozoctl roles | grep -q 'hall.*running'
-
-echo "measured: $exposure; with the Role: $(at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*')"
 
 # Without the package the Node goes on.
 at clock apt-get remove --quiet --yes kozo-role-motion-detect
-at clock systemctl restart kozo@clock
-linked 120
-says 'install the package kozo-role-motion-detect'
-kill "$watching" 2>/dev/null || true
+with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
+says hall 'install the package kozo-role-motion-detect'
+kill "$watching"

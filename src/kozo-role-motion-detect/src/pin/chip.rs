@@ -1,19 +1,19 @@
 //! A line of a GPIO chip, by its character device (`/dev/gpiochipN`, version 2 of the kernel's interface, Linux 5.10).
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gpiocdev::line::{Bias as LineBias, EdgeDetection, EdgeKind, Value};
 use gpiocdev::{Chip, Error, Request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::CONSUMER;
+use super::{CONSUMER, not_allowed};
 use crate::options::{Bias, Options};
 use crate::watch::{Line, Trouble};
 
-/// The kernel's number for what a user may not (errno(3), EACCES).
-const NOT_ALLOWED: i32 = 13;
+/// The kernel's numbers (errno(3)) for what a user may not, and what a service may not: EACCES, EPERM.
+const NOT_ALLOWED: [i32; 2] = [13, 1];
 
 /// What may help where no chip is seen: the drop-in applies from the next start of the service.
 const NONE: &str = "; if the Node has this Role since a reload, restart the Node";
@@ -32,8 +32,9 @@ impl ChipLine {
     /// When there is none, or others use it, or this user may not.
     pub(crate) fn open(chip: Option<&str>, options: &Options) -> Result<ChipLine, Trouble> {
         let chip = find(chip)?;
-        let (path, offset) = (chip.path().to_owned(), options.pin);
-        let info = chip.info().map_err(|error| Trouble(format!("{}: {error}", path.display())))?;
+        let offset = options.pin;
+        let unread = |error| Trouble(format!("cannot read {}: {error}", chip.path().display()));
+        let info = chip.info().map_err(unread)?;
         let shown = match info.label.as_str() {
             "" => info.name,
             label => format!("{} ({label})", info.name),
@@ -43,15 +44,8 @@ impl ChipLine {
             let last = info.num_lines.saturating_sub(1);
             return Err(Trouble(format!("there is no {name}: it has the pins 0 to {last}")));
         }
-        let requested = requested(path, options).map_err(|error| {
-            let user = chip.line_info(offset).ok().filter(|line| line.used);
-            Trouble(match user {
-                Some(line) if line.consumer.is_empty() => {
-                    format!("{name} is in use by another program")
-                }
-                Some(line) => format!("{name} is in use by '{}'", line.consumer),
-                None => format!("cannot use {name}: {error}"),
-            })
+        let requested = requested(chip.path(), options).map_err(|error| {
+            in_use(&chip, offset, &name).unwrap_or_else(|| cannot(&chip, &name, &error, options))
         })?;
         // What has taken its place is unsafe, for types that do not keep their descriptor open; this one does.
         #[expect(deprecated)]
@@ -65,7 +59,35 @@ impl ChipLine {
     }
 }
 
-fn requested(chip: PathBuf, options: &Options) -> gpiocdev::Result<Request> {
+/// Who uses a line of the chip, if somebody does.
+fn in_use(chip: &Chip, offset: u32, name: &str) -> Option<Trouble> {
+    let line = chip.line_info(offset).ok().filter(|line| line.used)?;
+    let user = match line.consumer.as_str() {
+        "" => "another program".to_owned(),
+        consumer => format!("'{consumer}'"),
+    };
+    Some(Trouble(format!("{name} is in use by {user}")))
+}
+
+/// Who uses a line of the first chip that has one of these labels, if somebody does.
+pub(super) fn user_of(labels: &[&str], offset: u32, name: &str) -> Option<Trouble> {
+    let chips = gpiocdev::chip::chips().unwrap_or_default().into_iter();
+    let mut chips = chips.filter_map(|path| Chip::from_path(path).ok());
+    let has_label = |chip: &Chip| chip.info().is_ok_and(|info| labels.contains(&&*info.label));
+    in_use(&chips.find(has_label)?, offset, name)
+}
+
+/// Why a line that nobody uses cannot be had.
+fn cannot(chip: &Chip, name: &str, error: &Error, options: &Options) -> Trouble {
+    let mut without = options.clone();
+    without.edges = false;
+    if options.edges && requested(chip.path(), &without).is_ok() {
+        return Trouble(format!("the chip of {name} cannot tell changes: set `edges: false`"));
+    }
+    Trouble(format!("cannot use {name}: {error}"))
+}
+
+fn requested(chip: &Path, options: &Options) -> gpiocdev::Result<Request> {
     let mut builder = Request::builder();
     builder.on_chip(chip).with_consumer(CONSUMER).with_line(options.pin).as_input();
     if options.active_low {
@@ -98,25 +120,30 @@ fn find(wanted: Option<&str>) -> Result<Chip, Trouble> {
     if let Ok(path) = gpiocdev::chip::is_chip(Path::new("/dev").join(wanted)) {
         return open(&path);
     }
-    let mut known = Vec::new();
-    for chip in paths.iter().filter_map(|path| open(path).ok()) {
-        let Ok(info) = chip.info() else { continue };
-        if info.label == wanted {
-            return Ok(chip);
+    let (mut known, mut refused) = (Vec::new(), None);
+    for path in &paths {
+        match open(path) {
+            Ok(chip) => {
+                let Ok(info) = chip.info() else { continue };
+                if info.label == wanted {
+                    return Ok(chip);
+                }
+                known.push(format!("{} ({})", info.name, info.label));
+            }
+            Err(trouble) => refused = Some(trouble),
         }
-        known.push(format!("{} ({})", info.name, info.label));
+    }
+    if let (true, Some(trouble)) = (known.is_empty(), refused) {
+        return Err(trouble);
     }
     let known = if known.is_empty() { format!("none{NONE}") } else { known.join(", ") };
     Err(Trouble(format!("there is no GPIO chip '{wanted}'; chips here: {known}")))
 }
 
 fn open(path: &Path) -> Result<Chip, Trouble> {
-    let path_shown = path.display();
     Chip::from_path(path).map_err(|error| match error {
-        Error::Os(errno) if errno.0 == NOT_ALLOWED => Trouble(format!(
-            "not allowed to open {path_shown}: is the user of the Node in the group gpio?"
-        )),
-        error => Trouble(format!("cannot open {path_shown}: {error}")),
+        Error::Os(errno) if NOT_ALLOWED.contains(&errno.0) => not_allowed(path.display()),
+        error => Trouble(format!("cannot open {}: {error}", path.display())),
     })
 }
 

@@ -1,15 +1,18 @@
 //! A pin of a Raspberry Pi: its level is a bit of memory, and the kernel says when it changes.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rppal::gpio::{Error, Gpio, InputPin, Trigger};
+use rppal::gpio::{Error, Gpio, InputPin, Mode, Trigger};
 use rppal::system::DeviceInfo;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use super::{chip, not_allowed};
 use crate::options::{Bias, Options};
 use crate::watch::{Line, Trouble};
 
-/// Changes that wait to be told. When there are more, the latest ones are dropped: the next look at the level tells.
+/// Changes that wait to be told. When there are more, the latest ones are dropped, and the level is looked at once the others are told.
 const MOST_EDGES: usize = 64;
 
 /// A pin that is open. It is given back when this is dropped.
@@ -18,7 +21,11 @@ pub(crate) struct PiPin {
     pin: InputPin,
     is_active_low: bool,
     edges: Receiver<bool>,
+    has_dropped: Arc<AtomicBool>,
 }
+
+/// What the kernel calls the chips whose pins these are: of the Raspberry Pi 3 and older ones, of the 4, and of the 5.
+const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
 /// The registers of the pins, of the Raspberry Pi 4 and older ones and of the Raspberry Pi 5. The kernel of Debian has neither.
 const REGISTERS: [&str; 2] = ["/dev/gpiomem", "/dev/gpiomem0"];
@@ -41,13 +48,19 @@ impl PiPin {
         let unavailable = || Trouble(format!("the {model} has no pin {number}"));
         let trouble = |error: Error| match error {
             Error::PinNotAvailable(_) => unavailable(),
-            Error::PermissionDenied(file) => Trouble(format!(
-                "not allowed to use {file}: is the user of the Node in the group gpio?"
-            )),
+            Error::PermissionDenied(file) => not_allowed(file),
             error => Trouble(format!("cannot use {name}: {error}")),
         };
         let pin = u8::try_from(number).map_err(|_| unavailable())?;
         let pin = Gpio::new().and_then(|gpio| gpio.get(pin)).map_err(trouble)?;
+        // The registers ask nobody: from here on the pin would be an input, whatever it was.
+        if let Some(trouble) = chip::user_of(&LABELS, number, &name) {
+            return Err(trouble);
+        }
+        if !matches!(pin.mode(), Mode::Input | Mode::Output | Mode::Null) {
+            let function = pin.mode();
+            return Err(Trouble(format!("{name} is in use by a device of the board ({function})")));
+        }
         let mut pin = match options.bias {
             Bias::None => pin.into_input(),
             Bias::PullUp => pin.into_input_pullup(),
@@ -55,15 +68,19 @@ impl PiPin {
         };
         let is_active_low = options.active_low;
         let (sender, edges) = channel(MOST_EDGES);
+        let has_dropped = Arc::new(AtomicBool::new(false));
         if options.edges {
             let debounce = Some(options.debounce());
+            let has_dropped = Arc::clone(&has_dropped);
             pin.set_async_interrupt(Trigger::Both, debounce, move |event| {
                 let is_high = event.trigger == Trigger::RisingEdge;
-                let _ = sender.try_send(is_high != is_active_low);
+                if sender.try_send(is_high != is_active_low).is_err() {
+                    has_dropped.store(true, Ordering::Relaxed);
+                }
             })
             .map_err(trouble)?;
         }
-        Ok(PiPin { name, pin, is_active_low, edges })
+        Ok(PiPin { name, pin, is_active_low, edges, has_dropped })
     }
 }
 
@@ -77,6 +94,9 @@ impl Line for PiPin {
     }
 
     async fn edge(&mut self) -> Result<bool, Trouble> {
+        if self.edges.is_empty() && self.has_dropped.swap(false, Ordering::Relaxed) {
+            return self.is_active();
+        }
         let lost = || Trouble(format!("changes of {} are not told any more", self.name));
         self.edges.recv().await.ok_or_else(lost)
     }
