@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::interest::Pattern;
-use crate::message::{Draft, Kind, MAX_MESSAGE, Message, Origin};
+use crate::message::{Draft, Head, Kind, MAX_MESSAGE, Message, MessageError, Origin};
 
 /// A frame of either sort, owned, so that it can be generated and compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,12 @@ fn message(origin: &Arc<Origin>, said: &Said) -> Message {
     let (kind, [role, message_type], channel, (sequence, timestamp), data) = said;
     let draft = Draft::new(*kind, message_type).channel(channel.as_deref()).encoded(data);
     Message::encode(Arc::clone(origin), role, *sequence, *timestamp, &draft).unwrap()
+}
+
+fn encoded(messages: &[Message]) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    encode_messages(messages, &mut bytes);
+    bytes
 }
 
 fn heard(message: &Message) -> Said {
@@ -199,6 +205,67 @@ proptest! {
     }
 }
 
+/// Both directions could get it wrong alike.
+#[test]
+fn a_frame_is_the_bytes_that_the_protocol_says() {
+    let numbers = |all: &[u64]| all.iter().flat_map(|one| one.to_le_bytes()).collect::<Vec<_>>();
+    let features = vec!["ä".to_owned(), String::new()];
+    let hello = Hello { version: 1, boot: 2, received_boot: 3, received: 4, features };
+    let channel = Some(Pattern::new("c*"));
+    let logs = Interest { channel, ..Interest::exactly(Kind::Log, "log") };
+    let said = |kind, role: &str, channel: Option<&str>, at| {
+        (kind, [role, "t"].map(str::to_owned), channel.map(str::to_owned), at, vec![0xc0])
+    };
+    let all = vec![
+        said(Kind::Order, "r", Some("c"), (127, 64)),
+        said(Kind::Order, "r", Some("c"), (255, 63)),
+        said(Kind::Reply, "s", None, (254, 63)),
+    ];
+    let messages = [
+        &b"\x01n\x09\0\0\0\0\0\0\0\0"[..],
+        b"\0\x01\x01r\x01t\x01c\x01\x7f\x80\x01\xc0\x01\x80\x01\x01\xc0",
+        b"\0\x03\x01s\x01t\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\0\xc0",
+    ];
+    let frames = [
+        (Any::Hello(hello), 1, [&[1, 0], &numbers(&[2, 3, 4])[..], b"\x02\x02\xc3\xa4\0"].concat()),
+        (
+            Any::Interest(vec![Interest::any(), logs]),
+            2,
+            b"\xff\x01*\0\x01*\x01*\x02\x03log\x01\x02c*\x01*\x01*".to_vec(),
+        ),
+        (Any::Messages("n".to_owned(), 9, all), 3, messages.concat()),
+        (Any::Heartbeat(Heartbeat { sent: 1, received: 2 }), 4, numbers(&[1, 2])),
+        (Any::Echo(Echo { sent: 1, received: 2, clock: 3 }), 5, numbers(&[1, 2, 3])),
+        (Any::Use, 6, vec![]),
+        (Any::Finish, 7, vec![]),
+        (Any::Finished(1), 8, numbers(&[1])),
+        (Any::Bye("why".to_owned()), 9, b"\x03why".to_vec()),
+    ];
+    for (frame, number, mut payload) in frames {
+        let mut bytes = BytesMut::new();
+        encode_any(&frame, &mut bytes);
+        assert_eq!(bytes, framed(number, &payload), "{frame:?}");
+        if ![kind::INTEREST, kind::MESSAGES].contains(&number) {
+            payload.extend(b"what later versions say");
+        }
+        let (_, came) = read(Stage::Open(MAX_MESSAGE), &framed(number, &payload));
+        assert_eq!(came.into_iter().map(decoded).collect::<Vec<_>>(), [frame]);
+    }
+}
+
+#[test]
+fn a_hello_names_64_features_at_most() {
+    for (count, fine) in [(64, true), (65, false)] {
+        let features = vec![String::new(); count];
+        let hello = Hello { version: 1, boot: 2, received_boot: 3, received: 4, features };
+        let mut bytes = BytesMut::new();
+        encode(&Control::Hello(&hello), &mut bytes);
+        let mut decoder = Decoder::default();
+        decoder.feed(&bytes);
+        assert_eq!(decoder.next_frame().is_ok(), fine, "{count}");
+    }
+}
+
 #[test]
 fn a_frame_too_large_is_refused_before_it_has_come() {
     let mut decoder = Decoder::default();
@@ -232,50 +299,143 @@ fn a_large_frame_takes_its_memory_with_it() {
 fn messages_too_large_for_one_frame_go_in_several() {
     let sizes = [100, MAX_MESSAGE - 100, 50, MAX_MESSAGE / 2, MAX_MESSAGE / 2, 1];
     let sent = messages("clock", 1, &sizes.map(|size| vec![0; size]));
-    let mut bytes = BytesMut::new();
-    encode_messages(&sent, &mut bytes);
-    let mut decoder = Decoder::default();
-    decoder.feed(&bytes);
-    let mut came = Vec::new();
-    while let Some(frame) = decoder.next_frame().unwrap() {
-        let Frame::Messages(messages) = frame else { panic!("{frame:?}") };
-        came.extend(messages.map(|message| message.unwrap().size()));
+    let came = frames_of(&encoded(&sent));
+    assert_eq!(came.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    let sizes = |all: &[Message]| all.iter().map(Message::size).collect::<Vec<_>>();
+    assert_eq!(sizes(&came.concat()), sizes(&sent));
+}
+
+#[test]
+fn no_frame_is_too_large_where_all_is_said_of_every_message() {
+    let origin = Arc::new(Origin { node: "n".repeat(255), boot: 1 });
+    let heads = ["a", "b"].map(|role| {
+        Arc::new(Head::new(Arc::clone(&origin), 0, Kind::Event, role, "t", None).unwrap())
+    });
+    let data = Bytes::from(vec![0; 4096]);
+    let sent = heads
+        .iter()
+        .zip([0, 1 << 63])
+        .cycle()
+        .map(|(head, far)| Message::new(Arc::clone(head), far, far, data.clone()).unwrap());
+    let bytes = encoded(&sent.take(5000).collect::<Vec<_>>());
+    assert_eq!(frames_of(&bytes).concat().len(), 5000);
+}
+
+#[test]
+fn messages_of_one_frame_have_origin_and_hops_in_common() {
+    let said = [("clock", 0, "a"), ("clock", 0, "b"), ("clock", 2, "b"), ("scribe", 2, "b")];
+    let sent = said.map(|(node, hops, role)| {
+        let origin = Arc::new(Origin { node: node.to_owned(), boot: 1 });
+        let head = Head::new(origin, hops, Kind::Event, role, "tick", None).unwrap();
+        Message::new(Arc::new(head), 1, 7, Bytes::from_static(&[0xc0])).unwrap()
+    });
+    let came = frames_of(&encoded(&sent));
+    assert_eq!(came.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
+    for (message, (node, hops, role)) in came.concat().iter().zip(said) {
+        let heard = (&*message.origin().node, message.hops(), message.role());
+        assert_eq!(heard, (node, hops, role));
     }
-    assert_eq!(came, sent.iter().map(|message| message.size()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_that_is_put_back_comes_again() {
+    let mut came = messages_in(&encoded(&messages("clock", 1, &[vec![1], vec![2]])));
+    for data in [1, 2] {
+        let message = came.next().unwrap();
+        came.put_back(message);
+        assert_eq!(came.next().unwrap().unwrap().data(), [data]);
+    }
+    assert!(came.next().is_none());
 }
 
 #[test]
 fn what_messages_have_in_common_is_said_and_kept_once() {
     let sent = messages("clock", 1, &[vec![0; 64], vec![1; 64], vec![2; 64]]);
-    let [mut one, mut all] = [BytesMut::new(), BytesMut::new()];
-    encode_messages(&sent[..1], &mut one);
-    encode_messages(&sent, &mut all);
+    let [one, all] = [encoded(&sent[..1]), encoded(&sent)];
     assert_eq!(all.len() - one.len(), 2 * (64 + 3));
     let mut decoder = Decoder::default();
     decoder.feed(&all);
     decoder.feed(&one);
-    let mut heads = Vec::new();
+    let (mut heads, mut last) = (Vec::new(), None);
     while let Some(Frame::Messages(mut came)) = decoder.next_frame().unwrap() {
-        came.share(sent[0].origin(), heads.first().cloned());
+        came.share(sent[0].origin(), last.take());
         heads.extend(came.by_ref().map(|message| Arc::clone(message.unwrap().head())));
+        last = came.into_head();
     }
     assert_eq!(heads.len(), 4);
     assert!(heads.iter().all(|head| Arc::ptr_eq(head, &heads[0])));
 }
 
 #[test]
+fn what_another_origin_said_is_not_shared() {
+    let [ours, theirs] = [1, 2].map(|boot| messages("clock", boot, &[vec![0], vec![1]]));
+    let mut came = messages_in(&encoded(&theirs));
+    came.share(ours[0].origin(), Some(Arc::clone(ours[0].head())));
+    assert_eq!(came.origin(), theirs[0].origin());
+    assert_eq!(came.next().unwrap().unwrap().head(), theirs[0].head());
+    // The head of the last one still holds for the next one.
+    came.share(ours[0].origin(), Some(Arc::clone(ours[0].head())));
+    assert_eq!(came.next().unwrap().unwrap().head(), theirs[0].head());
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    const NONE: WireError = WireError::Malformed("messages");
+    const HEAD: &[u8] = b"\0\0\x01r\x01t\0";
+    const REST: &[u8] = b"\x01\x01\0\xc0";
+    let empty = MessageError::NameLength { field: "role", length: 0 };
+    for (head, rest, error) in [
+        (&b"\0\x04\x01r\x01t\0"[..], REST, MessageError::KindNumber(4).into()),
+        (b"\0\0\0\x01t\0", REST, empty.into()),
+        (b"\0\0\x01\xff\x01t\0", REST, MessageError::NotUtf8("role").into()),
+        (b"\0\0\x01r\x01t\xff", REST, NONE),
+        // Less data than it says, no data, numbers that are too large and too long.
+        (HEAD, b"\x02\x01\0\xc0", NONE),
+        (HEAD, b"\x80\0\x01\0\xc0", NONE),
+        (HEAD, b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\0\xc0", NONE),
+        (HEAD, b"\x01\x81\x80\x80\x80\x80\x80\x80\x80\x80\x80\0\0\xc0", NONE),
+    ] {
+        let payload = [b"\x01n\0\0\0\0\0\0\0\0\0", head, rest].concat();
+        let mut came = messages_in(&framed(kind::MESSAGES, &payload));
+        assert_eq!(came.next().unwrap().unwrap_err(), error, "{head:?} {rest:?}");
+        assert!(came.next().is_none());
+    }
+}
+
+#[test]
+fn what_is_no_frame_is_refused() {
+    for (number, payload, name) in [
+        (kind::HELLO, &[0; 26][..], "hello"),
+        (kind::INTEREST, b"\x04\x01*\0\x01*\x01*", "interest"),
+        (kind::INTEREST, b"\xff\x01*\0\x01*", "interest"),
+        (kind::ECHO, &[0; 23], "echo"),
+        (kind::BYE, b"\x02x", "bye"),
+        (kind::BYE, b"\x01\xff", "bye"),
+    ] {
+        let mut decoder = Decoder::default();
+        decoder.feed(&framed(number, payload));
+        assert_eq!(decoder.next_frame().unwrap_err(), WireError::Malformed(name), "{payload:?}");
+    }
+}
+
+#[test]
+fn a_text_of_more_than_255_bytes_is_cut_between_characters() {
+    for (text, cut) in [("x".repeat(256), 255), ("ä".repeat(128), 254)] {
+        let mut bytes = BytesMut::new();
+        encode(&Control::Bye(&text), &mut bytes);
+        let (_, came) = read(Stage::Greeting, &bytes);
+        assert!(matches!(&came[..], [Frame::Bye(came)] if *came == text[..cut]), "{came:?}");
+    }
+}
+
+#[test]
 fn a_message_before_any_head_is_refused() {
     let sent = messages("clock", 1, &[vec![0; 64]]);
-    let mut bytes = BytesMut::new();
-    encode_messages(&sent, &mut bytes);
+    let bytes = encoded(&sent);
     // Without `timer`, `tick`, no channel, and what stands before them.
     let head = HEADER + 6 + 8 + 1..HEADER + 6 + 8 + 1 + 2 + 6 + 5 + 1;
     let rest = [&bytes[HEADER..head.start], &bytes[head.end..]].concat();
-    let mut decoder = Decoder::default();
-    decoder.feed(&[kind::MESSAGES]);
-    decoder.feed(&u32::try_from(rest.len()).unwrap().to_le_bytes());
-    decoder.feed(&rest);
-    let Ok(Some(Frame::Messages(mut came))) = decoder.next_frame() else { panic!("no messages") };
+    let mut came = messages_in(&framed(kind::MESSAGES, &rest));
     // One of an earlier frame does not count.
     came.share(sent[0].origin(), Some(Arc::clone(sent[0].head())));
     assert_eq!(came.next().unwrap().unwrap_err(), WireError::Malformed("messages"));
@@ -289,8 +449,7 @@ fn behind_a_head_comes_a_message() {
     for (heads, fine) in [(1, true), (2, false), (100_000, false)] {
         let origin = [&[1, b'n'][..], &[0; 9]].concat();
         let payload = [&origin[..], &head.repeat(heads), &[1, 1, 0, 0xc0]].concat();
-        let (_, mut came) = read(Stage::Open(MAX_MESSAGE), &framed(kind::MESSAGES, &payload));
-        let Some(Frame::Messages(mut messages)) = came.pop() else { panic!("no messages") };
+        let mut messages = messages_in(&framed(kind::MESSAGES, &payload));
         let read = messages.next().unwrap();
         assert_eq!(read.is_ok(), fine);
         assert!(fine || read.unwrap_err() == WireError::Malformed("messages"));
@@ -300,14 +459,16 @@ fn behind_a_head_comes_a_message() {
 
 #[test]
 fn an_interest_that_does_not_fit_becomes_a_wider_one() {
-    let long = Pattern::literal(&"*".repeat(200));
-    let interests = [Interest { role: long, ..Interest::exactly(Kind::Event, "tick") }];
-    let mut bytes = BytesMut::new();
-    encode(&Control::Interest(&interests), &mut bytes);
-    let mut decoder = Decoder::default();
-    decoder.feed(&bytes);
-    let Ok(Some(Frame::Interest(came))) = decoder.next_frame() else { panic!("no interest") };
-    assert_eq!(came, [Interest::exactly(Kind::Event, "tick")]);
+    let tick = Interest::exactly(Kind::Event, "tick");
+    for (name, times, fits) in [("x", 255, true), ("x", 256, false), ("*", 200, false)] {
+        let role = Pattern::literal(&name.repeat(times));
+        let narrow = [Interest { role, ..tick.clone() }];
+        let mut bytes = BytesMut::new();
+        encode(&Control::Interest(&narrow), &mut bytes);
+        let (_, came) = read(Stage::Greeting, &bytes);
+        let [Frame::Interest(came)] = &came[..] else { panic!("{came:?}") };
+        assert_eq!(*came, if fits { narrow } else { [tick.clone()] });
+    }
 }
 
 fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -327,6 +488,24 @@ fn read(stage: Stage, bytes: &[u8]) -> (Decoder, Vec<Frame>) {
     (decoder, came)
 }
 
+/// Those of the only frame.
+fn messages_in(bytes: &[u8]) -> Messages {
+    let (_, mut came) = read(Stage::Open(MAX_MESSAGE), bytes);
+    let Some(Frame::Messages(messages)) = came.pop() else { panic!("no messages") };
+    messages
+}
+
+/// The Messages of each frame.
+fn frames_of(bytes: &[u8]) -> Vec<Vec<Message>> {
+    let (_, frames) = read(Stage::Open(MAX_MESSAGE), bytes);
+    let frames = frames.into_iter().map(|frame| {
+        let Frame::Messages(came) = frame else { panic!("{frame:?}") };
+        let hops = came.hops();
+        came.map(Result::unwrap).inspect(|message| assert_eq!(message.hops(), hops)).collect()
+    });
+    frames.collect()
+}
+
 #[test]
 fn who_wants_more_than_is_told_apart_wants_everything() {
     let is_any =
@@ -343,13 +522,19 @@ fn who_wants_more_than_is_told_apart_wants_everything() {
         assert!(wide || interests.len() == times);
     }
     // So does this side say it.
-    let many = vec![Interest::exactly(Kind::Event, "tick"); MAX_INTERESTS + 1];
-    let long = Pattern::literal(&"x".repeat(255));
-    let long = vec![Interest { role: long, ..Interest::any() }; MAX_INTERESTS];
-    for interests in [many, long] {
+    let everything = [255, 1, b'*', 0, 1, b'*', 1, b'*'];
+    let filling = MAX_INTEREST / MAX_INTERESTS - (everything.len() - 1);
+    for (times, length, wide) in [
+        (MAX_INTERESTS, filling, false),
+        (MAX_INTERESTS, filling + 1, true),
+        (MAX_INTERESTS + 1, 1, true),
+    ] {
+        let role = Pattern::literal(&"x".repeat(length));
+        let interests = vec![Interest { role, ..Interest::any() }; times];
         let mut bytes = BytesMut::new();
         encode(&Control::Interest(&interests), &mut bytes);
-        assert!(is_any(&read(Stage::Greeting, &bytes).1[0]));
+        assert_eq!(bytes[HEADER..] == everything, wide, "{times} of {length}");
+        assert!(wide || bytes.len() == HEADER + MAX_INTEREST);
     }
 }
 
@@ -367,18 +552,47 @@ fn what_nobody_will_look_at_is_not_kept_while_it_comes() {
 }
 
 #[test]
-fn frames_are_small_but_for_messages_and_interest_and_all_are_before_the_hello() {
-    for number in 0..=20_u8 {
-        let larger = framed(number, &[0; MAX_CONTROL + 1]);
-        let mut silent = Decoder::new(Stage::Silent);
-        silent.feed(&larger[..HEADER]);
-        assert!(matches!(silent.next_frame(), Err(WireError::FrameTooLarge(_))), "{number}");
-        let mut open = Decoder::default();
-        open.feed(&larger[..HEADER]);
-        let may_be = [kind::INTEREST, kind::MESSAGES].contains(&number);
-        let known = (kind::HELLO..=kind::BYE).contains(&number);
-        assert_eq!(open.next_frame().is_ok(), may_be || !known, "{number}");
+fn a_frame_is_kept_passed_over_or_refused_by_its_size() {
+    #[derive(Debug, PartialEq)]
+    enum Fate {
+        Kept,
+        Over,
+        Refused,
     }
+    use Fate::{Kept, Over, Refused};
+    const KIB: usize = 1024;
+    const MOST: usize = 16 * KIB * KIB + KIB;
+    let check = |stage, number, fates: &[(usize, Fate)]| {
+        for (length, fate) in fates {
+            let mut decoder = Decoder::new(stage);
+            decoder.feed(&[number]);
+            decoder.feed(&u32::try_from(*length).unwrap().to_le_bytes());
+            let it_is = match decoder.next_frame() {
+                Err(_) => Refused,
+                Ok(_) if decoder.buffered() == 0 => Over,
+                Ok(_) => Kept,
+            };
+            assert_eq!(it_is, *fate, "{stage:?}: {length} of {number}");
+        }
+    };
+    let up_to = |kept| [(kept, Kept), (kept + 1, Over), (MOST, Over), (MOST + 1, Refused)];
+    let small = [(4 * KIB, Kept), (4 * KIB + 1, Refused)];
+    for number in 0..=20 {
+        check(Stage::Silent, number, &small);
+        for stage in [Stage::Greeting, Stage::Open(0)] {
+            match number {
+                2 => check(stage, 2, &up_to(64 * KIB)),
+                3 => {}
+                1..=9 => check(stage, number, &small),
+                _ => check(stage, number, &[(1, Over), (MOST, Over), (MOST + 1, Refused)]),
+            }
+        }
+    }
+    // Messages that go together are taken, whatever the largest one is.
+    check(Stage::Open(0), 3, &up_to(65 * KIB));
+    check(Stage::Open(64 * KIB), 3, &up_to(65 * KIB));
+    check(Stage::Open(64 * KIB + 1), 3, &up_to(65 * KIB + 1));
+    check(Stage::Open(MAX_MESSAGE), 3, &[(MOST, Kept), (MOST + 1, Refused)]);
 }
 
 #[test]
@@ -399,8 +613,7 @@ fn messages_stay_where_they_are_until_it_is_decided_on_them() {
 #[test]
 fn a_small_message_that_waits_holds_on_to_little() {
     let small: Vec<_> = (0..300).map(|_| vec![7; 60]).collect();
-    let mut bytes = BytesMut::new();
-    encode_messages(&messages("clock", 1, &small), &mut bytes);
+    let bytes = encoded(&messages("clock", 1, &small));
     let mut decoder = Decoder::default();
     let (mut kept, mut places) = (Vec::new(), Vec::new());
     for _ in 0..100 {
@@ -412,4 +625,50 @@ fn a_small_message_that_waits_holds_on_to_little() {
     assert_eq!((kept.len(), kept[99].data()), (100, &small[0][..]));
     // What was read is used again, though a Message keeps some of it.
     assert!(places.iter().all(|place| *place == places[1]), "{places:?}");
+}
+
+#[test]
+fn a_message_holds_on_to_its_frame_unless_it_is_a_small_part_of_much() {
+    // What stands before the Messages is not counted.
+    let origin = 6 + 8 + 1;
+    for (together, length, copied) in [
+        (10_000, 1024, true),
+        (10_000, 1025, false),
+        (MAX_BATCH, 1025, false),
+        (MAX_BATCH + 1, 1025, true),
+        (2 * MAX_BATCH, MAX_BATCH - 1, true),
+        (2 * MAX_BATCH, MAX_BATCH, false),
+    ] {
+        let bytes = encoded(&messages("clock", 1, &[vec![7; length]]));
+        let mut payload = bytes[HEADER..].to_vec();
+        payload.resize(origin + together, 0);
+        let mut decoder = Decoder::default();
+        decoder.feed(&framed(kind::MESSAGES, &payload));
+        let start = decoder.place().addr();
+        let Ok(Some(Frame::Messages(mut came))) = decoder.next_frame() else { panic!("none") };
+        let message = came.next().unwrap().unwrap();
+        assert_eq!(message.data(), vec![7; length]);
+        let inside = start..start + HEADER + payload.len();
+        let is_copied = !inside.contains(&message.data().as_ptr().addr());
+        assert_eq!(is_copied, copied, "{length} of {together}");
+    }
+}
+
+#[test]
+fn what_follows_a_frame_stays_where_it_is_unless_that_is_large() {
+    for (length, stays) in [(MAX_BATCH, true), (MAX_BATCH + 1, false)] {
+        let mut decoder = Decoder::default();
+        decoder.feed(&framed(kind::MESSAGES, &vec![0; length]));
+        decoder.feed(&framed(kind::USE, &[]));
+        let end = decoder.place().addr() + HEADER + length;
+        let _frame = decoder.next_frame().unwrap().unwrap();
+        assert_eq!(decoder.place().addr() == end, stays, "{length}");
+    }
+}
+
+#[test]
+fn small_messages_share_pieces_of_4_kib() {
+    let came = frames_of(&encoded(&messages("clock", 1, &vec![vec![7; 64]; 128]))).concat();
+    let pieces = came.chunk_by(|one, next| one.data().as_ptr_range().end == next.data().as_ptr());
+    assert_eq!(pieces.map(<[_]>::len).collect::<Vec<_>>(), [64, 64]);
 }
