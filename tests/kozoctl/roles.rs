@@ -238,7 +238,7 @@ fn a_program_here_is_not_run_without_a_node_there() {
     let workspace = &system.workspace;
     script(
         &workspace.path().join("ssh"),
-        "[ \"$2\" = pi ] || exit 255\nshift 2\nexec sh -c \"$*\"",
+        "[ \"$2\" != mute ] || exit 0\n[ \"$2\" = pi ] || exit 255\nshift 2\nexec sh -c \"$*\"",
     );
     let attach = |options: &str| {
         workspace.bash(&format!("PATH=$PWD:$PATH kozoctl {options} attach -- sh -c 'echo ran >&2'"))
@@ -246,6 +246,9 @@ fn a_program_here_is_not_run_without_a_node_there() {
     let output = attach("-H away -n attic");
     assert_eq!(output.status.code(), Some(8), "{}", both(&output));
     assert_eq!(text(&output.stderr), "kozoctl: ssh cannot reach away\n");
+    let output = attach("-H mute -n attic");
+    assert_eq!(output.status.code(), Some(1), "{}", both(&output));
+    assert_eq!(text(&output.stderr), "kozoctl: kozoctl on mute ended without a word\n");
     let output = attach("-H pi -n cellar");
     assert_eq!(output.status.code(), Some(3), "{}", both(&output));
     assert!(!text(&output.stderr).contains("ran"), "{}", both(&output));

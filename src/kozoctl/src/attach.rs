@@ -16,14 +16,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 use kozo_client::{Client, Way, places};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Attach;
 use crate::failure::{Exit, Failure};
 use crate::host;
-use crate::output::say;
+use crate::output::{ready, say};
 use crate::shell::quote;
 
 /// Longest answer to `attach`, in bytes.
@@ -162,16 +161,7 @@ pub(crate) fn run_remotely(
 
 /// Waits for the first byte, which is left for the program; whether one comes at all.
 fn is_speaking(stream: &impl AsFd) -> bool {
-    let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            Err(_) => return false,
-            Ok(_) => break,
-        }
-    }
-    let [fd] = fds;
-    fd.revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+    ready(stream.as_fd(), PollFlags::POLLIN).is_ok_and(|events| events.contains(PollFlags::POLLIN))
 }
 
 /// Says to a program that it is a run of a Role, as the Node says it to those that it starts; but it is none of the Node's.

@@ -4,10 +4,11 @@
 //! else cannot be reported at all.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anstyle::{AnsiColor, Style};
 use kozo_core::value::show;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use terminal_size::terminal_size_of;
@@ -96,6 +97,21 @@ impl Output {
     }
 }
 
+/// Waits until there are such events, or the other end has gone, and says which of these it is.
+///
+/// # Errors
+/// When it cannot be waited for.
+pub(crate) fn ready(fd: BorrowedFd<'_>, events: PollFlags) -> nix::Result<PollFlags> {
+    let mut fds = [PollFd::new(fd, events)];
+    while let Err(error) = poll(&mut fds, PollTimeout::NONE) {
+        if error != Errno::EINTR {
+            return Err(error);
+        }
+    }
+    let [fd] = fds;
+    Ok(fd.revents().unwrap_or(PollFlags::empty()))
+}
+
 /// Ends when the reader of standard output has gone: then there is nothing left to do for a program
 /// that would only write once something happens. A file or terminal never gets there.
 pub(crate) async fn unread() {
@@ -103,15 +119,9 @@ pub(crate) async fn unread() {
     // A thread, since this wait has no end; it ends with the process.
     let watching = std::thread::Builder::new().spawn(move || {
         let stdout = io::stdout();
-        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-        loop {
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(nix::Error::EINTR) => {}
-                Err(_) => return,
-                Ok(_) => break,
-            }
+        if ready(stdout.as_fd(), PollFlags::empty()).is_ok() {
+            let _ = sender.send(());
         }
-        let _ = sender.send(());
     });
     if watching.is_err() || receiver.await.is_err() {
         std::future::pending::<()>().await;
