@@ -8,9 +8,6 @@ use std::fmt::Display;
 use crate::options::Options;
 use crate::watch::{Line, Trouble};
 
-/// Whom the kernel says a line is used by.
-const CONSUMER: &str = "kozo motion-detect";
-
 /// That this user may not use a file. The drop-in that lets the service use it applies from the next start of the service.
 fn not_allowed(file: impl Display) -> Trouble {
     Trouble(format!(

@@ -8,9 +8,12 @@ use gpiocdev::{Chip, Error, Request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{CONSUMER, not_allowed};
+use super::not_allowed;
 use crate::options::{Bias, Options};
 use crate::watch::{Line, Trouble};
+
+/// Whom the kernel says a line is used by.
+const CONSUMER: &str = "kozo motion-detect";
 
 /// The kernel's numbers (errno(3)) for what a user may not, and what a service may not: EACCES, EPERM.
 const NOT_ALLOWED: [i32; 2] = [13, 1];
