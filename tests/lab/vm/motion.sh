@@ -18,7 +18,7 @@ with_roles() { # ROLE...
 }
 
 says() { # ROLE WORDS: in what kozoctl shows of it
-    at clock kozoctl role "$1" | grep -q "$2"
+    grep -q "$2" <<< "$(at clock kozoctl role "$1")"
 }
 
 chip() { # NAME LABEL LINES: makes a chip
@@ -65,7 +65,7 @@ seen() { # ROLE true|false
 # Not installed: the Node goes on without it, and says what to install.
 with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
 says hall 'install the package kozo-role-motion-detect'
-at clock kozoctl roles | grep -q 'hall.*failed'
+grep -q 'hall.*failed' <<< "$(at clock kozoctl roles)"
 
 at clock apt-get install --quiet --yes kozo-role-motion-detect
 # By edges alone within an hour, by looks alone, and what is set otherwise.
@@ -96,12 +96,12 @@ watch_events
 eventually 10 seen looks false
 not seen hall false
 for level in up down; do
-    data=$([ $level = down ] || echo true)
+    [ $level = up ] && data=true || data=false
     for pin in 3 4 5; do
         pull one $pin $level
     done
-    eventually 5 seen hall "${data:-false}"
-    eventually 5 seen looks "${data:-false}"
+    eventually 5 seen hall $data
+    eventually 5 seen looks $data
 done
 eventually 5 seen low true
 eventually 5 says looks ' no motion'
@@ -134,7 +134,7 @@ eventually 10 says hall ' motion at pin 18 of the Raspberry Pi 4 B'
 with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
 eventually 10 says hall ' no motion at pin 3'
 echo "measured: $before; with the Role: $(exposure)"
-at clock systemctl show --property DevicePolicy --value kozo@clock | grep -qx closed
+[ "$(at clock systemctl show --property DevicePolicy --value kozo@clock)" = closed ]
 at clock systemctl show --property DeviceAllow --value kozo@clock | tr ' ' '\n' > "$lab_run/allowed"
 # ProtectClock= lets the clock of the machine be read.
 not grep -vxE '(char-gpiochip|/dev/gpiomem0?|rw|char-rtc|r)?' "$lab_run/allowed"
@@ -142,7 +142,7 @@ live one 0
 eventually 10 says hall "cannot be read any more\|there is no GPIO chip 'hall'"
 live one 1
 eventually 30 says hall ' no motion at pin 3'
-at clock kozoctl roles | grep -q 'hall.*running'
+grep -q 'hall.*running' <<< "$(at clock kozoctl roles)"
 
 # Without the package the Node goes on.
 at clock apt-get remove --quiet --yes kozo-role-motion-detect
