@@ -10,6 +10,9 @@ use crate::rfkill::{self, Block};
 /// Why Bluetooth cannot be used now, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
+    /// There is no way to BlueZ.
+    #[error("the D-Bus of the system cannot be reached: {0}")]
+    NoBus(String),
     /// BlueZ is not installed, or was not started.
     #[error("bluetoothd does not run: see systemctl status bluetooth")]
     NoDaemon,

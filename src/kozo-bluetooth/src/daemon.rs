@@ -7,8 +7,9 @@ use dbus::channel::MatchingReceiver as _;
 use dbus::message::MatchRule;
 use dbus::nonblock::{Proxy, SyncConnection};
 use dbus_tokio::connection;
-use kozo_role::Failure;
 use tokio::sync::{oneshot, watch};
+
+use crate::Trouble;
 
 /// The name of bluetoothd.
 const BLUEZ: &str = "org.bluez";
@@ -39,17 +40,17 @@ impl Daemon {
     ///
     /// # Errors
     /// When there is no system bus.
-    pub(crate) async fn watch() -> Result<Daemon, Failure> {
-        let connecting = tokio::task::spawn_blocking(connection::new_system_sync).await?;
-        let (resource, connection) =
-            connecting.map_err(|error| format!("the system's D-Bus cannot be reached: {error}"))?;
+    pub(crate) async fn watch() -> Result<Daemon, Trouble> {
+        let connecting = tokio::task::spawn_blocking(connection::new_system_sync).await;
+        let connected = connecting.map_err(|error| Trouble::NoBus(error.to_string()))?;
+        let (resource, connection) = connected.map_err(|error| no_bus(&error))?;
         let (gone, lost) = oneshot::channel();
         tokio::spawn(async move {
             let _ = gone.send(resource.await.to_string());
         });
         let (sender, owner) = watch::channel(None);
         let owners = sender.clone();
-        connection.add_match_no_cb(WANTED).await?;
+        connection.add_match_no_cb(WANTED).await.map_err(|error| no_bus(&error))?;
         let rule = MatchRule::new_signal(BUS, SIGNAL);
         let receive = move |message: dbus::Message, _: &SyncConnection| {
             if let Ok((BLUEZ, _, owner)) = message.read3::<&str, &str, &str>() {
@@ -74,13 +75,15 @@ impl Daemon {
     ///
     /// # Errors
     /// When the bus is gone.
-    pub(crate) async fn changed(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn changed(&mut self) -> Result<(), Trouble> {
         tokio::select! {
-            changed = self.owner.changed() => Ok(changed?),
-            lost = &mut self.lost => {
-                let why = lost.unwrap_or_default();
-                Err(format!("the connection to the system's D-Bus is lost: {why}").into())
-            }
+            // The sender is with the connection.
+            Ok(()) = self.owner.changed() => Ok(()),
+            lost = &mut self.lost => Err(Trouble::NoBus(lost.unwrap_or_default())),
         }
     }
+}
+
+fn no_bus(error: &dbus::Error) -> Trouble {
+    Trouble::NoBus(error.message().unwrap_or("it does not answer").to_owned())
 }

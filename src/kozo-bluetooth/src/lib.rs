@@ -35,43 +35,56 @@ pub enum News {
 }
 
 /// Does `work` whenever an adapter can be used: that with this address, or that which BlueZ takes where none is named. What `work`
-/// waits for is dropped when the adapter cannot be used any more.
+/// waits for is dropped when the adapter cannot be used any more. Where BlueZ or D-Bus refuse something, it is done again after a
+/// pause.
 ///
 /// # Errors
-/// When nothing can be told, the system's D-Bus cannot be reached, or `work` fails otherwise than by BlueZ.
+/// When nothing can be told, or `work` fails otherwise than by BlueZ.
 pub async fn with_adapter(
     address: Option<Address>,
     tell: impl AsyncFn(News) -> Result<(), Failure>,
     work: impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
-    let mut daemon = Daemon::watch().await?;
     let mut teller = Teller { tell, last: None };
     let mut pause = PAUSE;
     loop {
-        if !daemon.is_there() {
-            teller.trouble(Trouble::NoDaemon).await?;
-            daemon.changed().await?;
-            continue;
-        }
         let began = Instant::now();
-        let Err(failure) = tokio::select! {
-            changed = daemon.changed() => {
-                changed?;
-                continue;
-            }
-            ended = use_adapters(address, &mut teller, &work) => ended,
+        let Err(failure) = while_on_bus(address, &mut teller, &work).await;
+        let trouble = match failure.downcast::<bluer::Error>() {
+            Ok(refused) => Trouble::Refused(refused.to_string()),
+            Err(failure) => *failure.downcast::<Trouble>()?,
         };
-        // What it refuses again and again is said once.
+        // What is in the way again and again is said once.
         if began.elapsed() >= LONGEST_PAUSE {
             (teller.last, pause) = (None, PAUSE);
         }
-        teller.trouble(Trouble::Refused(failure.downcast::<bluer::Error>()?.to_string())).await?;
+        teller.trouble(trouble).await?;
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Works for as long as bluetoothd runs and refuses nothing.
+/// Works whenever bluetoothd runs, for as long as there is a bus, and nothing is refused.
+async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
+    address: Option<Address>,
+    teller: &mut Teller<T>,
+    work: &impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
+) -> Result<Infallible, Failure> {
+    let mut daemon = Daemon::watch().await?;
+    loop {
+        if daemon.is_there() {
+            tokio::select! {
+                Err(failure) = use_adapters(address, teller, work) => return Err(failure),
+                changed = daemon.changed() => changed?,
+            }
+        } else {
+            teller.trouble(Trouble::NoDaemon).await?;
+            daemon.changed().await?;
+        }
+    }
+}
+
+/// Works whenever an adapter can be used, for as long as this bluetoothd runs.
 async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
     address: Option<Address>,
     teller: &mut Teller<T>,

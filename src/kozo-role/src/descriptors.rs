@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -59,15 +59,33 @@ fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
 
 /// Takes the socket that is this descriptor of the process.
 ///
+/// # Errors
+/// When it is no socket of the kind that a Node gives to a Transport.
+pub(crate) fn take_socket(number: RawFd) -> io::Result<UnixStream> {
+    let socket = duplicate(&number)?;
+    let is_ours = rustix::net::sockopt::socket_domain(&socket)
+        == Ok(rustix::net::AddressFamily::UNIX)
+        && rustix::net::sockopt::socket_type(&socket) == Ok(rustix::net::SocketType::STREAM);
+    if !is_ours {
+        let text = format!("descriptor {number} is not a Unix socket for a stream");
+        return Err(io::Error::other(text));
+    }
+    // Programs that this one starts are not to have it.
+    nix::unistd::close(number)?;
+    stream(socket)
+}
+
+/// Another descriptor of what a library knows by its number only.
+///
 /// A number cannot be made an [`OwnedFd`] without `unsafe`, but it can be sent over a socket, and what comes out at the other end is
 /// one. The system calls for that are allowed to every program of a Node, which those that would be shorter (`pidfd_getfd`) are not.
 ///
 /// # Errors
-/// When it is no socket of the kind that a Node gives to a Transport.
-pub(crate) fn take_socket(number: RawFd) -> io::Result<UnixStream> {
+/// When there is no such descriptor, or no room for another one.
+pub fn duplicate(of: &impl AsRawFd) -> io::Result<OwnedFd> {
     let (here, there) = StdUnixStream::pair()?;
     let bytes = [io::IoSlice::new(b".")];
-    let rights = [ControlMessage::ScmRights(&[number])];
+    let rights = [ControlMessage::ScmRights(&[of.as_raw_fd()])];
     sendmsg::<()>(here.as_raw_fd(), &bytes, &rights, MsgFlags::empty(), None)?;
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -82,17 +100,7 @@ pub(crate) fn take_socket(number: RawFd) -> io::Result<UnixStream> {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    let socket = descriptors.next().ok_or(io::ErrorKind::NotFound)?;
-    let is_ours = rustix::net::sockopt::socket_domain(&socket)
-        == Ok(rustix::net::AddressFamily::UNIX)
-        && rustix::net::sockopt::socket_type(&socket) == Ok(rustix::net::SocketType::STREAM);
-    if !is_ours {
-        let text = format!("descriptor {number} is not a Unix socket for a stream");
-        return Err(io::Error::other(text));
-    }
-    // Programs that this one starts are not to have it.
-    nix::unistd::close(number)?;
-    stream(socket)
+    Ok(descriptors.next().ok_or(io::ErrorKind::NotFound)?)
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod transport;
 
 pub use data::Binary;
 pub use description::{Description, Encoding, Pattern, Setting, seconds};
+pub use descriptors::duplicate;
 pub use error::{Error, Failure};
 pub use hear::{Peer, PeerState};
 pub use message::{Draft, Kind, Message};

@@ -1,0 +1,101 @@
+//! Connecting to a device: where it offers the service is asked first, then that channel is opened.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use bluer::{Address, AddressType, Uuid, l2cap, rfcomm};
+use kozo_role::{Failure, Stream, duplicate};
+use rustix::net::sockopt::socket_error;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
+
+use crate::sdp;
+
+/// Where every device answers about its services.
+const SDP: u16 = 1;
+
+/// How long a device may take to be reached and to say where it has a service. Paging alone takes up to 5 s.
+const ASKING: Duration = Duration::from_secs(12);
+
+/// Bytes of the largest packet of an answer, and of all of it.
+const LARGEST_PACKET: usize = 4096;
+const LONGEST_ANSWER: usize = 16 * 1024;
+
+/// A stream to the service of this UUID at a device, from the adapter with this address.
+pub(crate) async fn connect(
+    adapter: Address,
+    device: Address,
+    service: Uuid,
+) -> Result<Stream, Failure> {
+    let asked = channels(adapter, device, &[service]).await?;
+    let Some(Some(channel)) = asked.first() else {
+        return Err(format!("{device} has no service {service}").into());
+    };
+    let socket = rfcomm::Socket::new()?;
+    socket.bind(rfcomm::SocketAddr::new(adapter, 0))?;
+    // Pairing would prove nothing that the keys of the Nodes do not.
+    let level = rfcomm::SecurityLevel::Low;
+    socket.set_security(rfcomm::Security { level, key_size: 0 })?;
+    let stream = socket.connect(rfcomm::SocketAddr::new(device, *channel)).await?;
+    Ok(Stream::new(connected(&stream).await?).address(&device.to_string()))
+}
+
+/// At which RFCOMM channel a device has each of these services.
+pub(crate) async fn channels(
+    adapter: Address,
+    device: Address,
+    services: &[Uuid],
+) -> Result<Vec<Option<u8>>, Failure> {
+    match timeout(ASKING, ask(adapter, device, services)).await {
+        Ok(asked) => asked,
+        Err(_) => Err(format!("{device} does not say which services it has").into()),
+    }
+}
+
+async fn ask(
+    adapter: Address,
+    device: Address,
+    services: &[Uuid],
+) -> Result<Vec<Option<u8>>, Failure> {
+    let socket = l2cap::Socket::new_seq_packet()?;
+    socket.bind(l2cap::SocketAddr::new(adapter, AddressType::BrEdr, 0))?;
+    let level = l2cap::SecurityLevel::Sdp;
+    socket.set_security(l2cap::Security { level, key_size: 0 })?;
+    let at = l2cap::SocketAddr::new(device, AddressType::BrEdr, SDP);
+    let asked = socket.connect(at).await?;
+    connected(&asked).await?;
+    let mut channels = Vec::with_capacity(services.len());
+    for service in services {
+        channels.push(sdp::channel(&attributes(&asked, *service).await?)?);
+    }
+    Ok(channels)
+}
+
+/// What a device says of a service, of all parts of its answer.
+async fn attributes(asked: &l2cap::SeqPacket, service: Uuid) -> Result<Vec<u8>, Failure> {
+    let (mut attributes, mut continuation) = (Vec::new(), Vec::new());
+    let mut packet = vec![0; LARGEST_PACKET];
+    for transaction in 0.. {
+        asked.send(&sdp::request(transaction, service, &continuation)).await?;
+        let length = asked.recv(&mut packet).await?;
+        let part = sdp::part(packet.get(..length).unwrap_or_default(), transaction)?;
+        attributes.extend(part.attributes);
+        continuation = part.continuation.to_vec();
+        // One that sends nothing and goes on has until time is up.
+        if continuation.is_empty() || attributes.len() > LONGEST_ANSWER {
+            break;
+        }
+    }
+    Ok(attributes)
+}
+
+/// A descriptor of a socket, once it is connected: bluer takes a socket that was writable before for one.
+// What has taken the place of `AsyncFd::new` is unsafe, for types that do not keep their descriptor open; this one does.
+#[allow(deprecated)]
+async fn connected(socket: &impl AsRawFd) -> io::Result<OwnedFd> {
+    let socket = AsyncFd::new(duplicate(socket)?)?;
+    drop(socket.writable().await?);
+    socket_error(socket.get_ref())??;
+    Ok(socket.into_inner())
+}

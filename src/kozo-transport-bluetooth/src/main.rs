@@ -1,0 +1,153 @@
+//! The Transport type `bluetooth`: streams over RFCOMM to the service of a UUID.
+//!
+//! The program only opens connections: [`connect`] to where a device says the service is, [`mod@listen`] by bluetoothd, and each
+//! goes to the Node as a descriptor. Where a Peer's configuration names no address, [`search`] asks the devices in range. Whether
+//! there is an adapter at all, and what is in the way, `kozo-bluetooth` tells.
+
+mod connect;
+mod listen;
+mod options;
+mod sdp;
+mod search;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use bluer::{Adapter, Uuid};
+use kozo_bluetooth::{News, with_adapter};
+use kozo_role::serde_json::Value;
+use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
+
+use connect::connect;
+use listen::{Visibility, listen};
+use options::Options;
+use search::Places;
+
+/// The Transport of a Node.
+struct Bluetooth {
+    options: Options,
+    /// The adapter, while it can be used, or what is in the way.
+    adapter: RefCell<Result<Adapter, String>>,
+    places: Places,
+    visibility: Visibility,
+    /// The services of other Nodes that may be at any address.
+    anywhere: HashSet<Uuid>,
+}
+
+/// What the Node and the task that accepts share.
+struct Shared(Rc<Bluetooth>);
+
+impl Transport for Shared {
+    async fn listen(&self, node: &Node) -> Result<Option<String>, Failure> {
+        let (bluetooth, node) = (Rc::clone(&self.0), node.clone());
+        // It ends when the Node is gone: then the program ends too.
+        tokio::task::spawn_local(async move { bluetooth.follow(&node).await });
+        Ok(None)
+    }
+
+    async fn addresses(&self, _: &Node, to: &Target) -> Result<Vec<Value>, Failure> {
+        let (service, address) = options::of_peer(to)?;
+        let places = match address {
+            Some(address) => vec![Some(address)],
+            // Where it was the last time, and where it may be.
+            None => vec![self.0.places.known(service), None],
+        };
+        let mut places: Vec<_> =
+            places.into_iter().map(|place| place.map(|place| place.to_string()).into()).collect();
+        places.dedup();
+        Ok(places)
+    }
+
+    async fn connect(&self, _: &Node, to: &Target, address: &Value) -> Result<Connection, Failure> {
+        let (service, _) = options::of_peer(to)?;
+        let adapter = self.0.adapter.borrow().clone()?;
+        let places = &self.0.places;
+        let device = match address.as_str() {
+            Some(address) => address.parse()?,
+            None => places.search(&adapter, service, &self.0.anywhere).await?,
+        };
+        let connected = connect(adapter.address().await?, device, service).await;
+        if connected.is_err() {
+            places.forget(service);
+        }
+        Ok(connected?.into())
+    }
+
+    async fn stop(&self) {
+        // There may be no bluetoothd any more.
+        let _ = self.0.visibility.restore().await;
+    }
+}
+
+impl Bluetooth {
+    /// Accepts whenever the adapter can be used, and says what is in the way when it cannot.
+    async fn follow(&self, node: &Node) -> Result<Infallible, Failure> {
+        let tell = async |news| self.tell(node, news).await;
+        with_adapter(self.options.address()?, tell, async |adapter| {
+            self.accept(node, adapter).await
+        })
+        .await
+    }
+
+    async fn accept(&self, node: &Node, adapter: &Adapter) -> Result<Infallible, Failure> {
+        let using = Using::new(&self.adapter, adapter);
+        let service = self.options.service()?;
+        let address = adapter.address().await?;
+        // Who knows the address need not search.
+        if self.options.address()?.is_none() {
+            self.visibility.show(adapter).await?;
+        }
+        let name = adapter.name();
+        node.status(&format!("{name} with {address}, service {service}")).await?;
+        let ended = listen(node, service, self.options.backlog()).await;
+        drop(using);
+        ended
+    }
+
+    async fn tell(&self, node: &Node, news: News) -> Result<(), Failure> {
+        if let News::Trouble(trouble, is_new) = news {
+            let text = trouble.to_string();
+            *self.adapter.borrow_mut() = Err(text.clone());
+            node.status(&text).await?;
+            if is_new {
+                node.log(Level::Warning, &text).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The adapter that connections are made with, for as long as this lives.
+struct Using<'a>(&'a RefCell<Result<Adapter, String>>);
+
+impl<'a> Using<'a> {
+    fn new(used: &'a RefCell<Result<Adapter, String>>, adapter: &Adapter) -> Using<'a> {
+        *used.borrow_mut() = Ok(adapter.clone());
+        Using(used)
+    }
+}
+
+impl Drop for Using<'_> {
+    fn drop(&mut self) {
+        *self.0.borrow_mut() = Err("the Bluetooth adapter is gone".to_owned());
+    }
+}
+
+fn main() -> ExitCode {
+    Shared::describe(options::description()).run(async |node| {
+        let options: Options = node.options()?;
+        // Said now, not when something is connected.
+        options.service()?;
+        options.address()?;
+        Ok(Shared(Rc::new(Bluetooth {
+            anywhere: options::anywhere(node),
+            options,
+            adapter: RefCell::new(Err("Bluetooth is not ready yet".to_owned())),
+            places: Places::default(),
+            visibility: Visibility::default(),
+        })))
+    })
+}
