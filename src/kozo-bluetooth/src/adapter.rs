@@ -37,20 +37,18 @@ pub enum Trouble {
 }
 
 /// The adapters that bluetoothd knows.
-pub(crate) struct Adapters {
-    session: Session,
+pub(crate) struct Adapters<'s> {
+    session: &'s Session,
     changes: Changes,
 }
 
 /// Something for each change that matters.
 type Changes = Pin<Box<dyn Stream<Item = ()>>>;
 
-impl Adapters {
+impl<'s> Adapters<'s> {
     /// Those of this moment's bluetoothd.
-    pub(crate) async fn new() -> bluer::Result<Adapters> {
-        let session = Session::new().await?;
-        let changes = changes(&session).await?;
-        Ok(Adapters { session, changes })
+    pub(crate) async fn new(session: &'s Session) -> bluer::Result<Adapters<'s>> {
+        Ok(Adapters { session, changes: changes(session).await? })
     }
 
     /// The adapter that can be used, or why there is none.
@@ -62,8 +60,8 @@ impl Adapters {
         address: Option<Address>,
     ) -> bluer::Result<Result<Adapter, Trouble>> {
         let found = match address {
-            Some(address) => with_address(&self.session, address).await?,
-            None => default(&self.session).await?,
+            Some(address) => with_address(self.session, address).await?,
+            None => default(self.session).await?,
         };
         let adapter = match found {
             Ok(adapter) => adapter,
@@ -85,7 +83,7 @@ impl Adapters {
     pub(crate) async fn changed(&mut self) -> bluer::Result<()> {
         // One that has come has properties that are not followed yet.
         if self.changes.next().await.is_some() {
-            self.changes = changes(&self.session).await?;
+            self.changes = changes(self.session).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use dbus::message::MatchRule;
 use dbus::nonblock::{Proxy, SyncConnection};
 use dbus_tokio::connection;
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
 
 use crate::Trouble;
 
@@ -33,6 +34,7 @@ pub(crate) struct Daemon {
     /// Why the bus is gone.
     lost: oneshot::Receiver<String>,
     _connection: Arc<SyncConnection>,
+    io: AbortHandle,
 }
 
 impl Daemon {
@@ -45,7 +47,7 @@ impl Daemon {
         let connected = connecting.map_err(|error| Trouble::NoBus(error.to_string()))?;
         let (resource, connection) = connected.map_err(|error| no_bus(&error))?;
         let (gone, lost) = oneshot::channel();
-        tokio::spawn(async move {
+        let io = tokio::spawn(async move {
             let _ = gone.send(resource.await.to_string());
         });
         let (sender, owner) = watch::channel(None);
@@ -63,7 +65,7 @@ impl Daemon {
         // It fails where nobody has the name. What has been signalled before is not newer.
         let asked: Result<(String,), _> = bus.method_call(BUS, "GetNameOwner", (BLUEZ,)).await;
         sender.send_replace(asked.ok().map(|(owner,)| owner));
-        Ok(Daemon { owner, lost, _connection: connection })
+        Ok(Daemon { owner, lost, _connection: connection, io: io.abort_handle() })
     }
 
     /// Whether it runs.
@@ -81,6 +83,12 @@ impl Daemon {
             Ok(()) = self.owner.changed() => Ok(()),
             lost = &mut self.lost => Err(Trouble::NoBus(lost.unwrap_or_default())),
         }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.io.abort();
     }
 }
 

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 pub use bluer;
-use bluer::{Adapter, Address};
+use bluer::{Adapter, Address, Session};
 use kozo_role::Failure;
 use tokio::time::{Instant, sleep};
 
@@ -43,54 +43,56 @@ pub enum News {
 pub async fn with_adapter(
     address: Option<Address>,
     tell: impl AsyncFn(News) -> Result<(), Failure>,
-    work: impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
+    work: impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
-    let mut teller = Teller { tell, last: None };
-    let mut pause = PAUSE;
+    let mut teller = Teller { tell, last: None, pause: PAUSE };
     loop {
         let began = Instant::now();
         let Err(failure) = while_on_bus(address, &mut teller, &work).await;
-        let trouble = match failure.downcast::<bluer::Error>() {
-            Ok(refused) => Trouble::Refused(refused.to_string()),
-            Err(failure) => *failure.downcast::<Trouble>()?,
-        };
-        // What is in the way again and again is said once.
-        if began.elapsed() >= LONGEST_PAUSE {
-            (teller.last, pause) = (None, PAUSE);
-        }
-        teller.trouble(trouble).await?;
+        let pause = teller.failed(failure, began).await?;
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Works whenever bluetoothd runs, for as long as there is a bus, and nothing is refused.
+/// Works whenever bluetoothd runs, for as long as there is a bus.
 async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
     address: Option<Address>,
     teller: &mut Teller<T>,
-    work: &impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
+    work: &impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
     let mut daemon = Daemon::watch().await?;
+    // One for all of it: bluer does not close the connection of one that is dropped for minutes.
+    let session = Session::new().await?;
     loop {
-        if daemon.is_there() {
-            tokio::select! {
-                Err(failure) = use_adapters(address, teller, work) => return Err(failure),
-                changed = daemon.changed() => changed?,
-            }
-        } else {
+        if !daemon.is_there() {
             teller.trouble(Trouble::NoDaemon).await?;
             daemon.changed().await?;
+            continue;
+        }
+        let began = Instant::now();
+        let Err(failure) = tokio::select! {
+            ended = use_adapters(&session, address, teller, work) => ended,
+            changed = daemon.changed() => {
+                changed?;
+                continue;
+            }
+        };
+        let pause = teller.failed(failure, began).await?;
+        tokio::select! {
+            () = sleep(pause) => {}
+            changed = daemon.changed() => changed?,
         }
     }
 }
 
 /// Works whenever an adapter can be used, for as long as this bluetoothd runs.
 async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
+    session: &Session,
     address: Option<Address>,
     teller: &mut Teller<T>,
-    work: &impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
+    work: &impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
-    let mut adapters = Adapters::new().await?;
+    let mut adapters = Adapters::new(session).await?;
     loop {
         match adapters.usable(address).await? {
             Err(trouble) => {
@@ -100,7 +102,7 @@ async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
             Ok(adapter) => {
                 (teller.tell)(News::Ready(adapter.name().to_owned())).await?;
                 tokio::select! {
-                    Err(failure) = work(&adapter) => return Err(failure),
+                    Err(failure) = work(session, &adapter) => return Err(failure),
                     gone = adapters.gone(&adapter, address) => gone?,
                 }
             }
@@ -112,6 +114,7 @@ async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
 struct Teller<T> {
     tell: T,
     last: Option<Trouble>,
+    pause: Duration,
 }
 
 impl<T: AsyncFn(News) -> Result<(), Failure>> Teller<T> {
@@ -119,5 +122,21 @@ impl<T: AsyncFn(News) -> Result<(), Failure>> Teller<T> {
         let is_new = self.last.as_ref() != Some(&trouble);
         self.last = Some(trouble.clone());
         (self.tell)(News::Trouble(trouble, is_new)).await
+    }
+
+    /// Tells what BlueZ or D-Bus refuse since this moment, and how long to wait. Other failures are passed on.
+    async fn failed(&mut self, failure: Failure, since: Instant) -> Result<Duration, Failure> {
+        let trouble = match failure.downcast::<bluer::Error>() {
+            Ok(refused) => Trouble::Refused(refused.to_string()),
+            Err(failure) => *failure.downcast::<Trouble>()?,
+        };
+        // What is in the way again and again is said once.
+        if since.elapsed() >= LONGEST_PAUSE {
+            (self.last, self.pause) = (None, PAUSE);
+        }
+        self.trouble(trouble).await?;
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        Ok(pause)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::sdp;
 
-/// Where every device answers about its services.
+/// Where every device answers about its services, without pairing.
 const SDP: u16 = 1;
 
 /// How long a device may take to be reached and to say where it has a service. Paging alone takes up to 5 s.
@@ -60,8 +60,6 @@ async fn ask(
 ) -> Result<Vec<Option<u8>>, Failure> {
     let socket = l2cap::Socket::new_seq_packet()?;
     socket.bind(l2cap::SocketAddr::new(adapter, AddressType::BrEdr, 0))?;
-    let level = l2cap::SecurityLevel::Sdp;
-    socket.set_security(l2cap::Security { level, key_size: 0 })?;
     let at = l2cap::SocketAddr::new(device, AddressType::BrEdr, SDP);
     let asked = socket.connect(at).await?;
     connected(&asked).await?;

@@ -14,11 +14,11 @@ const MOST_CONNECTIONS: usize = 10_000;
 
 /// Accepts for ever. At most `backlog` connections wait to be handed over to the Node.
 pub(crate) async fn listen(
+    session: &Session,
     node: &Node,
     service: Uuid,
     backlog: usize,
 ) -> Result<Infallible, Failure> {
-    let session = Session::new().await?;
     let (waiting, mut accepted) = mpsc::channel(backlog);
     let hand_over = async {
         while let Some(stream) = accepted.recv().await {

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bluer::{Adapter, Uuid};
+use bluer::{Adapter, Session, Uuid};
 use kozo_bluetooth::{News, with_adapter};
 use kozo_role::serde_json::Value;
 use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
@@ -86,14 +86,19 @@ impl Bluetooth {
     /// Accepts whenever the adapter can be used, and says what is in the way when it cannot.
     async fn follow(&self, node: &Node) -> Result<Infallible, Failure> {
         let tell = async |news| self.tell(node, news).await;
-        with_adapter(self.options.address()?, tell, async |adapter| {
-            self.accept(node, adapter).await
-        })
-        .await
+        let work = async |session: &Session, adapter: &Adapter| {
+            let _using = Using::new(&self.adapter, adapter);
+            self.accept(node, session, adapter).await
+        };
+        with_adapter(self.options.address()?, tell, work).await
     }
 
-    async fn accept(&self, node: &Node, adapter: &Adapter) -> Result<Infallible, Failure> {
-        let using = Using::new(&self.adapter, adapter);
+    async fn accept(
+        &self,
+        node: &Node,
+        session: &Session,
+        adapter: &Adapter,
+    ) -> Result<Infallible, Failure> {
         let service = self.options.service()?;
         let address = adapter.address().await?;
         // Who knows the address need not search.
@@ -102,9 +107,7 @@ impl Bluetooth {
         }
         let name = adapter.name();
         node.status(&format!("{name} with {address}, service {service}")).await?;
-        let ended = listen(node, service, self.options.backlog()).await;
-        drop(using);
-        ended
+        listen(session, node, service, self.options.backlog()).await
     }
 
     async fn tell(&self, node: &Node, news: News) -> Result<(), Failure> {

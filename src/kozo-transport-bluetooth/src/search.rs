@@ -52,29 +52,39 @@ impl Places {
         let here = adapter.address().await?;
         let devices = self.in_range(adapter).await?;
         let count = devices.len();
+        let mut problem = String::new();
         for device in devices.into_iter().take(MOST_DEVICES) {
-            self.ask(here, device, service, others).await;
+            // Most devices are no Nodes, and need not even answer.
+            if let Err(error) = self.ask(here, device, service, others).await {
+                problem = format!("; {device}: {error}");
+            }
             if let Some(address) = self.known(service) {
                 return Ok(address);
             }
         }
         let devices = if count == 1 { "device" } else { "devices" };
-        Err(format!("none of {count} {devices} in range has the service {service}").into())
+        Err(format!("none of {count} {devices} in range has the service {service}{problem}").into())
     }
 
     /// Asks one device for all services whose place is not known.
-    async fn ask(&self, here: Address, device: Address, service: Uuid, others: &HashSet<Uuid>) {
+    async fn ask(
+        &self,
+        here: Address,
+        device: Address,
+        service: Uuid,
+        others: &HashSet<Uuid>,
+    ) -> Result<(), Failure> {
         self.asked.borrow_mut().insert(device, Instant::now());
         let known: HashSet<_> = self.found.borrow().keys().copied().collect();
         let mut wanted = vec![service];
         wanted.extend(others.iter().filter(|other| **other != service && !known.contains(*other)));
-        // Most devices are no Nodes, and need not even answer.
-        let Ok(channels) = channels(here, device, &wanted).await else { return };
+        let channels = channels(here, device, &wanted).await?;
         for (service, channel) in wanted.into_iter().zip(channels) {
             if channel.is_some() {
                 self.found.borrow_mut().insert(service, device);
             }
         }
+        Ok(())
     }
 
     /// The devices in range: those first that were not asked for the longest time, of these the nearest.
