@@ -1,6 +1,6 @@
 # What can be done here; `make help` lists it.
 
-# The release build of the daemon.
+# The release build of the daemon, with its client: what can be built without any library.
 KOZO := target/release/kozo
 
 .PHONY: help
@@ -12,11 +12,12 @@ testnet: $(KOZO) ## Build the daemon and run three Nodes on this machine, until 
 	$(KOZO) testnet
 
 .PHONY: build
-build: $(KOZO) ## Build the programs, as they are installed.
+build: ## Build the programs, as they are installed.
+	packaging/build
 
 .PHONY: $(KOZO)
 $(KOZO):
-	packaging/build
+	packaging/build --workspace --exclude kozo-bench --bin kozo --bin kozoctl
 
 # The man pages and the completions of shells, each where it is installed below /usr/share.
 PAGES := target/pages

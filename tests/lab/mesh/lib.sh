@@ -19,7 +19,7 @@
 #   fill NAME / free NAME        its disk is full / has room again
 #   jump NAME TIME               its Node sees a clock that is so far off: +1d, -1h, +0. For machines that were
 #                                made with OWN_CLOCKS=yes
-#   install_packages NAME FOLDER   those in this folder of the machine
+#   install_packages NAME FOLDER   kozo and kozoctl, of this folder of the machine
 #   said NAME MATCH...           the journal has such an entry of its Node
 #   now, add TIME SECONDS        a time, for these:
 #   delivered_between T1 T2 [PATTERN] / missing_after T [PATTERN]
@@ -307,7 +307,7 @@ mesh_back() { # NAME: it boots again, and sends again if it did
 
 install_packages() { # NAME FOLDER
     mesh_ends "$1"
-    at "$1" sh -c 'dpkg --install "$1"/*.deb' sh "$2" > "$lab_run/installed.$1" 2>&1 || {
+    at "$1" sh -c 'dpkg --install "$1"/kozo_*.deb "$1"/kozoctl_*.deb' sh "$2" > "$lab_run/installed.$1" 2>&1 || {
         cat "$lab_run/installed.$1"
         return 1
     }

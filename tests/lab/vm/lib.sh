@@ -9,6 +9,7 @@
 #                            below $lab_run/NAME/root until it boots
 #   boot_time NAME           says how long its last boot took, by its own clock
 #   has_crossed ARCH         goes on only if there are packages for it
+#   radio NAME...            gives guests Bluetooth, see radio/lib.sh for this and what more there is
 #   not_run WHY              ends the scenario, and says in the summary of all tests why it could not be run
 #
 # No KVM is used, as what tests run on is often a virtual machine already: a guest is some ten times slower than the
@@ -25,6 +26,8 @@ lab_slowness=10
 GUEST_DISK=1g
 
 vm=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=radio/lib.sh
+. "$vm/radio/lib.sh"
 declare -A guest_arch=() guest_files=()
 declare -A guest_emulator=([arm64]=qemu-system-aarch64 [armhf]=qemu-arm-static)
 
@@ -71,11 +74,11 @@ mesh_make() { # NAME SUITE
     esac
 }
 
-# Kōzō into a container that does not run yet; `install` is about how a user does it.
+# Kōzō, without what needs more packages, into a container that does not run yet; `install` is about how a user does it.
 guest_install() { # NAME
     local root=$lab_run/$1/root
     cp -r "$lab_top/target/packages" "$root/srv"
-    chroot "$root" sh -c 'dpkg --install /srv/packages/*_amd64.deb' > "$lab_run/$1/installed" 2>&1 || {
+    chroot "$root" sh -c 'dpkg --install /srv/packages/kozo_*_amd64.deb /srv/packages/kozoctl_*_amd64.deb' > "$lab_run/$1/installed" 2>&1 || {
         cat "$lab_run/$1/installed"
         return 1
     }
@@ -122,18 +125,20 @@ guest_emulate() { # NAME TAP: becomes the emulator
     exec "${machine[@]}" -accel tcg,thread=multi -smp 2 -m 768 \
         -nodefaults -no-user-config -display none -serial "file:$lab_run/$1/console" \
         -kernel "$files/kernel" -initrd "$files/initrd" \
-        -append "$console quiet mitigations=off audit=0 net.ifnames=0 panic=-1" \
+        -append "$console quiet mitigations=off audit=0 cryptomgr.notests net.ifnames=0 panic=-1" \
         -drive "if=none,id=disk,format=raw,file=$lab_run/$1/disk" -device virtio-blk-pci,drive=disk \
         -netdev "tap,id=net,ifname=$2,script=no,downscript=no" \
         -device "virtio-net-pci,netdev=net,romfile=,mac=$(printf '52:54:00:00:00:%02x' "${lab_number[$1]}")" \
         -device virtio-rng-pci
 }
 
-# By the address that follows from that of its card, which it keeps whatever others it is given.
+# It follows from that of its card, and is kept whatever others the guest is given.
+guest_address() { # NAME
+    printf 'fe80::5054:ff:fe00:%x' "${lab_number[$1]}"
+}
+
 guest_ssh() { # NAME ARGUMENT...
-    local address
-    address=$(printf 'fe80::5054:ff:fe00:%x%%%%%s' "${lab_number[$1]}" "$lab_bridge")
-    ssh -F none -i "${guest_files[$1]}/key" -o User=root -o HostName="$address" \
+    ssh -F none -i "${guest_files[$1]}/key" -o User=root -o HostName="$(guest_address "$1")%%$lab_bridge" \
         -o ControlPath="$lab_run/$1/ssh" -o ConnectTimeout=10 -o LogLevel=ERROR \
         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "$@"
 }
