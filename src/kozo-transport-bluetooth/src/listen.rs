@@ -2,15 +2,20 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bluer::rfcomm::{ConnectRequest, Profile, ReqError, Role};
 use bluer::{Adapter, Session, Uuid};
 use kozo_role::{Failure, Level, Node, Stream, duplicate};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_stream::StreamExt as _;
 
 /// Connections after which the service is registered anew: bluer keeps a few bytes of each.
 const MOST_CONNECTIONS: usize = 10_000;
+
+/// The shortest time, in seconds, for which BlueZ lets others find an adapter; none is without end.
+const SHORTEST: u32 = 1;
 
 /// Accepts for ever. At most `backlog` connections wait to be handed over to the Node.
 pub(crate) async fn listen(
@@ -77,29 +82,40 @@ async fn accept(
     Ok(())
 }
 
-/// Whether other devices can find this one. What was before is set again when nobody needs that any more.
+/// Whether other devices can find this one, and connect. What was before is set again when nobody needs that any more.
 #[derive(Default)]
 pub(crate) struct Visibility {
+    /// The adapter that nobody could find, and for how many seconds they can when somebody else asks for that.
     before: RefCell<Option<(Adapter, u32)>>,
 }
 
 impl Visibility {
-    /// Lets others find this adapter, for as long as it is on.
-    pub(crate) async fn show(&self, adapter: &Adapter) -> bluer::Result<()> {
-        if !adapter.is_discoverable().await? {
-            let seconds = adapter.discoverable_timeout().await?;
-            *self.before.borrow_mut() = Some((adapter.clone(), seconds));
+    /// Lets others connect to this adapter, for as long as it is on, and find it, if they have to.
+    ///
+    /// BlueZ has no way to let others connect but to let them find the adapter too. When the time for that is over, they can still
+    /// connect, but not when it is ended by request.
+    pub(crate) async fn open(&self, adapter: &Adapter, is_searched: bool) -> bluer::Result<()> {
+        if adapter.is_discoverable().await? {
+            return Ok(());
         }
-        adapter.set_discoverable_timeout(0).await?;
-        adapter.set_discoverable(true).await
+        let usual = adapter.discoverable_timeout().await?;
+        *self.before.borrow_mut() = Some((adapter.clone(), usual));
+        adapter.set_discoverable_timeout(if is_searched { 0 } else { SHORTEST }).await?;
+        adapter.set_discoverable(true).await?;
+        if !is_searched {
+            // Before, it would be for as long as usual.
+            sleep(2 * Duration::from_secs(SHORTEST.into())).await;
+            adapter.set_discoverable_timeout(usual).await?;
+        }
+        Ok(())
     }
 
-    /// Sets it as it was.
+    /// Sets what was before.
     pub(crate) async fn restore(&self) -> bluer::Result<()> {
         let before = self.before.borrow_mut().take();
-        if let Some((adapter, seconds)) = before {
+        if let Some((adapter, usual)) = before {
             adapter.set_discoverable(false).await?;
-            adapter.set_discoverable_timeout(seconds).await?;
+            adapter.set_discoverable_timeout(usual).await?;
         }
         Ok(())
     }

@@ -1,22 +1,22 @@
 //! The Transport type `bluetooth`: streams over RFCOMM to the service of a UUID.
 //!
 //! The program only opens connections: [`connect`] to where a device says the service is, [`mod@listen`] by bluetoothd, and each
-//! goes to the Node as a descriptor. Where a Peer's configuration names no address, [`search`] asks the devices in range. Whether
-//! there is an adapter at all, and what is in the way, `kozo-bluetooth` tells.
+//! goes to the Node as a descriptor. Where a Peer's configuration names no address, [`mod@search`] asks the devices in range, and
+//! [`places`] remembers. Whether there is an adapter at all, and what is in the way, `kozo-bluetooth` tells.
 
 mod connect;
 mod listen;
 mod options;
+mod places;
 mod sdp;
 mod search;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bluer::{Adapter, Session, Uuid};
+use bluer::{Adapter, Session};
 use kozo_bluetooth::{News, with_adapter};
 use kozo_role::serde_json::Value;
 use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
@@ -24,7 +24,8 @@ use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
 use connect::connect;
 use listen::{Visibility, listen};
 use options::Options;
-use search::Places;
+use places::Places;
+use search::Search;
 
 /// The Transport of a Node.
 struct Bluetooth {
@@ -32,9 +33,8 @@ struct Bluetooth {
     /// The adapter, while it can be used, or what is in the way.
     adapter: RefCell<Result<Adapter, String>>,
     places: Places,
+    search: Search,
     visibility: Visibility,
-    /// The services of other Nodes that may be at any address.
-    anywhere: HashSet<Uuid>,
 }
 
 /// What the Node and the task that accepts share.
@@ -50,15 +50,11 @@ impl Transport for Shared {
 
     async fn addresses(&self, _: &Node, to: &Target) -> Result<Vec<Value>, Failure> {
         let (service, address) = options::of_peer(to)?;
-        let places = match address {
-            Some(address) => vec![Some(address)],
-            // Where it was the last time, and where it may be.
-            None => vec![self.0.places.known(service), None],
-        };
-        let mut places: Vec<_> =
-            places.into_iter().map(|place| place.map(|place| place.to_string()).into()).collect();
-        places.dedup();
-        Ok(places)
+        let known = address.or_else(|| self.0.places.trusted(service));
+        let known = known.map(|address| Value::from(address.to_string()));
+        // Where it may be besides.
+        let anywhere = address.is_none().then_some(Value::Null);
+        Ok(known.into_iter().chain(anywhere).collect())
     }
 
     async fn connect(&self, _: &Node, to: &Target, address: &Value) -> Result<Connection, Failure> {
@@ -67,13 +63,18 @@ impl Transport for Shared {
         let places = &self.0.places;
         let device = match address.as_str() {
             Some(address) => address.parse()?,
-            None => places.search(&adapter, service, &self.0.anywhere).await?,
+            None => self.0.search.find(places, &adapter, service).await?,
         };
-        let connected = connect(adapter.address().await?, device, service).await;
-        if connected.is_err() {
-            places.forget(service);
+        match connect(adapter.address().await?, device, service).await {
+            Ok(stream) => {
+                places.connected(service, device);
+                Ok(stream.into())
+            }
+            Err(problem) => {
+                places.forget(service);
+                Err(problem)
+            }
         }
-        Ok(connected?.into())
     }
 
     async fn stop(&self) {
@@ -102,12 +103,12 @@ impl Bluetooth {
         let service = self.options.service()?;
         let address = adapter.address().await?;
         // Who knows the address need not search.
-        if self.options.address()?.is_none() {
-            self.visibility.show(adapter).await?;
-        }
+        let is_searched = self.options.address()?.is_none();
+        let open = async { Ok(self.visibility.open(adapter, is_searched).await?) };
         let name = adapter.name();
         node.status(&format!("{name} with {address}, service {service}")).await?;
-        listen(session, node, service, self.options.backlog()).await
+        let listen = listen(session, node, service, self.options.backlog());
+        Ok(tokio::try_join!(listen, open)?.0)
     }
 
     async fn tell(&self, node: &Node, news: News) -> Result<(), Failure> {
@@ -146,7 +147,7 @@ fn main() -> ExitCode {
         options.service()?;
         options.address()?;
         Ok(Shared(Rc::new(Bluetooth {
-            anywhere: options::anywhere(node),
+            search: Search::new(options::anywhere(node)),
             options,
             adapter: RefCell::new(Err("Bluetooth is not ready yet".to_owned())),
             places: Places::default(),
