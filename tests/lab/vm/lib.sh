@@ -122,6 +122,7 @@ guest_emulate() { # NAME TAP: becomes the emulator
             console=console=ttyAMA0
             ;;
     esac
+    # cryptomgr.notests: what the kernel computes with is not tested as it is loaded, which took a radio many seconds.
     exec "${machine[@]}" -accel tcg,thread=multi -smp 2 -m 768 \
         -nodefaults -no-user-config -display none -serial "file:$lab_run/$1/console" \
         -kernel "$files/kernel" -initrd "$files/initrd" \

@@ -7,9 +7,10 @@
 #                            one more, or one again / it is gone
 #   radio_power NAME on|off [HCI]   as a user switches it
 #   radio_block NAME / radio_unblock NAME   by rfkill
-#   radio_visible NAME on|off [HCI]   it can be found
+#   radio_visible NAME on|off [HCI]   it can be found, for three minutes, and then still be called: BlueZ lets no stranger
+#                            call a controller that has not been visible since it came, or since bluetoothd began
 #   radio_address NAME [HCI]   says its address
-#   radio_get NAME PROPERTY [HCI]   says what bluetoothd does of it
+#   radio_get NAME PROPERTY [HCI]   what bluetoothd says of it
 #   inquiry NAME / inquiry_ends NAME   it looks for others from now on / does not any more
 #   knows NAME ADDRESS MATCH   what it has learnt of another one
 #   stranger NAME UUID       a device with this name and service is in range from now on: it can be found, and takes no
@@ -20,35 +21,34 @@
 # HCI is the number of a controller, 0 if it is not said. bluetoothd is bluetooth.service of the machine.
 
 radio_air=
-RADIO_PORT=45550
+radio_socket=/tmp/bt-server-bredrle
+radio_port=45550
 
 radio() { # NAME...
     local name
     radio_air=$1
     for name in "$@"; do
-        # What the kernel would load while a new controller waits, which it gives two seconds. What it draws numbers from
-        # comes first: others are tested with it as they are loaded.
+        # What the kernel would load while a new controller waits, which it gives two seconds.
         at "$name" modprobe -a drbg hci_vhci rfcomm algif_hash algif_skcipher cmac ecb
         put "$name" /usr/local/bin/controller < "$vm/radio/controller"
         at "$name" chmod +x /usr/local/bin/controller
     done
     at "$1" systemd-run --quiet --unit=air btvirt -s
     eventually 1 at "$1" test -S "$radio_socket"
-    at "$1" systemd-run --quiet --unit=air-passed-on --socket-property=ListenStream="[::]:$RADIO_PORT" \
+    at "$1" systemd-run --quiet --unit=air-passed-on --socket-property=ListenStream="[::]:$radio_port" \
         /lib/systemd/systemd-socket-proxyd "$radio_socket"
     for name in "$@"; do
         radio_plug "$name"
         radio_power "$name" on
     done
 }
-radio_socket=/tmp/bt-server-bredrle
 
 # By the address that stays, see guest_address.
 radio_way() { # NAME: how it reaches the air
     if [ "$1" = "$radio_air" ]; then
         echo "$radio_socket"
     else
-        printf '%s%%host0 %s' "$(guest_address "$radio_air")" "$RADIO_PORT"
+        printf '%s%%host0 %s' "$(guest_address "$radio_air")" "$radio_port"
     fi
 }
 
