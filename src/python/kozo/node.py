@@ -72,7 +72,9 @@ class Node:
     def _converse(self, attached: Attached) -> Conversation:
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
-        conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
+        conversation = Conversation(
+            stream, self._deliver, self._notice, encoding=attached.encoding, begun=attached.rest, speaker=self
+        )
         try:
             self._say_again(conversation)
         except BaseException:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Reader:
     """Reads what comes over one connection. The Messages reply by `speaker`."""
 
-    def __init__(self, speaker: Conversation | Node | aio.Node, cutter: Cutter | None = None) -> None:
-        """Read what is behind the lines that `cutter` has cut."""
-        self._speaker, self._cutter = speaker, cutter or Cutter()
+    def __init__(self, speaker: Conversation | Node | aio.Node) -> None:
+        """Read from the beginning of a line on."""
+        self._speaker, self._cutter = speaker, Cutter()
         self._class = message_class(speaker)
         self._fast: Callable[[bytes], list[Message] | None] | None = None
 
