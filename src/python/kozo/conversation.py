@@ -104,7 +104,11 @@ class Conversation:
         """Send a Message; what became of it is known only if that is asked for."""
         line = self._sender.line(kind, type, channel, data)
         if not confirm and len(line) < LARGE:
-            self._write(line)
+            # Not by `_write`: one call less for each Message of a flood.
+            try:
+                self._stream.write(line)
+            except (OSError, ValueError) as error:
+                raise DisconnectedError(self._farewell(error)) from None
             return None
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)

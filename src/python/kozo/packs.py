@@ -9,6 +9,7 @@ for all that is no ordinary Message, the ends are looked for exactly, one value 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -145,15 +146,19 @@ class PackReader:
         try:
             said = self._read_plain(items)
         except msgspec.ValidationError:
-            if _may_have_times(data):
-                return None
-            try:
-                said = self._read_any(items)
-            except msgspec.DecodeError:
-                return None
+            return self._messages_of_any(items)
         except msgspec.DecodeError:
             return None
         return [one.params for one in said]
+
+    def _messages_of_any(self, items: bytes) -> list[Message] | None:
+        try:
+            messages = [one.params for one in self._read_any(items)]
+        except msgspec.DecodeError:
+            return None
+        if _may_have_times(items) and any(_has_times(message.data) for message in messages):
+            return None
+        return messages
 
     def _read_exactly(self, whole: bytes, messages: list[Message]) -> list[list[Message] | Line]:
         """Read values one by one, behind these Messages, and keep what has not ended."""
@@ -192,8 +197,17 @@ class PackReader:
         return message  # type: ignore[no-any-return]
 
 
-def _may_have_times(data: bytes) -> bool:
-    return any(part.endswith(_TIMES) for part in data.split(b"\xff")[:-1])
+def _may_have_times(items: bytes) -> bool:
+    return any(part.endswith(_TIMES) for part in items.split(b"\xff")[:-1])
+
+
+def _has_times(value: object) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return any(map(_has_times, value)) or any(map(_has_times, value.values()))  # type: ignore[attr-defined,call-overload]
+    if kind is list or kind is tuple:
+        return any(map(_has_times, value))  # type: ignore[call-overload]
+    return kind is datetime
 
 
 def _line(value: bytes) -> Line:

@@ -133,6 +133,18 @@ def unpack(data: bytes) -> object:
     return reader.value()
 
 
+def unpack_data(packed: bytes) -> object:
+    r"""Decode data that a Node gives as MessagePack; as Peers may send anything, data that is no value stays what it is.
+
+    >>> unpack_data(b"\x92\x01\x02"), unpack_data(b"\x92\x01")
+    ([1, 2], b'\x92\x01')
+    """
+    try:
+        return unpack(packed)
+    except (ValueError, RecursionError):
+        return packed
+
+
 def tuples(value: object) -> object:
     """Give the value with tuples in place of lists, as Messages arrived in 2014.
 
