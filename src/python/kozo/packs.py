@@ -31,7 +31,7 @@ _BEGIN = b"\x83\xa7jsonrpc\xa32.0"
 #: Bytes of a value that has not ended beyond which it is searched for its end, so that no byte of it is looked at twice.
 _LONG = 4096
 #: What is in front of the bytes 0xff of all points in time. msgspec makes its own of them, and they are to be `Extension`.
-_TIMES = (b"\xd6", b"\xd7", b"\xc7\x0c")
+_TIMES = (b"\xd6", b"\xd7", b"\xc7\x04", b"\xc7\x08", b"\xc7\x0c", b"\x00\x04", b"\x00\x08", b"\x00\x0c")
 
 _METHOD = b"\x82\xa6method\xa4send\xa6params"
 _NUMBERED = b"\x83\xa2id"
