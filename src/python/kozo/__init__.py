@@ -170,13 +170,14 @@ def attach(
         name: The name of the Role. Default: the name of the program, with a number if the Node already has such a Role.
         patience: How long a call waits for a Node that restarts, in seconds.
         queue_length: How many Messages may wait in the Node for this program; when the queue is full, the oldest are dropped.
-        encoding: `json`, or `msgpack`, which is faster where many Messages pass and needs the package `msgspec`, 4 MB of memory.
+        encoding: `json`, or `msgpack`, for floods: it takes less than half of the time, `msgspec`, and 2.5 MB of memory.
 
     Raises:
         NoNodeError: There is no such Node.
         SeveralNodesError: Several Nodes run, and `node` names none of them.
         NotAllowedError: This user may not attach programs.
         RefusedError: The Node already has a Role of this name.
+        KozoError: `msgspec` is not installed, and `encoding` needs it.
     """
     from .encodings import details
     from .node import Node
