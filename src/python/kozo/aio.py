@@ -90,11 +90,11 @@ class Node:
         self.talk = talk
         # What follows may fail, and is tried again then.
         talk.keep(loop.create_task(self._look_after(talk)))
+        if self._queues:
+            await talk.ask("interest", {"patterns": self._patterns()})
         talk.tell(notification("ready"))
         if self._status is not None:
             talk.tell(status_line(self._status))
-        if self._queues:
-            await talk.ask("interest", {"patterns": self._patterns()})
 
     async def _look_after(self, talk: _Talk) -> None:
         """Attach again when the Node has gone, and comes back."""

@@ -84,14 +84,15 @@ class Node:
 
     def _say_again(self, conversation: Conversation) -> None:
         """Say what a Node that has just started does not know."""
+        if self._queues:
+            # First, so that a Role that runs again wants what it wanted.
+            conversation.interest(self._patterns())
         conversation.ready()
         if self._status is not None:
             conversation.status(self._status)
         if self._wants_peers:
             self._states.clear()
             conversation.subscribe("peers")
-        if self._queues:
-            conversation.interest(self._patterns())
 
     # Sending.
 
