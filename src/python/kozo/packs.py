@@ -128,7 +128,7 @@ class PackReader:
         """Read it: Messages in a row as a list, and other things as they are."""
         last = whole.rfind(_BEGIN)
         if last > 0:
-            messages = self._messages(whole[:last], whole.count(_BEGIN, 0, last))
+            messages = self._messages(memoryview(whole)[:last], whole.count(_BEGIN, 0, last))
             if messages is None:
                 return self._read_exactly(whole, [])
             rest = whole[last:]
@@ -140,9 +140,9 @@ class PackReader:
         messages += more
         return [messages]
 
-    def _messages(self, data: bytes, count: int) -> list[Message] | None:
+    def _messages(self, data: bytes | memoryview, count: int) -> list[Message] | None:
         """Read so many Messages. None if that is not what it is, or msgspec would not read it as `unpack` does."""
-        items = b"\xdd%b%b" % (count.to_bytes(4, "big"), data)
+        items = b"".join((b"\xdd", count.to_bytes(4, "big"), data))
         try:
             said = self._read_plain(items)
         except msgspec.ValidationError:

@@ -201,7 +201,7 @@ def test_hostile_data_is_not_looked_at_again_and_again(data: bytes, monkeypatch:
     looked = [0, 0]
     messages, end = PackReader._messages, Scanner.end
 
-    def count_messages(self: PackReader, data: bytes, count: int) -> list[Message] | None:
+    def count_messages(self: PackReader, data: bytes | memoryview, count: int) -> list[Message] | None:
         looked[0] += len(data)
         return messages(self, data, count)
 
