@@ -1,10 +1,10 @@
 """A conversation in MessagePack: values one behind the other, with nothing in between. Imported only where that was asked for.
 
-All that is in a piece is read by one call of msgspec, as a list: only its head is missing, so it is put in front. For
-that one must know how many values there are, and where the last one ends. Both are guessed: each value begins with the same
-bytes, and where those are is quickly found. They may be inside of the data of Messages as well, but then the guess is seen
-to be wrong: the values are as many as were guessed, and end where they were guessed to end, or msgspec says so. In that case, and
-for all that is no ordinary Message, the ends are looked for exactly, one value after the other.
+One call of msgspec reads all values of a piece, as a list, once the head of that list is put in front. For the head one must
+know how many values there are, and where the last one ends. Both are guessed: each value begins with the same bytes, which are
+quickly found. Data of Messages may have these bytes in it too, so a guess may be wrong, but never unnoticed: msgspec accepts
+a list only if it has as many values as its head says, and ends where the bytes end. Where a guess is wrong, and for all that is
+no ordinary Message, the ends are looked for one after the other.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _BEGIN = b"\x83\xa7jsonrpc\xa32.0"
 _LONG = 4096
 #: What is in front of the bytes 0xff of all points in time. msgspec makes its own of them, and they are to be `Extension`.
 _TIMES = (b"\xd6", b"\xd7", b"\xc7\x04", b"\xc7\x08", b"\xc7\x0c", b"\x00\x04", b"\x00\x08", b"\x00\x0c")
+
+#: What msgspec raises for what it does not read; versions differ in texts that are not UTF-8, and in keys that are maps.
+_FAILURES = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 
 _METHOD = b"\x82\xa6method\xa4send\xa6params"
 _NUMBERED = b"\x83\xa2id"
@@ -147,14 +150,14 @@ class PackReader:
             said = self._read_plain(items)
         except msgspec.ValidationError:
             return self._messages_of_any(items)
-        except msgspec.DecodeError:
+        except _FAILURES:
             return None
         return [one.params for one in said]
 
     def _messages_of_any(self, items: bytes) -> list[Message] | None:
         try:
             messages = [one.params for one in self._read_any(items)]
-        except msgspec.DecodeError:
+        except _FAILURES:
             return None
         if _may_have_times(items) and any(_has_times(message.data) for message in messages):
             return None
