@@ -8,7 +8,7 @@ use bluer::{Address, AddressType, Uuid, l2cap, rfcomm};
 use kozo_role::{Failure, Stream, duplicate};
 use rustix::net::sockopt::socket_error;
 use tokio::io::unix::AsyncFd;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::sdp;
 
@@ -22,23 +22,48 @@ const ASKING: Duration = Duration::from_secs(12);
 const LARGEST_PACKET: usize = 4096;
 const LONGEST_ANSWER: usize = 16 * 1024;
 
-/// A stream to the service of this UUID at a device, from the adapter with this address.
+/// How often a channel is opened, and how long it is waited in between, by who has the lower address: two that connect to each other
+/// at once get in each other's way, and both fail.
+const TRIES: usize = 3;
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_secs(4));
+
+/// A stream to channel `channel` of a device, from the adapter with this address.
 pub(crate) async fn connect(
     adapter: Address,
     device: Address,
-    service: Uuid,
+    channel: u8,
 ) -> Result<Stream, Failure> {
-    let asked = channels(adapter, device, &[service]).await?;
-    let Some(Some(channel)) = asked.first() else {
-        return Err(format!("{device} has no service {service}").into());
-    };
+    let pause = if adapter < device { PAUSES.0 } else { PAUSES.1 };
+    let mut tried = open(adapter, device, channel).await;
+    for _ in 1..TRIES {
+        if tried.is_ok() {
+            break;
+        }
+        sleep(pause).await;
+        tried = open(adapter, device, channel).await;
+    }
+    let problem = |error| format!("channel {channel} of {device}: {error}");
+    Ok(Stream::new(tried.map_err(problem)?).address(&device.to_string()))
+}
+
+async fn open(adapter: Address, device: Address, channel: u8) -> io::Result<OwnedFd> {
     let socket = rfcomm::Socket::new()?;
     socket.bind(rfcomm::SocketAddr::new(adapter, 0))?;
     // Pairing would prove nothing that the keys of the Nodes do not.
     let level = rfcomm::SecurityLevel::Low;
     socket.set_security(rfcomm::Security { level, key_size: 0 })?;
-    let stream = socket.connect(rfcomm::SocketAddr::new(device, *channel)).await?;
-    Ok(Stream::new(connected(&stream).await?).address(&device.to_string()))
+    connected(&socket.connect(rfcomm::SocketAddr::new(device, channel)).await?).await
+}
+
+/// At which RFCOMM channel a device has a service.
+pub(crate) async fn channel(
+    adapter: Address,
+    device: Address,
+    service: Uuid,
+) -> Result<u8, Failure> {
+    let asked = channels(adapter, device, &[service]).await?;
+    let channel = asked.first().copied().flatten();
+    Ok(channel.ok_or_else(|| format!("{device} has no service {service}"))?)
 }
 
 /// At which RFCOMM channel a device has each of these services.

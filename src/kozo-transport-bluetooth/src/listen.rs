@@ -95,11 +95,15 @@ impl Visibility {
     /// BlueZ has no way to let others connect but to let them find the adapter too. When the time for that is over, they can still
     /// connect, but not when it is ended by request.
     pub(crate) async fn open(&self, adapter: &Adapter, is_searched: bool) -> bluer::Result<()> {
-        if adapter.is_discoverable().await? {
+        let (is_found, usual) =
+            (adapter.is_discoverable().await?, adapter.discoverable_timeout().await?);
+        // Zero is without end.
+        if is_found && (usual == 0 || !is_searched) {
             return Ok(());
         }
-        let usual = adapter.discoverable_timeout().await?;
-        *self.before.borrow_mut() = Some((adapter.clone(), usual));
+        if !is_found {
+            self.before.borrow_mut().get_or_insert_with(|| (adapter.clone(), usual));
+        }
         adapter.set_discoverable_timeout(if is_searched { 0 } else { SHORTEST }).await?;
         adapter.set_discoverable(true).await?;
         if !is_searched {

@@ -1,6 +1,6 @@
 //! The Transport type `bluetooth`: streams over RFCOMM to the service of a UUID.
 //!
-//! The program only opens connections: [`connect`] to where a device says the service is, [`mod@listen`] by bluetoothd, and each
+//! The program only opens connections: [`mod@connect`] to where a device says the service is, [`mod@listen`] by bluetoothd, and each
 //! goes to the Node as a descriptor. Where a Peer's configuration names no address, [`mod@search`] asks the devices in range, and
 //! [`places`] remembers. Whether there is an adapter at all, and what is in the way, `kozo-bluetooth` tells.
 
@@ -21,7 +21,7 @@ use kozo_bluetooth::{News, with_adapter};
 use kozo_role::serde_json::Value;
 use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
 
-use connect::connect;
+use connect::{channel, connect};
 use listen::{Visibility, listen};
 use options::Options;
 use places::Places;
@@ -65,16 +65,17 @@ impl Transport for Shared {
             Some(address) => address.parse()?,
             None => self.0.search.find(places, &adapter, service).await?,
         };
-        match connect(adapter.address().await?, device, service).await {
-            Ok(stream) => {
-                places.connected(service, device);
-                Ok(stream.into())
-            }
+        let here = adapter.address().await?;
+        let channel = match channel(here, device, service).await {
+            Ok(channel) => channel,
             Err(problem) => {
                 places.forget(service);
-                Err(problem)
+                return Err(problem);
             }
-        }
+        };
+        let stream = connect(here, device, channel).await?;
+        places.connected(service, device);
+        Ok(stream.into())
     }
 
     async fn stop(&self) {

@@ -28,7 +28,7 @@ with_bluetooth() { # CLOCK SCRIBE [FILTER...]
 }
 
 over() { # NAME TRANSPORT: what its link goes over
-    [ "$(at "$1" kozoctl --json peers | jq -r '"\(.state) \(.transport)"')" = "up $2" ]
+    [ "$(at "$1" kozoctl --json peer "$(others "$1")" | jq -r '"\(.state) \(.transport)"')" = "up $2" ]
 }
 
 both_over() { # TRANSPORT
@@ -61,7 +61,7 @@ echo "measured: $before; with the Transport: $(exposure)"
 
 # The network goes. Each finds the other among what is in range; nobody is paired.
 stranger=$(stranger headphones 4f1c2b7e-0000-4a6f-9c1e-0123456789ab)
-traffic 20
+traffic 5
 tcp_away scribe
 gone=$(now)
 eventually 12 both_over bluetooth
@@ -139,7 +139,7 @@ with_bluetooth "uuid: $clock_uuid, address: '$clock_address'" "uuid: $scribe_uui
 began=$(now)
 linked 120
 echo "measured: linked over Bluetooth after $(awk -v a="$began" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }') s, by addresses"
-[ "$(radio_get clock Discoverable)" = 'b false' ]
+[ "$(radio_get scribe Discoverable)" = 'b false' ]
 pulled() { # up|down
     at clock sh -ec '
         cd /sys/kernel/config/gpio-sim
