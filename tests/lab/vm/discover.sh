@@ -67,9 +67,14 @@ radio clock
 eventually 5 says 'no device in range of hci0'
 [ "$(exposure)" = "$before" ]
 watch_events
+uncle=$(stranger uncle)
+eventually 5 logged "came into range: \"uncle\" ($uncle)"
+stranger_gone uncle
+eventually 5 logged "left the range: \"uncle\" ($uncle)"
 headphones=$(stranger headphones "$service")
 eventually 5 seen 'devices in range' '."'"$headphones"'" == "headphones"'
-eventually 5 seen 'device details' '.devices."'"$headphones"'" | .name == "headphones" and .rssi < 0 and .services == ["'"$service"'"]'
+eventually 5 seen 'device details' '.devices."'"$headphones"'" |
+    .name == "headphones" and .rssi < 0 and .class == 5898764 and .services == ["'"$service"'"]'
 eventually 5 logged "came into range: \"headphones\" ($headphones)"
 eventually 5 says '1 device in range of hci0'
 stranger_gone headphones
