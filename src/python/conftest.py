@@ -56,6 +56,15 @@ def _node_of_examples() -> Iterator[System]:
 
 
 @pytest.fixture(autouse=True)
+def _encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `check` runs what is sent and received in each encoding.
+    encoding = os.environ.get("KOZO_PYTHON_ENCODING")
+    if encoding is not None:
+        for attach in (kozo.attach, kozo.aio.attach):
+            monkeypatch.setitem(attach.__kwdefaults__, "encoding", encoding)
+
+
+@pytest.fixture(autouse=True)
 def _examples(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

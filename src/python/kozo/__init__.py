@@ -156,6 +156,7 @@ def attach(
     name: str | None = None,
     patience: float = 30.0,
     queue_length: int = 1024,
+    encoding: str = "json",
 ) -> Node:
     """Attach to a Node of this machine as one of its Roles, until `close()` or the end of the program.
 
@@ -169,16 +170,19 @@ def attach(
         name: The name of the Role. Default: the name of the program, with a number if the Node already has such a Role.
         patience: How long a call waits for a Node that restarts, in seconds.
         queue_length: How many Messages may wait in the Node for this program; when the queue is full, the oldest are dropped.
+        encoding: `json`, or `msgpack`, for floods: it takes less than half of the time, `msgspec`, and 2.5 MB of memory.
 
     Raises:
         NoNodeError: There is no such Node.
         SeveralNodesError: Several Nodes run, and `node` names none of them.
         NotAllowedError: This user may not attach programs.
         RefusedError: The Node already has a Role of this name.
+        KozoError: `msgspec` is not installed, and `encoding` needs it.
     """
+    from .encodings import details
     from .node import Node
 
-    return Node(node, name, patience, {"messageQueueLength": queue_length})
+    return Node(node, name, patience, details(encoding, messageQueueLength=queue_length))
 
 
 def __getattr__(name: str) -> object:

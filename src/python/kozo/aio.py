@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import attaching
 from .conversation import LARGE, PATIENCE
+from .encodings import details
 from .errors import DisconnectedError, KozoError, NoNodeError, RefusedError
-from .lines import Sender, check_length, log_line, notification, request, status_line
+from .lines import check_length, log_line, notification, request, status_line
 from .message import Message, Pattern, Queue, pattern
 from .places import asked
-from .reading import Reader
 from .sent import Sent, sent
 from .stream import GATHERED
 
@@ -47,11 +47,12 @@ async def attach(
     name: str | None = None,
     patience: float = 30.0,
     queue_length: int = 1024,
+    encoding: str = "json",
 ) -> Node:
     """Attach to a Node of this machine; see `kozo.attach`, which has the same arguments and exceptions."""
-    node, details = asked(node), {"messageQueueLength": queue_length}
-    attached = await asyncio.to_thread(attaching.attach, node, name, details)
-    made = Node(node, patience, details, attached)
+    node, said = asked(node), details(encoding, messageQueueLength=queue_length)
+    attached = await asyncio.to_thread(attaching.attach, node, name, said)
+    made = Node(node, patience, said, attached)
     try:
         await made.converse(made.talk)
     except BaseException:
@@ -89,11 +90,11 @@ class Node:
         self.talk = talk
         # What follows may fail, and is tried again then.
         talk.keep(loop.create_task(self._look_after(talk)))
-        talk.write(notification("ready"))
-        if self._status is not None:
-            talk.write(status_line(self._status))
         if self._queues:
             await talk.ask("interest", {"patterns": self._patterns()})
+        talk.tell(notification("ready"))
+        if self._status is not None:
+            talk.tell(status_line(self._status))
 
     async def _look_after(self, talk: _Talk) -> None:
         """Attach again when the Node has gone, and comes back."""
@@ -278,8 +279,9 @@ class _Talk(asyncio.Protocol):
 
     def __init__(self, node: Node, attached: attaching.Attached) -> None:
         self._deliver = node.deliver
-        self._reader, self.connection = Reader(node, attached.cutter), attached.connection
-        self._sender = Sender()
+        encoding, self.connection = attached.encoding, attached.connection
+        self._reader, self._sender, self._encode = encoding.reader(node), encoding.sender(), encoding.encode
+        self._begun = attached.rest
         self._transport: asyncio.Transport | None = None
         self._gathered: list[bytes] = []
         self._size = 0
@@ -299,6 +301,8 @@ class _Talk(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        if self._begun:
+            self.data_received(self._begun)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"the Node has gone: {exc}" if exc else "the Node has closed the connection")
@@ -335,7 +339,7 @@ class _Talk(asyncio.Protocol):
             self.why = f"the Node does not understand this program: {line['error']['message']}"
 
     def write(self, line: bytes) -> None:
-        """Write a line, with what else is said in this turn of the event loop."""
+        """Write what is encoded, with what else is said in this turn of the event loop."""
         check_length(line)
         if self.ended.is_set():
             raise DisconnectedError(self.why)
@@ -354,9 +358,13 @@ class _Talk(asyncio.Protocol):
         if self._transport is not None and data and not self.ended.is_set():
             self._transport.write(data)
 
-    async def say(self, line: bytes) -> None:
+    def tell(self, line: Line) -> None:
         """Say something that is not answered."""
-        self.write(line)
+        self.write(self._encode(line))
+
+    async def say(self, line: Line) -> None:
+        """Do the same, where it is to be awaited."""
+        self.tell(line)
 
     def send_now(self, kind: str, message_type: str | None, data: object, channel: str | None) -> bool:
         """Send a Message, if nothing has to be waited for."""
@@ -385,7 +393,7 @@ class _Talk(asyncio.Protocol):
     async def ask(self, method: str, params: dict[str, object]) -> dict[str, Any]:
         """Say something that is answered, and give the answer."""
         number = self._expect()
-        return await self._answer(number, request(number, method, params))
+        return await self._answer(number, self._encode(request(number, method, params)))
 
     def _expect(self) -> int:
         self._number += 1

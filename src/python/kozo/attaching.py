@@ -6,8 +6,11 @@ import os
 import sys
 
 from . import places
+from .encodings import JSON, encoding
 from .errors import DisconnectedError, KozoError, RefusedError
-from .lines import Cutter, codec, request
+from .lines import codec, encoded, request
+from .scanning import Scanner
+from .values import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def names(name: str | None) -> Iterator[str]:
 
 def introduction(name: str, details: dict[str, Any]) -> bytes:
     """Write the first line of a program that attaches."""
-    return request(0, "attach", {"name": name, **details})
+    return encoded(request(0, "attach", {"name": name, **details}))
 
 
 def check(answer: Line) -> None:
@@ -82,13 +85,16 @@ class Attached:
     def __init__(self, connection: socket.socket, path: Path, name: str, details: dict[str, Any]) -> None:
         """Introduce the program over this connection, which is closed if that fails."""
         self.connection, self.path = connection, path
-        self.cutter = Cutter()
-        self._lines: list[Line] = []
+        self.encoding = encoding(details.get("encoding", "json"))
+        #: What has come behind `start`.
+        self.rest = b""
         try:
             connection.settimeout(places.ANSWER)
             connection.sendall(introduction(name, details))
-            check(self.next())
-            self.start: dict[str, Any] = self.next()["params"]
+            # The answer is JSON in any case.
+            check(self._line())
+            start = self._line() if self.encoding is JSON else self._value()
+            self.start: dict[str, Any] = start["params"]
             connection.settimeout(None)
         except TimeoutError:
             connection.close()
@@ -100,15 +106,26 @@ class Attached:
             connection.close()
             raise
 
-    def next(self) -> Line:
-        """Give the next line."""
-        while not self._lines:
-            data = self.connection.recv(64 * 1024)
-            if not data:
-                raise DisconnectedError(f"the Node at {self.path} has closed the connection")
-            whole = self.cutter.cut(data)
-            self._lines = codec.read(whole) if whole else []
-        return self._lines.pop(0)
+    def _line(self) -> Line:
+        """Give the next line of JSON."""
+        while b"\n" not in self.rest:
+            self._receive()
+        line, end, self.rest = self.rest.partition(b"\n")
+        return codec.read(line + end)[0]
+
+    def _value(self) -> Line:
+        """Give the next value of MessagePack."""
+        while (end := Scanner().end(self.rest)) is None:
+            self._receive()
+        line: Any = unpack(self.rest[:end])
+        self.rest = self.rest[end:]
+        return line  # type: ignore[no-any-return]
+
+    def _receive(self) -> None:
+        data = self.connection.recv(64 * 1024)
+        if not data:
+            raise DisconnectedError(f"the Node at {self.path} has closed the connection")
+        self.rest += data
 
 
 def attach(node: str | None, name: str | None, details: dict[str, Any]) -> Attached:

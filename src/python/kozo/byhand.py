@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .encodings import details
 from .errors import KozoError
 from .node import PATIENCE, Node
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
         #: What runs its file.
         interpreter: str
+        #: How it speaks with the Node.
+        encoding: str
 
         @property
         def declared(self) -> Declared:
@@ -52,8 +55,8 @@ class ProgramNode(Node):
     def __init__(self, program: Program, node: str | None, name: str | None, options: dict[str, object]) -> None:
         """Attach the program, with these options."""
         self._program = program
-        details = {"type": _type(), "options": options, "interest": program.patterns()}
-        super().__init__(node, name or _type(), PATIENCE, details)
+        said = details(program.encoding, type=_type(), options=options, interest=program.patterns())
+        super().__init__(node, name or _type(), PATIENCE, said)
         print(f"kozo: attached to the Node '{self.name}' as the Role '{self.role}'; Ctrl-C ends it", file=sys.stderr)
 
     def _say_again(self, conversation: Conversation) -> None:

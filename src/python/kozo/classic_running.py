@@ -35,6 +35,8 @@ class Running:
 
     #: What runs such a file.
     interpreter = "python3 -m kozo"
+    #: How it speaks with the Node.
+    encoding = "json"
 
     def __init__(self, info: Mapping[str, Any]) -> None:
         """Make nothing of it yet."""

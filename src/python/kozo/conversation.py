@@ -13,9 +13,9 @@ from binascii import b2a_base64
 from contextlib import suppress
 from time import monotonic
 
+from .encodings import JSON
 from .errors import DisconnectedError, KozoError, RefusedError
-from .lines import Sender, check_length, log_line, notification, request, status_line
-from .reading import Reader
+from .lines import check_length, log_line, notification, request, status_line
 from .values import unpack_text, with_bytes
 
 TYPE_CHECKING = False
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from .lines import Cutter, Line
+    from .encodings import Encoding
+    from .lines import Line
     from .message import Message, Pattern
     from .node import Node
     from .sent import Sent
@@ -40,12 +41,14 @@ LARGE = 64 * 1024
 class Start:
     """What the Node says first."""
 
-    def __init__(self, params: dict[str, Any]) -> None:
+    def __init__(self, params: dict[str, Any], *, is_json: bool = True) -> None:
         """Read what `start` says."""
         self.node: str = params["node"]
         self.role: str = params["role"]
         self.options: dict[str, Any] = params.get("options") or {}
-        self.stored: Any = with_bytes(params.get("stored"))
+        self.stored: Any = params.get("stored")
+        if is_json:
+            self.stored = with_bytes(self.stored)
         if "storedMsgpack" in params:
             self.stored = unpack_text(params["storedMsgpack"])
         #: All of it, with what later versions add.
@@ -64,17 +67,19 @@ class Conversation:
         stream: Stream,
         deliver: Callable[[list[Message]], object],
         notice: Callable[[str, dict[str, Any]], object],
-        cutter: Cutter | None = None,
+        *,
+        encoding: Encoding = JSON,
+        begun: bytes = b"",
         speaker: Node | None = None,
     ) -> None:
-        """Speak over this stream, of which `cutter` has cut the beginning. Replies go by `speaker`."""
+        """Speak over this stream, of which `begun` was read already. Replies go by `speaker`."""
         self._stream = stream
         self._deliver, self._notice = deliver, notice
         # The Messages that come here reply here.
-        self._reader = Reader(speaker or self, cutter)
-        # Lines that have come.
-        self._unread = b""
-        self._sender = Sender()
+        self._reader = encoding.reader(speaker or self)
+        # What has come.
+        self._unread = self._reader.cut(begun) if begun else b""
+        self._sender, self._encode = encoding.sender(), encoding.encode
         # Ctrl-C cannot come between taking this and the block that lets go of it, unlike with a Condition.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -99,7 +104,11 @@ class Conversation:
         """Send a Message; what became of it is known only if that is asked for."""
         line = self._sender.line(kind, type, channel, data)
         if not confirm and len(line) < LARGE:
-            self._write(line)
+            # Not by `_write`: one call less for each Message of a flood.
+            try:
+                self._stream.write(line)
+            except (OSError, ValueError) as error:
+                raise DisconnectedError(self._farewell(error)) from None
             return None
         number = self._expect()
         line = self._sender.line(kind, type, channel, data, number)
@@ -116,32 +125,36 @@ class Conversation:
 
     def say_interest(self, patterns: Sequence[Pattern]) -> None:
         """Do the same, without waiting until the Node has heeded it."""
-        self.write(notification("interest", {"patterns": list(patterns)}))
+        self.say(notification("interest", {"patterns": list(patterns)}))
 
     def store(self, packed: bytes) -> int:
         """Have a value kept, as `pack` gives it; return the number by which `is_answered` tells that it is on disk."""
         number = self._expect()
-        self.write(request(number, "store", {"msgpack": b2a_base64(packed, newline=False).decode()}))
+        self.say(request(number, "store", {"msgpack": b2a_base64(packed, newline=False).decode()}))
         return number
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the journal."""
-        self.write(log_line(text, level))
+        self.say(log_line(text, level))
 
     def status(self, text: str | None) -> None:
         """Set what `kozoctl role` shows of this Role."""
-        self.write(status_line(text))
+        self.say(status_line(text))
 
     def ready(self) -> None:
         """Say that Messages may come."""
-        self.write(notification("ready"))
+        self.say(notification("ready"))
 
     def subscribe(self, *facts: str) -> None:
         """Ask the Node to report changes."""
-        self.write(notification("subscribe", {"facts": list(facts)}))
+        self.say(notification("subscribe", {"facts": list(facts)}))
+
+    def say(self, line: Line) -> None:
+        """Write something that is no Message."""
+        self.write(self._encode(line))
 
     def write(self, line: bytes) -> None:
-        """Write a line."""
+        """Write what is encoded."""
         check_length(line)
         self._write(line)
 
@@ -168,7 +181,7 @@ class Conversation:
     def _request(self, method: str, params: dict[str, object]) -> Any:
         number = self._expect()
         try:
-            line = request(number, method, params)
+            line = self._encode(request(number, method, params))
         except BaseException:
             # What cannot be said is not answered.
             del self._answers[number]

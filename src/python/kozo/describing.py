@@ -26,6 +26,8 @@ def description(program: Program) -> dict[str, Any]:
     said["config"] = program.declared.described()
     said["interest"] = program.patterns()
     said["needsStorage"] = program.keeper is not None
+    if program.encoding != "json":
+        said["encoding"] = program.encoding
     return said
 
 

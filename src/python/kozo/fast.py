@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .lines import is_all_said
 from .message import Message
-from .values import unpack_text, with_bytes
+from .values import unpack_data, with_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def reader(speaker: object) -> Callable[[bytes], list[Message] | None]:
         if not is_all_said(whole):
             for message in messages:
                 packed = message.msgpack
-                message.data = with_bytes(message.data) if packed is None else unpack_text(packed)
+                message.data = with_bytes(message.data) if packed is None else unpack_data(a2b_base64(packed))
         return messages
 
     return read

@@ -156,21 +156,26 @@ def is_all_said(whole: bytes) -> bool:
     return not any(mark in whole for mark in _MARKS)
 
 
-def notification(method: str, params: dict[str, object] | None = None) -> bytes:
-    """Write something that is not answered."""
-    line: dict[str, object] = {"jsonrpc": "2.0", "method": method}
-    if params is not None:
-        line["params"] = params
+def encoded(line: object) -> bytes:
+    """Write a line."""
     return codec.dump(line) + b"\n"
 
 
-def log_line(text: object, level: str) -> bytes:
-    """Write a line for the journal."""
+def notification(method: str, params: dict[str, object] | None = None) -> Line:
+    """Give something that is not answered."""
+    line: Line = {"jsonrpc": "2.0", "method": method}
+    if params is not None:
+        line["params"] = params
+    return line
+
+
+def log_line(text: object, level: str) -> Line:
+    """Give a line for the journal."""
     return notification("log", {"level": level, "text": _shown(text)})
 
 
-def status_line(text: object) -> bytes:
-    """Write what is shown of the Role."""
+def status_line(text: object) -> Line:
+    """Give what is shown of the Role."""
     return notification("status", {"text": None if text is None else _shown(text)})
 
 
@@ -179,14 +184,14 @@ def _shown(text: object) -> str:
     return shown.encode(errors="backslashreplace").decode()
 
 
-def answer(number: object, result: object) -> bytes:
-    """Write the answer to a request of the Node."""
-    return codec.dump({"jsonrpc": "2.0", "id": number, "result": result}) + b"\n"
+def answer(number: object, result: object) -> Line:
+    """Give the answer to a request of the Node."""
+    return {"jsonrpc": "2.0", "id": number, "result": result}
 
 
-def refusal(number: object, text: str, code: int) -> bytes:
-    """Write that a request of the Node comes to nothing, and why."""
-    return codec.dump({"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": _shown(text)}}) + b"\n"
+def refusal(number: object, text: str, code: int) -> Line:
+    """Say that a request of the Node comes to nothing, and why."""
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": _shown(text)}}
 
 
 def check_length(line: bytes) -> None:
@@ -199,9 +204,9 @@ def check_length(line: bytes) -> None:
         raise RefusedError(f"this takes {len(line)} bytes; at most 16 MiB are allowed")
 
 
-def request(number: int, method: str, params: dict[str, object]) -> bytes:
-    """Write something that is answered."""
-    return codec.dump({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + b"\n"
+def request(number: int, method: str, params: dict[str, object]) -> Line:
+    """Give something that is answered."""
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
 
 
 def data_member(value: object) -> bytes:
@@ -244,11 +249,14 @@ class Sender:
             raise KozoError(f"the type is missing: kozo.send({kind!r}, TYPE)")
         if channel is not None:
             params["channel"] = checked_name("channel", channel)
-        begun = b'{"jsonrpc":"2.0","method":"send","params":' + codec.dump(params)[:-1] + b","
+        begun = self._written(params)
         if len(self._begun) >= 256:
             self._begun.clear()
         self._begun[(kind, message_type, channel)] = begun
         return begun
+
+    def _written(self, params: dict[str, str]) -> bytes:
+        return b'{"jsonrpc":"2.0","method":"send","params":' + codec.dump(params)[:-1] + b","
 
 
 def checked_name(what: str, name: object) -> str:

@@ -72,7 +72,9 @@ class Node:
     def _converse(self, attached: Attached) -> Conversation:
         descriptor = attached.connection.detach()
         stream = Stream(descriptor, descriptor)
-        conversation = Conversation(stream, self._deliver, self._notice, attached.cutter, self)
+        conversation = Conversation(
+            stream, self._deliver, self._notice, encoding=attached.encoding, begun=attached.rest, speaker=self
+        )
         try:
             self._say_again(conversation)
         except BaseException:
@@ -82,14 +84,15 @@ class Node:
 
     def _say_again(self, conversation: Conversation) -> None:
         """Say what a Node that has just started does not know."""
+        if self._queues:
+            # First, so that a Role that runs again wants what it wanted.
+            conversation.interest(self._patterns())
         conversation.ready()
         if self._status is not None:
             conversation.status(self._status)
         if self._wants_peers:
             self._states.clear()
             conversation.subscribe("peers")
-        if self._queues:
-            conversation.interest(self._patterns())
 
     # Sending.
 

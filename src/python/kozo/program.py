@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from time import monotonic
 
-from . import durations, stdio
+from . import durations, encodings, stdio
 from .conversation import Conversation
 from .errors import DisconnectedError, KozoError, KozoStopError
 from .message import Message, Pattern, matcher
@@ -65,6 +65,8 @@ class Program:
 
     #: What runs such a file.
     interpreter = "python3"
+    #: How it speaks with the Node.
+    encoding = "json"
 
     def __init__(self) -> None:
         self.declared = Declared()
@@ -270,10 +272,14 @@ class Program:
             if not self._goes_on:
                 raise SystemExit(1) from None
 
-    def run(self, on_error: str, node: str | None, name: str | None, arguments: Sequence[str] | None) -> None:
+    def run(
+        self, on_error: str, node: str | None, name: str | None, arguments: Sequence[str] | None, encoding: str
+    ) -> None:
         """Be a Role; see `run`, which is what to call."""
         if on_error not in ("continue", "fail"):
             raise KozoError(f"on_error must be 'continue' or 'fail', not {on_error!r}")
+        encodings.check(encoding)
+        self.encoding = encoding
         self.has_run, self._goes_on = True, on_error == "continue"
         if stdio.is_described():
             from .describing import print_description

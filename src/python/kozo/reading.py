@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64
+
 from .lines import Cutter, codec, is_all_said
 from .message import Message, message_class
-from .values import unpack_text, with_bytes
+from .values import unpack_data, with_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 class Reader:
     """Reads what comes over one connection. The Messages reply by `speaker`."""
 
-    def __init__(self, speaker: Conversation | Node | aio.Node, cutter: Cutter | None = None) -> None:
-        """Read what is behind the lines that `cutter` has cut."""
-        self._speaker, self._cutter = speaker, cutter or Cutter()
+    def __init__(self, speaker: Conversation | Node | aio.Node) -> None:
+        """Read from the beginning of a line on."""
+        self._speaker, self._cutter = speaker, Cutter()
         self._class = message_class(speaker)
         self._fast: Callable[[bytes], list[Message] | None] | None = None
 
@@ -52,7 +54,7 @@ class Reader:
                 if is_said:
                     pass
                 elif "msgpack" in params:
-                    params["data"] = unpack_text(params.pop("msgpack"))
+                    params["data"] = unpack_data(a2b_base64(params.pop("msgpack")))
                 else:
                     params["data"] = with_bytes(params["data"])
                 message: Any = make()

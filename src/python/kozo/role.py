@@ -176,6 +176,7 @@ def run(
     node: str | None = None,
     name: str | None = None,
     arguments: Sequence[str] | None = None,
+    encoding: str = "json",
 ) -> None:
     """Run the Role until the Node stops it.
 
@@ -188,5 +189,6 @@ def run(
         node: The Node to attach to, if there are several.
         name: The name of the Role when it attaches. Default: the name of the file.
         arguments: The arguments to use instead of the command line.
+        encoding: How it speaks with the Node; see `kozo.attach`.
     """
-    program.run(on_error, node, name, arguments)
+    program.run(on_error, node, name, arguments, encoding)

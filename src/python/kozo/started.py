@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .conversation import Conversation, Start
+from .encodings import encoding
 from .errors import DisconnectedError
 from .stream import Stream
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     class Program(Protocol):
         """A Role that a Node can start."""
+
+        #: The encoding of its description.
+        encoding: str
 
         def deliver(self, messages: list[Message]) -> None:
             """Take Messages."""
@@ -28,11 +32,12 @@ def converse(program: Program, descriptors: tuple[int, int]) -> tuple[Conversati
 
     def notice(method: str, params: dict[str, Any]) -> None:
         if method == "start":
-            starts.append(Start(params))
+            starts.append(Start(params, is_json=program.encoding == "json"))
         else:
             program.notice(method, params)
 
-    conversation = Conversation(Stream(*descriptors), program.deliver, notice)
+    spoken = encoding(program.encoding)
+    conversation = Conversation(Stream(*descriptors), program.deliver, notice, encoding=spoken)
     try:
         conversation.wait(lambda: starts)
     except DisconnectedError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .conversation import Conversation
 from .errors import DisconnectedError, KozoError
-from .lines import LONGEST_NAME, answer, notification, refusal
+from .lines import LONGEST_NAME, answer, encoded, notification, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,17 +54,17 @@ class Talk(Conversation):
 
     def respond(self, number: Any, result: object) -> None:
         """Answer a request."""
-        self.write(answer(number, result))
+        self.say(answer(number, result))
 
     def refuse(self, number: Any, text: str, code: int = REFUSED) -> None:
         """Say that a request comes to nothing, and why."""
-        self.write(refusal(number, text[:_LONGEST_TEXT], code))
+        self.say(refusal(number, text[:_LONGEST_TEXT], code))
 
     def hand_over(self, number: Any, params: dict[str, object], descriptor: int) -> None:
         """Hand a connection over, as the answer to a request or, without one, as one that came in. It closes the descriptor."""
         line = notification("accepted", params) if number is None else answer(number, params)
         try:
-            self._stream.hand_over(line, descriptor)
+            self._stream.hand_over(encoded(line), descriptor)
         except OSError as error:
             if self.ended is None:
                 raise

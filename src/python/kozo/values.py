@@ -26,7 +26,7 @@ _BASE64_KEY = "$base64"
 
 _BYTES = (bytes, bytearray, memoryview)
 # What MessagePack has in front of so many bytes.
-_SHORT_HEADS = [bytes((0xC4, length)) for length in range(256)]
+SHORT_HEADS = [bytes((0xC4, length)) for length in range(256)]
 
 
 class UnsendableError(TypeError, ValueError):
@@ -58,6 +58,29 @@ def is_plain(value: object, depth: int = DEEPEST) -> bool:
     return False
 
 
+def is_native(value: object, depth: int = DEEPEST) -> bool:
+    """Tell whether msgspec encodes the value as `pack` does, but for texts that are not valid Unicode.
+
+    >>> is_native({1: [b"", float("inf")]}), is_native({(1, 2): 3}), is_native(2**64)
+    (True, False, False)
+    """
+    kind = type(value)
+    if kind is bytes or kind is str or kind is float or kind is bool or value is None:
+        return True
+    if kind is int:
+        return _SMALLEST <= value <= _LARGEST  # type: ignore[operator]
+    if kind is dict:
+        if depth == 0:
+            return False
+        for key, item in value.items():  # type: ignore[attr-defined]  # noqa: SIM110 - twice as fast
+            if not is_native(key, 0) or not is_native(item, depth - 1):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return depth > 0 and all(is_native(item, depth - 1) for item in value)  # type: ignore[attr-defined]
+    return False
+
+
 def pack(value: object, place: str = "data") -> bytes:
     r"""Encode a value as MessagePack; `place` is what it is called in an error.
 
@@ -76,7 +99,7 @@ def pack_text(value: object) -> bytes:
     """Encode a value as MessagePack in Base64, as the Node takes it in JSON."""
     if type(value) is bytes and len(value) < 256:
         # Most of what JSON cannot say.
-        return b2a_base64(_SHORT_HEADS[len(value)] + value, newline=False)
+        return b2a_base64(SHORT_HEADS[len(value)] + value, newline=False)
     return b2a_base64(pack(value), newline=False)
 
 
@@ -108,6 +131,18 @@ def unpack(data: bytes) -> object:
     """Decode one value of MessagePack. Extension types of MessagePack become `Extension`."""
     reader = _Reader(data)
     return reader.value()
+
+
+def unpack_data(packed: bytes) -> object:
+    r"""Decode data that a Node gives as MessagePack; as Peers may send anything, data that is no value stays what it is.
+
+    >>> unpack_data(b"\x92\x01\x02"), unpack_data(b"\x92\x01")
+    ([1, 2], b'\x92\x01')
+    """
+    try:
+        return unpack(packed)
+    except (ValueError, RecursionError):
+        return packed
 
 
 def tuples(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import weakref
 from typing import Any
@@ -81,8 +82,12 @@ def test_data_is_what_was_sent(reader: Reader) -> None:
         + message(2, data=[{"$base64": "AAE="}, {"a": "$base64"}], channel="ö")
         + message(3, data=None, msgpack="gQGhYQ==")
         + message(4, later="what no version knows yet")
+        # Peers may send anything as data.
+        + message(5, data="not MessagePack", msgpack="kwE=")
+        + message(6, data="nested too deeply", msgpack=base64.b64encode(b"\x91" * 5000).decode())
     )
-    assert read(reader, whole) == [[b"\x00\x01", [b"\x00\x01", {"a": "$base64"}], {1: "a"}, 4]]
+    expected = [b"\x00\x01", [b"\x00\x01", {"a": "$base64"}], {1: "a"}, 4, b"\x93\x01", b"\x91" * 5000]
+    assert read(reader, whole) == [expected]
 
 
 def test_a_message_is_an_object_like_others(reader: Reader) -> None:

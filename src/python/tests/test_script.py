@@ -19,7 +19,6 @@ from kit import until
 import kozo
 import kozo.attaching
 import kozo.places
-from kozo.reading import Reader
 
 
 def test_what_is_sent_is_received(clock: Any) -> None:
@@ -114,17 +113,18 @@ def test_one_that_is_forgotten_detaches(clock: Any) -> None:
 
 
 def test_ctrl_c_while_it_reads_loses_nothing(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Reader.read
-
-    def interrupted(*_: object) -> Any:
-        monkeypatch.setattr(Reader, "read", read)
-        raise KeyboardInterrupt
-
     with kozo.attach() as node, node.receive("event", "door") as doors:
+        reader = type(node._conversation._reader)
+        read = reader.read
+
+        def interrupted(*_: object) -> Any:
+            monkeypatch.setattr(reader, "read", read)
+            raise KeyboardInterrupt
+
         node.send("event", "door", 1, confirm=True)
         assert next(doors).data == 1
         node.send("event", "door", 2)
-        monkeypatch.setattr(Reader, "read", interrupted)
+        monkeypatch.setattr(reader, "read", interrupted)
         with pytest.raises(KeyboardInterrupt):
             next(doors)
         assert next(doors).data == 2

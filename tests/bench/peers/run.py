@@ -58,8 +58,8 @@ SYSTEMS = {
 PYTHON = {
     "py-kozo": dict(label="Kōzō", python="with_kozo --standard", broker="kozo",
                     n={64: 200_000, 1024: 100_000, 16384: 15_000}, fan=40_000),
-    "py-kozo-msgspec": dict(label="Kōzō with msgspec", python="with_kozo", broker="kozo",
-                            n={64: 400_000, 1024: 200_000, 16384: 20_000}, fan=60_000),
+    "py-kozo-msgspec": dict(label="Kōzō with MessagePack", python="with_kozo", broker="kozo",
+                            n={64: 1_000_000, 1024: 300_000, 16384: 30_000}, fan=100_000),
     "py-nats": dict(label="nats-py", python="with_nats", broker="nats",
                     n={64: 200_000, 1024: 150_000, 16384: 30_000}, fan=40_000),
     "py-nats-uvloop": dict(label="nats-py, uvloop", python="with_nats --uvloop", broker="nats",

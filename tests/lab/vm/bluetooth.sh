@@ -159,12 +159,14 @@ eventually 3 heard false
 at clock kozoctl --json bench scribe --time 10s > "$lab_run/bench"
 jq -r '"measured: bench \(.bytes_per_second) bytes a second, round trip \(.round_trip_time.median / 1000) ms"' "$lab_run/bench"
 
-# Somebody else connects to the service again and again, as a client that knows no SSH; the link stays.
+# A stranger who knows no SSH connects to the service: the link stays, and so does the service.
+put clock /usr/local/bin/rfcomm-test < radio/rfcomm
 channel=$(at clock sdptool browse --uuid "$scribe_uuid" "$scribe_address" | sed -n 's/.*Channel: //p')
 for _ in 1 2 3; do
-    at clock timeout 30 rctest -n -P "$channel" "$scribe_address" >/dev/null 2>&1 || true
+    head -c 3000 /dev/urandom | at clock timeout 60 perl /usr/local/bin/rfcomm-test "$channel" "$scribe_address" >/dev/null || true
 done
 over scribe bluetooth
+listens scribe
 
 # Without the package the Node goes on.
 at clock apt-get remove --quiet --yes kozo-transport-bluetooth

@@ -1,6 +1,6 @@
 """Kōzō, through its package for Python: programs that attach to two Nodes which are linked over TCP.
 
-With --standard it uses nothing but the standard library, else msgspec too.
+With --standard it uses nothing but the standard library, else it speaks MessagePack by msgspec.
 """
 
 import functools
@@ -10,7 +10,7 @@ import parts
 
 chosen = parts.options("standard")
 if chosen.standard:
-    # The package chooses what it reads and writes JSON with when it is imported.
+    # It would load msgspec for much JSON, too.
     os.environ["KOZO_PYTHON_JSON"] = "standard"
 
 import kozo  # noqa: E402
@@ -19,7 +19,8 @@ import kozo  # noqa: E402
 class Kozo(parts.Peer):
     def __init__(self):
         receives = chosen.role in ("recv", "echo", "watch")
-        node = kozo.attach("a" if receives else "b", name=f"{chosen.role}-{os.getpid()}")
+        encoding = "json" if chosen.standard else "msgpack"
+        node = kozo.attach("a" if receives else "b", name=f"{chosen.role}-{os.getpid()}", encoding=encoding)
         if chosen.listens_on:
             self.messages = node.receive("event", chosen.listens_on)
         self.send = functools.partial(node.send, "event", chosen.publishes)
