@@ -120,7 +120,10 @@ async fn with_address(
     wanted: Address,
 ) -> bluer::Result<Result<Adapter, Trouble>> {
     let mut others = Vec::new();
-    for name in session.adapter_names().await? {
+    let mut names = session.adapter_names().await?;
+    // Said in the same order each time, the same trouble is not another one.
+    names.sort_unstable();
+    for name in names {
         let adapter = session.adapter(&name)?;
         match adapter.address().await? {
             address if address == wanted => return Ok(Ok(adapter)),

@@ -7,6 +7,7 @@
 
 mod adapter;
 mod daemon;
+mod discovery;
 mod rfkill;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use adapter::Adapters;
 pub use adapter::Trouble;
 use daemon::Daemon;
+pub use discovery::Discovery;
 
 /// How long to wait after BlueZ refused something: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(1);

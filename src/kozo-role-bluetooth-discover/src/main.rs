@@ -22,7 +22,7 @@ use kozo_role::{Draft, Failure, Level, Role};
 use changes::Known;
 use device::Found;
 use options::Options;
-use radio::Discovery;
+use radio::Radio;
 use search::search;
 
 /// The type of the Events with the names of the devices in range.
@@ -52,7 +52,7 @@ async fn search_by(
     options: &Options,
     reporter: &Reporter<'_>,
 ) -> Result<Infallible, Failure> {
-    let begin = async || Discovery::begin(adapter, options.le).await;
+    let begin = async || Radio::begin(adapter, options.le).await;
     let knows = |address| reporter.known.borrow().has(address);
     let tell = async |found: Found| reporter.found(&found, adapter.name()).await;
     search(&options.pace(), begin, knows, tell).await

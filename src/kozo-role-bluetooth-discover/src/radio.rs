@@ -1,12 +1,8 @@
 //! Searches by BlueZ.
 
-use std::pin::Pin;
-
-use kozo_bluetooth::bluer::{
-    self, Adapter, AdapterEvent, Address, AddressType, DiscoveryFilter, DiscoveryTransport,
-};
+use kozo_bluetooth::Discovery;
+use kozo_bluetooth::bluer::{self, Adapter, Address, AddressType, DiscoveryTransport};
 use kozo_role::Failure;
-use tokio_stream::{Stream, StreamExt as _};
 
 use crate::device::{Device, Found, strongest};
 use crate::search::Search;
@@ -14,30 +10,28 @@ use crate::search::Search;
 /// What stands for a signal strength that is not known.
 const NO_RSSI: i16 = 127;
 
-/// A discovery of an adapter.
-pub(crate) struct Discovery<'a> {
+/// A search by an adapter.
+pub(crate) struct Radio<'a> {
     adapter: &'a Adapter,
-    events: Pin<Box<dyn Stream<Item = AdapterEvent>>>,
+    discovery: Discovery,
     has_le: bool,
 }
 
-impl<'a> Discovery<'a> {
-    /// Begins, for devices with Low Energy too or only for classic ones.
+impl<'a> Radio<'a> {
+    /// Begins to search for devices with Low Energy too, or only for classic ones.
     ///
     /// # Errors
     /// When BlueZ refuses.
     pub(crate) async fn begin(adapter: &'a Adapter, has_le: bool) -> Result<Self, Failure> {
         let transport = if has_le { DiscoveryTransport::Auto } else { DiscoveryTransport::BrEdr };
-        let filter = DiscoveryFilter { transport, ..DiscoveryFilter::default() };
-        adapter.set_discovery_filter(filter).await?;
-        let events = Box::pin(adapter.discover_devices().await?);
-        Ok(Discovery { adapter, events, has_le })
+        let discovery = Discovery::begin(adapter, transport).await?;
+        Ok(Radio { adapter, discovery, has_le })
     }
 }
 
-impl Search for Discovery<'_> {
+impl Search for Radio<'_> {
     async fn ended(&mut self) {
-        while self.events.next().await.is_some() {}
+        self.discovery.ended().await;
     }
 
     async fn found(&self) -> Result<Option<Found>, Failure> {

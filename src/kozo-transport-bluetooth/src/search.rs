@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bluer::{Adapter, Address, AddressType, DiscoveryFilter, DiscoveryTransport, Uuid};
+use bluer::{Adapter, Address, AddressType, DiscoveryTransport, Uuid};
+use kozo_bluetooth::Discovery;
 use kozo_role::Failure;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_stream::StreamExt as _;
 
 use crate::connect::channels;
 use crate::places::Places;
@@ -85,12 +85,9 @@ impl Search {
 
 /// The devices in range, with the strength of their signals (dBm).
 async fn in_range(adapter: &Adapter) -> Result<Vec<(Address, i16)>, Failure> {
-    let filter =
-        DiscoveryFilter { transport: DiscoveryTransport::BrEdr, ..DiscoveryFilter::default() };
-    adapter.set_discovery_filter(filter).await?;
-    let mut inquiry = Box::pin(adapter.discover_devices().await?);
-    // What it tells has to be taken. It ends when bluetoothd does.
-    let _ = timeout(INQUIRY, async { while inquiry.next().await.is_some() {} }).await;
+    let mut inquiry = Discovery::begin(adapter, DiscoveryTransport::BrEdr).await?;
+    // It ends when the adapter is turned off.
+    let _ = timeout(INQUIRY, inquiry.ended()).await;
     let mut devices = Vec::new();
     for address in adapter.device_addresses().await? {
         let device = adapter.device(address)?;

@@ -1,47 +1,58 @@
 # Bluetooth devices in range of one machine are seen on the other: they come, go and are renamed. The adapter is missing, off,
-# blocked, unplugged, and bluetoothd stops: the Role says so, and searches again by itself. It comes with a package, and works
-# after a reload.
+# blocked, unplugged, and bluetoothd stops: the Role says so, and searches again by itself. It comes with a package, and needs
+# no more than any program.
 
 machines clock:amd64 scribe:bookworm
 service=4f1c2b7e-0000-4a6f-9c1e-0123456789ab
 exposure() {
     at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*: [0-9.]*'
 }
-before=$(exposure)
 
-# The Node goes on with this Role, with these options in the braces of YAML.
-with_role() { # OPTIONS
-    mesh_configuration | sed "/^    clock:/,/roles:/ s|^        roles:|&\\n            nearby: {type: bluetooth-discover, $1}|" |
+# The Node goes on with this Role, in the braces of YAML.
+with() { # ROLE
+    mesh_configuration | sed "/^    clock:/,/roles:/ s|^        roles:|&\\n            nearby: {$1}|" |
         put clock /etc/kozo/kozo.yml
+    at clock systemctl daemon-reload
     at clock systemctl reload kozo@clock
+}
+
+with_role() { # OPTIONS
+    with "type: bluetooth-discover, $1"
 }
 
 says() { # WORDS: in what kozoctl shows of the Role
     grep -q "$1" <<< "$(at clock kozoctl role nearby)"
 }
 
-# Events at scribe from now on, into the file `events`.
-watching=
+# Events at scribe from now on, into another file each time: who wrote the one before may not have ended.
+watching='' events=$lab_run/events
 watch_events() {
     [ -z "$watching" ] || kill "$watching"
-    at scribe kozoctl --json monitor 'bluetooth*' > "$lab_run/events" &
+    events+=.next
+    at scribe kozoctl --json monitor 'bluetooth*' > "$events" &
     watching=$!
     eventually 10 is_watching
 }
 
 is_watching() {
     at scribe kozoctl inject event bluetooth-of-nobody >/dev/null || true
-    grep -q bluetooth-of-nobody "$lab_run/events"
+    grep -q bluetooth-of-nobody "$events"
 }
 
 seen() { # TYPE CONDITION: of the data of an Event, in jq
-    [ -n "$(jq --arg type "bluetooth $1" 'select(.type == $type and .node == "clock" and .role == "nearby") | .data | select('"$2"')' \
-        "$lab_run/events")" ]
+    [ -n "$(jq --arg type "bluetooth $1" \
+        'select(.type == $type and .node == "clock" and .role == "nearby") | .data | select('"$2"')' "$events")" ]
 }
 
 logged() { # TEXT
     at scribe grep -qF "$1" /var/log/kozo/scribe.log
 }
+
+# What the service may with any program.
+with 'type: exec, run: "true", every: 1h'
+at clock systemctl restart kozo@clock
+linked 120
+before=$(exposure)
 
 # Not installed: the Node goes on without it, and says what to install.
 with_role 'searchDuration: 2s, cooldown: 1s'
@@ -54,11 +65,16 @@ eventually 5 says 'bluetoothd does not run\|there is no Bluetooth adapter'
 # An adapter comes, then devices.
 radio clock
 eventually 5 says 'no device in range of hci0'
-[ "$before" = "$(exposure)" ]
+[ "$(exposure)" = "$before" ]
 watch_events
+uncle=$(stranger uncle)
+eventually 5 logged "came into range: \"uncle\" ($uncle)"
+stranger_gone uncle
+eventually 5 logged "left the range: \"uncle\" ($uncle)"
 headphones=$(stranger headphones "$service")
 eventually 5 seen 'devices in range' '."'"$headphones"'" == "headphones"'
-eventually 5 seen 'device details' '.devices."'"$headphones"'" | .name == "headphones" and .rssi < 0 and .services == ["'"$service"'"]'
+eventually 5 seen 'device details' '.devices."'"$headphones"'" |
+    .name == "headphones" and .rssi < 0 and .class == 5898764 and .services == ["'"$service"'"]'
 eventually 5 logged "came into range: \"headphones\" ($headphones)"
 eventually 5 says '1 device in range of hci0'
 stranger_gone headphones
@@ -70,7 +86,7 @@ radio_plug clock 1
 radio_power clock on 1
 radio_visible clock on 1
 tablet=$(radio_address clock 1)
-eventually 5 logged "($tablet)"
+eventually 5 logged "came into range: \"clock #2\" ($tablet)"
 at clock busctl set-property org.bluez /org/bluez/hci1 org.bluez.Adapter1 Alias s $'tab\nlet "'
 eventually 5 logged "($tablet) is now \"tab\\nlet \\\"\""
 eventually 5 seen 'devices in range' '."'"$tablet"'" == "tab\nlet \""'
@@ -89,6 +105,9 @@ radio_power clock on
 eventually 5 says 'in range of hci0'
 at clock systemctl stop bluetooth
 eventually 5 says 'bluetoothd does not run'
+# Asking it for anything would start it.
+sleep 5
+[ "$(at clock systemctl is-active bluetooth)" = inactive ]
 at clock systemctl start bluetooth
 radio_power clock on
 eventually 5 says 'in range of hci0'

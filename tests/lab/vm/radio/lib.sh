@@ -13,8 +13,8 @@
 #   radio_get NAME PROPERTY [HCI]   what bluetoothd says of it
 #   inquiry NAME / inquiry_ends NAME   it looks for others from now on / does not any more
 #   knows NAME ADDRESS MATCH   what it has learnt of another one
-#   stranger NAME UUID       a device with this name and service is in range from now on: it can be found, and takes no
-#                            connections; says its address
+#   stranger NAME [UUID]     a phone with this name and service is in range from now on: it can be found, and takes no
+#                            connections; without a service it says its name only when it is asked. Says its address
 #   stranger_gone NAME
 #   tcp_away NAME / tcp_back NAME   its addresses are gone, but for the one by which the lab reaches it and the air does
 #
@@ -102,7 +102,7 @@ radio_unblock() { # NAME
     at "$1" sh -c 'for soft in /sys/class/rfkill/*/soft; do echo 0 > $soft; done'
 }
 
-stranger() { # NAME UUID: says its address
+stranger() { # NAME [UUID]: says its address
     at "$radio_air" rm -f "/run/stranger-$1"
     at "$radio_air" systemd-run --quiet --collect --unit="stranger-$1" --property=StandardOutput="file:/run/stranger-$1" \
         /usr/local/bin/controller "$radio_socket" -- "$@"
