@@ -95,3 +95,46 @@ pub(crate) fn description() -> TransportDescription {
         .priority(Priority::Bad)
         .connect_timeout(CONNECTING)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use kozo_role::serde_json::json;
+
+    use super::*;
+
+    fn options(options: Value) -> Options {
+        serde_json::from_value(options).unwrap()
+    }
+
+    #[test]
+    fn any_valid_uuid_and_address_is_read() {
+        let wanted = Uuid::from_u128(0x7be1_fcb3_5776_42fb_91fd_2ee7_b5bb_b86d);
+        for uuid in ["7be1fcb3-5776-42fb-91fd-2ee7b5bbb86d", "7BE1FCB3577642FB91FD2EE7B5BBB86D"] {
+            let given =
+                json!({"uuid": uuid, "address": "00:1a:7D:DA:71:13", "socketConnectionBacklog": 7});
+            let options = options(given);
+            assert_eq!(options.service().unwrap(), wanted);
+            assert_eq!(
+                options.address().unwrap(),
+                Some(Address::new([0, 0x1A, 0x7D, 0xDA, 0x71, 0x13]))
+            );
+            assert_eq!(options.backlog(), 7);
+        }
+        let anywhere = options(json!({"uuid": wanted.to_string(), "socketConnectionBacklog": 1}));
+        assert_eq!(anywhere.address().unwrap(), None);
+    }
+
+    #[test]
+    fn others_are_named() {
+        let given = json!({"uuid": "clock\n", "address": "00:1A", "socketConnectionBacklog": 256});
+        let options = options(given);
+        let problem = options.service().unwrap_err().to_string();
+        assert_eq!(problem, "uuid: 'clock\\n' is no UUID; uuidgen makes one");
+        let problem = options.address().unwrap_err().to_string();
+        assert!(
+            problem.starts_with("address: '00:1A' is no Bluetooth address, such as"),
+            "{problem}"
+        );
+    }
+}

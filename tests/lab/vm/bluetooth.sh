@@ -134,7 +134,7 @@ with_pin_and_voice() { # COMMAND...
     sed '/^    clock:/,/^    scribe:/ s|^        roles:|&\n            hall: {type: motion-detect, chip: hall, pin: 3, period: 1h}|
         /^    scribe:/,$ s|^        roles:|&\n            voice: {type: exec, on: "event:motion detection", run: "cat >> said; echo >> said"}|' | "$@"
 }
-with_bluetooth "uuid: $clock_uuid, address: '$clock_address'" "uuid: $scribe_uuid, address: '$scribe_address'" \
+with_bluetooth "uuid: $clock_uuid, address: '$clock_address'" "uuid: $scribe_uuid, address: '$scribe_address', socketConnectionBacklog: 2" \
     without_tcp with_pin_and_voice
 began=$(now)
 linked 120
