@@ -8,10 +8,7 @@ clock_uuid=7be1fcb3-5776-42fb-91fd-2ee7b5bbb86d
 scribe_uuid=0c0de1b1-9a4e-4d12-8f3a-6c1f0b7a2d54
 clock_address=$(radio_address clock)
 scribe_address=$(radio_address scribe)
-exposure() {
-    at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*: [0-9.]*'
-}
-before=$(exposure)
+before=$(exposure clock)
 
 # Both Nodes restart with these options of their Transports bluetooth, in the braces of YAML. FILTER is what else is changed.
 with_bluetooth() { # CLOCK SCRIBE [FILTER...]
@@ -29,6 +26,10 @@ with_bluetooth() { # CLOCK SCRIBE [FILTER...]
 
 over() { # NAME TRANSPORT: what its link goes over
     [ "$(at "$1" kozoctl --json peer "$(others "$1")" | jq -r '"\(.state) \(.transport)"')" = "up $2" ]
+}
+
+elapsed() { # TIME: since then, in seconds
+    awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'
 }
 
 both_over() { # TRANSPORT
@@ -57,16 +58,16 @@ for name in clock scribe; do
     over "$name" tcp
 done
 [ "$(radio_get clock Discoverable)" = 'b true' ]
-echo "measured: $before; with the Transport: $(exposure)"
+echo "measured: $before; with the Transport: $(exposure clock)"
 
 # The network goes. Each finds the other among what is in range; nobody is paired.
-stranger=$(stranger headphones 4f1c2b7e-0000-4a6f-9c1e-0123456789ab)
+stranger headphones 4f1c2b7e-0000-4a6f-9c1e-0123456789ab >/dev/null
 traffic 5
 tcp_away scribe
 gone=$(now)
 eventually 12 both_over bluetooth
 back=$(now)
-echo "measured: over Bluetooth after $(awk -v a="$gone" -v b="$back" 'BEGIN { printf "%.1f", b - a }') s, with a search"
+echo "measured: over Bluetooth after $(elapsed "$gone") s, with a search"
 grep -q "$scribe_address" <<< "$(at clock kozoctl peers)"
 [ -z "$(at clock bluetoothctl devices Bonded)" ]
 at clock kozoctl --json ping scribe > "$lab_run/ping"
@@ -115,21 +116,14 @@ eventually 3 listens scribe
 both_over tcp
 not said scribe --since "@${moved%.*}" KOZO_CLASS=link-down
 [ "$(at scribe sh -c 'ls /proc/$(pgrep -x bluetooth)/fd | wc -l')" -lt 20 ]
-echo "measured: memory of the Transport:$(at scribe sh -c 'grep VmRSS /proc/$(pgrep -x bluetooth)/status' | cut -d: -f2)"
+echo "measured: memory of the Transport:$(memory_of scribe bluetooth)"
 
 # By addresses, over Bluetooth alone: nobody has to search, and nobody else finds the adapters.
 without_tcp() { # COMMAND...
     sed '/^            tcp:/,+1d' | "$@"
 }
 at clock apt-get install --quiet --yes kozo-role-motion-detect
-at clock sh -ec '
-    modprobe gpio-sim
-    mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-    cd /sys/kernel/config/gpio-sim
-    mkdir one one/bank
-    echo hall > one/bank/label
-    echo 8 > one/bank/num_lines
-    echo 1 > one/live'
+chip clock one hall 8
 with_pin_and_voice() { # COMMAND...
     sed '/^    clock:/,/^    scribe:/ s|^        roles:|&\n            hall: {type: motion-detect, chip: hall, pin: 3, period: 1h}|
         /^    scribe:/,$ s|^        roles:|&\n            voice: {type: exec, on: "event:motion detection", run: "cat >> said; echo >> said"}|' | "$@"
@@ -138,13 +132,8 @@ with_bluetooth "uuid: $clock_uuid, address: '$clock_address'" "uuid: $scribe_uui
     without_tcp with_pin_and_voice
 began=$(now)
 linked 120
-echo "measured: linked over Bluetooth after $(awk -v a="$began" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }') s, by addresses"
+echo "measured: linked over Bluetooth after $(elapsed "$began") s, by addresses"
 [ "$(radio_get scribe Discoverable)" = 'b false' ]
-pulled() { # up|down
-    at clock sh -ec '
-        cd /sys/kernel/config/gpio-sim
-        echo "pull-$1" > "/sys/devices/platform/$(cat one/dev_name)/$(cat one/bank/chip_name)/sim_gpio3/pull"' pulled "$1"
-}
 heard() { # true|false
     at scribe grep -qr "$1" /var/lib/kozo --include=said
 }
@@ -152,9 +141,9 @@ is_watched() {
     grep -q 'no motion' <<< "$(at clock kozoctl role hall)"
 }
 eventually 6 is_watched
-pulled up
+pull clock one 3 up
 eventually 3 heard true
-pulled down
+pull clock one 3 down
 eventually 3 heard false
 at clock kozoctl --json bench scribe --time 10s > "$lab_run/bench"
 jq -r '"measured: bench \(.bytes_per_second) bytes a second, round trip \(.round_trip_time.median / 1000) ms"' "$lab_run/bench"

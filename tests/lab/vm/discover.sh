@@ -4,9 +4,6 @@
 
 machines clock:amd64 scribe:bookworm
 service=4f1c2b7e-0000-4a6f-9c1e-0123456789ab
-exposure() {
-    at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*: [0-9.]*'
-}
 
 # The Node goes on with this Role, in the braces of YAML.
 with() { # ROLE
@@ -24,21 +21,6 @@ says() { # WORDS: in what kozoctl shows of the Role
     grep -q "$1" <<< "$(at clock kozoctl role nearby)"
 }
 
-# Events at scribe from now on, into another file each time: who wrote the one before may not have ended.
-watching='' events=$lab_run/events
-watch_events() {
-    [ -z "$watching" ] || kill "$watching"
-    events+=.next
-    at scribe kozoctl --json monitor 'bluetooth*' > "$events" &
-    watching=$!
-    eventually 10 is_watching
-}
-
-is_watching() {
-    at scribe kozoctl inject event bluetooth-of-nobody >/dev/null || true
-    grep -q bluetooth-of-nobody "$events"
-}
-
 seen() { # TYPE CONDITION: of the data of an Event, in jq
     [ -n "$(jq --arg type "bluetooth $1" \
         'select(.type == $type and .node == "clock" and .role == "nearby") | .data | select('"$2"')' "$events")" ]
@@ -52,7 +34,7 @@ logged() { # TEXT
 with 'type: exec, run: "true", every: 1h'
 at clock systemctl restart kozo@clock
 linked 120
-before=$(exposure)
+before=$(exposure clock)
 
 # Not installed: the Node goes on without it, and says what to install.
 with_role 'searchDuration: 2s, cooldown: 1s'
@@ -65,8 +47,8 @@ eventually 5 says 'bluetoothd does not run\|there is no Bluetooth adapter'
 # An adapter comes, then devices.
 radio clock
 eventually 5 says 'no device in range of hci0'
-[ "$(exposure)" = "$before" ]
-watch_events
+[ "$(exposure clock)" = "$before" ]
+watch_events scribe 'bluetooth*'
 uncle=$(stranger uncle)
 eventually 5 logged "came into range: \"uncle\" ($uncle)"
 stranger_gone uncle
@@ -90,8 +72,7 @@ eventually 5 logged "came into range: \"clock #2\" ($tablet)"
 at clock busctl set-property org.bluez /org/bluez/hci1 org.bluez.Adapter1 Alias s $'tab\nlet "'
 eventually 5 logged "($tablet) is now \"tab\\nlet \\\"\""
 eventually 5 seen 'devices in range' '."'"$tablet"'" == "tab\nlet \""'
-resident=$(at clock sh -c 'grep VmRSS /proc/$(pgrep -x bluetooth-disco)/status')
-echo "measured: $before; memory of the Role:${resident#VmRSS:}"
+echo "measured: $before; memory of the Role:$(memory_of clock bluetooth-disco)"
 
 # What may be in the way of an adapter.
 radio_power clock off
@@ -121,7 +102,7 @@ grep -q 'nearby.*running' <<< "$(at clock kozoctl roles)"
 
 # Low Energy too: classic devices are found still.
 with_role 'searchDuration: 12s, cooldown: 1s, le: true'
-watch_events
+watch_events scribe 'bluetooth*'
 headphones=$(stranger headphones "$service")
 eventually 10 seen 'devices in range' '."'"$headphones"'" == "headphones"'
 

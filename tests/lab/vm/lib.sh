@@ -9,6 +9,10 @@
 #                            below $lab_run/NAME/root until it boots
 #   boot_time NAME           says how long its last boot took, by its own clock
 #   has_crossed ARCH         goes on only if there are packages for it
+#   exposure NAME            what systemd says of the sandbox of its Node, as a text
+#   memory_of NAME PROGRAM   what a program there has in memory, as a text
+#   chip NAME CHIP LABEL LINES / pull NAME CHIP LINE up|down   makes a chip of simulated GPIO pins / a level at one
+#   watch_events NAME PATTERN*   Events of these types that come to it from now on are in the file $events
 #   radio NAME...            gives guests Bluetooth, see radio/lib.sh for this and what more there is
 #   not_run WHY              ends the scenario, and says in the summary of all tests why it could not be run
 #
@@ -169,6 +173,46 @@ guest_gone() { # NAME
 
 boot_time() { # NAME
     at "$1" systemd-analyze time | head -n 1
+}
+
+exposure() { # NAME
+    at "$1" systemd-analyze security "kozo@$1" | grep -o 'exposure level.*: [0-9.]*'
+}
+
+memory_of() { # NAME PROGRAM
+    at "$1" sh -c 'grep VmRSS "/proc/$(pgrep -x "$1")/status"' memory_of "$2" | cut -d: -f2
+}
+
+chip() { # NAME CHIP LABEL LINES
+    at "$1" sh -ec '
+        modprobe gpio-sim
+        mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+        cd /sys/kernel/config/gpio-sim
+        mkdir "$1" "$1/bank"
+        echo "$2" > "$1/bank/label"
+        echo "$3" > "$1/bank/num_lines"
+        echo 1 > "$1/live"' chip "${@:2}"
+}
+
+pull() { # NAME CHIP LINE up|down
+    at "$1" sh -ec '
+        cd /sys/kernel/config/gpio-sim
+        echo "pull-$3" > "/sys/devices/platform/$(cat "$1/dev_name")/$(cat "$1/bank/chip_name")/sim_gpio$2/pull"' pull "${@:2}"
+}
+
+# Another file each time: who wrote the one before may not have ended.
+watching='' events=''
+watch_events() { # NAME PATTERN*
+    [ -z "$watching" ] || kill "$watching"
+    events=$(mktemp "$lab_run/events.XXXXXX")
+    at "$1" kozoctl --json monitor "$2" > "$events" &
+    watching=$!
+    eventually 10 is_watching "$1" "${2%\*}-of-nobody"
+}
+
+is_watching() { # NAME TYPE
+    at "$1" kozoctl inject event "$2" >/dev/null || true
+    grep -q "$2" "$events"
 }
 
 # The other architectures for which there are packages, and what could execute them.

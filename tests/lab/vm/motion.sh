@@ -2,10 +2,7 @@
 # Role comes with a package, and works after that and a restart.
 
 machines clock:amd64 scribe:bookworm
-exposure() {
-    at clock systemd-analyze security kozo@clock | grep -o 'exposure level.*: [0-9.]*'
-}
-before=$(exposure)
+before=$(exposure clock)
 
 # The Node restarts with these Roles, each a line: NAME, and its options in the braces of YAML.
 with_roles() { # ROLE...
@@ -21,45 +18,14 @@ says() { # ROLE WORDS: in what kozoctl shows of it
     grep -q "$2" <<< "$(at clock kozoctl role "$1")"
 }
 
-chip() { # NAME LABEL LINES: makes a chip
-    at clock sh -ec '
-        modprobe gpio-sim
-        mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-        cd /sys/kernel/config/gpio-sim
-        mkdir "$1" "$1/bank"
-        echo "$2" > "$1/bank/label"
-        echo "$3" > "$1/bank/num_lines"
-        echo 1 > "$1/live"' chip "$@"
-}
-
 live() { # NAME 0|1: it goes away, or comes back
     at clock sh -c 'echo "$2" > "/sys/kernel/config/gpio-sim/$1/live"' live "$@"
-}
-
-pull() { # NAME LINE up|down
-    at clock sh -ec '
-        cd /sys/kernel/config/gpio-sim
-        echo "pull-$3" > "/sys/devices/platform/$(cat "$1/dev_name")/$(cat "$1/bank/chip_name")/sim_gpio$2/pull"' pull "$@"
-}
-
-# Events at scribe from now on, into the file `events`.
-watching=
-watch_events() {
-    [ -z "$watching" ] || kill "$watching"
-    at scribe kozoctl --json monitor 'motion*' > "$lab_run/events" &
-    watching=$!
-    eventually 10 is_watching
-}
-
-is_watching() {
-    at scribe kozoctl inject event motion-of-nobody >/dev/null || true
-    grep -q motion-of-nobody "$lab_run/events"
 }
 
 seen() { # ROLE true|false
     [ -n "$(jq --arg role "$1" --argjson data "$2" \
         'select(.type == "motion detection" and .node == "clock" and .role == $role and .data == $data)' \
-        "$lab_run/events")" ]
+        "$events")" ]
 }
 
 # Not installed: the Node goes on without it, and says what to install.
@@ -79,7 +45,7 @@ with_roles 'hall: {type: motion-detect, chip: hall, pin: 3, period: 1h}' \
 eventually 5 says hall "there is no GPIO chip 'hall'"
 
 # The chip comes, and a level at a pin of it is seen elsewhere.
-chip one hall 8
+chip clock one hall 8
 for role in hall looks; do
     eventually 10 says $role ' no motion at pin [34] of gpiochip. (hall)'
 done
@@ -92,13 +58,13 @@ is_taken() { # ROLE OTHER: one of the two has the pin
     says "$1" 'no motion' && says "$2" 'is in use by' || { says "$2" 'no motion' && says "$1" 'is in use by'; }
 }
 eventually 10 is_taken twice again
-watch_events
+watch_events scribe 'motion*'
 eventually 10 seen looks false
 not seen hall false
 for level in up down; do
     [ $level = up ] && data=true || data=false
     for pin in 3 4 5; do
-        pull one $pin $level
+        pull clock one $pin $level
     done
     eventually 5 seen hall $data
     eventually 5 seen looks $data
@@ -116,15 +82,15 @@ at clock sh -ec '
     truncate -s 4096 /dev/gpiomem
     chgrp gpio /dev/gpiomem
     chmod 0660 /dev/gpiomem'
-chip two pinctrl-bcm2711 58
+chip clock two pinctrl-bcm2711 58
 with_roles 'hall: {type: motion-detect, period: 1h}' \
     'board: {type: motion-detect, pin: 17}' \
     'lines: {type: motion-detect, pin: 17, chip: pinctrl-bcm2711}'
 eventually 10 says hall ' no motion at pin 18 of the Raspberry Pi 4 B'
 eventually 10 is_taken board lines
-watch_events
+watch_events scribe 'motion*'
 # The kernel tells the edge. Then the bit of the pin in the register GPLEV0, at 0x34, tells the level.
-pull two 18 up
+pull clock two 18 up
 eventually 5 seen hall true
 at clock sh -c 'printf "\004" | dd of=/dev/gpiomem bs=1 seek=54 conv=notrunc status=none'
 at clock kozoctl role hall restart
@@ -133,7 +99,7 @@ eventually 10 says hall ' motion at pin 18 of the Raspberry Pi 4 B'
 # What the service is allowed. A chip goes away and comes back.
 with_roles 'hall: {type: motion-detect, chip: hall, pin: 3}'
 eventually 10 says hall ' no motion at pin 3'
-echo "measured: $before; with the Role: $(exposure)"
+echo "measured: $before; with the Role: $(exposure clock)"
 [ "$(at clock systemctl show --property DevicePolicy --value kozo@clock)" = closed ]
 at clock systemctl show --property DeviceAllow --value kozo@clock | tr ' ' '\n' > "$lab_run/allowed"
 # ProtectClock= lets the clock of the machine be read.
