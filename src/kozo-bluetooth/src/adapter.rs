@@ -1,9 +1,11 @@
 //! Which adapter can be used, and why none can.
 
-use std::pin::Pin;
+use std::future::pending;
+use std::time::Duration;
 
-use bluer::{Adapter, AdapterEvent, AdapterProperty, Address, ErrorKind, Session};
-use tokio_stream::{Stream, StreamExt as _};
+use bluer::{Adapter, Address, ErrorKind, Session};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use crate::rfkill::{self, Block};
 
@@ -36,19 +38,23 @@ pub enum Trouble {
     Refused(String),
 }
 
+/// How long to wait after a change before bluetoothd is asked: one that ends takes its adapters away first, and systemd would start
+/// another one for who asks then.
+const SETTLING: Duration = Duration::from_millis(300);
+
+/// How often to look whether an adapter is blocked, which bluetoothd does not tell.
+const LOOKING: Duration = Duration::from_secs(10);
+
 /// The adapters that bluetoothd knows.
 pub(crate) struct Adapters<'s> {
     session: &'s Session,
-    changes: Changes,
+    changes: watch::Receiver<()>,
 }
 
-/// Something for each change that matters.
-type Changes = Pin<Box<dyn Stream<Item = ()>>>;
-
 impl<'s> Adapters<'s> {
-    /// Those of this moment's bluetoothd.
-    pub(crate) async fn new(session: &'s Session) -> bluer::Result<Adapters<'s>> {
-        Ok(Adapters { session, changes: changes(session).await? })
+    /// Those of this session, and what changes of them.
+    pub(crate) fn new(session: &'s Session, changes: watch::Receiver<()>) -> Adapters<'s> {
+        Adapters { session, changes }
     }
 
     /// The adapter that can be used, or why there is none.
@@ -76,16 +82,22 @@ impl<'s> Adapters<'s> {
         })
     }
 
-    /// Waits until another adapter may be usable than before.
-    ///
-    /// # Errors
-    /// When BlueZ does not answer.
-    pub(crate) async fn changed(&mut self) -> bluer::Result<()> {
-        // One that has come has properties that are not followed yet.
-        if self.changes.next().await.is_some() {
-            self.changes = changes(self.session).await?;
+    /// Waits until another adapter may be usable than before, or something else may be in the way.
+    pub(crate) async fn changed(&mut self, trouble: &Trouble) {
+        match trouble {
+            Trouble::Off(_) | Trouble::Blocked(_) | Trouble::SwitchedOff(_) => {
+                let _ = timeout(LOOKING, self.change()).await;
+            }
+            _ => self.change().await,
         }
-        Ok(())
+    }
+
+    async fn change(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The connection to the bus is gone, which others see too.
+            pending::<()>().await;
+        }
+        sleep(SETTLING).await;
     }
 
     /// Waits until this adapter is not the usable one any more.
@@ -98,7 +110,7 @@ impl<'s> Adapters<'s> {
         address: Option<Address>,
     ) -> bluer::Result<()> {
         loop {
-            self.changed().await?;
+            self.change().await;
             match self.usable(address).await? {
                 Ok(usable) if usable.name() == adapter.name() => {}
                 _ => return Ok(()),
@@ -134,17 +146,4 @@ async fn with_address(
         true => Trouble::NoAdapter,
         false => Trouble::OtherAdapters(wanted, others.join(", ")),
     }))
-}
-
-/// Adapters that come or go, or are turned on or off.
-async fn changes(session: &Session) -> bluer::Result<Changes> {
-    let mut changes: Changes = Box::pin(session.events().await?.map(|_| ()));
-    for name in session.adapter_names().await? {
-        let powered = session.adapter(&name)?.events().await?.filter_map(|event| match event {
-            AdapterEvent::PropertyChanged(AdapterProperty::Powered(_)) => Some(()),
-            _ => None,
-        });
-        changes = Box::pin(changes.merge(powered));
-    }
-    Ok(changes)
 }

@@ -1,40 +1,31 @@
-//! Whether bluetoothd runs, without starting it: systemd would do that for whoever asks it something.
+//! Whether bluetoothd runs, without starting it: systemd would do that for whoever asks it something. And what it tells of
+//! its adapters.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use dbus::channel::MatchingReceiver as _;
-use dbus::message::MatchRule;
-use dbus::nonblock::{Proxy, SyncConnection};
-use dbus_tokio::connection;
-use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
+use dbus::Message;
+use dbus::arg::PropMap;
+use dbus::message::{MatchRule, MessageType};
+use tokio::sync::watch;
 
 use crate::Trouble;
+use crate::bus::{BUS, Bus, is_from};
 
-/// The name of bluetoothd.
-const BLUEZ: &str = "org.bluez";
+/// What is told of who runs, and of adapters that come, go, or are turned on or off.
+const WANTED: [&str; 3] = [
+    "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.bluez'",
+    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager'",
+    "type='signal',sender='org.bluez',member='PropertiesChanged',arg0='org.bluez.Adapter1'",
+];
 
-/// The name and the interface of the bus, and its object.
-const BUS: &str = "org.freedesktop.DBus";
-const BUS_PATH: &str = "/org/freedesktop/DBus";
-
-/// The signal of the bus about the owners of names, and how it is asked for.
-const SIGNAL: &str = "NameOwnerChanged";
-const WANTED: &str = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
-    member='NameOwnerChanged',arg0='org.bluez'";
-
-/// How long the bus may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// The folder of the objects that are adapters.
+const ADAPTERS: &str = "/org/bluez/";
 
 /// Follows whether bluetoothd runs.
 pub(crate) struct Daemon {
+    bus: Bus,
     /// Who it is on the bus; nobody while it does not run.
     owner: watch::Receiver<Option<String>>,
-    /// Why the bus is gone.
-    lost: oneshot::Receiver<String>,
-    _connection: Arc<SyncConnection>,
-    io: AbortHandle,
+    /// Changes of its adapters.
+    adapters: watch::Receiver<()>,
 }
 
 impl Daemon {
@@ -43,34 +34,39 @@ impl Daemon {
     /// # Errors
     /// When there is no system bus.
     pub(crate) async fn watch() -> Result<Daemon, Trouble> {
-        let connecting = tokio::task::spawn_blocking(connection::new_system_sync).await;
-        let connected = connecting.map_err(|error| Trouble::NoBus(error.to_string()))?;
-        let (resource, connection) = connected.map_err(|error| no_bus(&error))?;
-        let (gone, lost) = oneshot::channel();
-        let io = tokio::spawn(async move {
-            let _ = gone.send(resource.await.to_string());
-        });
-        let (sender, owner) = watch::channel(None);
-        let owners = sender.clone();
-        connection.add_match_no_cb(WANTED).await.map_err(|error| no_bus(&error))?;
-        let rule = MatchRule::new_signal(BUS, SIGNAL);
-        let receive = move |message: dbus::Message, _: &SyncConnection| {
-            if let Ok((BLUEZ, _, owner)) = message.read3::<&str, &str, &str>() {
-                owners.send_replace((!owner.is_empty()).then(|| owner.to_owned()));
+        let bus = Bus::connect().await.map_err(|error| no_bus(&error))?;
+        let (owners, owner) = watch::channel(None);
+        let (changes, adapters) = watch::channel(());
+        let signals = MatchRule::new().with_type(MessageType::Signal);
+        let known = owners.clone();
+        bus.receive(signals, move |signal, _| {
+            if let Some(owner) = new_owner(&signal) {
+                known.send_replace(owner);
+            } else if is_from(&signal, known.borrow().as_deref()) && is_of_adapter(&signal) {
+                changes.send_replace(());
             }
-            true
-        };
-        connection.start_receive(rule, Box::new(receive));
-        let bus = Proxy::new(BUS, BUS_PATH, TIMEOUT, connection.clone());
-        // It fails where nobody has the name. What has been signalled before is not newer.
-        let asked: Result<(String,), _> = bus.method_call(BUS, "GetNameOwner", (BLUEZ,)).await;
-        sender.send_replace(asked.ok().map(|(owner,)| owner));
-        Ok(Daemon { owner, lost, _connection: connection, io: io.abort_handle() })
+        });
+        for wanted in WANTED {
+            bus.subscribe(wanted).await.map_err(|error| no_bus(&error))?;
+        }
+        let asked = bus.owner().await;
+        // What has been signalled since is newer.
+        if !owner.has_changed().unwrap_or(false) {
+            owners.send_replace(asked);
+        }
+        Ok(Daemon { bus, owner, adapters })
     }
 
     /// Whether it runs.
     pub(crate) fn is_there(&mut self) -> bool {
         self.owner.borrow_and_update().is_some()
+    }
+
+    /// What it will tell of its adapters from now on.
+    pub(crate) fn adapters(&self) -> watch::Receiver<()> {
+        let mut adapters = self.adapters.clone();
+        adapters.mark_unchanged();
+        adapters
     }
 
     /// Waits until it has started or ended since it was last asked.
@@ -81,14 +77,30 @@ impl Daemon {
         tokio::select! {
             // The sender is with the connection.
             Ok(()) = self.owner.changed() => Ok(()),
-            lost = &mut self.lost => Err(Trouble::NoBus(lost.unwrap_or_default())),
+            lost = self.bus.lost() => Err(Trouble::NoBus(lost)),
         }
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.io.abort();
+/// Who bluetoothd is now, if that is what the bus says.
+fn new_owner(signal: &Message) -> Option<Option<String>> {
+    let is_of_bus = is_from(signal, Some(BUS)) && signal.member()? == *"NameOwnerChanged";
+    let (_, _, owner) = is_of_bus.then(|| signal.read3::<&str, &str, &str>())?.ok()?;
+    Some((!owner.is_empty()).then(|| owner.to_owned()))
+}
+
+/// Whether an adapter has come or gone, or was turned on or off.
+fn is_of_adapter(signal: &Message) -> bool {
+    match signal.member().as_deref() {
+        Some("InterfacesAdded" | "InterfacesRemoved") => {
+            let path = signal.read1::<dbus::Path<'_>>().ok();
+            path.and_then(|path| path.strip_prefix(ADAPTERS).map(|name| !name.contains('/')))
+                .unwrap_or(false)
+        }
+        Some("PropertiesChanged") => signal
+            .read2::<&str, PropMap>()
+            .is_ok_and(|(_, changed)| changed.contains_key("Powered")),
+        _ => false,
     }
 }
 

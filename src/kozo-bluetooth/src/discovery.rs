@@ -1,29 +1,19 @@
-//! A search for devices, which ends with the connection to the bus that it was asked for over. That of bluer asks bluetoothd to end
-//! it: systemd would start one for it that somebody has just stopped.
+//! A search for devices.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use bluer::{Adapter, DiscoveryTransport};
+use dbus::arg::{PropMap, Variant, prop_cast};
+use dbus::message::{MatchRule, MessageType};
+use tokio::sync::watch;
 
-use bluer::{Adapter, AdapterEvent, AdapterProperty, DiscoveryTransport};
-use dbus::arg::{PropMap, Variant};
-use dbus::nonblock::{Proxy, SyncConnection};
-use dbus_tokio::connection::{self, IOResourceError};
-use tokio::task::JoinHandle;
-use tokio_stream::{Stream, StreamExt as _};
+use crate::bus::{Bus, is_from};
 
-/// Whom to ask, and as what.
-const BLUEZ: &str = "org.bluez";
+/// The interface of adapters.
 const ADAPTER: &str = "org.bluez.Adapter1";
-
-/// How long bluetoothd may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A search for devices. It ends when this is dropped.
 pub struct Discovery {
-    events: Pin<Box<dyn Stream<Item = AdapterEvent>>>,
-    bus: JoinHandle<IOResourceError>,
-    _connection: Arc<SyncConnection>,
+    _bus: Bus,
+    ended: watch::Receiver<()>,
 }
 
 impl Discovery {
@@ -35,32 +25,34 @@ impl Discovery {
         adapter: &Adapter,
         transport: DiscoveryTransport,
     ) -> bluer::Result<Discovery> {
-        let events = Box::pin(adapter.events().await?);
-        let (resource, connection) =
-            tokio::task::spawn_blocking(connection::new_system_sync).await??;
-        let bus = tokio::spawn(resource);
-        let discovery = Discovery { events, bus, _connection: connection.clone() };
+        let bus = Bus::connect().await?;
+        let owner = bus.owner().await;
         let path = format!("/org/bluez/{}", adapter.name());
-        let asked = Proxy::new(BLUEZ, path, TIMEOUT, connection);
+        let (end, mut ended) = watch::channel(());
+        let signals = MatchRule::new().with_type(MessageType::Signal).with_path(path.clone());
+        bus.receive(signals, move |signal, _| {
+            let changed = signal.read2::<&str, PropMap>();
+            let is_end = changed
+                .is_ok_and(|(_, changed)| prop_cast(&changed, "Discovering") == Some(&false));
+            if is_end && is_from(&signal, owner.as_deref()) {
+                end.send_replace(());
+            }
+        });
+        bus.subscribe(&format!(
+            "type='signal',sender='org.bluez',path='{path}',member='PropertiesChanged'"
+        ))
+        .await?;
         let mut filter = PropMap::new();
         filter.insert("Transport".to_owned(), Variant(Box::new(transport.to_string())));
-        let () = asked.method_call(ADAPTER, "SetDiscoveryFilter", (filter,)).await?;
-        let () = asked.method_call(ADAPTER, "StartDiscovery", ()).await?;
-        Ok(discovery)
+        let () = bus.call(&path, ADAPTER, "SetDiscoveryFilter", (filter,)).await?;
+        ended.mark_unchanged();
+        let () = bus.call(&path, ADAPTER, "StartDiscovery", ()).await?;
+        Ok(Discovery { _bus: bus, ended })
     }
 
     /// Waits until it ends otherwise.
     pub async fn ended(&mut self) {
-        while let Some(event) = self.events.next().await {
-            if matches!(event, AdapterEvent::PropertyChanged(AdapterProperty::Discovering(false))) {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Discovery {
-    fn drop(&mut self) {
-        self.bus.abort();
+        // Or until the connection does.
+        let _ = self.ended.changed().await;
     }
 }

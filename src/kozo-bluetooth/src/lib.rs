@@ -6,9 +6,11 @@
 //! it off had a reason.
 
 mod adapter;
+mod bus;
 mod daemon;
 mod discovery;
 mod rfkill;
+mod service;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use adapter::Adapters;
 pub use adapter::Trouble;
 use daemon::Daemon;
 pub use discovery::Discovery;
+pub use service::{Connection, Service};
 
 /// How long to wait after BlueZ refused something: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ pub enum News {
 pub async fn with_adapter(
     address: Option<Address>,
     tell: impl AsyncFn(News) -> Result<(), Failure>,
-    work: impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
+    work: impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
     let mut teller = Teller { tell, last: None, pause: PAUSE };
     loop {
@@ -60,7 +63,7 @@ pub async fn with_adapter(
 async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
     address: Option<Address>,
     teller: &mut Teller<T>,
-    work: &impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
+    work: &impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
     let mut daemon = Daemon::watch().await?;
     // One for all of it: bluer does not close the connection of one that is dropped for minutes.
@@ -72,8 +75,9 @@ async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
             continue;
         }
         let began = Instant::now();
+        let adapters = Adapters::new(&session, daemon.adapters());
         let Err(failure) = tokio::select! {
-            ended = use_adapters(&session, address, teller, work) => ended,
+            ended = use_adapters(adapters, address, teller, work) => ended,
             changed = daemon.changed() => {
                 changed?;
                 continue;
@@ -89,24 +93,25 @@ async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
 
 /// Works whenever an adapter can be used, for as long as this bluetoothd runs.
 async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
-    session: &Session,
+    mut adapters: Adapters<'_>,
     address: Option<Address>,
     teller: &mut Teller<T>,
-    work: &impl AsyncFn(&Session, &Adapter) -> Result<Infallible, Failure>,
+    work: &impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
-    let mut adapters = Adapters::new(session).await?;
     loop {
         match adapters.usable(address).await? {
             Err(trouble) => {
-                teller.trouble(trouble).await?;
-                adapters.changed().await?;
+                teller.trouble(trouble.clone()).await?;
+                adapters.changed(&trouble).await;
             }
             Ok(adapter) => {
                 (teller.tell)(News::Ready(adapter.name().to_owned())).await?;
+                let began = Instant::now();
                 tokio::select! {
-                    Err(failure) = work(session, &adapter) => return Err(failure),
+                    Err(failure) = work(&adapter) => return Err(failure),
                     gone = adapters.gone(&adapter, address) => gone?,
                 }
+                teller.forgets(began);
             }
         }
     }
@@ -126,16 +131,20 @@ impl<T: AsyncFn(News) -> Result<(), Failure>> Teller<T> {
         (self.tell)(News::Trouble(trouble, is_new)).await
     }
 
+    /// Once nothing has been in the way for a while, what comes then is new. Else what is there again and again is said once.
+    fn forgets(&mut self, since: Instant) {
+        if since.elapsed() >= LONGEST_PAUSE {
+            (self.last, self.pause) = (None, PAUSE);
+        }
+    }
+
     /// Tells what BlueZ or D-Bus refuse since this moment, and how long to wait. Other failures are passed on.
     async fn failed(&mut self, failure: Failure, since: Instant) -> Result<Duration, Failure> {
         let trouble = match failure.downcast::<bluer::Error>() {
             Ok(refused) => Trouble::Refused(refused.to_string()),
             Err(failure) => *failure.downcast::<Trouble>()?,
         };
-        // What is in the way again and again is said once.
-        if since.elapsed() >= LONGEST_PAUSE {
-            (self.last, self.pause) = (None, PAUSE);
-        }
+        self.forgets(since);
         self.trouble(trouble).await?;
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);

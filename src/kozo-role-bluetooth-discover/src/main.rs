@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use kozo_bluetooth::bluer::{Adapter, Session};
+use kozo_bluetooth::bluer::Adapter;
 use kozo_bluetooth::{News, with_adapter};
 use kozo_role::{Draft, Failure, Level, Role};
 
@@ -37,8 +37,7 @@ fn main() -> ExitCode {
         let address = options.adapter()?;
         let reporter = Reporter::new(&role, options.log);
         let tell = async |news: News| reporter.adapter(news).await;
-        let work =
-            async |_: &Session, adapter: &Adapter| search_by(adapter, &options, &reporter).await;
+        let work = async |adapter: &Adapter| search_by(adapter, &options, &reporter).await;
         tokio::select! {
             () = role.stopped() => Ok(()),
             Err(failure) = with_adapter(address, tell, work) => Err(failure),

@@ -18,21 +18,27 @@ const SDP: u16 = 1;
 /// How long a device may take to be reached and to say where it has a service. Paging alone takes up to 5 s.
 const ASKING: Duration = Duration::from_secs(12);
 
-/// Bytes of the largest packet of an answer, and of all of it.
+/// How long a device may take to open a channel.
+const OPENING: Duration = Duration::from_secs(15);
+
+/// Bytes of the largest packet of an answer, and how many there may be.
 const LARGEST_PACKET: usize = 4096;
-const LONGEST_ANSWER: usize = 16 * 1024;
+const MOST_PARTS: u16 = 64;
 
 /// How often a channel is opened, and how long it is waited in between, by who has the lower address: two that connect to each other
 /// at once get in each other's way, and both fail.
 const TRIES: usize = 3;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_secs(4));
 
-/// A stream to channel `channel` of a device, from the adapter with this address.
+/// A stream to the service of this UUID at a device, from the adapter with this address.
 pub(crate) async fn connect(
     adapter: Address,
     device: Address,
-    channel: u8,
+    service: Uuid,
 ) -> Result<Stream, Failure> {
+    let asked = channels(adapter, device, &[service]).await?;
+    let channel = asked.first().copied().flatten();
+    let channel = channel.ok_or_else(|| format!("{device} has no service {service}"))?;
     let pause = if adapter < device { PAUSES.0 } else { PAUSES.1 };
     let mut tried = open(adapter, device, channel).await;
     for _ in 1..TRIES {
@@ -52,18 +58,9 @@ async fn open(adapter: Address, device: Address, channel: u8) -> io::Result<Owne
     // Pairing would prove nothing that the keys of the Nodes do not.
     let level = rfcomm::SecurityLevel::Low;
     socket.set_security(rfcomm::Security { level, key_size: 0 })?;
-    connected(&socket.connect(rfcomm::SocketAddr::new(device, channel)).await?).await
-}
-
-/// At which RFCOMM channel a device has a service.
-pub(crate) async fn channel(
-    adapter: Address,
-    device: Address,
-    service: Uuid,
-) -> Result<u8, Failure> {
-    let asked = channels(adapter, device, &[service]).await?;
-    let channel = asked.first().copied().flatten();
-    Ok(channel.ok_or_else(|| format!("{device} has no service {service}"))?)
+    let connecting =
+        async { connected(&socket.connect(rfcomm::SocketAddr::new(device, channel)).await?).await };
+    timeout(OPENING, connecting).await?
 }
 
 /// At which RFCOMM channel a device has each of these services.
@@ -99,18 +96,17 @@ async fn ask(
 async fn attributes(asked: &l2cap::SeqPacket, service: Uuid) -> Result<Vec<u8>, Failure> {
     let (mut attributes, mut continuation) = (Vec::new(), Vec::new());
     let mut packet = vec![0; LARGEST_PACKET];
-    for transaction in 0.. {
+    for transaction in 0..MOST_PARTS {
         asked.send(&sdp::request(transaction, service, &continuation)).await?;
         let length = asked.recv(&mut packet).await?;
         let part = sdp::part(packet.get(..length).unwrap_or_default(), transaction)?;
         attributes.extend(part.attributes);
         continuation = part.continuation.to_vec();
-        // One that sends nothing and goes on has until time is up.
-        if continuation.is_empty() || attributes.len() > LONGEST_ANSWER {
-            break;
+        if continuation.is_empty() {
+            return Ok(attributes);
         }
     }
-    Ok(attributes)
+    Err(sdp::Malformed::Nonsense.into())
 }
 
 /// A descriptor of a socket, once it is connected: bluer takes a socket that was writable before for one.

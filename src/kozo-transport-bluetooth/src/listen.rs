@@ -4,82 +4,32 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bluer::rfcomm::{ConnectRequest, Profile, ReqError, Role};
-use bluer::{Adapter, Session, Uuid};
-use kozo_role::{Failure, Level, Node, Stream, duplicate};
-use tokio::sync::mpsc;
+use bluer::{Adapter, Uuid};
+use kozo_bluetooth::Service;
+use kozo_role::{Failure, Level, Node, Stream};
 use tokio::time::sleep;
-use tokio_stream::StreamExt as _;
-
-/// Connections after which the service is registered anew: bluer keeps a few bytes of each.
-const MOST_CONNECTIONS: usize = 10_000;
 
 /// The shortest time, in seconds, for which BlueZ lets others find an adapter; none is without end.
 const SHORTEST: u32 = 1;
 
 /// Accepts for ever. At most `backlog` connections wait to be handed over to the Node.
 pub(crate) async fn listen(
-    session: &Session,
     node: &Node,
     service: Uuid,
     backlog: usize,
 ) -> Result<Infallible, Failure> {
-    let (waiting, mut accepted) = mpsc::channel(backlog);
-    let hand_over = async {
-        while let Some(stream) = accepted.recv().await {
-            node.accepted(stream).await?;
+    let mut service = Service::register(service, backlog).await?;
+    while let Some(connection) = service.accept().await {
+        let device = connection.device.to_string();
+        node.accepted(Stream::new(connection.socket).address(&device)).await?;
+        let refused = service.take_refused();
+        if refused > 0 {
+            let text =
+                format!("{refused} connections refused: socketConnectionBacklog others waited");
+            node.log(Level::Warning, &text).await?;
         }
-        Ok::<(), Failure>(())
-    };
-    let accept = async {
-        loop {
-            let mut requests = session.register_profile(profile(service)).await?;
-            for _ in 0..MOST_CONNECTIONS {
-                match requests.next().await {
-                    Some(request) => accept(node, request, &waiting).await?,
-                    None => break,
-                }
-            }
-        }
-    };
-    tokio::select! {
-        ended = accept => ended,
-        ended = hand_over => Err(ended.err().unwrap_or_else(|| "nothing is handed over".into())),
     }
-}
-
-/// The service as bluetoothd registers it, at a channel that is free.
-fn profile(service: Uuid) -> Profile {
-    Profile {
-        uuid: service,
-        name: Some("Kōzō".to_owned()),
-        role: Some(Role::Server),
-        channel: Some(0),
-        require_authentication: Some(false),
-        require_authorization: Some(false),
-        ..Profile::default()
-    }
-}
-
-async fn accept(
-    node: &Node,
-    request: ConnectRequest,
-    waiting: &mpsc::Sender<Stream>,
-) -> Result<(), Failure> {
-    let device = request.device().to_string();
-    let Ok(room) = waiting.try_reserve() else {
-        request.reject(ReqError::Rejected);
-        let text =
-            format!("a connection of {device} is refused: socketConnectionBacklog wait already");
-        return Ok(node.log(Level::Warning, &text).await?);
-    };
-    // It may be gone.
-    if let Ok(socket) =
-        request.accept().map_err(Failure::from).and_then(|stream| Ok(duplicate(&stream)?))
-    {
-        room.send(Stream::new(socket).address(&device));
-    }
-    Ok(())
+    Err(kozo_bluetooth::Trouble::NoBus("the connection is lost".to_owned()).into())
 }
 
 /// Whether other devices can find this one, and connect. What was before is set again when nobody needs that any more.
@@ -95,15 +45,14 @@ impl Visibility {
     /// BlueZ has no way to let others connect but to let them find the adapter too. When the time for that is over, they can still
     /// connect, but not when it is ended by request.
     pub(crate) async fn open(&self, adapter: &Adapter, is_searched: bool) -> bluer::Result<()> {
-        let (is_found, usual) =
-            (adapter.is_discoverable().await?, adapter.discoverable_timeout().await?);
+        let is_found = adapter.is_discoverable().await?;
+        let usual = adapter.discoverable_timeout().await?;
         // Zero is without end.
         if is_found && (usual == 0 || !is_searched) {
             return Ok(());
         }
-        if !is_found {
-            self.before.borrow_mut().get_or_insert_with(|| (adapter.clone(), usual));
-        }
+        // What was set here is not what is usual.
+        let usual = self.before.borrow_mut().get_or_insert_with(|| (adapter.clone(), usual)).1;
         adapter.set_discoverable_timeout(if is_searched { 0 } else { SHORTEST }).await?;
         adapter.set_discoverable(true).await?;
         if !is_searched {

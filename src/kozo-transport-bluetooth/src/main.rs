@@ -16,12 +16,12 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bluer::{Adapter, Session};
+use bluer::Adapter;
 use kozo_bluetooth::{News, with_adapter};
 use kozo_role::serde_json::Value;
 use kozo_role::{Connection, Failure, Level, Node, Target, Transport};
 
-use connect::{channel, connect};
+use connect::connect;
 use listen::{Visibility, listen};
 use options::Options;
 use places::Places;
@@ -44,7 +44,10 @@ impl Transport for Shared {
     async fn listen(&self, node: &Node) -> Result<Option<String>, Failure> {
         let (bluetooth, node) = (Rc::clone(&self.0), node.clone());
         // It ends when the Node is gone: then the program ends too.
-        tokio::task::spawn_local(async move { bluetooth.follow(&node).await });
+        tokio::task::spawn_local(async move {
+            let Err(problem) = bluetooth.follow(&node).await;
+            let _ = node.log(Level::Error, &problem.to_string()).await;
+        });
         Ok(None)
     }
 
@@ -65,22 +68,20 @@ impl Transport for Shared {
             Some(address) => address.parse()?,
             None => self.0.search.find(places, &adapter, service).await?,
         };
-        let here = adapter.address().await?;
-        let channel = match channel(here, device, service).await {
-            Ok(channel) => channel,
-            Err(problem) => {
-                places.forget(service);
-                return Err(problem);
-            }
-        };
-        let stream = connect(here, device, channel).await?;
-        places.connected(service, device);
-        Ok(stream.into())
+        // Before it is known how it ends: who lets it hang has taken it too.
+        places.tries(service, device);
+        let stream = connect(adapter.address().await?, device, service).await;
+        if stream.is_err() {
+            places.forget(service);
+        }
+        Ok(stream?.into())
     }
 
     async fn stop(&self) {
-        // There may be no bluetoothd any more.
-        let _ = self.0.visibility.restore().await;
+        // One that was stopped is not to be started for this.
+        if self.0.adapter.borrow().is_ok() {
+            let _ = self.0.visibility.restore().await;
+        }
     }
 }
 
@@ -88,19 +89,14 @@ impl Bluetooth {
     /// Accepts whenever the adapter can be used, and says what is in the way when it cannot.
     async fn follow(&self, node: &Node) -> Result<Infallible, Failure> {
         let tell = async |news| self.tell(node, news).await;
-        let work = async |session: &Session, adapter: &Adapter| {
+        let work = async |adapter: &Adapter| {
             let _using = Using::new(&self.adapter, adapter);
-            self.accept(node, session, adapter).await
+            self.accept(node, adapter).await
         };
         with_adapter(self.options.address()?, tell, work).await
     }
 
-    async fn accept(
-        &self,
-        node: &Node,
-        session: &Session,
-        adapter: &Adapter,
-    ) -> Result<Infallible, Failure> {
+    async fn accept(&self, node: &Node, adapter: &Adapter) -> Result<Infallible, Failure> {
         let service = self.options.service()?;
         let address = adapter.address().await?;
         // Who knows the address need not search.
@@ -108,7 +104,7 @@ impl Bluetooth {
         let open = async { Ok(self.visibility.open(adapter, is_searched).await?) };
         let name = adapter.name();
         node.status(&format!("{name} with {address}, service {service}")).await?;
-        let listen = listen(session, node, service, self.options.backlog());
+        let listen = listen(node, service, self.options.backlog());
         Ok(tokio::try_join!(listen, open)?.0)
     }
 

@@ -14,7 +14,8 @@ const TYPE: &str = "bluetooth";
 /// Connections that wait to be handed over, where the configuration does not say how many may.
 const BACKLOG: u64 = 256;
 
-/// How long an attempt to connect may take: an inquiry of 10 s, then devices are asked, each in 12 s at most.
+/// How long an attempt to connect may take: an inquiry of 10 s, then devices are asked, each for 12 s at most. The next attempt
+/// goes on with those that were not asked.
 const CONNECTING: Duration = Duration::from_secs(120);
 
 /// The options, as the Node gives them.

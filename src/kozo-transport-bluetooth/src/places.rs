@@ -10,8 +10,8 @@ use std::time::Duration;
 use bluer::{Address, Uuid};
 use tokio::time::Instant;
 
-/// A connection that is followed by another one sooner did not last.
-const LASTING: Duration = Duration::from_secs(60);
+/// A connection that is followed by another one sooner did not last. An attempt that the Node gives up takes two minutes.
+const LASTING: Duration = Duration::from_secs(180);
 
 /// Connections that do not last, one after the other, before others are looked for: a Peer may just start again.
 const PATIENCE: u32 = 3;
@@ -27,14 +27,14 @@ pub(crate) struct Places {
 #[derive(Clone, Copy)]
 struct Place {
     address: Address,
-    connected: Option<Instant>,
+    tried: Option<Instant>,
     /// Connections in a row of which all but the last did not last.
     in_a_row: u32,
 }
 
 impl Place {
     fn is_doubted(&self) -> bool {
-        let is_recent = self.connected.is_some_and(|connected| connected.elapsed() < LASTING);
+        let is_recent = self.tried.is_some_and(|tried| tried.elapsed() < LASTING);
         is_recent && self.in_a_row >= PATIENCE
     }
 }
@@ -58,17 +58,17 @@ impl Places {
     pub(crate) fn found(&self, service: Uuid, address: Address) {
         let mut found = self.found.borrow_mut();
         if found.get(&service).is_none_or(|place| place.address != address) {
-            found.insert(service, Place { address, connected: None, in_a_row: 0 });
+            found.insert(service, Place { address, tried: None, in_a_row: 0 });
         }
     }
 
-    /// A device has taken a connection to a service.
-    pub(crate) fn connected(&self, service: Uuid, address: Address) {
+    /// A device is connected to for a service now.
+    pub(crate) fn tries(&self, service: Uuid, address: Address) {
         let mut found = self.found.borrow_mut();
         if let Some(place) = found.get_mut(&service).filter(|place| place.address == address) {
-            let has_lasted = place.connected.is_none_or(|connected| connected.elapsed() >= LASTING);
+            let has_lasted = place.tried.is_none_or(|tried| tried.elapsed() >= LASTING);
             place.in_a_row = if has_lasted { 1 } else { place.in_a_row + 1 };
-            place.connected = Some(Instant::now());
+            place.tried = Some(Instant::now());
         }
     }
 
@@ -112,11 +112,11 @@ mod tests {
         let places = Places::default();
         places.found(SERVICE, device(1));
         for _ in 1..PATIENCE {
-            places.connected(SERVICE, device(1));
+            places.tries(SERVICE, device(1));
             advance(Duration::from_secs(5)).await;
             assert_eq!(places.trusted(SERVICE), Some(device(1)));
         }
-        places.connected(SERVICE, device(1));
+        places.tries(SERVICE, device(1));
         assert_eq!((places.trusted(SERVICE), places.last(SERVICE)), (None, Some(device(1))));
         // To find it again is no reason to trust it.
         places.found(SERVICE, device(1));
@@ -130,12 +130,12 @@ mod tests {
         let places = Places::default();
         places.found(SERVICE, device(1));
         for _ in 0..PATIENCE {
-            places.connected(SERVICE, device(1));
+            places.tries(SERVICE, device(1));
         }
         assert_eq!(places.trusted(SERVICE), None);
         advance(LASTING).await;
         assert_eq!(places.trusted(SERVICE), Some(device(1)));
-        places.connected(SERVICE, device(1));
+        places.tries(SERVICE, device(1));
         assert_eq!(places.trusted(SERVICE), Some(device(1)));
         places.forget(SERVICE);
         assert_eq!(places.last(SERVICE), None);

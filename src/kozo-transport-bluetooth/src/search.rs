@@ -86,8 +86,9 @@ impl Search {
 /// The devices in range, with the strength of their signals (dBm).
 async fn in_range(adapter: &Adapter) -> Result<Vec<(Address, i16)>, Failure> {
     let mut inquiry = Discovery::begin(adapter, DiscoveryTransport::BrEdr).await?;
-    // It ends when the adapter is turned off.
-    let _ = timeout(INQUIRY, inquiry.ended()).await;
+    if timeout(INQUIRY, inquiry.ended()).await.is_ok() {
+        return Err("the adapter has ended the search".into());
+    }
     let mut devices = Vec::new();
     for address in adapter.device_addresses().await? {
         let device = adapter.device(address)?;

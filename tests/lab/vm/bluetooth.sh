@@ -104,6 +104,9 @@ eventually 3 listens scribe
 for _ in 1 2 3 4 5; do
     at scribe systemctl stop bluetooth
     eventually 2 says scribe 'bluetoothd does not run'
+    # Who was stopped stays so.
+    sleep 3
+    not at scribe systemctl --quiet is-active bluetooth
     at scribe systemctl start bluetooth
     radio_power scribe on
     eventually 3 listens scribe
