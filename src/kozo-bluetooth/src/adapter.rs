@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bluer::{Adapter, Address, ErrorKind, Session};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::rfkill::{self, Block};
 
@@ -84,18 +84,17 @@ impl<'s> Adapters<'s> {
 
     /// Waits until another adapter may be usable than before, or something else may be in the way.
     pub(crate) async fn changed(&mut self, trouble: &Trouble) {
-        match trouble {
-            Trouble::Off(_) | Trouble::Blocked(_) | Trouble::SwitchedOff(_) => {
-                let _ = timeout(LOOKING, self.change()).await;
+        let is_silent =
+            matches!(trouble, Trouble::Off(_) | Trouble::Blocked(_) | Trouble::SwitchedOff(_));
+        let looking = async {
+            match is_silent {
+                true => sleep(LOOKING).await,
+                false => pending().await,
             }
-            _ => self.change().await,
-        }
-    }
-
-    async fn change(&mut self) {
-        if self.changes.changed().await.is_err() {
-            // The connection to the bus is gone, which others see too.
-            pending::<()>().await;
+        };
+        tokio::select! {
+            () = change(&mut self.changes) => {}
+            () = looking => {}
         }
         sleep(SETTLING).await;
     }
@@ -110,12 +109,20 @@ impl<'s> Adapters<'s> {
         address: Option<Address>,
     ) -> bluer::Result<()> {
         loop {
-            self.change().await;
+            change(&mut self.changes).await;
+            sleep(SETTLING).await;
             match self.usable(address).await? {
                 Ok(usable) if usable.name() == adapter.name() => {}
                 _ => return Ok(()),
             }
         }
+    }
+}
+
+async fn change(changes: &mut watch::Receiver<()>) {
+    if changes.changed().await.is_err() {
+        // The connection to the bus is gone, which others see too.
+        pending::<()>().await;
     }
 }
 

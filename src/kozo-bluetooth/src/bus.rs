@@ -12,7 +12,7 @@ use dbus::channel::MatchingReceiver as _;
 use dbus::message::MatchRule;
 use dbus::nonblock::{Proxy, SyncConnection};
 use dbus_tokio::connection;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// The name of bluetoothd.
@@ -22,6 +22,9 @@ pub(crate) const BLUEZ: &str = "org.bluez";
 pub(crate) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
+/// What the bus says of a name that nobody has.
+const NOBODY: &str = "org.freedesktop.DBus.Error.NameHasNoOwner";
+
 /// How long the bus or bluetoothd may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Bus {
     connection: Arc<SyncConnection>,
     io: AbortHandle,
-    lost: oneshot::Receiver<String>,
+    lost: watch::Receiver<Option<String>>,
 }
 
 impl Bus {
@@ -38,30 +41,40 @@ impl Bus {
         let connecting = tokio::task::spawn_blocking(connection::new_system_sync).await;
         let connected = connecting.map_err(|error| dbus::Error::new_failed(&error.to_string()))?;
         let (resource, connection) = connected?;
-        let (gone, lost) = oneshot::channel();
+        let (gone, lost) = watch::channel(None);
         let io = tokio::spawn(async move {
-            let _ = gone.send(resource.await.to_string());
+            gone.send_replace(Some(resource.await.to_string()));
         });
         Ok(Bus { connection, io: io.abort_handle(), lost })
     }
 
-    /// Calls a method of bluetoothd.
+    /// Calls a method of the bluetoothd that is this on the bus: by that name none is started.
     pub(crate) async fn call<R: ReadAll + 'static>(
         &self,
+        owner: &str,
         path: &str,
         interface: &str,
         method: &str,
         arguments: impl AppendAll,
     ) -> Result<R, dbus::Error> {
-        let bluez = Proxy::new(BLUEZ, path, TIMEOUT, &*self.connection);
+        let bluez = Proxy::new(owner, path, TIMEOUT, &*self.connection);
         bluez.method_call(interface, method, arguments).await
     }
 
     /// Who bluetoothd is on the bus; nobody while it does not run.
-    pub(crate) async fn owner(&self) -> Option<String> {
+    pub(crate) async fn owner(&self) -> Result<Option<String>, dbus::Error> {
         let bus = Proxy::new(BUS, BUS_PATH, TIMEOUT, &*self.connection);
-        let asked: Result<(String,), _> = bus.method_call(BUS, "GetNameOwner", (BLUEZ,)).await;
-        asked.ok().map(|(owner,)| owner)
+        match bus.method_call(BUS, "GetNameOwner", (BLUEZ,)).await {
+            Ok((owner,)) => Ok(Some(owner)),
+            Err(error) if error.name() == Some(NOBODY) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who bluetoothd is, for those who need one.
+    pub(crate) async fn running(&self) -> Result<String, dbus::Error> {
+        let owner = self.owner().await?;
+        owner.ok_or_else(|| dbus::Error::new_failed("bluetoothd has ended"))
     }
 
     /// Has the bus send what matches.
@@ -83,8 +96,11 @@ impl Bus {
     }
 
     /// Waits until the connection is lost, and tells why.
-    pub(crate) async fn lost(&mut self) -> String {
-        (&mut self.lost).await.unwrap_or_default()
+    pub(crate) async fn lost(&self) -> String {
+        let mut lost = self.lost.clone();
+        // Where nothing was said, what reads it has failed.
+        let why = lost.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "it cannot be read any more".to_owned())
     }
 }
 

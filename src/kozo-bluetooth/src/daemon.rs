@@ -7,7 +7,7 @@ use dbus::message::{MatchRule, MessageType};
 use tokio::sync::watch;
 
 use crate::Trouble;
-use crate::bus::{BUS, Bus, is_from};
+use crate::bus::{BLUEZ, BUS, Bus, is_from};
 
 /// What is told of who runs, and of adapters that come, go, or are turned on or off.
 const WANTED: [&str; 3] = [
@@ -49,7 +49,7 @@ impl Daemon {
         for wanted in WANTED {
             bus.subscribe(wanted).await.map_err(|error| no_bus(&error))?;
         }
-        let asked = bus.owner().await;
+        let asked = bus.owner().await.map_err(|error| no_bus(&error))?;
         // What has been signalled since is newer.
         if !owner.has_changed().unwrap_or(false) {
             owners.send_replace(asked);
@@ -85,8 +85,8 @@ impl Daemon {
 /// Who bluetoothd is now, if that is what the bus says.
 fn new_owner(signal: &Message) -> Option<Option<String>> {
     let is_of_bus = is_from(signal, Some(BUS)) && signal.member()? == *"NameOwnerChanged";
-    let (_, _, owner) = is_of_bus.then(|| signal.read3::<&str, &str, &str>())?.ok()?;
-    Some((!owner.is_empty()).then(|| owner.to_owned()))
+    let (name, _, owner) = is_of_bus.then(|| signal.read3::<&str, &str, &str>())?.ok()?;
+    (name == BLUEZ).then(|| (!owner.is_empty()).then(|| owner.to_owned()))
 }
 
 /// Whether an adapter has come or gone, or was turned on or off.

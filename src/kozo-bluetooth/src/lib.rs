@@ -50,11 +50,10 @@ pub async fn with_adapter(
     tell: impl AsyncFn(News) -> Result<(), Failure>,
     work: impl AsyncFn(&Adapter) -> Result<Infallible, Failure>,
 ) -> Result<Infallible, Failure> {
-    let mut teller = Teller { tell, last: None, pause: PAUSE };
+    let mut teller = Teller { tell, last: None, pause: PAUSE, ready: None };
     loop {
-        let began = Instant::now();
         let Err(failure) = while_on_bus(address, &mut teller, &work).await;
-        let pause = teller.failed(failure, began).await?;
+        let pause = teller.failed(failure).await?;
         sleep(pause).await;
     }
 }
@@ -74,7 +73,6 @@ async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
             daemon.changed().await?;
             continue;
         }
-        let began = Instant::now();
         let adapters = Adapters::new(&session, daemon.adapters());
         let Err(failure) = tokio::select! {
             ended = use_adapters(adapters, address, teller, work) => ended,
@@ -83,7 +81,7 @@ async fn while_on_bus<T: AsyncFn(News) -> Result<(), Failure>>(
                 continue;
             }
         };
-        let pause = teller.failed(failure, began).await?;
+        let pause = teller.failed(failure).await?;
         tokio::select! {
             () = sleep(pause) => {}
             changed = daemon.changed() => changed?,
@@ -105,13 +103,11 @@ async fn use_adapters<T: AsyncFn(News) -> Result<(), Failure>>(
                 adapters.changed(&trouble).await;
             }
             Ok(adapter) => {
-                (teller.tell)(News::Ready(adapter.name().to_owned())).await?;
-                let began = Instant::now();
+                teller.ready(&adapter).await?;
                 tokio::select! {
                     Err(failure) = work(&adapter) => return Err(failure),
                     gone = adapters.gone(&adapter, address) => gone?,
                 }
-                teller.forgets(began);
             }
         }
     }
@@ -122,29 +118,32 @@ struct Teller<T> {
     tell: T,
     last: Option<Trouble>,
     pause: Duration,
+    /// Since when nothing is in the way.
+    ready: Option<Instant>,
 }
 
 impl<T: AsyncFn(News) -> Result<(), Failure>> Teller<T> {
+    async fn ready(&mut self, adapter: &Adapter) -> Result<(), Failure> {
+        self.ready = Some(Instant::now());
+        (self.tell)(News::Ready(adapter.name().to_owned())).await
+    }
+
     async fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        // What is in the way again and again is said once, until all was well for a while.
+        if self.ready.take().is_some_and(|ready| ready.elapsed() >= LONGEST_PAUSE) {
+            (self.last, self.pause) = (None, PAUSE);
+        }
         let is_new = self.last.as_ref() != Some(&trouble);
         self.last = Some(trouble.clone());
         (self.tell)(News::Trouble(trouble, is_new)).await
     }
 
-    /// Once nothing has been in the way for a while, what comes then is new. Else what is there again and again is said once.
-    fn forgets(&mut self, since: Instant) {
-        if since.elapsed() >= LONGEST_PAUSE {
-            (self.last, self.pause) = (None, PAUSE);
-        }
-    }
-
-    /// Tells what BlueZ or D-Bus refuse since this moment, and how long to wait. Other failures are passed on.
-    async fn failed(&mut self, failure: Failure, since: Instant) -> Result<Duration, Failure> {
+    /// Tells what BlueZ or D-Bus refuse, and how long to wait. Other failures are passed on.
+    async fn failed(&mut self, failure: Failure) -> Result<Duration, Failure> {
         let trouble = match failure.downcast::<bluer::Error>() {
             Ok(refused) => Trouble::Refused(refused.to_string()),
             Err(failure) => *failure.downcast::<Trouble>()?,
         };
-        self.forgets(since);
         self.trouble(trouble).await?;
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);

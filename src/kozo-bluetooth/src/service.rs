@@ -31,7 +31,7 @@ pub struct Connection {
 
 /// A service. It ends when this is dropped; its connections go on.
 pub struct Service {
-    _bus: Bus,
+    bus: Bus,
     connections: mpsc::Receiver<Connection>,
     refused: Arc<AtomicUsize>,
 }
@@ -43,13 +43,14 @@ impl Service {
     /// When BlueZ refuses, as where another program has this UUID, or the bus.
     pub async fn register(service: Uuid, backlog: usize) -> bluer::Result<Service> {
         let bus = Bus::connect().await?;
-        let owner = bus.owner().await;
+        let owner = bus.running().await?;
+        let bluez = owner.clone();
         let (waiting, connections) = mpsc::channel(backlog);
         let refused = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&refused);
         let calls = MatchRule::new_method_call().with_path(PROFILE_PATH).with_interface(PROFILE);
         bus.receive(calls, move |call, connection| {
-            let taken = match is_from(&call, owner.as_deref()) {
+            let taken = match is_from(&call, Some(&bluez)) {
                 true => take(&call, &waiting, &counted),
                 false => Err(MethodErr::failed("only bluetoothd hands over connections")),
             };
@@ -57,18 +58,24 @@ impl Service {
                 Ok(()) => call.method_return(),
                 Err(error) => error.to_message(&call),
             };
-            // Or bluetoothd is gone.
-            let _ = connection.send(answer);
+            if !call.get_no_reply() {
+                // Or bluetoothd is gone.
+                let _ = connection.send(answer);
+            }
         });
         let path = Path::from(PROFILE_PATH);
         let arguments = (path, service.to_string(), options());
-        let () = bus.call(MANAGER_PATH, MANAGER, "RegisterProfile", arguments).await?;
-        Ok(Service { _bus: bus, connections, refused })
+        let () = bus.call(&owner, MANAGER_PATH, MANAGER, "RegisterProfile", arguments).await?;
+        Ok(Service { bus, connections, refused })
     }
 
     /// The next connection. None when the connection to the bus is lost.
     pub async fn accept(&mut self) -> Option<Connection> {
-        self.connections.recv().await
+        tokio::select! {
+            biased;
+            connection = self.connections.recv() => connection,
+            _ = self.bus.lost() => None,
+        }
     }
 
     /// How many connections were refused since this was last asked.

@@ -47,12 +47,17 @@ impl Visibility {
     pub(crate) async fn open(&self, adapter: &Adapter, is_searched: bool) -> bluer::Result<()> {
         let is_found = adapter.is_discoverable().await?;
         let usual = adapter.discoverable_timeout().await?;
-        // Zero is without end.
-        if is_found && (usual == 0 || !is_searched) {
+        // Others want it so. Zero is without end.
+        let is_ours =
+            self.before.borrow().as_ref().is_some_and(|(ours, _)| ours.name() == adapter.name());
+        if is_found && !is_ours && (usual == 0 || !is_searched) {
             return Ok(());
         }
+        if !is_ours {
+            *self.before.borrow_mut() = Some((adapter.clone(), usual));
+        }
         // What was set here is not what is usual.
-        let usual = self.before.borrow_mut().get_or_insert_with(|| (adapter.clone(), usual)).1;
+        let usual = self.before.borrow().as_ref().map_or(usual, |(_, usual)| *usual);
         adapter.set_discoverable_timeout(if is_searched { 0 } else { SHORTEST }).await?;
         adapter.set_discoverable(true).await?;
         if !is_searched {
@@ -67,8 +72,9 @@ impl Visibility {
     pub(crate) async fn restore(&self) -> bluer::Result<()> {
         let before = self.before.borrow_mut().take();
         if let Some((adapter, usual)) = before {
-            adapter.set_discoverable(false).await?;
+            let hidden = adapter.set_discoverable(false).await;
             adapter.set_discoverable_timeout(usual).await?;
+            hidden?;
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ impl Transport for Shared {
         places.tries(service, device);
         let stream = connect(adapter.address().await?, device, service).await;
         if stream.is_err() {
-            places.forget(service);
+            places.forget(service, device);
         }
         Ok(stream?.into())
     }

@@ -72,9 +72,12 @@ impl Places {
         }
     }
 
-    /// A service was not where it was the last time.
-    pub(crate) fn forget(&self, service: Uuid) {
-        self.found.borrow_mut().remove(&service);
+    /// A service is not at this device.
+    pub(crate) fn forget(&self, service: Uuid, address: Address) {
+        let mut found = self.found.borrow_mut();
+        if found.get(&service).is_some_and(|place| place.address == address) {
+            found.remove(&service);
+        }
     }
 
     /// A device is asked now.
@@ -137,7 +140,9 @@ mod tests {
         assert_eq!(places.trusted(SERVICE), Some(device(1)));
         places.tries(SERVICE, device(1));
         assert_eq!(places.trusted(SERVICE), Some(device(1)));
-        places.forget(SERVICE);
+        places.forget(SERVICE, device(2));
+        assert_eq!(places.last(SERVICE), Some(device(1)));
+        places.forget(SERVICE, device(1));
         assert_eq!(places.last(SERVICE), None);
     }
 
