@@ -101,7 +101,7 @@ eventually 2 says scribe 'adapter hci0 is blocked: rfkill unblock'
 radio_unblock scribe
 radio_power scribe on
 eventually 3 listens scribe
-for _ in 1 2 3 4 5; do
+for _ in 1 2; do
     at scribe systemctl stop bluetooth
     eventually 2 says scribe 'bluetoothd does not run'
     # Who was stopped stays so.
