@@ -26,3 +26,16 @@ def stop_role(node: Any, role: str) -> None:
     """Stop a Role. One that has attached itself is gone then."""
     command = [PROGRAMS / "kozoctl", "--node", node.name, "role", role, "stop"]
     subprocess.run(command, env=node.system.environment, capture_output=True, timeout=30, check=True)
+
+
+class Speaker:
+    """Keeps what is replied."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, ...]] = []
+
+    def send(self, *words: Any, channel: str | None) -> None:
+        self.sent.append((*words, channel))
+
+
+SPEAKER: Any = Speaker()

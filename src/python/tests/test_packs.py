@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helping import SPEAKER
 
 import kozo
 from kozo.packs import PackReader, PackSender
@@ -44,19 +45,6 @@ ODD = [
     b"\x91" * 120 + b"\xc0",
     b"\xca\x3f\x80\x00\x00",
 ]
-
-
-class Speaker:
-    """Keeps what is replied."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[Any, ...]] = []
-
-    def send(self, *words: Any, channel: str | None) -> None:
-        self.sent.append((*words, channel))
-
-
-SPEAKER: Any = Speaker()
 
 
 def message(number: int, data: bytes, packed: bytes | None = None, **more: object) -> bytes:

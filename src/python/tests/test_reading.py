@@ -8,24 +8,12 @@ import weakref
 from typing import Any
 
 import pytest
+from helping import SPEAKER
 
 import kozo
 from kozo.lines import codec
 from kozo.message import Message
 from kozo.reading import Reader
-
-
-class Speaker:
-    """Keeps what is replied."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[Any, ...]] = []
-
-    def send(self, *words: Any, channel: str | None) -> None:
-        self.sent.append((*words, channel))
-
-
-SPEAKER: Any = Speaker()
 
 
 @pytest.fixture(params=["standard", "msgspec"])
